@@ -1,0 +1,56 @@
+"""Reads the reference data that the parity tests compare with: `ACESTEP_GOLDEN` or the copy in `tests/golden`."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+
+def golden_dir() -> Path:
+    return Path(os.environ.get("ACESTEP_GOLDEN") or Path(__file__).parent / "golden")
+
+
+@cache
+def manifest() -> dict[str, Any]:
+    return json.loads((golden_dir() / "manifest.json").read_text(encoding="utf-8"))
+
+
+def cases(prefix: str) -> list[dict[str, Any]]:
+    """All cases whose id starts with `prefix`, for example `C_decoder/` or `F_helpers/apg`."""
+    return [case for case in manifest()["cases"] if case["id"].startswith(prefix)]
+
+
+def case_ids(prefix: str) -> list[str]:
+    return [case["id"] for case in cases(prefix)]
+
+
+def case(case_id: str) -> dict[str, Any]:
+    return next(case for case in manifest()["cases"] if case["id"] == case_id)
+
+
+def weights_entry(name: str) -> dict[str, Any]:
+    """The manifest entry (with `config`) of a weights file, `name` as `turbo` or `weights/turbo`."""
+    wanted = Path(name).stem
+    return next(entry for entry in manifest()["weights"] if Path(entry["file"]).stem == wanted)
+
+
+@cache
+def load_tensors(file: str) -> dict[str, torch.Tensor]:
+    return load_file(golden_dir() / file)
+
+
+@cache
+def load_json(file: str) -> Any:
+    return json.loads((golden_dir() / file).read_text(encoding="utf-8"))
+
+
+def tolerance(case: dict[str, Any]) -> dict[str, float]:
+    """Keyword arguments for `torch.testing.assert_close`, as the manifest suggests them for this case."""
+    checks = case["checks"]
+    return {"rtol": float(checks["suggested_rtol"]), "atol": float(checks["suggested_atol"])}
