@@ -1,0 +1,98 @@
+"""What a running node may ask of the embedded host: folders, progress, a status line, whether to stop.
+
+A node (or the seam it goes through) calls `current()`. It returns None outside the embedded host, for instance under
+ComfyUI or in a plain script. The value is per execution context: a thread that a node starts itself has to be handed
+the `Execution`, whose methods may be called from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+Preview = Any
+"""A `PIL.Image.Image`, or a function that makes one (or None) and is called only if somebody is watching, or None."""
+
+
+class Interrupted(BaseException):
+    """The user stopped the run. Not an `Exception`, so that `except Exception` in a node lets it pass."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The only places where nodes and requests read and write files. All are absolute and exist."""
+
+    input: Path
+    output: Path
+    temp: Path
+    user: Path
+    models: Path
+
+    @classmethod
+    def under(cls, base: Path, **overrides: Path | None) -> Folders:
+        """Creates the usual five folders below `base`; `overrides` moves single ones elsewhere."""
+        names = ("input", "output", "temp", "user", "models")
+        paths = {name: (overrides.get(name) or base / name).resolve() for name in names}
+        for path in paths.values():
+            path.mkdir(parents=True, exist_ok=True)
+        return cls(**paths)
+
+
+class Reporter(Protocol):
+    """Where an execution sends what it has to say; implemented by the executor."""
+
+    def progress(self, node_id: str, value: float, total: float, preview: Preview) -> None: ...
+
+    def status_text(self, node_id: str, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One node being executed for one prompt."""
+
+    folders: Folders
+    prompt_id: str
+    node_id: str
+    list_index: int
+    reporter: Reporter
+    is_interrupted: Callable[[], bool]
+
+    def interrupted(self) -> bool:
+        """True once the user wants this run to stop."""
+        return self.is_interrupted()
+
+    def check(self) -> None:
+        """Raises Interrupted once the user wants this run to stop. Call it at least once per step."""
+        if self.is_interrupted():
+            raise Interrupted
+
+    def progress(self, value: float, total: float, preview: Preview = None) -> None:
+        """Reports `value` of `total` steps, with a picture if there is one. Checks for a stop first."""
+        self.check()
+        self.reporter.progress(self.node_id, value, total, preview)
+
+    def status_text(self, text: str) -> None:
+        """Shows one line of text under the node."""
+        self.reporter.status_text(self.node_id, text)
+
+
+_current: ContextVar[Execution | None] = ContextVar("acestep_host_execution", default=None)
+
+
+def current() -> Execution | None:
+    """The execution this code runs in, or None outside the embedded host."""
+    return _current.get()
+
+
+@contextmanager
+def executing(execution: Execution) -> Iterator[Execution]:
+    """Makes `execution` the current one inside the block."""
+    token = _current.set(execution)
+    try:
+        yield execution
+    finally:
+        _current.reset(token)
