@@ -1,0 +1,120 @@
+"""Which device and number format to use. The only module that names devices.
+
+Sources: upstream's dtype choice (bf16 from Ampere on, fp32 on CPU), minus its fp16 fallback, which produced NaN and silence on cards
+without bf16.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from acestep_core.errors import InvalidInput
+
+DTYPES = {"auto": None, "bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
+
+
+def available_devices() -> list[str]:
+    """Devices this machine can compute on, best first. ROCm appears as cuda, as torch itself names it."""
+    found = []
+    if torch.cuda.is_available():
+        found += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if hasattr(torch, "xpu") and torch.xpu.is_available():
+        found += [f"xpu:{i}" for i in range(torch.xpu.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, "cpu"]
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called `name`, or the best one for `auto`."""
+    if name == "auto":
+        return torch.device(available_devices()[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidInput(
+            f"There is no device called {name!r}; choose one of auto, {', '.join(available_devices())}."
+        ) from error
+    kinds = {entry.split(":")[0] for entry in available_devices()}
+    if device.type not in kinds:
+        raise InvalidInput(f"Device {name!r} is not present here; choose one of auto, {', '.join(available_devices())}.")
+    return device
+
+
+def offload_device() -> torch.device:
+    """Where modules rest while they are not needed."""
+    return torch.device("cpu")
+
+
+def supports_bf16(device: torch.device) -> bool:
+    """Whether bf16 arithmetic on `device` is native (not emulated, and not slower than fp32)."""
+    if device.type == "cuda":
+        if torch.version.hip:
+            return True
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "xpu"
+
+
+def dtype_for(role: str, device: torch.device, wanted: str = "auto") -> torch.dtype:
+    """The number format of a module.
+
+    Args:
+        role: `dit`, `vae`, `text` or `lm`.
+        device: where it computes.
+        wanted: `auto`, `bf16`, `fp32` or `fp16`. fp16 is refused for DiT and VAE: their activations overflow.
+    """
+    if wanted not in DTYPES:
+        raise InvalidInput(f"Unknown number format {wanted!r}; choose one of {', '.join(DTYPES)}.")
+    dtype = DTYPES[wanted]
+    if dtype is torch.float16 and role in ("dit", "vae"):
+        raise InvalidInput(f"The {role.upper()} overflows in fp16 and turns silent; choose auto, bf16 or fp32.")
+    if dtype is not None:
+        return dtype
+    return torch.bfloat16 if supports_bf16(device) else torch.float32
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated on `device`, counting what torch has reserved but does not use."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type == "xpu":
+        total = torch.xpu.get_device_properties(device).total_memory
+        return total - torch.xpu.memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    return free_ram()
+
+
+def free_ram() -> int:
+    """Bytes of main memory that can be taken without swapping."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    import psutil
+
+    return psutil.virtual_memory().available
+
+
+def empty_cache(device: torch.device) -> None:
+    """Gives memory that torch keeps for later back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "xpu":
+        torch.xpu.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether `device` can compute in double precision (Apple's cannot)."""
+    return device.type != "mps"
+
+
+def has_native_gqa(device: torch.device) -> bool:
+    """Whether unmasked attention with fewer key than query heads has a fast kernel on `device`."""
+    return device.type == "cuda"
