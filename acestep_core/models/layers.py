@@ -85,8 +85,7 @@ class Band:
         first_key = (torch.arange(blocks, device=device) - 1) * window
         key = first_key.view(-1, 1, 1) + torch.arange(3 * window, device=device)
         mask = ((query - key).abs() <= window) & (key >= 0) & (key < length)
-        # Rows that only fill up the last block must attend to something, else softmax yields NaN.
-        mask |= (query >= length) & (key == length - 1)
+        # Rows that only fill up the last block attend to its first key: softmax over nothing yields NaN.
         mask[..., window] |= ~mask.any(-1)
         return cls(window, length, mask.unsqueeze(1))
 

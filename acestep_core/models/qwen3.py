@@ -1,0 +1,268 @@
+"""Qwen3, the transformer behind both the 5 Hz language model and the text encoder.
+
+State-dict keys are those of the backbone without a `model.` prefix (`embed_tokens.weight`,
+`layers.N.self_attn.q_proj.weight`, ..., `norm.weight`). The output head is tied: logits are hidden states times
+`embed_tokens.weight`, so a caller may multiply with any slice of its rows and skip the rest of the vocabulary.
+
+Source: Qwen3 technical report, arXiv:2505.09388 (RMSNorm before each block, RMSNorm per query and key head, rotary
+positions, grouped-query attention, SwiGLU, no biases).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from acestep_core.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Qwen3Config:
+    """Dimensions of one Qwen3 backbone. Field names follow the published `config.json`."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int = 128
+    rope_theta: float = 1_000_000.0
+    rms_norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise CheckpointError(
+                f"A Qwen3 config has {self.num_attention_heads} query heads for {self.num_key_value_heads} key heads; "
+                "use a config where the first is a multiple of the second."
+            )
+
+    @classmethod
+    def from_json(cls, config: Mapping[str, Any]) -> Qwen3Config:
+        """Reads a Hugging Face `config.json`. Raises CheckpointError where the model is not a plain Qwen3."""
+        if config.get("attention_bias") or config.get("use_sliding_window"):
+            raise CheckpointError(
+                "This config asks for attention biases or a sliding window, which Qwen3 lacks; use a Qwen3 checkpoint."
+            )
+        try:
+            hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+            rope = config.get("rope_parameters") or {}
+            return cls(
+                vocab_size=int(config["vocab_size"]),
+                hidden_size=hidden,
+                intermediate_size=int(config["intermediate_size"]),
+                num_hidden_layers=int(config["num_hidden_layers"]),
+                num_attention_heads=heads,
+                num_key_value_heads=int(config.get("num_key_value_heads") or heads),
+                head_dim=int(config.get("head_dim") or hidden // heads),
+                rope_theta=float(config.get("rope_theta") or rope.get("rope_theta") or 1_000_000.0),
+                rms_norm_eps=float(config.get("rms_norm_eps", 1e-6)),
+            )
+        except KeyError as missing:
+            raise CheckpointError(
+                f"The Qwen3 config has no {missing.args[0]!r}; use the checkpoint's own config.json."
+            ) from missing
+
+    @classmethod
+    def from_state_dict(cls, shapes: Mapping[str, Any]) -> Qwen3Config:
+        """Works out the dimensions from tensors (or anything with `.shape`) where a file has no config."""
+        try:
+            vocab, hidden = shapes["embed_tokens.weight"].shape
+            head_dim = shapes["layers.0.self_attn.q_norm.weight"].shape[0]
+            return cls(
+                vocab_size=vocab,
+                hidden_size=hidden,
+                intermediate_size=shapes["layers.0.mlp.gate_proj.weight"].shape[0],
+                num_hidden_layers=1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("layers.")),
+                num_attention_heads=shapes["layers.0.self_attn.q_proj.weight"].shape[0] // head_dim,
+                num_key_value_heads=shapes["layers.0.self_attn.k_proj.weight"].shape[0] // head_dim,
+                head_dim=head_dim,
+            )
+        except KeyError as missing:
+            raise CheckpointError(
+                f"The weights have no {missing.args[0]!r}, so they are not a Qwen3 model; choose another file."
+            ) from missing
+
+
+class StaticKVCache:
+    """Keys and values of every layer in two buffers of fixed size, `[layers, rows, kv_heads, length, head_dim]`."""
+
+    def __init__(
+        self, config: Qwen3Config, rows: int, length: int, *, dtype: torch.dtype, device: torch.device | str
+    ) -> None:
+        shape = (config.num_hidden_layers, rows, config.num_key_value_heads, length, config.head_dim)
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+
+    @property
+    def length(self) -> int:
+        """How many columns (tokens of each row) fit."""
+        return self.keys.shape[3]
+
+    def rows(self, start: int, end: int) -> StaticKVCache:
+        """A view of some rows, for filling them on their own."""
+        view = object.__new__(StaticKVCache)
+        view.keys, view.values = self.keys[:, start:end], self.values[:, start:end]
+        return view
+
+    def repeat_row(self, source: int, targets: list[int]) -> None:
+        """Copies one row into others that share its prompt."""
+        self.keys[:, targets] = self.keys[:, source : source + 1]
+        self.values[:, targets] = self.values[:, source : source + 1]
+
+    def grown(self, length: int) -> StaticKVCache:
+        """The same content in larger buffers."""
+        larger = object.__new__(StaticKVCache)
+        larger.keys = F.pad(self.keys, (0, 0, 0, length - self.length))
+        larger.values = F.pad(self.values, (0, 0, 0, length - self.length))
+        return larger
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+def rotary_table(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosine and sine `[B or 1, 1, L, head_dim]` of the rotary angles at `positions` (`[L]` or `[B, L]`)."""
+    exponents = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device) / head_dim
+    angles = positions.float()[..., None] * (1.0 / theta**exponents)
+    angles = torch.cat((angles, angles), dim=-1)
+    if angles.dim() == 2:
+        angles = angles[None]
+    return angles.cos().to(dtype)[:, None], angles.sin().to(dtype)[:, None]
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    left, right = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-right, left), dim=-1) * sin
+
+
+class Attention(nn.Module):
+    def __init__(self, config: Qwen3Config) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.q_proj = nn.Linear(config.hidden_size, self.heads * self.head_dim, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, self.kv_heads * self.head_dim, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, self.kv_heads * self.head_dim, bias=False)
+        self.o_proj = nn.Linear(self.heads * self.head_dim, config.hidden_size, bias=False)
+        self.q_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
+        self.k_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
+
+    def forward(
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        kv: tuple[Tensor, Tensor] | None,
+        slots: Tensor | None,
+        mask: Tensor | None,
+    ) -> Tensor:
+        batch, length, _ = x.shape
+        q = self.q_norm(self.q_proj(x).view(batch, length, self.heads, self.head_dim)).transpose(1, 2)
+        k = self.k_norm(self.k_proj(x).view(batch, length, self.kv_heads, self.head_dim)).transpose(1, 2)
+        v = self.v_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
+        q, k = rotate(q, *rotary), rotate(k, *rotary)
+        if kv is not None:
+            keys, values = kv
+            keys.index_copy_(2, slots, k)
+            values.index_copy_(2, slots, v)
+            if mask is not None:
+                k, v = keys[:, :, : mask.shape[-1]], values[:, :, : mask.shape[-1]]
+        if length == 1 and mask is not None:
+            # The query heads that share a key head become query positions: no kernel has to know about groups.
+            out = F.scaled_dot_product_attention(q.view(batch, self.kv_heads, -1, self.head_dim), k, v, attn_mask=mask)
+        else:
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
+            out = out.transpose(1, 2)
+        return self.o_proj(out.reshape(batch, length, self.heads * self.head_dim))
+
+
+class MLP(nn.Module):
+    def __init__(self, config: Qwen3Config) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Block(nn.Module):
+    def __init__(self, config: Qwen3Config) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = MLP(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        kv: tuple[Tensor, Tensor] | None,
+        slots: Tensor | None,
+        mask: Tensor | None,
+    ) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), rotary, kv, slots, mask)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Qwen3(nn.Module):
+    """The backbone: token ids or embeddings in, final hidden states out."""
+
+    def __init__(self, config: Qwen3Config) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(
+        self,
+        ids: Tensor | None = None,
+        *,
+        embeds: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: StaticKVCache | None = None,
+        slots: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states `[B, L, D]` after the final norm.
+
+        Without a cache this is a plain causal forward; padding on the right changes nothing to its left.
+
+        Args:
+            ids: token ids `[B, L]`; or give `embeds` `[B, L, D]` instead.
+            positions: rotary positions, `[L]` or `[B, L]`; 0, 1, 2, ... by default.
+            cache: receives keys and values at the columns `slots`.
+            slots: `[L]` column indices, needed with a cache.
+            mask: bool `[B or 1, 1, L, K]`, True where a query may look. With a cache, K is how many of its first
+                columns take part. Without a mask, attention is causal among the given tokens alone, which with a
+                cache is the way to fill an empty one.
+        """
+        x = self.embed_tokens(ids) if embeds is None else embeds
+        if positions is None:
+            positions = torch.arange(x.shape[1], device=x.device)
+        if cache is not None and slots is None:
+            slots = positions
+        rotary = rotary_table(positions, self.config.head_dim, self.config.rope_theta, x.dtype)
+        for index, layer in enumerate(self.layers):
+            kv = None if cache is None else (cache.keys[index], cache.values[index])
+            x = layer(x, rotary, kv, slots, mask)
+        return self.norm(x)
+
+    def logits(self, hidden: Tensor, vocab: slice = slice(None)) -> Tensor:
+        """Logits `[..., V]` of the tied head for the given rows of the vocabulary; all of them by default."""
+        return F.linear(hidden, self.embed_tokens.weight[vocab])
