@@ -1,0 +1,205 @@
+"""What to make: the one description of a song that every stage reads."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from acestep_core.errors import InvalidInput
+from acestep_core.vocabulary import (
+    BPM_MAX,
+    BPM_MIN,
+    CAPTION_MAX_CHARS,
+    DURATION_MAX,
+    DURATION_MIN,
+    INSTRUMENTAL_LYRICS,
+    LANGUAGE_ALIASES,
+    LANGUAGES,
+    LYRICS_MAX_CHARS,
+    SPECIAL_TOKENS,
+    TIME_SIGNATURES,
+    UNKNOWN_LANGUAGE,
+)
+
+_UNSET = ("", "n/a", "none", "auto")
+_KEY = re.compile(
+    r"(?P<note>[A-Ga-g])\s*(?P<accidental>#|♯|b|♭|-?sharp|-?flat)?[\s-]*(?P<mode>major|maj|minor|min|m)?\.?",
+    re.IGNORECASE,
+)
+_ACCIDENTALS = {"": "", "#": "#", "♯": "#", "sharp": "#", "b": "b", "♭": "b", "flat": "b"}
+_TIME_SIGNATURES = {"2/4": "2", "2/2": "2", "3/4": "3", "4/4": "4", "6/8": "6"} | {t: t for t in TIME_SIGNATURES}
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song to make. Values are checked and brought to the models' spelling on construction.
+
+    Args:
+        caption: style, instruments, mood. Used verbatim.
+        lyrics: with section tags such as `[Verse]`. Used verbatim, apart from line ends.
+        language: of the vocals: a code, an English name, or `unknown`.
+        bpm: 30 to 300, or None to leave it open.
+        keyscale: such as `C major`, `F# minor`, `Bb major`; `Am` and `A♭` are understood. Empty leaves it open.
+        timesignature: 2, 3, 4 or 6; `4/4` and `6/8` are understood. Empty leaves it open.
+        duration: seconds, 10 to 600, or None to leave it open.
+        instrumental: no vocals; lyrics become `[Instrumental]` and the language `unknown`.
+
+    Raises:
+        InvalidInput: a value is out of range or not understood; the message gives the range.
+    """
+
+    caption: str = ""
+    lyrics: str = ""
+    language: str = UNKNOWN_LANGUAGE
+    bpm: int | None = None
+    keyscale: str = ""
+    timesignature: str = ""
+    duration: float | None = None
+    instrumental: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.instrumental, bool):
+            raise InvalidInput(f"instrumental must be true or false, not {self.instrumental!r}.")
+        lyrics = normalize_text("lyrics", self.lyrics)
+        language = normalize_language(self.language)
+        normalized = {
+            "caption": normalize_text("caption", self.caption),
+            "lyrics": INSTRUMENTAL_LYRICS if self.instrumental else lyrics,
+            "language": UNKNOWN_LANGUAGE if self.instrumental else language,
+            "bpm": normalize_bpm(self.bpm),
+            "keyscale": normalize_keyscale(self.keyscale),
+            "timesignature": normalize_timesignature(self.timesignature),
+            "duration": normalize_duration(self.duration),
+        }
+        for name, value in normalized.items():
+            object.__setattr__(self, name, value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary; `Song.from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Song:
+        """A song from a dictionary; absent and null entries take their defaults.
+
+        Raises:
+            InvalidInput: an entry is not a field of a song, or its value is not valid.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InvalidInput(f"A song has no field {unknown[0]!r}; its fields are {', '.join(sorted(known))}.")
+        return cls(**{name: value for name, value in values.items() if value is not None})
+
+    def warnings(self) -> list[str]:
+        """What is allowed but probably not meant, one sentence each."""
+        found = []
+        if len(self.caption) > CAPTION_MAX_CHARS:
+            found.append(
+                f"The caption has {len(self.caption)} characters; beyond about {CAPTION_MAX_CHARS} "
+                "(256 tokens) the model does not read it."
+            )
+        if len(self.lyrics) > LYRICS_MAX_CHARS:
+            found.append(
+                f"The lyrics have {len(self.lyrics)} characters; beyond about {LYRICS_MAX_CHARS} "
+                "(2048 tokens) the model does not read them."
+            )
+        for name, text in (("caption", self.caption), ("lyrics", self.lyrics)):
+            tokens = [token for token in SPECIAL_TOKENS if token in text]
+            if tokens:
+                found.append(f"The {name} contains the control token {tokens[0]}, which cuts or changes the prompt.")
+        return found
+
+
+def normalize_text(name: str, value: Any) -> str:
+    """The text with `\\n` line ends; it must be text that UTF-8 can hold."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"The {name} must be text, not {type(value).__name__}.")
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in value) or "\0" in value:
+        raise InvalidInput(f"The {name} contains characters that are not text; paste it again as plain text.")
+    return value.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def normalize_language(value: Any) -> str:
+    """A language code from a code (`EN`, `pt-BR`), an English name or an alias; nothing becomes `unknown`."""
+    if value is None:
+        return UNKNOWN_LANGUAGE
+    if not isinstance(value, str):
+        raise InvalidInput(f"The language must be text such as 'en' or 'English', not {value!r}.")
+    word = " ".join(value.split()).lower()
+    code = re.split("[-_]", word, maxsplit=1)[0]
+    by_name = {name.lower(): key for key, name in LANGUAGES.items()}
+    for candidate in (word, code):
+        found = candidate if candidate in LANGUAGES else by_name.get(candidate) or LANGUAGE_ALIASES.get(candidate)
+        if found:
+            return found
+    raise InvalidInput(f"The language {value!r} is not known; use one of {', '.join(LANGUAGES)}.")
+
+
+def normalize_bpm(value: Any) -> int | None:
+    """Beats per minute as an int, or None when unset."""
+    if _is_unset(value):
+        return None
+    problem = f"bpm must be a whole number from {BPM_MIN} to {BPM_MAX}, or empty, not {value!r}."
+    number = _number(value, problem)
+    if number != int(number) or not BPM_MIN <= number <= BPM_MAX:
+        raise InvalidInput(problem)
+    return int(number)
+
+
+def normalize_keyscale(value: Any) -> str:
+    """`C major`, `F# minor`, `Bb major` …, or an empty string when unset. A note alone is taken as major."""
+    if _is_unset(value):
+        return ""
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    match = _KEY.fullmatch(text)
+    if match is None:
+        raise InvalidInput(
+            f"The key {value!r} is not known; write a note A to G, an optional # or b, and major or minor, "
+            "such as 'C major' or 'F# minor'."
+        )
+    accidental = _ACCIDENTALS[(match["accidental"] or "").lower().lstrip("-")]
+    mode = match["mode"] or "major"
+    minor = mode == "m" or mode.lower().startswith("min")
+    return f"{match['note'].upper()}{accidental} {'minor' if minor else 'major'}"
+
+
+def normalize_timesignature(value: Any) -> str:
+    """`2`, `3`, `4` or `6`, or an empty string when unset."""
+    if _is_unset(value):
+        return ""
+    text = str(value).replace(" ", "") if not isinstance(value, bool) else ""
+    if text not in _TIME_SIGNATURES:
+        raise InvalidInput(f"The time signature {value!r} is not known; use 2, 3, 4 or 6 (2/4, 3/4, 4/4 or 6/8).")
+    return _TIME_SIGNATURES[text]
+
+
+def normalize_duration(value: Any) -> float | None:
+    """Seconds as a float, or None when unset."""
+    if _is_unset(value):
+        return None
+    problem = f"The duration must be from {DURATION_MIN:g} to {DURATION_MAX:g} seconds, or empty, not {value!r}."
+    number = _number(value, problem)
+    if not DURATION_MIN <= number <= DURATION_MAX:
+        raise InvalidInput(problem)
+    return number
+
+
+def _is_unset(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in _UNSET)
+
+
+def _number(value: Any, problem: str) -> float:
+    """The finite number that `value` is or spells."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise InvalidInput(problem)
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        raise InvalidInput(problem) from None
+    if not math.isfinite(number):
+        raise InvalidInput(problem)
+    return number

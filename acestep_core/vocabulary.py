@@ -1,0 +1,166 @@
+"""The words the models know: languages, keys, time signatures, tracks, instructions, limits and rates.
+
+Values and exact strings are those of ACE-Step 1.5 (`constants.py`); a changed character is another prompt.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SAMPLE_RATE: Final = 48_000
+"""Samples per second of all audio inside the library."""
+LATENT_RATE: Final = 25
+"""Latent frames per second."""
+CODE_RATE: Final = 5
+"""Semantic codes per second."""
+HOP: Final = 1920
+"""Samples per latent frame: `SAMPLE_RATE / LATENT_RATE`."""
+FRAMES_PER_CODE: Final = 5
+"""Latent frames per semantic code: `LATENT_RATE / CODE_RATE`."""
+LATENT_CHANNELS: Final = 64
+CODEBOOK_SIZE: Final = 64_000
+"""Legal semantic codes are `0 … CODEBOOK_SIZE - 1` (finite scalar quantiser with levels 8, 8, 8, 5, 5, 5)."""
+
+BPM_MIN: Final = 30
+BPM_MAX: Final = 300
+DURATION_MIN: Final = 10.0
+"""Seconds."""
+DURATION_MAX: Final = 600.0
+"""Seconds."""
+CAPTION_MAX_CHARS: Final = 512
+"""Longer captions are likely to pass the text encoder's limit of 256 tokens."""
+LYRICS_MAX_CHARS: Final = 4096
+"""Longer lyrics are likely to pass the lyric encoder's limit of 2048 tokens."""
+
+UNKNOWN_LANGUAGE: Final = "unknown"
+LANGUAGES: Final[dict[str, str]] = {
+    "ar": "Arabic",
+    "az": "Azerbaijani",
+    "bg": "Bulgarian",
+    "bn": "Bengali",
+    "ca": "Catalan",
+    "cs": "Czech",
+    "da": "Danish",
+    "de": "German",
+    "el": "Greek",
+    "en": "English",
+    "es": "Spanish",
+    "fa": "Persian",
+    "fi": "Finnish",
+    "fr": "French",
+    "he": "Hebrew",
+    "hi": "Hindi",
+    "hr": "Croatian",
+    "ht": "Haitian Creole",
+    "hu": "Hungarian",
+    "id": "Indonesian",
+    "is": "Icelandic",
+    "it": "Italian",
+    "ja": "Japanese",
+    "ko": "Korean",
+    "la": "Latin",
+    "lt": "Lithuanian",
+    "ms": "Malay",
+    "ne": "Nepali",
+    "nl": "Dutch",
+    "no": "Norwegian",
+    "pa": "Punjabi",
+    "pl": "Polish",
+    "pt": "Portuguese",
+    "ro": "Romanian",
+    "ru": "Russian",
+    "sa": "Sanskrit",
+    "sk": "Slovak",
+    "sr": "Serbian",
+    "sv": "Swedish",
+    "sw": "Swahili",
+    "ta": "Tamil",
+    "te": "Telugu",
+    "th": "Thai",
+    "tl": "Tagalog",
+    "tr": "Turkish",
+    "uk": "Ukrainian",
+    "ur": "Urdu",
+    "vi": "Vietnamese",
+    "yue": "Cantonese",
+    "zh": "Chinese",
+    "unknown": "Unknown",
+}
+"""Language code -> English name, in the models' order."""
+
+LANGUAGE_ALIASES: Final[dict[str, str]] = {
+    "farsi": "fa",
+    "filipino": "tl",
+    "fil": "tl",
+    "haitian": "ht",
+    "iw": "he",
+    "in": "id",
+    "mandarin": "zh",
+    "nb": "no",
+    "nn": "no",
+    "auto": "unknown",
+    "none": "unknown",
+    "n/a": "unknown",
+    "": "unknown",
+}
+"""Other words people use, lower case -> language code."""
+
+NOTES: Final = ("A", "B", "C", "D", "E", "F", "G")
+ACCIDENTALS: Final = ("", "#", "b", "♯", "♭")
+MODES: Final = ("major", "minor")
+KEYSCALES: Final[tuple[str, ...]] = tuple(
+    f"{note}{accidental} {mode}" for note in NOTES for accidental in ACCIDENTALS for mode in MODES
+)
+"""The 70 key names the language model may write."""
+PLAIN_KEYSCALES: Final[tuple[str, ...]] = tuple(key for key in KEYSCALES if key.isascii())
+"""The 42 of them a `Song` holds: a unicode accidental becomes `#` or `b`."""
+
+TIME_SIGNATURES: Final[tuple[str, ...]] = ("2", "3", "4", "6")
+"""Beats per bar, as the models write them (4 for 4/4, 6 for 6/8)."""
+
+TRACKS: Final[tuple[str, ...]] = (
+    "woodwinds",
+    "brass",
+    "fx",
+    "synth",
+    "strings",
+    "percussion",
+    "keyboard",
+    "guitar",
+    "bass",
+    "drums",
+    "backing_vocals",
+    "vocals",
+)
+
+TURBO_TASKS: Final[tuple[str, ...]] = ("text2music", "repaint", "cover")
+"""Tasks every checkpoint was trained for."""
+BASE_TASKS: Final[tuple[str, ...]] = (*TURBO_TASKS, "extract", "lego", "complete")
+"""Tasks of the base checkpoints."""
+
+TASK_INSTRUCTIONS: Final[dict[str, str]] = {
+    "text2music": "Fill the audio semantic mask based on the given conditions:",
+    "repaint": "Repaint the mask area based on the given conditions:",
+    "cover": "Generate audio semantic tokens based on the given conditions:",
+    "extract": "Extract the {TRACK_NAME} track from the audio:",
+    "extract_default": "Extract the track from the audio:",
+    "lego": "Generate the {TRACK_NAME} track based on the audio context:",
+    "lego_default": "Generate the track based on the audio context:",
+    "complete": "Complete the input track with {TRACK_CLASSES}:",
+    "complete_default": "Complete the input track:",
+}
+"""Instructions of the DiT's text prompt. `{TRACK_NAME}` is upper case; `{TRACK_CLASSES}` are joined with ` | `."""
+
+LM_INSTRUCTIONS: Final[dict[str, str]] = {
+    "generate": "Generate audio semantic tokens based on the given conditions:",
+    "understand": "Understand the given musical conditions and describe the audio semantics accordingly:",
+    "create": "Expand the user's input into a more detailed and specific musical description:",
+    "format": "Format the user's input into a more detailed and specific musical description:",
+}
+"""System instructions of the language model."""
+
+NO_USER_INPUT: Final = "NO USER INPUT"
+"""What the language model was trained to read as "nothing was given"."""
+INSTRUMENTAL_LYRICS: Final = "[Instrumental]"
+SPECIAL_TOKENS: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
+"""Control tokens of the tokenizers; in a caption or lyrics they end or restructure the prompt."""
