@@ -31,6 +31,10 @@ class AudioError(AceStepError):
     """An audio file or waveform cannot be read, written or used."""
 
 
+class StorageError(AceStepError):
+    """A file cannot be written: the disk is full, or the folder is absent or closed to writing."""
+
+
 class CodesError(InvalidInput):
     """A semantic code sequence is malformed or holds illegal codes."""
 
