@@ -1,0 +1,91 @@
+"""Seeds and the noise they make. One generator per song, always on the CPU in fp32: the same song on every device
+and dtype, and item i of a batch equals the single run with seed s + i.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from acestep_core.errors import InvalidInput
+
+MAX_SEED = 2**64 - 1
+CHANNELS = 64
+
+
+def random_seed() -> int:
+    """A fresh 32-bit seed from the operating system."""
+    return secrets.randbits(32)
+
+
+def item_seeds(seed: int | None, batch: int) -> list[int]:
+    """`[seed, seed + 1, ...]`, one per item; None draws the first one. Wraps after 2**64 - 1."""
+    if seed is None:
+        seed = random_seed()
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise InvalidInput(f"A seed must be a whole number from 0 to {MAX_SEED}, not {seed}.")
+    if batch < 1:
+        raise InvalidInput(f"The batch must hold at least one song, not {batch}.")
+    return [(seed + i) % (MAX_SEED + 1) for i in range(batch)]
+
+
+def generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """One CPU generator per item. Draw the initial noise first, then whatever else the run needs, from the same ones.
+
+    torch's CPU generator uses the low 32 bits of a seed.
+    """
+    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+
+def draw(sources: Sequence[torch.Generator], frames: int) -> Tensor:
+    """Standard normal noise, `[B, frames, 64]` fp32 on the CPU; each item is one draw of `[1, frames, 64]`."""
+    return torch.cat([torch.randn(1, frames, CHANNELS, generator=source) for source in sources])
+
+
+def noise(seeds: Sequence[int], frames: int) -> Tensor:
+    """The initial noise of a batch, `[B, frames, 64]` fp32 on the CPU. Another length is other noise throughout."""
+    return draw(generators(seeds), frames)
+
+
+def retake(first: Tensor, second: Tensor, variance: float) -> Tensor:
+    """Turns noise towards other noise without changing its variance: `cos(v pi/2) * first + sin(v pi/2) * second`.
+
+    Args:
+        first: noise of the song's seed, `[B, T, 64]`.
+        second: noise of the retake seed, same shape.
+        variance: 0 is the same song, 1 another one, in between a variation. (Upstream after April 2026.)
+    """
+    if not 0 <= variance <= 1:
+        raise InvalidInput(f"Retake variance must be between 0 and 1, not {variance}.")
+    if variance == 0:
+        return first
+    angle = variance * math.pi / 2
+    return math.cos(angle) * first + math.sin(angle) * second
+
+
+def upstream_seeds(
+    seed: str | float | None, batch: int, use_random_seed: bool = False, draw_seed: Callable[[], int] = random_seed
+) -> list[int]:
+    """Seeds as upstream reads them: a comma list is taken in order, what is missing, -1 or unreadable is
+    random, and a single seed fixes only the first item of a batch."""
+    if use_random_seed:
+        return [draw_seed() for _ in range(batch)]
+    given: list[int | None]
+    if isinstance(seed, str):
+        given = [_upstream_seed(part) for part in seed.split(",")]
+    else:
+        given = [None if seed is None or seed < 0 else int(seed)]
+    given = (given + [None] * batch)[:batch]
+    return [draw_seed() if value is None else value for value in given]
+
+
+def _upstream_seed(text: str) -> int | None:
+    try:
+        value = int(float(text))
+    except (ValueError, OverflowError):
+        return None
+    return None if value == -1 else value
