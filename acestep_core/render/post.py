@@ -1,0 +1,127 @@
+"""After the models: checks of what they produced, and the finishing of the audio.
+
+Order (as upstream): check latents, shift and rescale, decode, limit, repaint splice, normalise, fade, check audio.
+No function changes its input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from acestep_core.errors import GenerationError, InvalidInput
+from acestep_core.vocabulary import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SILENCE = 1e-6
+"""A waveform whose samples all stay below this is silent."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """How a song is finished.
+
+    Args:
+        peak_db: peak level in dBFS to normalise each item to (at most 0), or None to leave the level as it is.
+        fade_in: seconds of linear fade at the start.
+        fade_out: seconds of linear fade at the end.
+    """
+
+    peak_db: float | None = -1.0
+    fade_in: float = 0.0
+    fade_out: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.peak_db is not None and not -60.0 <= self.peak_db <= 0.0:
+            raise InvalidInput(f"The peak level must be from -60 to 0 dBFS, not {self.peak_db}.")
+        for name in ("fade_in", "fade_out"):
+            if not 0.0 <= getattr(self, name) <= 600.0:
+                raise InvalidInput(f"{name} must be from 0 to 600 seconds, not {getattr(self, name)}.")
+
+    def apply(self, audio: Tensor, sample_rate: int = SAMPLE_RATE) -> Tensor:
+        """Finishes `audio` `[B, C, S]`, each item on its own."""
+        if self.peak_db is not None:
+            audio = normalize_peak(audio, self.peak_db)
+        return fade(audio, round(self.fade_in * sample_rate), round(self.fade_out * sample_rate))
+
+
+def shift_rescale(latents: Tensor, shift: float = 0.0, rescale: float = 1.0) -> Tensor:
+    """`latents * rescale + shift`, applied before decoding."""
+    return latents if shift == 0.0 and rescale == 1.0 else latents * rescale + shift
+
+
+def limit_peak(audio: Tensor) -> Tensor:
+    """Divides each item of `audio` `[B, C, S]` whose peak is above 1 by that peak."""
+    return audio / _peak(audio).clamp(min=1.0)
+
+
+def normalize_peak(audio: Tensor, peak_db: float = -1.0) -> Tensor:
+    """Scales each item of `audio` `[B, C, S]` so that its peak is `peak_db` dBFS; silent items stay as they are."""
+    peak = _peak(audio)
+    gain = 10.0 ** (peak_db / 20.0) / peak.clamp(min=SILENCE)
+    return audio * gain.where(peak >= SILENCE, 1.0)
+
+
+def fade(audio: Tensor, fade_in: int, fade_out: int) -> Tensor:
+    """Linear fades over the first and last samples of `audio` `[..., S]`, ends included; they may overlap."""
+    import torch
+
+    if fade_in <= 0 and fade_out <= 0:
+        return audio
+    length = audio.shape[-1]
+    fade_in, fade_out = min(fade_in, length), min(fade_out, length)
+    envelope = torch.ones(length, dtype=audio.dtype, device=audio.device)
+    if fade_in > 0:
+        envelope[:fade_in] *= torch.linspace(0.0, 1.0, fade_in, dtype=audio.dtype, device=audio.device)
+    if fade_out > 0:
+        envelope[length - fade_out :] *= torch.linspace(1.0, 0.0, fade_out, dtype=audio.dtype, device=audio.device)
+    return audio * envelope
+
+
+def check_latents(latents: Tensor) -> None:
+    """Refuses sampled latents `[B, T, 64]` that no decoder could turn into music.
+
+    Raises:
+        GenerationError: an item is not finite, or all zero.
+    """
+    for index, item in enumerate(latents):
+        if not item.isfinite().all():
+            raise GenerationError(
+                f"Item {index + 1} came out with non-finite latents; the number format overflowed or the weights are "
+                "damaged, so use bfloat16 or float32 instead of float16 and verify the checkpoint."
+            )
+        if not item.any():
+            raise GenerationError(
+                f"Item {index + 1} came out all zero; the weights are probably empty or of another model, "
+                "so verify the checkpoint."
+            )
+
+
+def check_audio(audio: Tensor) -> None:
+    """Refuses decoded audio `[B, C, S]` that cannot be a song.
+
+    Raises:
+        GenerationError: an item is not finite, or silent.
+    """
+    for index, item in enumerate(audio):
+        if not item.isfinite().all():
+            raise GenerationError(
+                f"Item {index + 1} decoded to non-finite audio; run the VAE in bfloat16 or float32 "
+                "and verify its weights."
+            )
+        if _is_silent(item):
+            raise GenerationError(
+                f"Item {index + 1} decoded to silence; the VAE or the silence latent is probably the wrong file, "
+                "so verify the checkpoint."
+            )
+
+
+def _is_silent(audio: Tensor) -> bool:
+    return audio.numel() == 0 or float(audio.abs().max()) < SILENCE
+
+
+def _peak(audio: Tensor) -> Tensor:
+    """The largest magnitude of each item, `[B, 1, 1]`."""
+    return audio.abs().amax(dim=(-2, -1), keepdim=True)

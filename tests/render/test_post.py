@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from acestep_core.errors import GenerationError, InvalidInput
+from acestep_core.render.post import Finish, check_audio, check_latents, fade, limit_peak, normalize_peak
+
+
+def tone(peak: float = 0.5, items: int = 2, samples: int = 480) -> torch.Tensor:
+    wave = torch.sin(torch.arange(samples) / 7.0)
+    return (wave / wave.abs().max() * peak).expand(items, 2, samples).clone()
+
+
+def test_each_item_is_levelled_on_its_own() -> None:
+    audio = tone()
+    audio[1] *= 4.0
+    limited = limit_peak(audio)
+    assert torch.equal(limited[0], audio[0])
+    assert limited[1].abs().max() == pytest.approx(1.0)
+    assert normalize_peak(audio, -6.0).abs().amax(dim=(1, 2)).tolist() == pytest.approx([10 ** (-6 / 20)] * 2)
+
+
+def test_silence_is_not_amplified() -> None:
+    audio = tone() * 1e-7
+    assert torch.equal(normalize_peak(audio), audio)
+
+
+def test_inputs_are_not_changed() -> None:
+    audio = tone(2.0)
+    before = audio.clone()
+    limit_peak(audio), normalize_peak(audio), fade(audio, 10, 10), Finish(-3.0, 0.001, 0.001).apply(audio)
+    assert torch.equal(audio, before)
+
+
+def test_finish_normalises_then_fades() -> None:
+    finished = Finish(peak_db=-1.0, fade_in=0.001, fade_out=0.002).apply(tone())
+    assert finished[..., 0].abs().max() == 0 and finished[..., -1].abs().max() == 0
+    assert finished.abs().max() == pytest.approx(10 ** (-1 / 20), rel=1e-3)
+    assert torch.equal(Finish(peak_db=None).apply(tone()), tone())
+
+
+@pytest.mark.parametrize("wrong", [{"peak_db": 0.1}, {"peak_db": float("nan")}, {"fade_in": -1.0}, {"fade_out": 601.0}])
+def test_finish_refuses_what_is_out_of_range(wrong: dict) -> None:
+    with pytest.raises(InvalidInput):
+        Finish(**wrong)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_named_by_item(value: float) -> None:
+    audio, latents = tone(), torch.randn(3, 10, 64)
+    check_audio(audio)
+    check_latents(latents)
+    audio[1, 0, 3] = value
+    latents[2, 0, 3] = value
+    with pytest.raises(GenerationError, match=r"Item 2.*float32"):
+        check_audio(audio)
+    with pytest.raises(GenerationError, match=r"Item 3.*float32"):
+        check_latents(latents)
+
+
+def test_silence_is_refused_with_a_likely_cause() -> None:
+    audio = tone()
+    audio[1] = 0
+    with pytest.raises(GenerationError, match=r"Item 2 decoded to silence.*checkpoint"):
+        check_audio(audio)
