@@ -1,0 +1,46 @@
+"""Caption and lyric prompts, byte for byte."""
+
+from __future__ import annotations
+
+import pytest
+
+from acestep_core.render import prompts
+from tests.golden_data import case, case_ids, load_json
+
+ROWS = [row for i in case_ids("G_prompts/dit_text_prompts") for row in load_json(case(i)["file"])["rows"]]
+UNSET = ("", "N/A")  # our `Song` holds an empty string where upstream also takes the word
+
+
+def _metas(given):
+    return prompts.metas_text(
+        given.get("bpm"),
+        "" if given.get("timesignature") in UNSET else given.get("timesignature", ""),
+        given.get("keyscale", ""),
+        given.get("duration"),
+    )
+
+
+def _instruction(given):
+    if "instruction" in given:
+        return given["instruction"]
+    task = given.get("task", "text2music")
+    if task == "text2music" and given.get("codes"):
+        task = "cover"  # codes are a source
+    return prompts.instruction_for(task, tuple(filter(None, [given.get("track")])) or tuple(given.get("classes", ())))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
+def test_prompts(row):
+    given = row["input"]
+    instruction, metas, caption = _instruction(given), _metas(given), given["caption"]
+    if given.get("is_lego_sft"):
+        windowed = given["chunk_mask_mode"] != "auto"
+        caption = prompts.stems_caption(caption, given.get("global_caption", ""), instruction, windowed)
+    assert instruction == row["instruction"]
+    assert metas == row["metas_string"]
+    assert prompts.text_prompt(instruction, caption, metas) == row["text_prompt"]
+    assert prompts.lyric_prompt(given["lyrics"], given["language"]) == row["lyric_prompt"]
+    assert (row["text_max_tokens"], row["lyric_max_tokens"]) == (prompts.TEXT_MAX_TOKENS, prompts.LYRIC_MAX_TOKENS)
+    if row["non_cover_text_prompt"] is not None:
+        plain = prompts.text_prompt(prompts.instruction_for("text2music"), given["caption"], metas)
+        assert plain == row["non_cover_text_prompt"]
