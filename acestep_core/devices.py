@@ -110,6 +110,11 @@ def empty_cache(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
+def is_host(device: torch.device) -> bool:
+    """Whether `device` is the processor itself."""
+    return device.type == "cpu"
+
+
 def has_float64(device: torch.device) -> bool:
     """Whether `device` can compute in double precision (Apple's cannot)."""
     return device.type != "mps"

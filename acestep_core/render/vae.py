@@ -1,0 +1,109 @@
+"""Audio <-> latents for songs of any length, in tiles that overlap just enough to be exact.
+
+The decoder sees 8.34 latent frames to each side and the encoder up to 7, so an overlap of 9 gives what one pass over the whole song would
+give, in constant memory. (Upstream and diffusers overlap by 64 frames.)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from acestep_core.devices import free_memory, is_host
+from acestep_core.errors import AudioError, OutOfMemory
+from acestep_core.models.oobleck import OobleckVAE
+from acestep_core.monitor import SILENT, Monitor
+
+OVERLAP = 9
+"""Latent frames that each side of a tile needs from its neighbour."""
+
+_LIVE_TENSORS = 6  # full-rate activations alive at once in the widest stage, with convolution workspace
+_SMALLEST_TILE = 32
+
+
+def pick_tile(vae: OobleckVAE, largest: int | None = None) -> int:
+    """Frames per tile: as many as half the free memory holds, in powers of two.
+
+    Large tiles only pay on a GPU; on a CPU 128 frames already keep the convolutions busy and stay near the caches.
+    """
+    if largest is None:
+        largest = 128 if is_host(vae.device) else 512
+    width = max(vae.config.decoder_channels, vae.config.encoder_hidden_size)
+    per_frame = _LIVE_TENSORS * vae.config.hop * width * vae.dtype.itemsize
+    budget = free_memory(vae.device) // 2
+    tile = largest
+    while tile > _SMALLEST_TILE and (tile + 2 * OVERLAP) * per_frame > budget:
+        tile //= 2
+    if (tile + 2 * OVERLAP) * per_frame > 2 * budget:
+        raise OutOfMemory(
+            f"The VAE needs about {(tile + 2 * OVERLAP) * per_frame >> 20} MiB for its smallest tile, but only "
+            f"{2 * budget >> 20} MiB are free; close other programs or put the VAE on the CPU."
+        )
+    return tile
+
+
+def tiles(length: int, tile: int, overlap: int = OVERLAP) -> list[tuple[int, int, int, int]]:
+    """Splits `length` frames into `(window start, window stop, core start, core stop)`; the cores partition the length."""
+    starts = range(0, length, tile)
+    return [(max(0, a - overlap), min(length, a + tile + overlap), a, min(length, a + tile)) for a in starts]
+
+
+def decode(vae: OobleckVAE, latents: Tensor, tile: int | None = None, monitor: Monitor = SILENT) -> Tensor:
+    """Latents -> audio.
+
+    Args:
+        latents: `[B, T, 64]`.
+        tile: frames per tile; None picks by free memory.
+
+    Returns:
+        `[B, 2, 1920 T]` float32 in main memory.
+    """
+    batch, frames, _ = latents.shape
+    hop = vae.config.hop
+    audio = torch.empty(batch, vae.config.audio_channels, frames * hop)
+    plan = tiles(frames, tile or pick_tile(vae))
+    for i in range(batch):
+        channels_first = latents[i : i + 1].transpose(1, 2)
+        for n, (start, stop, a, b) in enumerate(plan):
+            window = channels_first[:, :, start:stop].to(vae.device, vae.dtype)
+            wave = vae.decode(window)
+            audio[i, :, a * hop : b * hop] = wave[0, :, (a - start) * hop : (b - start) * hop]
+            monitor.tick("decode", i * len(plan) + n + 1, batch * len(plan))
+    return audio
+
+
+def encode(
+    vae: OobleckVAE,
+    audio: Tensor,
+    tile: int | None = None,
+    generator: torch.Generator | None = None,
+    monitor: Monitor = SILENT,
+) -> Tensor:
+    """Audio -> latents. A tail shorter than one frame (40 ms) is dropped.
+
+    Args:
+        audio: `[B, 2, S]`, 48 kHz.
+        tile: frames per tile; None picks by free memory.
+        generator: on the CPU; draws from the posterior as upstream does. None takes its mean, which needs no seed.
+
+    Returns:
+        `[B, S // 1920, 64]` float32 in main memory.
+    """
+    batch, _, samples = audio.shape
+    hop = vae.config.hop
+    frames = samples // hop
+    if frames == 0:
+        raise AudioError(
+            f"The audio has {samples} samples, but one latent frame needs {hop} (40 ms); use longer audio."
+        )
+    latents = torch.empty(batch, frames, vae.config.decoder_input_channels)
+    noise = None if generator is None else torch.randn(latents.shape, generator=generator)
+    plan = tiles(frames, tile or pick_tile(vae))
+    for i in range(batch):
+        for n, (start, stop, a, b) in enumerate(plan):
+            end = samples if stop == frames else stop * hop
+            window = audio[i : i + 1, :, start * hop : end].to(vae.device, vae.dtype)
+            mean, std = (x[0, :, a - start : b - start].T for x in vae.posterior(window))
+            latents[i, a:b] = mean if noise is None else mean + std * noise[i, a:b].to(mean)
+            monitor.tick("encode", i * len(plan) + n + 1, batch * len(plan))
+    return latents
