@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -64,6 +64,11 @@ class Prepared:
     @property
     def rows(self) -> int:
         return self.groups[-1].stop
+
+    def joined(self, other: Prepared) -> Prepared:
+        """Both batches as one, this one's rows first."""
+        shifted = (replace(g, start=g.start + self.rows, stop=g.stop + self.rows) for g in other.groups)
+        return replace(self, groups=(*self.groups, *shifted))
 
 
 class DiTLayer(nn.Module):
