@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from acestep_core.render import guidance, noise, schedule
+from acestep_core.errors import InvalidInput
+from acestep_core.render import guidance, noise, repaint, schedule
+from acestep_core.vocabulary import SAMPLE_RATE
 from tests.golden_data import case, case_ids, load_json, load_tensors
 
 
@@ -119,3 +121,78 @@ def test_seeds(case_id):
     for row in load_json(case(case_id)["file"])["rows"]:
         got = noise.upstream_seeds(row["seed"], row["batch_size"], row["use_random_seed"], draw_seed=lambda: "random")
         assert got == row["seeds"], row
+
+
+@pytest.mark.parametrize("case_id", case_ids("F_helpers/repaint_config"))
+def test_repaint_settings(case_id):
+    for row in load_json(case(case_id)["file"])["rows"]:
+        # Upstream clamps the strength and takes an unknown mode as balanced; we refuse both.
+        strength = min(max(row["strength"], 0.0), 1.0)
+        mode = row["mode"] if row["mode"] in repaint.MODES else "balanced"
+        got = repaint.repaint_settings(mode, strength)
+        assert [got.injection_ratio, got.crossfade_frames, got.crossfade_seconds] == row["result"], row
+        if (mode, strength) != (row["mode"], row["strength"]):
+            with pytest.raises(InvalidInput):
+                repaint.repaint_settings(row["mode"], row["strength"])
+
+
+@pytest.mark.parametrize("case_id", case_ids("F_helpers/repaint_latent_ops"))
+def test_repaint_latents(case_id):
+    entry = case(case_id)
+    data = load_tensors(entry["file"])
+    mask, x, clean, noise_ = data["mask"], data["x"], data["clean"], data["noise"]
+    for name in entry["outputs"]:
+        kind, value = name.rsplit("_", 1)
+        if kind == "injected":
+            got = repaint.inject(x, clean, mask, float(value[1:]), noise_)
+        elif kind == "soft_mask":
+            got = repaint.soft_mask(mask, int(value))
+        else:
+            got = repaint.blend(x, clean, repaint.soft_mask(mask, int(value)))
+        close(got, data[name], entry)
+
+
+@pytest.mark.parametrize("case_id", case_ids("F_helpers/repaint_waveform_splice"))
+def test_upstream_splice(case_id):
+    entry = case(case_id)
+    data = load_tensors(entry["file"])
+    for row in entry["settings"]["rows"]:
+        made, source = data["pred"][..., : row["pred_samples"]], data["src"][..., : row["src_samples"]]
+        got = [
+            repaint.upstream_splice(*item, crossfade=row["crossfade_duration"], rate=row["sample_rate"])
+            for item in zip(made, source, row["starts"], row["ends"], strict=True)
+        ]
+        close(torch.stack(got), data[row["result"]], entry)
+
+
+def _region(row):
+    return repaint.region_of(row["repainting_start"], row["repainting_end"], row["source_samples"])
+
+
+SPANS = [row for i in case_ids("F_helpers/repaint_spans") for row in load_json(case(i)["file"])["rows"]]
+
+
+@pytest.mark.parametrize("row", [row for row in SPANS if row["task"] in ("repaint", "lego")], ids=str)
+def test_regions(row):
+    start, end = row["repainting_start"], row["repainting_end_after_request_layer"]
+    length = row["source_seconds"]
+    if start is None:
+        return  # ours has no absent start; 0 is the beginning
+    if start > length or (end if end is not None else length) <= start:
+        # Upstream remakes the whole song without being asked, or leaves a gap after the source.
+        with pytest.raises(InvalidInput):
+            _region(row)
+        return
+    region = _region(row)
+    assert region.samples == row["target_samples"]
+    assert [region.start, region.end] == [
+        int(row["start_after_padding"] * SAMPLE_RATE),
+        int(row["end_after_padding"] * SAMPLE_RATE),
+    ]
+    frames = region.frames(row["latent_length"])
+    assert list(frames) == row["span"][1:]
+    assert [list(frames)] == row["repaint_mask_true_runs"]
+    assert repaint.region_mask(frames, row["latent_length"])[0].nonzero()[[0, -1], 0].tolist() == [
+        frames[0],
+        frames[1] - 1,
+    ]
