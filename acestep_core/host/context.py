@@ -2,7 +2,8 @@
 
 A node (or the seam it goes through) calls `current()`. It returns None outside the embedded host, for instance under
 ComfyUI or in a plain script. The value is per execution context: a thread that a node starts itself has to be handed
-the `Execution`, whose methods may be called from any thread.
+the `Execution`, whose methods may be called from any thread. `folders()` also answers while no node runs but the host
+asks a class for its `INPUT_TYPES` or lets it validate.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ Preview = Any
 
 class Interrupted(BaseException):
     """The user stopped the run. Not an `Exception`, so that `except Exception` in a node lets it pass."""
+
+
+@dataclass(frozen=True)
+class ExecutionBlocker:
+    """An output that stops its branch: nodes that receive it do not run. A message is shown as that node's error."""
+
+    message: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,7 @@ class Execution:
 
 
 _current: ContextVar[Execution | None] = ContextVar("acestep_host_execution", default=None)
+_folders: ContextVar[Folders | None] = ContextVar("acestep_host_folders", default=None)
 
 
 def current() -> Execution | None:
@@ -88,11 +97,27 @@ def current() -> Execution | None:
     return _current.get()
 
 
+def folders() -> Folders | None:
+    """The folders of the embedded host that is calling, or None outside it."""
+    return _folders.get()
+
+
+@contextmanager
+def hosting(folders: Folders) -> Iterator[None]:
+    """Makes `folders` the ones that classes see when they are asked for their inputs or validate them."""
+    token = _folders.set(folders)
+    try:
+        yield
+    finally:
+        _folders.reset(token)
+
+
 @contextmanager
 def executing(execution: Execution) -> Iterator[Execution]:
     """Makes `execution` the current one inside the block."""
     token = _current.set(execution)
     try:
-        yield execution
+        with hosting(execution.folders):
+            yield execution
     finally:
         _current.reset(token)
