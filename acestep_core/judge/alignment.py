@@ -1,0 +1,211 @@
+"""Where lyrics are sung: from the cross-attention of a few heads to a path of tokens over frames and a score.
+
+Source: upstream's aligner and lyric scorer, whose matrices, paths and score parts these functions reproduce.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acestep_core.errors import AlignmentError, InvalidInput
+
+SHARPNESS = 2.0
+"""How many medians a cell must exceed, in its row and then in its column, to count (upstream's "violence")."""
+
+Matrix = NDArray[np.float32]
+
+
+def median_filter(x: Tensor, width: int) -> Tensor:
+    """Running median of odd `width` along the last axis with reflected borders, for any shape `[..., N]`.
+
+    An axis too short to be reflected is returned as it is.
+    """
+    if width < 1 or width % 2 == 0:
+        raise InvalidInput(f"The width of a median filter must be odd and at least 1, not {width}.")
+    pad = width // 2
+    if pad == 0 or x.shape[-1] <= pad:
+        return x
+    rows = F.pad(x.reshape(1, -1, x.shape[-1]), (pad, pad), mode="reflect")
+    return rows.unfold(-1, width, 1).median(dim=-1).values.reshape(x.shape)
+
+
+def _median(x: Tensor, dim: int) -> Tensor:
+    """Median along `dim`, which stays as an axis of size 1; the mean of the two middle values of an even number.
+
+    Not `torch.quantile`, which refuses matrices of the size of a long song.
+    """
+    size = x.shape[dim]
+    upper = x.kthvalue(size // 2 + 1, dim, keepdim=True).values
+    return upper if size % 2 else torch.lerp(x.kthvalue(size // 2, dim, keepdim=True).values, upper, 0.5)
+
+
+def sharpen(weights: Tensor, sharpness: float = SHARPNESS) -> Tensor:
+    """Keeps what stands out both among the frames of its token and among the tokens of its frame, squared. `[L, F]`."""
+    x = weights.softmax(-1).mul_(weights.softmax(-2))
+    x = x.sub_(sharpness * _median(x, -1)).relu_()
+    x = x.sub_(sharpness * _median(x, -2)).relu_()
+    return x.square_()
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """What is kept of the chosen heads, each `[tokens, frames]`.
+
+    mean: mean attention over heads.
+    energy: the same after the median filter, scaled to 0..1; all zero where it does not vary.
+    sharp: mean of the sharpened heads.
+    standard: the same after the median filter, as deviations from the mean over all heads.
+    """
+
+    mean: Matrix
+    energy: Matrix
+    sharp: Matrix
+    standard: Matrix
+
+
+def combine_heads(heads: Iterable[Tensor], median_width: int = 1, sharpness: float = SHARPNESS) -> AttentionMaps:
+    """Combines the attention `[tokens, frames]` of one or more heads, on their device, one head after the other.
+
+    Only sums are kept, so memory does not grow with the number of heads.
+
+    Raises:
+        AlignmentError: there are no heads, no tokens or no frames, or the weights are not finite.
+    """
+    count, total, squares = 0, 0.0, 0.0
+    mean = sharp = filtered = torch.zeros(())
+    for head in heads:
+        weights = head.float()
+        if weights.numel() == 0:
+            raise AlignmentError("There is nothing to align; give lyrics and at least one latent frame.")
+        found = sharpen(weights, sharpness)
+        total += found.sum(dtype=torch.float64).item()
+        squares += torch.linalg.vector_norm(found, dtype=torch.float64).item() ** 2
+        smooth = found if median_width == 1 else median_filter(found, median_width)
+        if count == 0:
+            mean, sharp = weights.clone(), found
+            filtered = sharp if smooth is found else smooth.clone()
+        else:
+            mean += weights
+            sharp += found
+            if filtered is not sharp:
+                filtered += smooth
+        count += 1
+    if count == 0:
+        raise AlignmentError("No attention heads were given; lyric alignment needs at least one.")
+    if not np.isfinite(squares):
+        raise AlignmentError("The attention of this model is not finite; render the song again with another precision.")
+    cells = count * mean.numel()
+    centre = total / cells
+    deviation = max(squares / cells - centre**2, 0.0) ** 0.5
+    standard = ((filtered / count - centre) / (deviation + 1e-9)).cpu().numpy()
+    mean /= count
+    energy = median_filter(mean, median_width)
+    low, high = energy.min(), energy.max()
+    energy = (energy - low) / (high - low) if high - low > 1e-9 else torch.zeros_like(energy)
+    return AttentionMaps(mean.cpu().numpy(), energy.cpu().numpy(), (sharp / count).cpu().numpy(), standard)
+
+
+def dtw(cost: NDArray[np.floating]) -> NDArray[np.int32]:
+    """The cheapest monotonic path through `cost` `[N, M]` from the first to the last cell: `[2, steps]` rows and columns.
+
+    Dynamic time warping, computed a whole anti-diagonal at a time. Costs are accumulated in fp32, and a step comes from the
+    left unless another predecessor is strictly cheaper than both others, as upstream does. Memory: the costs once more in
+    fp32 and one byte per cell.
+    """
+    rows, columns = cost.shape
+    flat = np.ascontiguousarray(cost, np.float32).ravel()
+    step = np.empty(rows * columns, np.uint8)  # 0 diagonal, 1 from the row above, 2 from the column before
+    infinite = np.float32(np.inf)
+    # Index i holds row i of a diagonal (rows counted from 1), index 0 the border above; the first diagonal is the corner.
+    before, last, fresh = (np.full(rows + 2, infinite, np.float32) for _ in range(3))
+    before[0] = 0
+    for d in range(2, rows + columns + 1):
+        low, high = max(1, d - columns), min(rows, d - 1)
+        diagonal, above, left = before[low - 1 : high], last[low - 1 : high], last[low : high + 1]
+        take_diagonal = (diagonal < above) & (diagonal < left)
+        take_above = (above < diagonal) & (above < left)
+        begin = (low - 1) * columns + d - low - 1
+        cells = slice(begin, begin + (high - low) * (columns - 1) + 1, max(columns - 1, 1))
+        step[cells] = np.where(take_diagonal, 0, np.where(take_above, 1, 2))
+        fresh[low : high + 1] = flat[cells] + np.where(take_diagonal, diagonal, np.where(take_above, above, left))
+        fresh[low - 1] = fresh[high + 1] = infinite
+        before, last, fresh = last, fresh, before
+    return _trace_back(step.reshape(rows, columns))
+
+
+def _trace_back(step: NDArray[np.uint8]) -> NDArray[np.int32]:
+    row, column = step.shape[0] - 1, step.shape[1] - 1
+    path = [(row, column)]
+    while row or column:
+        taken = 2 if row == 0 else 1 if column == 0 else step[row, column]
+        row -= taken != 2
+        column -= taken != 1
+        path.append((row, column))
+    return np.array(path[::-1], np.int32).T
+
+
+@dataclass(frozen=True)
+class AlignmentScore:
+    """How well the lyrics are sung, each part 0 to 1.
+
+    coverage: share of lyric tokens that some frame attends to.
+    monotonicity: share of neighbouring lyric tokens whose centres of attention do not go back in time.
+    confidence: mean attention along the path.
+    total: `coverage^2 * monotonicity^2 * confidence`. It depends on the scaling of the attention to 0..1, so compare it
+        only between takes of one song on one model.
+    """
+
+    coverage: float
+    monotonicity: float
+    confidence: float
+    total: float
+
+
+def alignment_score(
+    energy: Matrix,
+    path: NDArray[np.int32],
+    sung: Sequence[bool],
+    *,
+    covered_above: float = 0.1,
+    centred_above: float = 0.01,
+    overlap_frames: float = 9.0,
+    tag_weight: float = 1.0,
+) -> AlignmentScore:
+    """Scores a path through `energy` `[L, F]`.
+
+    Args:
+        path: `[2, steps]`, from `dtw(-energy**2)`.
+        sung: per token, False for tokens of section tags.
+        covered_above: energy from which a token counts as attended.
+        centred_above: energy from which a cell counts towards the centre of its token.
+        overlap_frames: how far a centre may lie before the one of the token before it.
+        tag_weight: weight of path cells on section tags in the confidence.
+    """
+    values, lyric = energy.astype(np.float64), np.asarray(sung, bool)
+    coverage = float((values.max(axis=1) > covered_above)[lyric].mean()) if lyric.any() else 1.0
+
+    weights = np.where(values > centred_above, values, 0.0)
+    mass = weights.sum(axis=1)
+    centred = lyric & (mass > 1e-9)
+    centres = (weights @ np.arange(values.shape[1]))[centred] / mass[centred]
+    monotonicity = float((centres[1:] >= centres[:-1] - overlap_frames).mean()) if len(centres) > 1 else 1.0
+
+    on_path = values[path[0], path[1]]
+    path_weights = np.where(lyric[path[0]], 1.0, tag_weight)
+    confidence = float((on_path * path_weights).sum() / path_weights.sum()) if path_weights.sum() > 0 else 0.0
+    total = min(max(coverage**2 * monotonicity**2 * confidence, 0.0), 1.0)
+    return AlignmentScore(coverage, monotonicity, confidence, total)
+
+
+def token_frames(path: NDArray[np.int32], tokens: int) -> NDArray[np.int32]:
+    """First and last frame of each token on a path, `[tokens, 2]`, both inclusive."""
+    first = np.searchsorted(path[0], np.arange(tokens), side="left")
+    last = np.searchsorted(path[0], np.arange(tokens), side="right") - 1
+    return np.stack([path[1][first], path[1][last]], axis=1)

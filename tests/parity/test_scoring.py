@@ -1,0 +1,108 @@
+"""Lyric alignment and scores: our results equal upstream's, except where `deviations_judge` says why not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from acestep_core.errors import AlignmentError
+from acestep_core.judge.alignment import alignment_score, combine_heads, dtw, median_filter, token_frames
+from acestep_core.judge.lyric_tokens import is_sung
+from tests.golden_data import case, load_json, load_tensors
+
+MATRICES = case("I_scoring/alignment_inputs_and_matrices")
+ALIGNMENT = load_json("I_scoring/alignment.json")
+PIECES = [bytes.fromhex(piece) for piece in ALIGNMENT["tokenizer"]["pieces_hex"]]
+ROWS = {row["name"]: row for row in ALIGNMENT["rows"]}
+ALIGNED = [name for name, row in ROWS.items() if "alignment_error" not in row]
+
+
+def chosen_heads(row):
+    """The heads `[tokens, frames]` that upstream picks: those of the map that exist."""
+    attention = load_tensors(MATRICES["file"])[f"{row['name']}.attention"]
+    layers, heads = attention.shape[:2]
+    wanted = [(int(layer), head) for layer, found in row["layers_config"].items() for head in found]
+    return [attention[layer, head] for layer, head in wanted if layer < layers and head < heads]
+
+
+def maps_of(row):
+    return combine_heads(chosen_heads(row), median_width=row["medfilt_width"])
+
+
+@pytest.mark.parametrize("name", ALIGNED)
+def test_matrices(name):
+    want, maps = load_tensors(MATRICES["file"]), maps_of(ROWS[name])
+    close = {"rtol": 0.0, "atol": float(MATRICES["checks"]["suggested_atol"])}
+    assert_close(torch.from_numpy(maps.standard), want[f"{name}.align.calc_matrix"], **close)
+    assert_close(torch.from_numpy(maps.sharp), want[f"{name}.align.energy_matrix"], **close)
+    assert_close(torch.from_numpy(maps.mean), want[f"{name}.align.vis_matrix"], **close)
+    assert_close(torch.from_numpy(maps.energy), want[f"{name}.score.energy_matrix"], **close)
+
+
+@pytest.mark.parametrize("name", ALIGNED)
+def test_paths(name):
+    """On upstream's matrix and on ours."""
+    row, want = ROWS[name], load_tensors(MATRICES["file"])
+    maps = maps_of(row)
+    for standard in (want[f"{name}.align.calc_matrix"].numpy(), maps.standard):
+        assert dtw(-standard).tolist() == row["alignment_path"]
+    for energy in (want[f"{name}.score.energy_matrix"].numpy(), maps.energy):
+        assert dtw(-(energy**2)).tolist() == row["score_path"]
+
+
+@pytest.mark.parametrize("name", ALIGNED)
+def test_token_frames(name):
+    row, maps = ROWS[name], maps_of(ROWS[name])
+    seconds = row["duration_seconds"] / maps.standard.shape[1]
+    times = token_frames(dtw(-maps.standard), maps.standard.shape[0]) * seconds
+    want = [[token["start"], token["end"]] for token in row["token_timestamps"]]
+    assert np.allclose(times[: len(want)], want, rtol=0, atol=ALIGNED_ATOL)
+
+
+ALIGNED_ATOL = float(case("I_scoring/alignment")["checks"]["suggested_atol"])
+
+
+@pytest.mark.parametrize("name", ALIGNED)
+def test_scores(name):
+    row, energy = ROWS[name], maps_of(ROWS[name]).energy
+    path = dtw(-(energy**2))
+    sung = is_sung([PIECES[token] for token in row["token_ids"]])
+    if len(sung) == len(energy):
+        assert [int(x) for x in sung] == row["type_mask"]
+    sung = [bool(x) for x in row["type_mask"]]
+    score = alignment_score(energy, path, sung)
+    got = [score.coverage, score.monotonicity, score.confidence]
+    want = [row["coverage"], row["monotonicity"], row["path_confidence"]]
+    assert np.allclose(got, want, rtol=0, atol=ALIGNED_ATOL)
+    options = {
+        "overlap_0": {"overlap_frames": 0.0},
+        "tags_ignored": {"tag_weight": 0.0},
+        "time_weight_half": {"centred_above": 0.5},
+    }
+    assert round(score.total, 4) == row["final"]
+    for option, arguments in options.items():
+        assert round(alignment_score(energy, path, sung, **arguments).total, 4) == row["final_options"][option]
+
+
+def test_no_heads_is_an_error():
+    with pytest.raises(AlignmentError, match="at least one"):
+        maps_of(ROWS["no_heads"])
+
+
+def test_dtw():
+    tensors = load_tensors("I_scoring/dtw_and_median.safetensors")
+    names = [key.removeprefix("cost_") for key in tensors if key.startswith("cost_")]
+    assert len(names) == 6
+    for name in names:
+        assert dtw(tensors[f"cost_{name}"].double().numpy()).tolist() == tensors[f"path_{name}"].tolist()
+
+
+def test_median_filter():
+    tensors = load_tensors("I_scoring/dtw_and_median.safetensors")
+    x = tensors["median_input"]
+    for width in (1, 3, 7):
+        assert_close(median_filter(x, width), tensors[f"median_{width}"], rtol=0, atol=1e-6)
+    assert_close(median_filter(x[0], 3), tensors["median_2d_3"], rtol=0, atol=1e-6)
+    assert_close(median_filter(x[..., :2], 7), tensors["median_too_wide"], rtol=0, atol=1e-6)
