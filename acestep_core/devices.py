@@ -1,7 +1,7 @@
 """Which device and number format to use. The only module that names devices.
 
-Sources: upstream's dtype choice (bf16 from Ampere on, fp32 on CPU), minus its fp16 fallback, which produced NaN and silence on cards
-without bf16.
+Sources: upstream's dtype choice (bf16 from Ampere on, fp32 on CPU), minus its fp16 fallback, which produced NaN and
+silence on cards without bf16.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def pick_device(name: str = "auto") -> torch.device:
         ) from error
     kinds = {entry.split(":")[0] for entry in available_devices()}
     if device.type not in kinds:
-        raise InvalidInput(f"Device {name!r} is not present here; choose one of auto, {', '.join(available_devices())}.")
+        raise InvalidInput(
+            f"Device {name!r} is not present here; choose one of auto, {', '.join(available_devices())}."
+        )
     return device
 
 

@@ -1,4 +1,6 @@
-"""One ACE-Step checkpoint: decoder, condition encoder, audio tokenizer and detokenizer, with upstream's parameter names."""
+"""One ACE-Step checkpoint: decoder, condition encoder, audio tokenizer and detokenizer, with upstream's parameter
+names.
+"""
 
 from __future__ import annotations
 

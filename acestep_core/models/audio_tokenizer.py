@@ -1,7 +1,7 @@
 """Semantic audio codes: 25 Hz latents -> 5 Hz codes (0..63999) -> 25 Hz hints for the DiT.
 
-Source: upstream `AceStepAudioTokenizer` and `AudioTokenDetokenizer`; quantizer: Finite Scalar Quantization (Mentzer et al. 2023,
-arXiv 2309.15505) in the residual form of vector-quantize-pytorch with one quantizer.
+Source: upstream `AceStepAudioTokenizer` and `AudioTokenDetokenizer`; quantizer: Finite Scalar Quantization (Mentzer
+et al. 2023, arXiv 2309.15505) in the residual form of vector-quantize-pytorch with one quantizer.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ class Encoder(nn.Module):
 def padding_masks(mask: Tensor, window: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Additive masks `[B, 1, L, L]` of padded full and sliding-window attention.
 
-    The lowest finite number stands for "no", so a row without any allowed key attends to all evenly, as upstream's does.
+    The lowest finite number stands for "no", so a row without any allowed key attends to all evenly, as upstream's
+    does.
     """
     length = mask.shape[1]
     keep = mask.bool()[:, None, None, :].expand(-1, 1, length, -1)

@@ -13,7 +13,8 @@ from acestep_core.errors import CheckpointError
 class AceStepConfig:
     """Dimensions of decoder (DiT), condition encoder, audio tokenizer and detokenizer.
 
-    Field names and defaults are upstream's. `encoder_*` fields are only given for XL, whose decoder is wider than its encoder.
+    Field names and defaults are upstream's. `encoder_*` fields are only given for XL, whose decoder is wider than its
+    encoder.
     """
 
     hidden_size: int = 2048
@@ -64,7 +65,7 @@ class AceStepConfig:
         config = cls(**chosen)
         if config.fsq_input_num_quantizers != 1:
             raise CheckpointError(
-                f"This checkpoint uses {config.fsq_input_num_quantizers} quantizers; only checkpoints with one are supported."
+                f"This checkpoint has {config.fsq_input_num_quantizers} quantizers; use one that has a single quantizer."
             )
         return config
 

@@ -1,7 +1,7 @@
 """The diffusion transformer that turns noise and conditions into 25 Hz music latents.
 
-Source: upstream `AceStepDiTModel`. What is constant over the sampling steps (keys and values of the condition, rotary tables, the
-sliding-window band, the embedding of `t - r = 0`) is computed once per song by `DiT.prepare`.
+Source: upstream `AceStepDiTModel`. What is constant over the sampling steps (keys and values of the condition, rotary
+tables, the sliding-window band, the embedding of `t - r = 0`) is computed once per song by `DiT.prepare`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ class DiT(nn.Module):
         """Computes what stays the same over all steps.
 
         Args:
-            conditions: `[B, S, D]`, or several `[n_i, S_i, D]` that together make the rows of the batch, in order. A tensor that
+            conditions: `[B, S, D]`, or several `[n_i, S_i, D]` that together make the rows of the batch, in order. A
+            tensor that
                 was `expand`ed over its rows is computed once.
             frames: latent frames T.
         """
@@ -152,7 +153,9 @@ class DiT(nn.Module):
         return embedding + r_embedding, modulation + r_modulation
 
     def embed(self, x: Tensor, context: Tensor) -> Tensor:
-        """Latents and context `[B, T, 64]`, `[B, T, 128]` -> patches `[B, ceil(T/2), dim]`; an odd T gets a zero frame."""
+        """Latents and context `[B, T, 64]`, `[B, T, 128]` -> patches `[B, ceil(T/2), dim]`; an odd T gets a zero
+        frame.
+        """
         h = torch.cat([context, x], dim=-1)
         h = F.pad(h, (0, 0, 0, -h.shape[1] % self.config.patch_size))
         return self.proj_in(h.transpose(1, 2)).transpose(1, 2)

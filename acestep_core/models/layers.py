@@ -1,6 +1,7 @@
 """Building blocks that all ACE-Step networks share: RMSNorm, RoPE, grouped-query attention, SwiGLU.
 
-Parameter names are those of upstream's checkpoints, so a state dict loads without renaming. Source: upstream's Qwen3-style layers.
+Parameter names are those of upstream's checkpoints, so a state dict loads without renaming. Source: upstream's
+Qwen3-style layers.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class MLP(nn.Module):
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
-def rope_table(length: int, head_dim: int, theta: float, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def rope_table(
+    length: int, head_dim: int, theta: float, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """cos and sin `[length, head_dim]` of rotary position embedding in the rotate-half layout, computed in fp32."""
     inverse = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float32, device=device) / head_dim)
     angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), inverse)
@@ -55,7 +58,9 @@ def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention of `[B, H, L, D]` queries over `[B, Hk, S, D]` keys; `mask` is boolean (True = may attend) or additive."""
+    """Softmax attention of `[B, H, L, D]` queries over `[B, Hk, S, D]` keys; `mask` is boolean (True = may attend) or
+    additive.
+    """
     groups = q.shape[1] // k.shape[1]
     if groups > 1:
         if mask is None and has_native_gqa(q.device):

@@ -1,8 +1,8 @@
 """The VAE between 48 kHz stereo and 25 Hz latents.
 
-Source: Oobleck autoencoder of Stable Audio (Evans et al. 2024, arXiv 2402.04825), with the parameter names of diffusers'
-`AutoencoderOobleck`. Weight normalisation is folded into the convolutions when loading, and Snake works in place, because decoding is
-bound by memory traffic.
+Source: Oobleck autoencoder of Stable Audio (Evans et al. 2024, arXiv 2402.04825), with the parameter names of
+diffusers' `AutoencoderOobleck`. Weight normalisation is folded into the convolutions when loading, and Snake works in
+place, because decoding is bound by memory traffic.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class OobleckEncoder(nn.Module):
         )
         self.snake1 = Snake(widths[-1])
         # Twice the latent channels: the mean, then the scale of the posterior.
-        self.conv2 = nn.Conv1d(widths[-1], base, 3, padding=1)
+        self.conv2 = nn.Conv1d(widths[-1], 2 * config.decoder_input_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)

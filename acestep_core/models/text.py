@@ -1,7 +1,7 @@
 """Text -> vectors: the caption through Qwen3-Embedding, the lyrics through its embedding table only.
 
-Source: upstream's conditioning. Qwen's tokenizer configuration appends one `<|endoftext|>` to every text; some readers of that
-configuration forget it, so it is appended here.
+Source: upstream's conditioning. Qwen's tokenizer configuration appends one `<|endoftext|>` to every text; some
+readers of that configuration forget it, so it is appended here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From noise to latents: the loop over flow times.
 
-Order of a step, as upstream: velocity -> guidance -> clamp -> smoothing -> update -> injection of the source. The state stays in fp32; only
-the network computes in the model's dtype.
+Order of a step, as upstream: velocity -> guidance -> clamp -> smoothing -> update -> injection of the source. The state
+stays in fp32; only the network computes in the model's dtype.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Sampling:
         if not (math.isfinite(self.velocity_clamp) and self.velocity_clamp >= 0):
             raise InvalidInput(f"The velocity clamp must be 0 (off) or above, not {self.velocity_clamp}; 2 is usual.")
         if not 0 <= self.velocity_ema < 1:
-            raise InvalidInput(f"The velocity smoothing must be from 0 to below 1, not {self.velocity_ema}; 0.1 is usual.")
+            raise InvalidInput(
+                f"The velocity smoothing must be from 0 to below 1, not {self.velocity_ema}; 0.1 is usual."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +149,7 @@ def sample(
     noise: Tensor,
     times: Tensor,
     guidance: Guidance = OFF,
-    sampling: Sampling = Sampling(),  # noqa: B008
+    sampling: Sampling = Sampling(),
     redraw: Callable[[], Tensor] | None = None,
     monitor: Monitor = SILENT,
     *,
@@ -160,8 +162,8 @@ def sample(
         noise: initial noise `[B, T, 64]` fp32.
         times: fp32, falling, see `schedule`.
         redraw: new noise `[B, T, 64]` for every step of `sde`.
-        monitor: gets stage `sample` once per step; its preview is the current estimate of the clean latents `[B, T, 64]`.
-        turbo: whether the decoder is distilled to jump to the clean estimate in the last step; None asks its config.
+        monitor: gets stage `sample` once per step; its preview is the current clean estimate `[B, T, 64]`.
+        turbo: whether the decoder jumps to the clean estimate in its last step; None asks its config.
 
     Returns:
         Latents `[B, T, 64]` fp32 in main memory.

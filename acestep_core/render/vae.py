@@ -1,7 +1,7 @@
 """Audio <-> latents for songs of any length, in tiles that overlap just enough to be exact.
 
-The decoder sees 8.34 latent frames to each side and the encoder up to 7, so an overlap of 9 gives what one pass over the whole song would
-give, in constant memory. (Upstream and diffusers overlap by 64 frames.)
+The decoder sees 8.34 latent frames to each side and the encoder up to 7, so an overlap of 9 gives what one pass over
+the whole song would give, in constant memory. (Upstream and diffusers overlap by 64 frames.)
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def pick_tile(vae: OobleckVAE, largest: int | None = None) -> int:
 
 
 def tiles(length: int, tile: int, overlap: int = OVERLAP) -> list[tuple[int, int, int, int]]:
-    """Splits `length` frames into `(window start, window stop, core start, core stop)`; the cores partition the length."""
+    """`length` frames as `(window start, window stop, core start, core stop)`; the cores partition the length."""
     starts = range(0, length, tile)
     return [(max(0, a - overlap), min(length, a + tile + overlap), a, min(length, a + tile)) for a in starts]
 

@@ -21,7 +21,15 @@ CODE_TABLE_CASES = [c["id"] for c in cases("D_audio_tokenizer/") if "indices_tab
 
 
 def test_every_case_of_these_groups_is_checked():
-    checked = [*ENCODER_CASES, *MASK_CASES, *PACK_CASES, *DECODER_CASES, *TIME_CASES, *TOKENIZER_CASES, *CODE_TABLE_CASES]
+    checked = [
+        *ENCODER_CASES,
+        *MASK_CASES,
+        *PACK_CASES,
+        *DECODER_CASES,
+        *TIME_CASES,
+        *TOKENIZER_CASES,
+        *CODE_TABLE_CASES,
+    ]
     assert sorted(checked) == sorted(case_ids("B_") + case_ids("C_") + case_ids("D_"))
 
 

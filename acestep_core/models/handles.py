@@ -1,0 +1,83 @@
+"""Handles: what a graph passes around instead of modules. Plain values, cheap to copy, equal when they mean the same
+weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from acestep_core.checkpoints.catalog import Preset, Variant, variant_named
+
+
+@dataclass(frozen=True)
+class Handle:
+    """Weights at `path`, to be used in number format `dtype` on `device` (both may be `auto`)."""
+
+    path: Path
+    dtype: str = "auto"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class TextHandle(Handle):
+    """The Qwen3 text encoder. `tokenizer` is the tokenizer.json, where it does not lie beside the weights."""
+
+    tokenizer: Path | None = None
+
+
+@dataclass(frozen=True)
+class VAEHandle(Handle):
+    """The 48 kHz Oobleck VAE."""
+
+
+@dataclass(frozen=True)
+class LMHandle(Handle):
+    """The 5 Hz language model. `tokenizer` is the tokenizer.json, where it does not lie beside the weights."""
+
+    tokenizer: Path | None = None
+
+
+@dataclass(frozen=True)
+class AdapterHandle:
+    """A LoRA or LoKr file or folder and its strength."""
+
+    path: Path
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class ModelHandle(Handle):
+    """One ACE-Step checkpoint with the text encoder it listens to.
+
+    Attributes:
+        variant: what it is, see `checkpoints.catalog`.
+        text: its text encoder.
+        vae: encodes the silence latent where the checkpoint lacks one (ComfyUI files do).
+        adapters: applied to the decoder whenever it runs, in this order.
+    """
+
+    variant: str = "turbo"
+    text: TextHandle | None = None
+    vae: VAEHandle | None = None
+    adapters: tuple[AdapterHandle, ...] = ()
+
+    @property
+    def info(self) -> Variant:
+        """Kind, size, tasks and preset of the checkpoint."""
+        return variant_named(self.variant)
+
+    @property
+    def preset(self) -> Preset:
+        return self.info.preset
+
+    def with_adapter(self, path: Path, strength: float) -> ModelHandle:
+        """This model with one more adapter; strength 0 leaves it out."""
+        if strength == 0:
+            return self
+        return replace(self, adapters=(*self.adapters, AdapterHandle(Path(path), strength)))
+
+    @property
+    def bare(self) -> ModelHandle:
+        """This model without adapters."""
+        return replace(self, adapters=())

@@ -1,0 +1,54 @@
+"""From a handle to a module in main memory: open the files, build on the meta device, make the mapped tensors its
+parameters.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from acestep_core.checkpoints.find import find_tokenizer
+from acestep_core.checkpoints.layouts import open_dit, open_lm, open_text_encoder, open_vae
+from acestep_core.checkpoints.weights import assign
+from acestep_core.models.acestep import AceStepModel
+from acestep_core.models.config import AceStepConfig
+from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
+from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_norm
+from acestep_core.models.qwen3 import Qwen3, Qwen3Config
+
+
+def load_model(handle: ModelHandle, dtype: torch.dtype) -> AceStepModel:
+    """DiT, encoder, audio tokenizer and detokenizer; `silence_latent` stays empty where the files hold none."""
+    files = open_dit(handle.path, handle.variant)
+    with torch.device("meta"):
+        model = AceStepModel(AceStepConfig.from_json(files.config))
+    assign(model, files.tensors, files.source, dtype)
+    model.silence_latent = torch.zeros(1, 0, model.config.audio_acoustic_hidden_dim)
+    if files.silence is not None:
+        model.silence_latent = files.silence.float()
+    return _ready(model)
+
+
+def load_vae(handle: VAEHandle, dtype: torch.dtype) -> OobleckVAE:
+    files = open_vae(handle.path)
+    with torch.device("meta"):
+        vae = OobleckVAE(OobleckConfig.from_json(files.config))
+    assign(vae, fold_weight_norm(files.tensors), files.source, dtype)
+    return _ready(vae)
+
+
+def load_qwen(handle: TextHandle | LMHandle, dtype: torch.dtype) -> tuple[Qwen3, Path]:
+    """A Qwen3 model and its tokenizer.json."""
+    is_lm = isinstance(handle, LMHandle)
+    files = open_lm(handle.path) if is_lm else open_text_encoder(handle.path)
+    tokenizer = handle.tokenizer or find_tokenizer(files)
+    with torch.device("meta"):
+        model = Qwen3(Qwen3Config.from_json(files.config))
+    assign(model, files.tensors, files.source, dtype)
+    return _ready(model), tokenizer
+
+
+def _ready(module: nn.Module) -> nn.Module:
+    return module.eval().requires_grad_(False)
