@@ -1,0 +1,42 @@
+"""Reference audio for the timbre: which thirty seconds of a clip the model hears."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from acestep_core.errors import AudioError
+from acestep_core.vocabulary import SAMPLE_RATE
+
+REFERENCE_SAMPLES = 30 * SAMPLE_RATE
+SEGMENT = 10 * SAMPLE_RATE
+SILENT_BELOW = 1e-6
+
+
+def reference_clip(waveform: Tensor, generator: torch.Generator) -> Tensor:
+    """Thirty seconds of a clip: ten from each third, `[2, 1440000]`; a shorter clip is repeated.
+
+    Args:
+        waveform: `[2, S]` at 48 kHz.
+        generator: chooses the places, so that a seed always hears the same (upstream's choice is unseeded).
+
+    Raises:
+        AudioError: the clip is shorter than a second, or silent.
+    """
+    samples = waveform.shape[-1]
+    if samples < SAMPLE_RATE:
+        raise AudioError(f"The reference is {samples / SAMPLE_RATE:.2f} s long; give at least 1 s.")
+    if float(waveform.abs().amax()) < SILENT_BELOW:
+        raise AudioError("The reference is silent; choose a recording with sound.")
+    if samples < REFERENCE_SAMPLES:
+        waveform = waveform.repeat(1, -(-REFERENCE_SAMPLES // samples))
+        samples = waveform.shape[-1]
+    third = samples // 3
+    # Each third is searched for itself; the last one holds the remainder.
+    bounds = ((0, third), (third, 2 * third), (2 * third, samples))
+    starts = [a + _below(max(0, b - a - SEGMENT) + 1, generator) for a, b in bounds]
+    return torch.cat([waveform[:, start : start + SEGMENT] for start in starts], dim=-1)
+
+
+def _below(limit: int, generator: torch.Generator) -> int:
+    return int(torch.randint(limit, (), generator=generator))
