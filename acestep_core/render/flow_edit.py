@@ -27,8 +27,8 @@ class FlowEdit:
 
     Attributes:
         source_caption, source_lyrics: describe the recording as it is.
-        start, end: share of the steps at which editing begins and ends. Before `start` nothing happens, which keeps more
-            of the recording; after `end` the target is sampled freely, which keeps less.
+        start, end: share of the steps at which editing begins and ends. Before `start` nothing happens, which keeps
+            more of the recording; after `end` the target is sampled freely, which keeps less.
         average: draws of noise per step; more is steadier and slower.
     """
 
@@ -61,7 +61,7 @@ class Branch:
     last: Tensor | None = None
 
     def velocity(self, states: list[Tensor], t: float) -> Tensor:
-        """Mean guided velocity over draws. Each sees the same momentum; it then advances once, by the mean difference."""
+        """Mean guided velocity over draws. Each sees the same momentum, which then advances by the mean difference."""
         guided = self.guidance.active(t)
         velocities, differences = [], []
         for x in states:

@@ -47,7 +47,9 @@ def schedule(steps: int = 8, shift: float = 3.0, timesteps: Sequence[float] | No
     check_steps(steps)
     if not (math.isfinite(shift) and shift > 0):
         raise InvalidInput(f"Shift must be above 0, not {shift}; 3 is usual, 1 leaves the steps evenly spaced.")
-    return shifted(torch.linspace(1, 0, steps + 1), shift)
+    times = shifted(torch.linspace(1, 0, steps + 1), shift)
+    times[0] = 1  # rounding
+    return times
 
 
 def check_steps(steps: int, family: str = "base") -> None:

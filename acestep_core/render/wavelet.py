@@ -24,8 +24,8 @@ class WaveletCorrection:
     """Which parts to correct, and how much.
 
     Attributes:
-        mode: `low` corrects slow changes (most at the start), `high` fast ones (most at the end), `double` both, `pix` all
-            alike.
+        mode: `low` corrects slow changes (most at the start), `high` fast ones (most at the end), `double` both,
+            `pix` all alike.
         low: strength of the slow part, and of `pix`; upstream uses 0.05, or 0.02 with planned songs.
         high: strength of the fast part; upstream uses 0.02, or 0.06 with planned songs.
     """

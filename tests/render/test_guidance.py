@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from acestep_core.errors import InvalidInput
+from acestep_core.render import guidance as g
+from acestep_core.render.velocity import clamp_velocity, smooth_velocity
+
+GENERATOR = torch.Generator().manual_seed(3)
+COND, UNCOND, X = torch.randn(3, 2, 12, 64, generator=GENERATOR)
+
+
+def test_settings_are_checked():
+    for bad in (
+        {"mode": "loud"},
+        {"scale": -1.0},
+        {"scale": float("nan")},
+        {"start": 0.7, "end": 0.2},
+        {"end": 1.5},
+        {"eta": float("inf")},
+    ):
+        with pytest.raises(InvalidInput):
+            g.Guidance(**bad)
+
+
+def test_the_interval_is_on_flow_time():
+    setting = g.Guidance(start=0.2, end=0.8)
+    assert [setting.active(t) for t in (1.0, 0.8, 0.5, 0.2, 0.1)] == [False, True, True, True, False]
+    assert not g.Guidance(scale=1.0).active(0.5)
+    assert not g.OFF.enabled
+
+
+def test_turbo_refuses_guidance():
+    g.check_guidance(g.OFF, turbo=True)
+    g.check_guidance(g.Guidance(scale=1.0), turbo=True)
+    g.check_guidance(g.Guidance(), turbo=False)
+    with pytest.raises(InvalidInput, match="turbo"):
+        g.check_guidance(g.Guidance(), turbo=True)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in g.MODES if mode != "none"])
+def test_items_of_a_batch_do_not_see_each_other(mode):
+    setting, memory = g.Guidance(mode=mode), g.Momentum()
+    singles = [g.Momentum() for _ in COND]
+    for t in (0.9, 0.6):
+        batch = g.guide(setting, COND, UNCOND, X, t, memory)
+        for i, single in enumerate(singles):
+            one = slice(i, i + 1)
+            alone = g.guide(setting, COND[one], UNCOND[one], X[one], t, single)
+            torch.testing.assert_close(batch[one], alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", g.MODES)
+def test_nothing_to_guide_by_leaves_the_prediction(mode):
+    """Equal branches: the guided velocity is the conditional one (ADG within its own small offset)."""
+    got = g.guide(g.Guidance(mode=mode), COND, COND.clone(), X, 0.5, g.Momentum())
+    assert torch.isfinite(got).all()
+    torch.testing.assert_close(got, COND, rtol=1e-2, atol=2e-2)
+
+
+def test_apg_removes_what_only_scales_the_prediction():
+    got = g.apg(COND, 0.5 * COND, 7.0, norm_threshold=0)
+    torch.testing.assert_close(got, COND, rtol=1e-5, atol=1e-5)
+
+
+def test_momentum_is_per_run():
+    memory = g.Momentum()
+    first = g.apg(COND, UNCOND, 7.0, memory)
+    second = g.apg(COND, UNCOND, 7.0, memory)
+    assert not torch.equal(first, second)
+    assert torch.equal(first, g.apg(COND, UNCOND, 7.0, g.Momentum()))
+
+
+def test_adg_stays_finite_at_the_noisiest_and_the_last_step():
+    for t in (1.0, 1e-3):
+        assert torch.isfinite(g.adg(X, COND, UNCOND, t, 7.0)).all()
+    assert g.Guidance(mode="adg").corrector(0.0).mode == "cfg"
+    assert g.Guidance(mode="adg").corrector(0.5).mode == "adg"
+    assert g.Guidance(mode="apg").corrector(0.5).mode == "cfg"
+
+
+def test_half_precision_keeps_its_dtype():
+    for mode in g.MODES:
+        got = g.guide(g.Guidance(mode=mode), COND.bfloat16(), UNCOND.bfloat16(), X.bfloat16(), 0.5, g.Momentum())
+        assert got.dtype == torch.bfloat16
+
+
+def test_the_clamp_bounds_each_item_alone():
+    loud = COND * torch.tensor([100.0, 1.0]).view(2, 1, 1)
+    got = clamp_velocity(loud, X, 2.0)
+    limit = 2 * torch.linalg.vector_norm(X, dim=(1, 2))
+    assert (torch.linalg.vector_norm(got, dim=(1, 2)) <= limit * 1.0001).all()
+    torch.testing.assert_close(got[1], loud[1])
+    assert clamp_velocity(loud, X, 0.0) is loud
+
+
+def test_smoothing_mixes_with_the_last_velocity():
+    assert smooth_velocity(COND, None, 0.3) is COND
+    assert smooth_velocity(COND, UNCOND, 0.0) is COND
+    torch.testing.assert_close(smooth_velocity(COND, UNCOND, 0.25), 0.75 * COND + 0.25 * UNCOND)
