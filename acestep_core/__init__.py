@@ -8,8 +8,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _LAZY = {
-    "generate": "acestep_core.generate",
-    "Generation": "acestep_core.generate",
+    "generate": "acestep_core.generation",
+    "Generation": "acestep_core.generation",
     "Song": "acestep_core.song",
     "Monitor": "acestep_core.monitor",
     "AceStepError": "acestep_core.errors",

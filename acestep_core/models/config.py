@@ -48,6 +48,7 @@ class AceStepConfig:
     is_turbo: bool = False
     model_version: str = ""
     is_lego_sft: bool = False
+    lyric_alignment_layers_config: tuple[tuple[int, tuple[int, ...]], ...] = ()
     data_proportion: float = 0.5
     timestep_mu: float = -0.4
     timestep_sigma: float = 1.0
@@ -60,12 +61,14 @@ class AceStepConfig:
         for key in ("layer_types", "fsq_input_levels"):
             if key in chosen:
                 chosen[key] = tuple(chosen[key])
+        if "lyric_alignment_layers_config" in chosen:
+            chosen["lyric_alignment_layers_config"] = _head_map(chosen["lyric_alignment_layers_config"])
         # Upstream reads a missing `is_turbo` from the version; its own default version must not be trusted.
         chosen.setdefault("is_turbo", str(values.get("model_version", "")).startswith("turbo"))
         config = cls(**chosen)
         if config.fsq_input_num_quantizers != 1:
             raise CheckpointError(
-                f"This checkpoint has {config.fsq_input_num_quantizers} quantizers; use one that has a single quantizer."
+                f"This checkpoint has {config.fsq_input_num_quantizers} quantizers; use one that has one."
             )
         return config
 
@@ -97,3 +100,13 @@ class AceStepConfig:
         if layer < len(self.layer_types):
             return self.layer_types[layer] == "sliding_attention"
         return layer % 2 == 0
+
+
+def _head_map(values: Any) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Layers and their heads from `{"2": [6], "3": [10, 11]}`."""
+    try:
+        return tuple((int(layer), tuple(int(head) for head in heads)) for layer, heads in values.items())
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            "The config's lyric_alignment_layers_config is not a table of layers and heads; restore the original."
+        ) from error

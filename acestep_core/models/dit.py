@@ -7,7 +7,7 @@ tables, the sliding-window band, the embedding of `t - r = 0`) is computed once 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -86,16 +86,29 @@ class DiTLayer(nn.Module):
         self.mlp = MLP(dim, config.intermediate_size)
         self.scale_shift_table = nn.Parameter(torch.zeros(1, 6, dim))
 
-    def forward(self, x: Tensor, modulation: Tensor, prepared: Prepared, layer: int, band: Band | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        modulation: Tensor,
+        prepared: Prepared,
+        layer: int,
+        band: Band | None,
+        tap: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:
+        """One layer; `tap` receives the queries `[B, H, L, D]` of its cross-attention."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = (self.scale_shift_table + modulation).chunk(6, dim=1)
         h = torch.addcmul(shift, self.self_attn_norm(x), 1 + scale)
         x = torch.addcmul(x, self.self_attn(h, prepared.cos, prepared.sin, band), gate)
-        x = x + self.cross_attention(self.cross_attn_norm(x), prepared, layer)
+        x = x + self.cross_attention(self.cross_attn_norm(x), prepared, layer, tap)
         h = torch.addcmul(mlp_shift, self.mlp_norm(x), 1 + mlp_scale)
         return torch.addcmul(x, self.mlp(h), mlp_gate)
 
-    def cross_attention(self, x: Tensor, prepared: Prepared, layer: int) -> Tensor:
+    def cross_attention(
+        self, x: Tensor, prepared: Prepared, layer: int, tap: Callable[[Tensor], None] | None
+    ) -> Tensor:
         q = self.cross_attn.queries(x)
+        if tap is not None:
+            tap(q)
         parts = [attend(q[g.start : g.stop], g.keys[layer], g.values[layer]) for g in prepared.groups]
         return self.cross_attn.output(parts[0] if len(parts) == 1 else torch.cat(parts))
 

@@ -54,12 +54,14 @@ class ModelHandle(Handle):
         variant: what it is, see `checkpoints.catalog`.
         text: its text encoder.
         vae: encodes the silence latent where the checkpoint lacks one (ComfyUI files do).
+        stems: whether it is a stems checkpoint (`is_lego_sft`), which wants another caption.
         adapters: applied to the decoder whenever it runs, in this order.
     """
 
     variant: str = "turbo"
     text: TextHandle | None = None
     vae: VAEHandle | None = None
+    stems: bool = False
     adapters: tuple[AdapterHandle, ...] = ()
 
     @property

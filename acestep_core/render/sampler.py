@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -18,7 +18,7 @@ from acestep_core.errors import InvalidInput
 from acestep_core.models.dit import DiT, Prepared
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render.guidance import OFF, Guidance, Momentum, guide
-from acestep_core.render.repaint import RepaintSettings, blend, inject, injection_steps, soft_mask
+from acestep_core.render.repaint import RepaintSettings, blend, inject, injection_steps
 from acestep_core.render.schedule import switch_step, truncated
 from acestep_core.render.velocity import clamp_velocity, smooth_velocity
 
@@ -72,11 +72,13 @@ class Hold:
         clean: latents of the source `[B, T, 64]`.
         region: bool `[B, T]`, True where music is made anew.
         settings: how closely sampling is held to the source.
+        soft: fp32 `[B, T]`, the share of the made latents in the final blend; None for no blend.
     """
 
     clean: Tensor
     region: Tensor
     settings: RepaintSettings
+    soft: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,7 @@ class Conditioning:
         cover_strength: share of the steps that see the source.
         source: latents `[B, T, 64]` to start from, and `start_strength` how near to them (0 starts from noise alone).
         hold: what must stay, for repaint, extend and lego.
+        lyric_tokens: token ids of each row's lyrics, which are the first states of that row (for timing lyrics).
     """
 
     main: Branch
@@ -99,6 +102,7 @@ class Conditioning:
     source: Tensor | None = None
     start_strength: float = 0.0
     hold: Hold | None = None
+    lyric_tokens: tuple[tuple[int, ...], ...] = ()
 
     @property
     def batch(self) -> int:
@@ -107,6 +111,31 @@ class Conditioning:
     @property
     def frames(self) -> int:
         return self.main.context.shape[1]
+
+    def repeated(self, batch: int) -> Conditioning:
+        """One row for each of `batch` items; a conditioning that has as many rows already stays as it is."""
+        if self.batch == batch:
+            return self
+        if self.batch != 1:
+            raise InvalidInput(f"The conditioning has {self.batch} rows for {batch} seeds; give one seed for each row.")
+
+        def rows(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x.expand(batch, *x.shape[1:])
+
+        def branch(b: Branch) -> Branch:
+            return Branch(tuple(rows(s) for s in b.states), rows(b.context))  # type: ignore[arg-type]
+
+        hold = self.hold
+        if hold is not None:
+            hold = Hold(rows(hold.clean), rows(hold.region), hold.settings, rows(hold.soft))  # type: ignore[arg-type]
+        return replace(
+            self,
+            main=branch(self.main),
+            plain=branch(self.plain) if self.plain is not None else None,
+            source=rows(self.source),
+            hold=hold,
+            lyric_tokens=self.lyric_tokens * batch,
+        )
 
 
 @dataclass
@@ -208,26 +237,29 @@ def sample(
         if hold is not None and step < held and not (last and turbo):
             x = inject(x, hold.clean, hold.region, then, noise)
         monitor.tick("sample", step + 1, steps, lambda estimate=estimate: estimate)
-    if hold is not None and hold.settings.crossfade_frames > 0:
-        x = blend(x, hold.clean, soft_mask(hold.region, hold.settings.crossfade_frames))
+    if hold is not None and hold.soft is not None:
+        x = blend(x, hold.clean, hold.soft)
     return x.cpu()
 
 
 def _moved(conditioning: Conditioning, weight: Tensor) -> Conditioning:
     """The conditioning on the device of `weight`; what the network reads also in its dtype."""
 
+    def state(s: Tensor) -> Tensor:  # keeps rows that share one tensor shared
+        return s[:1].to(weight).expand_as(s) if s.stride(0) == 0 else s.to(weight)
+
     def branch(b: Branch) -> Branch:
-        return Branch(tuple(s.to(weight) for s in b.states), b.context.to(weight))
+        return Branch(tuple(state(s) for s in b.states), b.context.to(weight))
 
     hold = conditioning.hold
     if hold is not None:
-        hold = Hold(hold.clean.to(weight.device).float(), hold.region.to(weight.device), hold.settings)
-    return Conditioning(
+        soft = hold.soft.to(weight.device) if hold.soft is not None else None
+        hold = Hold(hold.clean.to(weight.device).float(), hold.region.to(weight.device), hold.settings, soft)
+    return replace(
+        conditioning,
         main=branch(conditioning.main),
         null=conditioning.null.to(weight),
         plain=branch(conditioning.plain) if conditioning.plain is not None else None,
-        cover_strength=conditioning.cover_strength,
         source=conditioning.source.to(weight.device).float() if conditioning.source is not None else None,
-        start_strength=conditioning.start_strength,
         hold=hold,
     )

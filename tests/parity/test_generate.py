@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from acestep_core.render.guidance import OFF, Guidance
-from acestep_core.render.repaint import RepaintSettings
+from acestep_core.render.repaint import RepaintSettings, soft_mask
 from acestep_core.render.sampler import Branch, Conditioning, Hold, Sampling, sample
 from acestep_core.render.schedule import upstream_base_schedule, upstream_turbo_schedule
 from tests.golden_data import case, cases, load_tensors, tolerance
@@ -49,7 +49,9 @@ def run(c):
     hold = None
     if "repaint_mask" in c["inputs"]:
         settings = RepaintSettings(kwargs["repaint_injection_ratio"], kwargs["repaint_crossfade_frames"], 0.0)
-        hold = Hold(t["clean_src_latents"], t["repaint_mask"].bool(), settings)
+        region = t["repaint_mask"].bool()
+        soft = soft_mask(region, settings.crossfade_frames) if settings.crossfade_frames else None
+        hold = Hold(t["clean_src_latents"], region, settings, soft)
     conditioning = Conditioning(
         main=branch("text_", main_source),
         null=model.null_condition_emb,

@@ -28,7 +28,7 @@ def chosen_heads(row):
 
 
 def maps_of(row):
-    return combine_heads(chosen_heads(row), median_width=row["medfilt_width"])
+    return combine_heads(chosen_heads(row), median_width=row["medfilt_width"], sharpened=True)
 
 
 @pytest.mark.parametrize("name", ALIGNED)

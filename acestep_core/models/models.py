@@ -1,0 +1,117 @@
+"""Finds the models that belong together and makes handles of them. Reads configs and headers only."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from acestep_core import __version__
+from acestep_core.checkpoints.catalog import variant_named
+from acestep_core.checkpoints.find import Found, find_checkpoint, search_roots, user_folder
+from acestep_core.checkpoints.layouts import open_dit
+from acestep_core.errors import CheckpointError
+from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a song needs. `tiny` marks the built-in tiny checkpoint, which makes noise instead of music."""
+
+    model: ModelHandle
+    vae: VAEHandle
+    lm: LMHandle | None = None
+    tiny: bool = False
+
+
+def open_models(
+    path: str | Path | None = None,
+    variant: str | None = None,
+    lm: str | Path | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+) -> Models:
+    """Handles of a checkpoint and what belongs to it.
+
+    Args:
+        path: a checkpoints folder, a model folder or a weights file; None takes the first place where models are
+        found, and the
+            tiny checkpoint where there is none.
+        variant: which DiT to take where there are several, such as `turbo` or `xl-base`; what a ComfyUI file is,
+        since it
+            cannot say.
+        lm: a language model's folder or file, or part of its name (`1.7B`); None takes the first one.
+        dtype, device: see `devices`.
+
+    Raises:
+        CheckpointError: nothing usable is there; the message says what is missing.
+    """
+    found = find_checkpoint(Path(path)) if path is not None else _first_found()
+    tiny = found is None
+    if found is None:
+        found = find_checkpoint(tiny_folder())
+    dit = _choose_dit(found, variant)
+    files = open_dit(dit, variant)
+    text = TextHandle(found.need("text_encoder"), dtype, device)
+    vae = VAEHandle(found.need("vae"), dtype, device)
+    model = ModelHandle(
+        files.source, dtype, device, files.variant.name, text, vae, stems=bool(files.config.get("is_lego_sft"))
+    )
+    return Models(model, vae, _choose_lm(found, lm, dtype, device), tiny or _is_tiny(found.root))
+
+
+def tiny_folder() -> Path:
+    """The tiny checkpoint in the user's cache, built at first use."""
+    folder = user_folder().parent / f"tiny-{__version__}"
+    if folder.is_dir():
+        return folder
+    from acestep_core.checkpoints.tiny import build_tiny
+
+    log.info("building the tiny checkpoint in %s", folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tiny-") as temporary:
+        built = Path(temporary) / folder.name
+        build_tiny(built)
+        with suppress(OSError):  # another process was faster
+            built.rename(folder)
+    return folder
+
+
+def _is_tiny(root: Path) -> bool:
+    return root.resolve().is_relative_to(user_folder().parent.resolve()) and root.name.startswith("tiny-")
+
+
+def _first_found() -> Found | None:
+    for root in search_roots():
+        if root.exists() and (found := find_checkpoint(root)).dits:
+            return found
+    return None
+
+
+def _choose_dit(found: Found, variant: str | None) -> Path:
+    if variant is None or len(found.dits) < 2:
+        return found.need("dit")
+    wanted = variant_named(variant).name
+    for entry in found.dits:
+        if entry.variant == wanted:
+            return entry.path
+    unsure = [entry.path for entry in found.dits if entry.variant is None]
+    if len(unsure) == 1:
+        return unsure[0]
+    names = ", ".join(entry.variant or entry.name for entry in found.dits)
+    raise CheckpointError(f"There is no {wanted} model in {found.root}, only {names}; choose one of these.")
+
+
+def _choose_lm(found: Found, lm: str | Path | None, dtype: str, device: str) -> LMHandle | None:
+    if lm is not None and Path(lm).exists():
+        return LMHandle(Path(lm), dtype, device)
+    names = [entry for entry in found.lms if lm is None or str(lm).lower() in entry.name.lower()]
+    if names:
+        return LMHandle(names[0].path, dtype, device)
+    if lm is None:
+        return None
+    raise CheckpointError(f"There is no language model called {lm} in {found.root}; choose another or give its path.")

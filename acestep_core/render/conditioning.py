@@ -1,0 +1,189 @@
+"""From songs and tasks to what the DiT reads.
+
+Every prompt is encoded alone, so no row is ever padded and item i of a batch equals the single run. Source: upstream's
+conditioning, whose padded batches let the DiT attend to padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acestep_core.errors import InvalidInput
+from acestep_core.models.acestep import AceStepModel
+from acestep_core.models.handles import ModelHandle, TextHandle
+from acestep_core.models.manager import manager
+from acestep_core.models.text import LYRICS_LIMIT, TextEncoder
+from acestep_core.monitor import SILENT, Monitor
+from acestep_core.render.prompts import instruction_for, song_prompts, stems_caption
+from acestep_core.render.sampler import Branch, Conditioning, Hold
+from acestep_core.render.tasks import Task, check_task
+from acestep_core.song import Song
+
+
+@dataclass(frozen=True, eq=False)
+class _Texts:
+    """One row's prompts, embedded."""
+
+    caption: Tensor
+    plain_caption: Tensor | None
+    lyrics: Tensor
+    lyric_tokens: tuple[int, ...]
+
+
+def condition(
+    handle: ModelHandle,
+    songs: Sequence[Song],
+    tasks: Sequence[Task],
+    album_caption: str = "",
+    monitor: Monitor = SILENT,
+) -> Conditioning:
+    """Conditions a batch.
+
+    Args:
+        handle: the checkpoint; it must be able to do the tasks.
+        songs: one per row, or one for all rows.
+        tasks: one per row, or one for all rows; all of the same length, and all or none with a region.
+        album_caption: describes the whole song for stems checkpoints, whose caption describes one track.
+
+    Raises:
+        UnsupportedTask: the checkpoint was not trained for a task.
+    """
+    rows = max(len(songs), len(tasks))
+    songs, tasks = _spread("songs", songs, rows), _spread("tasks", tasks, rows)
+    _check_batch(tasks)
+    if handle.text is None:
+        raise InvalidInput("The model has no text encoder; load Qwen3-Embedding-0.6B together with it.")
+    for task in tasks:
+        check_task(task.name, handle.info.kind, handle.stems)
+    with torch.inference_mode():
+        # The text encoder may leave the device before the rest arrives.
+        texts = _embed_texts(handle.text, songs, tasks, handle.stems, album_caption, monitor)
+        with manager.resident(handle.bare) as model:
+            return _condition(model, texts, tasks, monitor)
+
+
+def _spread(name: str, values: Sequence, rows: int) -> list:
+    if len(values) not in (1, rows):
+        raise InvalidInput(f"There are {len(values)} {name} for {rows} rows; give one, or one for each.")
+    return list(values) * (rows if len(values) == 1 else 1)
+
+
+def _check_batch(tasks: Sequence[Task]) -> None:
+    if len({task.frames for task in tasks}) > 1:
+        raise InvalidInput("The items of a batch differ in length; make them equally long, or run them one by one.")
+    same = {(task.cover_strength, task.cover_noise_strength, task.repaint, task.mask() is None) for task in tasks}
+    if len(same) > 1:
+        raise InvalidInput("The items of a batch differ in their strengths or modes; run them one by one.")
+
+
+def _embed_texts(
+    handle: TextHandle, songs: list[Song], tasks: list[Task], stems: bool, album_caption: str, monitor: Monitor
+) -> list[_Texts]:
+    done: dict[tuple, _Texts] = {}
+    rows = []
+    with manager.resident(handle) as text:
+        for song, task in zip(songs, tasks, strict=True):
+            key = (song, task.instruction, task.prompt_seconds, task.switches, task.chunk_mask)
+            if key not in done:
+                monitor.check()
+                caption = None
+                if stems:
+                    caption = stems_caption(song.caption, album_caption, task.instruction, task.chunk_mask == "window")
+                done[key] = _embed(text, song, task, caption)
+            rows.append(done[key])
+    return rows
+
+
+def _embed(text: TextEncoder, song: Song, task: Task, caption: str | None) -> _Texts:
+    seconds = task.prompt_seconds if task.prompt_seconds is not None else song.duration
+    prompt, lyrics = song_prompts(song, task.instruction, seconds, caption)
+    plain = None
+    if task.switches:
+        plain = text.caption(song_prompts(song, instruction_for("text2music"), seconds)[0])
+    return _Texts(text.caption(prompt), plain, text.lyrics(lyrics), tuple(text.tokens(lyrics, LYRICS_LIMIT)))
+
+
+def _condition(model: AceStepModel, texts: list[_Texts], tasks: list[Task], monitor: Monitor) -> Conditioning:
+    silence = model.silence_latent
+    encoded: dict[tuple, Tensor] = {}
+
+    def encode(row: int, caption: Tensor) -> Tensor:
+        """Encoder states `[1, S, D]` of a row."""
+        references = tasks[row].references or (silence[:, : model.config.timbre_fix_frame],)
+        key = (id(caption), id(texts[row].lyrics), tuple(id(r) for r in tasks[row].references))
+        if key not in encoded:
+            monitor.check()
+            clips = torch.cat([clip.to(model.device, model.dtype) for clip in references])
+            here = (caption.to(clips), texts[row].lyrics.to(clips), clips)
+            encoded[key] = model.encoder(*here)
+        return encoded[key]
+
+    masks = torch.cat([task.chunk_mask_values() for task in tasks])
+    before = torch.cat([task.source_latents(silence.cpu(), _hints_of_codes(model, task)) for task in tasks])
+    source = torch.cat([_source(model, task, row) for task, row in zip(tasks, before.split(1), strict=True)])
+    main = Branch(_rows([encode(i, text.caption) for i, text in enumerate(texts)]), _context(source, masks))
+    first = tasks[0]
+    plain = None
+    if first.switches:
+        states = _rows([encode(i, text.plain_caption) for i, text in enumerate(texts)])  # type: ignore[arg-type]
+        plain = Branch(states, _context(model.silence(first.frames).cpu().expand(len(tasks), -1, -1), masks))
+    return Conditioning(
+        main=main,
+        null=model.null_condition_emb.detach().clone(),
+        plain=plain,
+        cover_strength=first.cover_strength,
+        source=before if first.cover_noise_strength > 0 else None,
+        start_strength=first.cover_noise_strength,
+        hold=_hold(tasks, silence.cpu()),
+        lyric_tokens=tuple(text.lyric_tokens for text in texts),
+    )
+
+
+def _rows(states: list[Tensor]) -> tuple[Tensor, ...]:
+    """Groups neighbouring rows of equal length; equal rows become one expanded tensor, which the DiT projects once."""
+    groups: list[list[Tensor]] = []
+    for row in states:
+        if groups and groups[-1][0].shape == row.shape:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return tuple(
+        group[0].expand(len(group), -1, -1) if all(row is group[0] for row in group) else torch.cat(group)
+        for group in groups
+    )
+
+
+def _hints_of_codes(model: AceStepModel, task: Task) -> Tensor | None:
+    if not task.codes:
+        return None
+    return model.hints(torch.tensor([task.codes], device=model.device)).float().cpu()
+
+
+def _source(model: AceStepModel, task: Task, latents: Tensor) -> Tensor:
+    """What the DiT sees of the source `[1, T, 64]`: for a cover the hints in it, otherwise itself."""
+    if not task.is_cover or task.codes:  # latents made from codes are hints already
+        return latents
+    hints = model.hints(model.codes(latents.to(model.device, model.dtype)))
+    return hints[:, : task.frames].float().cpu()
+
+
+def _context(source: Tensor, masks: Tensor) -> Tensor:
+    """Source `[B, T, 64]` and mask values `[B, T]` -> `[B, T, 128]`."""
+    return torch.cat([source.float(), masks.unsqueeze(-1).expand(-1, -1, source.shape[-1])], dim=-1)
+
+
+def _hold(tasks: list[Task], silence: Tensor) -> Hold | None:
+    masks, settings = [task.mask() for task in tasks], tasks[0].repaint
+    if settings is None or any(mask is None for mask in masks):
+        return None
+    soft = [task.soft_mask() for task in tasks]
+    return Hold(
+        clean=torch.cat([task.clean(silence) for task in tasks]).float(),
+        region=torch.cat(masks),  # type: ignore[arg-type]
+        settings=settings,
+        soft=None if any(s is None for s in soft) else torch.cat(soft),  # type: ignore[arg-type]
+    )
