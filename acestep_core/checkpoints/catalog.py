@@ -1,0 +1,184 @@
+"""The published ACE-Step 1.5 models: names, repositories, tasks, and how each one wants to be sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from acestep_core.errors import CheckpointError
+
+BASIC_TASKS = ("text2music", "cover", "repaint")
+STEM_TASKS = ("extract", "lego", "complete")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How a checkpoint wants to be sampled. `cfg_interval` is in flow time t (1 is noise, 0 is music)."""
+
+    steps: int
+    max_steps: int
+    shift: float
+    guidance: float
+    cfg_interval: tuple[float, float] = (0.0, 1.0)
+
+
+# Turbo is distilled: guidance is baked into the weights (a second, unguided row would only blur it), and the eight
+# steps at shift 3 are the ones it was trained on. Upstream's Python API says shift 1, which its users report as
+# choppy; its own interface uses 3.
+TURBO = Preset(steps=8, max_steps=20, shift=3.0, guidance=1.0)
+# Distilled on shift 1 only, so 3 would sample times it never saw.
+TURBO_SHIFT1 = Preset(steps=8, max_steps=20, shift=1.0, guidance=1.0)
+# Base and SFT need guidance. Upstream's interface runs SFT at 50 steps and base at 32; its model table
+# lists 50 for both. Shift 3 spends more of those steps near the noise, where structure is decided (the trainer, which
+# only listens in, samples at shift 1).
+GUIDED = Preset(steps=50, max_steps=200, shift=3.0, guidance=7.0)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One kind of DiT checkpoint. `kind` is turbo, base or sft; `folder` is upstream's folder and repository name."""
+
+    name: str
+    kind: str
+    preset: Preset
+    xl: bool = False
+    tasks: tuple[str, ...] = BASIC_TASKS
+
+    @property
+    def folder(self) -> str:
+        return f"acestep-v15-{self.name}"
+
+    @property
+    def is_turbo(self) -> bool:
+        return self.kind == "turbo"
+
+
+# Upstream offers the stem tasks on base models only: turbo and SFT forgot them in training.
+VARIANTS: dict[str, Variant] = {
+    variant.name: variant
+    for variant in (
+        Variant("turbo", "turbo", TURBO),
+        Variant("turbo-shift1", "turbo", TURBO_SHIFT1),
+        Variant("turbo-shift3", "turbo", TURBO),
+        Variant("turbo-continuous", "turbo", TURBO),
+        Variant("base", "base", GUIDED, tasks=BASIC_TASKS + STEM_TASKS),
+        Variant("sft", "sft", GUIDED),
+        Variant("xl-turbo", "turbo", TURBO, xl=True),
+        Variant("xl-base", "base", GUIDED, xl=True, tasks=BASIC_TASKS + STEM_TASKS),
+        Variant("xl-sft", "sft", GUIDED, xl=True),
+    )
+}
+
+TEXT_ENCODER = "Qwen3-Embedding-0.6B"
+VAE = "vae"
+LANGUAGE_MODELS = ("acestep-5Hz-lm-0.6B", "acestep-5Hz-lm-1.7B", "acestep-5Hz-lm-4B")
+
+MAIN_REPOSITORY = "ACE-Step/Ace-Step1.5"
+MAIN_FOLDERS = ("acestep-v15-turbo", VAE, TEXT_ENCODER, "acestep-5Hz-lm-1.7B")
+
+
+@dataclass(frozen=True)
+class Download:
+    """Where a model folder is published: the whole `repository`, or its subfolder `folder` where `inside` is true."""
+
+    folder: str
+    repository: str
+    inside: bool
+
+
+def downloads(name: str) -> tuple[Download, ...]:
+    """The folders that `name` stands for: a variant, a folder name, an LM, or `main` (turbo, VAE, text encoder and
+    1.7B LM).
+
+    Raises CheckpointError for an unknown name.
+    """
+    if name == "main":
+        return tuple(Download(folder, MAIN_REPOSITORY, True) for folder in MAIN_FOLDERS)
+    folder = VARIANTS[name].folder if name in VARIANTS else name
+    if folder in MAIN_FOLDERS:
+        return (Download(folder, MAIN_REPOSITORY, True),)
+    if folder in download_names():
+        return (Download(folder, f"ACE-Step/{folder}", False),)
+    raise CheckpointError(f"There is no published model called {name!r}; choose one of {', '.join(download_names())}.")
+
+
+def download_names() -> tuple[str, ...]:
+    """Every name `downloads` knows by its folder."""
+    return ("main", *(variant.folder for variant in VARIANTS.values()), VAE, TEXT_ENCODER, *LANGUAGE_MODELS)
+
+
+def variant_named(name: str) -> Variant:
+    """The variant called `turbo`, `xl-base`, … or by its folder name. Raises CheckpointError for an unknown name."""
+    short = name.removeprefix("acestep-v15-").replace("_", "-")
+    if short not in VARIANTS:
+        raise CheckpointError(f"There is no variant called {name!r}; choose one of {', '.join(VARIANTS)}.")
+    return VARIANTS[short]
+
+
+def classify(config: Mapping[str, Any], xl: bool, name: str, variant: str | None = None) -> Variant:
+    """Decides which variant a checkpoint is.
+
+    Turbo or not comes from `config` (`is_turbo`, else `model_version`), the size from `xl`. The folder or file `name`
+    only chooses among what those leave open: the flavour of a turbo model, and base or SFT, which upstream's config
+    does not always tell apart.
+
+    Args:
+        config: upstream config keys; empty for a ComfyUI file, which says nothing about this.
+        variant: what the caller says it is; must not contradict the weights, and is required where the config is
+            silent.
+    """
+    known = _kind(config, name)
+    if variant is not None:
+        return _confirmed(variant_named(variant), known, xl, name)
+    if known is None:
+        choices = ", ".join(choice for choice, entry in VARIANTS.items() if entry.xl == xl)
+        raise CheckpointError(
+            f"{name} does not say whether it is a turbo, base or SFT model; say so with `variant`, one of {choices}."
+        )
+    if known == "not turbo":
+        raise CheckpointError(
+            f"The config of {name} does not say whether it is a base or an SFT model; say so with `variant`."
+        )
+    flavour = _turbo_flavour(name) if known == "turbo" and not xl else known
+    return VARIANTS[f"xl-{flavour}" if xl else flavour]
+
+
+def _kind(config: Mapping[str, Any], name: str) -> str | None:
+    """turbo, base, sft, `not turbo`, or None where the config does not say."""
+    version = str(config.get("model_version") or "").lower()
+    is_turbo = config.get("is_turbo")
+    if is_turbo is None and not version:
+        return None
+    # An explicit flag wins: upstream's config class fills a missing version with "turbo", so the version may lie.
+    if is_turbo if is_turbo is not None else "turbo" in version:
+        return "turbo"
+    for text in (version, name.lower()):
+        for kind in ("sft", "base"):  # in this order: acestep-v15-base-sft-… is an SFT model
+            if kind in text:
+                return kind
+    return "not turbo"
+
+
+def _turbo_flavour(name: str) -> str:
+    for hint in ("shift1", "shift3", "continuous"):
+        if hint in name.lower():
+            return f"turbo-{hint}"
+    return "turbo"
+
+
+def _confirmed(wanted: Variant, known: str | None, xl: bool, name: str) -> Variant:
+    """`wanted`, in the size the weights have. Raises CheckpointError where it contradicts config or weights."""
+    if known is not None and (known == "turbo") != wanted.is_turbo:
+        raise CheckpointError(
+            f"The config of {name} says it is {'a turbo' if known == 'turbo' else 'not a turbo'} model, so it cannot "
+            f"be opened as {wanted.name!r}; leave the variant out or choose the file of that variant."
+        )
+    if xl and not wanted.xl and f"xl-{wanted.name}" in VARIANTS:
+        return VARIANTS[f"xl-{wanted.name}"]
+    if xl != wanted.xl:
+        raise CheckpointError(
+            f"{name} holds {'an XL' if xl else 'a 2B'} model, so it cannot be opened as {wanted.name!r}; "
+            f"choose {'an xl-… variant' if xl else 'a variant without xl'}."
+        )
+    return wanted

@@ -1,0 +1,189 @@
+"""The tokenizers of the tiny checkpoint: Qwen's rules and special tokens over a small vocabulary.
+
+Bytes have Qwen's ids (newline 198, space 220), digits are never merged, the special tokens follow the vocabulary in
+Qwen's order, and in the language model's tokenizer the 65 535 audio codes follow those.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+AUDIO_CODES = 65535
+
+SPECIAL_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|object_ref_start|>",
+    "<|object_ref_end|>",
+    "<|box_start|>",
+    "<|box_end|>",
+    "<|quad_start|>",
+    "<|quad_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+    "<tool_call>",
+    "</tool_call>",
+    "<|fim_prefix|>",
+    "<|fim_middle|>",
+    "<|fim_suffix|>",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
+    "<tool_response>",
+    "</tool_response>",
+    "<think>",
+    "</think>",
+)
+# The first 14 are hidden by `skip_special_tokens`; the rest are text to Qwen.
+CONTROL_TOKENS = SPECIAL_TOKENS[:14]
+
+# How Qwen cuts text before merging: contractions, words with one leading sign, single digits, signs, blank space.
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+# Words that become single tokens, with and without a space before them.
+WORDS = tuple(
+    """
+a an and are as at be bright but by calm dark deep down for from gentle go has have high I in into is it key let like
+long low me mood my no not of on or our out over slow fast soft sound the their them then there they this to up warm we
+with you your all away back come day dance dream eyes fall feel find fire fly free heart hold home hope know leave life
+light lost love mind moon more never night now only rain rise river road run sea see shine sing sky song star stay sun
+tears time tonight voice wait wake walk want wind wings without words world years
+acoustic ambient arrangement atmosphere bass beat blues choir classical country cover drum drums duet electric
+electronic energetic female folk funk guitar harmony hop instrumental intro jazz lead male melody metal music orchestra
+outro pad percussion piano pop rap rhythm rock solo soul strings synth tempo track upbeat vocal vocals
+bpm bridge caption chorus duration genres instruction key keyscale language languages lyric lyrics major metas minor
+pre reference seconds section signature tags think time timesignature unknown verse
+based codes conditions expand fill format generate given mask metadata semantic structured task text tokens
+understand user input query previous silence extract complete repaint lego
+de en es fr it ja ko pt ru yue zh
+""".split()  # noqa: SIM905 (a table of words reads better than a list of quoted ones)
+)
+# Merges that are not words: blank lines and the line ends that Qwen has as one token.
+SIGNS = ("\n\n", ":\n", "]\n", ".\n", ",\n", "  ", "##", "...", "\n\n\n")
+
+
+def byte_alphabet() -> dict[int, str]:
+    """GPT-2's printable stand-in for every byte, in the order of its ids."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(rest)}
+
+
+@cache
+def vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Token -> id, and the merges in order. Each word is cut with the merges so far; new ones join what is left."""
+    alphabet = byte_alphabet()
+    ids = {char: i for i, char in enumerate(alphabet.values())}
+    ranks: dict[tuple[str, str], int] = {}
+    for text in (*SIGNS, *(f" {word}" for word in WORDS), *WORDS, *(word.capitalize() for word in WORDS)):
+        pieces = [alphabet[byte] for byte in text.encode()]
+        while len(pieces) > 1:
+            pairs = [pair for pair in pairwise(pieces) if pair in ranks]
+            pair = min(pairs, key=ranks.__getitem__) if pairs else (pieces[0], pieces[1])
+            ranks.setdefault(pair, len(ranks))
+            ids.setdefault("".join(pair), len(ids))
+            pieces = _join(pieces, pair)
+    return ids, list(ranks)
+
+
+def _join(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+    joined: list[str] = []
+    for piece in pieces:
+        if joined and (joined[-1], piece) == pair:
+            joined[-1] += piece
+        else:
+            joined.append(piece)
+    return joined
+
+
+def first_special() -> int:
+    """The id of `<|endoftext|>`: the special tokens start after the vocabulary."""
+    return len(vocabulary()[0])
+
+
+def first_code() -> int:
+    """The id of `<|audio_code_0|>`."""
+    return first_special() + len(SPECIAL_TOKENS)
+
+
+def tokenizer_json(codes: bool) -> str:
+    """A `tokenizer.json`: the language model's with audio codes, or the text encoder's, which appends an end."""
+    ids, merges = vocabulary()
+    tokens = [*SPECIAL_TOKENS, *(f"<|audio_code_{n}|>" for n in range(AUDIO_CODES if codes else 0))]
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    values: dict[str, Any] = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [_added(len(ids) + i, token) for i, token in enumerate(tokens)],
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Isolated", "invert": False},
+                byte_level,
+            ],
+        },
+        "post_processor": byte_level if codes else _append_end(byte_level, len(ids)),
+        "decoder": byte_level,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": ids,
+            "merges": merges,
+        },
+    }
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def tokenizer_config(codes: bool) -> dict[str, Any]:
+    """The `tokenizer_config.json` beside it, with the keys that Hugging Face readers look for."""
+    return {
+        "add_bos_token": False,
+        "add_prefix_space": False,
+        "bos_token": None,
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "<|im_end|>" if codes else "<|endoftext|>",
+        "errors": "replace",
+        "model_max_length": 131072,
+        "pad_token": "<|endoftext|>",
+        "split_special_tokens": False,
+        "tokenizer_class": "Qwen2Tokenizer",
+        "unk_token": None,
+    }
+
+
+def _added(number: int, content: str) -> dict[str, Any]:
+    special = content in CONTROL_TOKENS
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": special}
+    return {"id": number, "content": content, **flags}
+
+
+def _append_end(byte_level: dict[str, Any], end: int) -> dict[str, Any]:
+    """Qwen3-Embedding's post-processor: one `<|endoftext|>` after every text."""
+    token = SPECIAL_TOKENS[0]
+    first, last = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": token, "type_id": 0}}
+    second = {"Sequence": {"id": "B", "type_id": 1}}
+    template = {
+        "type": "TemplateProcessing",
+        "single": [first, last],
+        "pair": [first, last, second, {"SpecialToken": {"id": token, "type_id": 1}}],
+        "special_tokens": {token: {"id": token, "ids": [end], "tokens": [token]}},
+    }
+    return {"type": "Sequence", "processors": [byte_level, template]}

@@ -1,0 +1,263 @@
+"""Reading weights: safetensors mapped from disk without a second copy in memory, and strict assignment onto a module.
+
+A safetensors file is eight bytes of header length, a JSON header, then the tensors. The header alone tells names,
+types and shapes and how long the file must be, so listing models and noticing a half-finished download cost no read
+of the data (and no torch).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep_core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+AGAIN = "download it again with `acestep models download`"
+MAX_HEADER = 100_000_000  # the format's own limit
+# Names that some exports carry although they follow from the config: rotary tables and the quantizer's constants.
+DERIVED = (
+    "rotary_emb.inv_freq",
+    "._levels",
+    "._basis",
+    ".implicit_codebook",
+    ".quantizer.scales",
+    ".soft_clamp_input_value",
+)
+QUANTISED = (".scale_weight", ".weight_scale", ".comfy_quant", "scaled_fp8", ".scale_input", ".input_scale")
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Where a tensor lies: its name in the file and its stored type, and the shape it is handed out with."""
+
+    path: Path
+    key: str
+    dtype: str
+    shape: Shape
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
+
+
+def read_header(path: Path) -> dict[str, TensorInfo]:
+    """The tensors of one safetensors file, without their data.
+
+    Raises CheckpointError where the file is missing, cut short, not safetensors, or a git-LFS pointer.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"The weights file {path} does not exist; {AGAIN}, or correct the path.")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        if start == b"version ":
+            raise CheckpointError(
+                f"{path} is a git-LFS pointer, not the weights themselves; {AGAIN}, or run `git lfs pull`."
+            )
+        if len(start) < 8:
+            raise CheckpointError(f"{path} is incomplete ({size} bytes); {AGAIN}.")
+        (length,) = struct.unpack("<Q", start)
+        if length > MAX_HEADER:
+            raise CheckpointError(f"{path} is not a safetensors file; convert the weights to safetensors or {AGAIN}.")
+        if size < 8 + length:
+            raise CheckpointError(f"{path} is incomplete: it ends within its header; {AGAIN}.")
+        raw = file.read(length)
+    try:
+        header = json.loads(raw)
+        header.pop("__metadata__", None)
+        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        found = {
+            name: TensorInfo(path, name, entry["dtype"], tuple(int(n) for n in entry["shape"]))
+            for name, entry in header.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} has a damaged header; {AGAIN}.") from error
+    if size != 8 + length + end:
+        raise CheckpointError(f"{path} is incomplete: it has {size} of {8 + length + end} bytes; {AGAIN}.")
+    return found
+
+
+class Weights(Mapping[str, "Tensor"]):
+    """Names -> tensors of one or more safetensors files.
+
+    Nothing is read until a tensor is asked for, and then its pages are mapped from the file: private (writing to a
+    tensor never reaches the disk), shared with other processes, and given back by the system when memory is short.
+    The views made by `select`, `renamed` and `merged` share the open files.
+    """
+
+    def __init__(self, infos: Mapping[str, TensorInfo], files: dict[Path, Any] | None = None) -> None:
+        self.infos = dict(infos)
+        self._files: dict[Path, Any] = {} if files is None else files
+
+    def __getitem__(self, name: str) -> Tensor:
+        info = self.infos[name]
+        if info.path not in self._files:
+            from safetensors import safe_open
+
+            self._files[info.path] = safe_open(info.path, framework="pt", device="cpu")
+        return self._files[info.path].get_tensor(info.key).view(info.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.infos)
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        return {name: info.shape for name, info in self.infos.items()}
+
+    def select(self, prefix: str) -> Weights:
+        """The tensors below `prefix`, without it."""
+        cut = len(prefix)
+        return Weights({name[cut:]: info for name, info in self.infos.items() if name.startswith(prefix)}, self._files)
+
+    def renamed(self, rename: Callable[[str], str | None]) -> Weights:
+        """The same tensors under new names; those renamed to None are left out."""
+        pairs = ((rename(name), info) for name, info in self.infos.items())
+        return Weights({name: info for name, info in pairs if name is not None}, self._files)
+
+    def reshaped(self, shape: Callable[[str, Shape], Shape]) -> Weights:
+        """The same tensors seen in other shapes of the same size."""
+        return Weights({n: replace(info, shape=shape(n, info.shape)) for n, info in self.infos.items()}, self._files)
+
+    def merged(self, other: Weights) -> Weights:
+        """Both sets in one mapping."""
+        return Weights({**self.infos, **other.infos}, {**self._files, **other._files})
+
+
+def open_weights(path: Path) -> Weights:
+    """Opens a safetensors file, a `*.safetensors.index.json` with its shards, or a folder that holds either.
+
+    Raises CheckpointError for a missing, incomplete or unsupported file, and for a missing shard.
+    """
+    if path.is_dir():
+        path = weights_file(path)
+    if path.name.endswith(".index.json"):
+        return _open_shards(path)
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"{path} is not a safetensors file; use the safetensors version of this model.")
+    return Weights(read_header(path))
+
+
+def weights_file(folder: Path) -> Path:
+    """The weights file, or shard index, that a model folder is read from."""
+    for stem in ("model", "diffusion_pytorch_model"):
+        for name in (f"{stem}.safetensors.index.json", f"{stem}.safetensors"):
+            if (folder / name).is_file():
+                return folder / name
+    raise CheckpointError(f"The folder {folder} holds no weights (model.safetensors); {AGAIN}.")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises CheckpointError where it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"The file {path} is missing; {AGAIN}.") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"The file {path} cannot be read as JSON; {AGAIN}.") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"The file {path} does not hold a JSON object; {AGAIN}.")
+    return values
+
+
+def _open_shards(index: Path) -> Weights:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise CheckpointError(f"{index} has no weight_map; {AGAIN}.")
+    shards = sorted(set(weight_map.values()))
+    outside = [name for name in shards if Path(name).name != name]
+    if outside:
+        raise CheckpointError(f"{index} points outside its own folder ({outside[0]}); {AGAIN}.")
+    missing = [name for name in shards if not (index.parent / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{index.parent} is incomplete: {_some(missing)} of {len(shards)} shards missing; {AGAIN}."
+        )
+    headers = {name: read_header(index.parent / name) for name in shards}
+    astray = [key for key, shard in weight_map.items() if key not in headers[shard]]
+    if astray:
+        raise CheckpointError(f"{index} lists tensors that its shards lack ({_some(astray)}); {AGAIN}.")
+    return Weights({key: headers[shard][key] for key, shard in weight_map.items()})
+
+
+def load_pt(path: Path) -> Any:
+    """What `torch.save` wrote: tensors and plain containers. Raises CheckpointError for a missing or damaged file."""
+    import pickle
+
+    import torch
+
+    if not path.is_file():
+        raise CheckpointError(f"The file {path} is missing; {AGAIN}.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            f"The file {path} cannot be read (it may be incomplete, or hold code); {AGAIN}."
+        ) from error
+
+
+def without_derived(tensors: Weights) -> Weights:
+    """Leaves out tensors that follow from the config."""
+    return tensors.renamed(lambda name: None if name.endswith(DERIVED) else name)
+
+
+def require_match(wanted: Mapping[str, Shape], found: Mapping[str, Shape], source: Path) -> None:
+    """Raises one CheckpointError that lists what is missing, unexpected or mis-shaped in `found`."""
+    complaints = mismatches(wanted, found)
+    if not complaints:
+        return
+    if any(name.endswith(QUANTISED) for name in found):
+        raise CheckpointError(f"{source} is quantised, which is not supported; use the bf16 file of this model.")
+    raise CheckpointError(
+        f"{source} does not fit this model: {'; '.join(complaints)}; {AGAIN}, or choose the file that fits."
+    )
+
+
+def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:
+    """What keeps `found` from being exactly `wanted`, in words; empty where nothing does."""
+    missing = [name for name in wanted if name not in found]
+    unexpected = [name for name in found if name not in wanted]
+    shaped = [
+        f"{name} {list(found[name])} instead of {list(shape)}"
+        for name, shape in wanted.items()
+        if name in found and found[name] != shape
+    ]
+    kinds = ((missing, "missing"), (unexpected, "unexpected"), (shaped, "of the wrong shape"))
+    return [f"{len(names)} tensor{'s'[: len(names) > 1]} {word} ({_some(names)})" for names, word in kinds if names]
+
+
+def assign(module: nn.Module, tensors: Mapping[str, Tensor], source: Path, dtype: torch.dtype | None = None) -> None:
+    """Makes `tensors` the parameters of a module that was built on the meta device.
+
+    Nothing is copied, except where `dtype` asks for another floating point format than the file has.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected or of the wrong shape; the module is left as it was.
+    """
+    require_match(
+        {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()},
+        tensors.shapes
+        if isinstance(tensors, Weights)
+        else {name: tuple(tensor.shape) for name, tensor in tensors.items()},
+        source,
+    )
+    state = {}
+    for name, tensor in tensors.items():
+        state[name] = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+    module.load_state_dict(state, strict=True, assign=True)
+
+
+def _some(names: list[str], limit: int = 3) -> str:
+    return ", ".join(names[:limit]) + (", …" if len(names) > limit else "")
