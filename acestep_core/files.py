@@ -49,7 +49,7 @@ def unique_path(folder: Path | str, stem: str, suffix: str) -> Iterator[Path]:
         StorageError: the folder is absent or not writable.
     """
     folder = Path(folder)
-    numbered = re.compile(rf"\.?{re.escape(stem)}_(\d{{5,9}})(\..*)?", re.DOTALL)
+    numbered = re.compile(rf"\.?{re.escape(stem)}_(\d{{5,9}})_?(\..*)?", re.DOTALL)
     with _clear_errors(folder / f"{stem}{suffix}"):
         used = (numbered.fullmatch(entry.name) for entry in os.scandir(folder))
         number = max((int(match[1]) for match in used if match), default=0)
