@@ -1,12 +1,14 @@
 """Where lyrics are sung: from the cross-attention of a few heads to a path of tokens over frames and a score.
 
-Source: upstream's aligner and lyric scorer, whose matrices, paths and score parts these functions reproduce.
+Source: upstream's aligner and lyric scorer, whose matrices, paths and score parts these functions reproduce. Times come
+from another matrix by default: upstream's finds lines neither after pauses nor in noise (`acestep bench lrc` shows it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -60,70 +62,77 @@ class AttentionMaps:
 
     mean: mean attention over heads.
     energy: the same after the median filter, scaled to 0..1; all zero where it does not vary.
-    sharp: mean of the sharpened heads.
+    sharp: mean of the sharpened heads, where asked for.
     standard: the same after the median filter, as deviations from the mean over all heads.
     """
 
     mean: Matrix
     energy: Matrix
-    sharp: Matrix
-    standard: Matrix
+    sharp: Matrix | None = None
+    standard: Matrix | None = None
+
+    @property
+    def salience(self) -> Matrix:
+        """How far the attention to a token exceeds what the token gets at any time, squared.
+
+        Taking off the median of each token silences tokens that draw attention throughout, such as punctuation.
+        """
+        return np.square(np.maximum(self.mean - np.median(self.mean, axis=1, keepdims=True), 0))
 
 
-def combine_heads(heads: Iterable[Tensor], median_width: int = 1, sharpness: float = SHARPNESS) -> AttentionMaps:
+def combine_heads(
+    heads: Iterable[Tensor], median_width: int = 1, *, sharpened: bool = False, sharpness: float = SHARPNESS
+) -> AttentionMaps:
     """Combines the attention `[tokens, frames]` of one or more heads, on their device, one head after the other.
 
-    Only sums are kept, so memory does not grow with the number of heads.
+    Only sums are kept, so memory does not grow with the number of heads. `sharpened` asks for upstream's matrices too.
 
     Raises:
         AlignmentError: there are no heads, no tokens or no frames, or the weights are not finite.
     """
     count, total, squares = 0, 0.0, 0.0
     mean = sharp = filtered = torch.zeros(())
-    for head in heads:
-        weights = head.float()
+    for weights in heads:
         if weights.numel() == 0:
             raise AlignmentError("There is nothing to align; give lyrics and at least one latent frame.")
-        found = sharpen(weights, sharpness)
-        total += found.sum(dtype=torch.float64).item()
-        squares += torch.linalg.vector_norm(found, dtype=torch.float64).item() ** 2
-        smooth = found if median_width == 1 else median_filter(found, median_width)
-        if count == 0:
-            mean, sharp = weights.clone(), found
-            filtered = sharp if smooth is found else smooth.clone()
-        else:
-            mean += weights
-            sharp += found
-            if filtered is not sharp:
-                filtered += smooth
+        mean = mean + weights.float() if count == 0 else mean.add_(weights)
+        if sharpened:
+            found = sharpen(weights.float(), sharpness)
+            total += found.sum(dtype=torch.float64).item()
+            squares += torch.linalg.vector_norm(found, dtype=torch.float64).item() ** 2
+            filtered = filtered + median_filter(found, median_width)
+            sharp = sharp + found
         count += 1
     if count == 0:
         raise AlignmentError("No attention heads were given; lyric alignment needs at least one.")
-    if not np.isfinite(squares):
-        raise AlignmentError("The attention of this model is not finite; render the song again with another precision.")
-    cells = count * mean.numel()
-    centre = total / cells
-    deviation = max(squares / cells - centre**2, 0.0) ** 0.5
-    standard = ((filtered / count - centre) / (deviation + 1e-9)).cpu().numpy()
     mean /= count
+    if not mean.isfinite().all():
+        raise AlignmentError("The attention of this model is not finite; make the song again in another precision.")
     energy = median_filter(mean, median_width)
     low, high = energy.min(), energy.max()
     energy = (energy - low) / (high - low) if high - low > 1e-9 else torch.zeros_like(energy)
-    return AttentionMaps(mean.cpu().numpy(), energy.cpu().numpy(), (sharp / count).cpu().numpy(), standard)
+    maps = AttentionMaps(mean.cpu().numpy(), energy.cpu().numpy())
+    if not sharpened:
+        return maps
+    cells = count * mean.numel()
+    centre = total / cells
+    deviation = max(squares / cells - centre**2, 0.0) ** 0.5
+    standard = (filtered / count - centre) / (deviation + 1e-9)
+    return replace(maps, sharp=(sharp / count).cpu().numpy(), standard=standard.cpu().numpy())
 
 
 def dtw(cost: NDArray[np.floating]) -> NDArray[np.int32]:
-    """The cheapest monotonic path through `cost` `[N, M]` from the first to the last cell: `[2, steps]` rows and columns.
+    """The cheapest monotonic path through `cost` `[N, M]` from first to last cell: rows and columns `[2, steps]`.
 
-    Dynamic time warping, computed a whole anti-diagonal at a time. Costs are accumulated in fp32, and a step comes from the
-    left unless another predecessor is strictly cheaper than both others, as upstream does. Memory: the costs once more in
-    fp32 and one byte per cell.
+    Dynamic time warping, computed a whole anti-diagonal at a time. Costs are accumulated in fp32, and a step comes from
+    the left unless another predecessor is strictly cheaper than both others, as upstream does. Memory: the costs once
+    more in fp32 and one byte per cell.
     """
     rows, columns = cost.shape
     flat = np.ascontiguousarray(cost, np.float32).ravel()
     step = np.empty(rows * columns, np.uint8)  # 0 diagonal, 1 from the row above, 2 from the column before
     infinite = np.float32(np.inf)
-    # Index i holds row i of a diagonal (rows counted from 1), index 0 the border above; the first diagonal is the corner.
+    # Index i holds row i of a diagonal, counted from 1; index 0 is the border above, and the first diagonal the corner.
     before, last, fresh = (np.full(rows + 2, infinite, np.float32) for _ in range(3))
     before[0] = 0
     for d in range(2, rows + columns + 1):
@@ -209,3 +218,71 @@ def token_frames(path: NDArray[np.int32], tokens: int) -> NDArray[np.int32]:
     first = np.searchsorted(path[0], np.arange(tokens), side="left")
     last = np.searchsorted(path[0], np.arange(tokens), side="right") - 1
     return np.stack([path[1][first], path[1][last]], axis=1)
+
+
+Method = Literal["salience", "sharpened"]
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Where each lyric token is sung.
+
+    frames: `[tokens, 2]`, from the first frame up to, not including, the second; both never decrease over the tokens.
+    confidence: `[tokens]`, mean energy (0 to 1) in these frames; 0 for a token that nothing attends to.
+    score: how well the lyrics are sung.
+    length: frames of the song.
+    """
+
+    frames: NDArray[np.int32]
+    confidence: NDArray[np.float64]
+    score: AlignmentScore
+    length: int
+
+
+def align(maps: AttentionMaps, sung: Sequence[bool], method: Method = "salience") -> Alignment:
+    """Places tokens by their attention.
+
+    Args:
+        maps: from `combine_heads`.
+        sung: per token, False for tokens of section tags.
+        method: `salience` follows `AttentionMaps.salience` and leaves pauses empty. `sharpened` is upstream's: it hands
+            every frame to some token, and needs maps with the sharpened heads.
+
+    Raises:
+        InvalidInput: there are more or fewer tokens than rows.
+    """
+    tokens, length = maps.mean.shape
+    if len(sung) != tokens:
+        raise InvalidInput(
+            f"There are {len(sung)} lyric tokens for {tokens} rows of attention; give those it was made of."
+        )
+    score = alignment_score(maps.energy, dtw(-np.square(maps.energy)), sung)
+    if method == "sharpened":
+        if maps.standard is None:
+            raise InvalidInput("Alignment by sharpened heads needs their maps; combine the heads with sharpened=True.")
+        frames = token_frames(dtw(-maps.standard), tokens)
+        frames[:, 1] += 1
+    else:
+        salience = maps.salience
+        frames = _without_pauses(token_frames(dtw(-salience), tokens), salience)
+    confidence = np.array([row[a:b].mean() if b > a else 0.0 for row, (a, b) in zip(maps.energy, frames)])
+    return Alignment(frames, confidence, score, length)
+
+
+def _without_pauses(spans: NDArray[np.int32], salience: Matrix) -> NDArray[np.int32]:
+    """Cuts each token's span to the frames from the first to the last that reach half its peak; ends become exclusive.
+
+    A token without any salience gets no frames, right before the next one that has some.
+    """
+    frames = np.empty_like(spans)
+    following = None
+    for token in range(len(spans) - 1, -1, -1):
+        first, last = spans[token]
+        row = salience[token, first : last + 1]
+        loud = np.flatnonzero(row >= row.max() / 2) if row.max() > 0 else None
+        if loud is not None:
+            frames[token] = first + loud[0], first + loud[-1] + 1
+            following = frames[token, 0]
+        else:
+            frames[token] = following if following is not None else first
+    return np.maximum.accumulate(frames, axis=0)

@@ -1,7 +1,7 @@
 """From lyric tokens to characters, words, lines and section tags, without ever cutting a character in two.
 
-A byte-level tokenizer splits characters of several bytes over tokens, so everything here works on the bytes of the tokens and
-knows for each character which tokens carry it.
+A byte-level tokenizer splits characters of several bytes over tokens, so everything here works on the bytes of the
+tokens and knows for each character which tokens carry it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from acestep_core.errors import InvalidInput
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _LYRIC_HEADER = b"# Lyric\n"
 _END_OF_LYRICS = b"<|endoftext|>"
+_UNSPACED = ((0x3001, 0x312F), (0x31F0, 0x9FFF), (0xF900, 0xFAFF), (0xFF00, 0xFF9F), (0x20000, 0x3FFFF))
 _SMALL_KANA = frozenset("ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー")
 
 
@@ -34,7 +37,9 @@ def token_bytes(tokenizer: Tokenizer, ids: Sequence[int]) -> list[bytes]:
     alphabet, added = _byte_alphabet(), tokenizer.get_added_tokens_decoder()
     pieces = []
     for token in ids:
-        name = added[token].content if token in added else tokenizer.id_to_token(token)
+        name = tokenizer.id_to_token(token)
+        if name is None:
+            raise InvalidInput(f"Token {token} is not in this tokenizer; use the one that made the tokens.")
         plain = token in added or any(char not in alphabet for char in name)
         pieces.append(name.encode() if plain else bytes(alphabet[char] for char in name))
     return pieces
@@ -57,9 +62,10 @@ def lyric_span(pieces: Sequence[bytes]) -> slice:
 
 @dataclass(frozen=True)
 class Character:
-    """A character and the tokens `first` to `last` that carry its bytes; `begin` and `end` say which part of them (0 to 1).
+    """A character and the tokens `first` to `last` that carry its bytes.
 
-    Several visible characters in one token share it evenly, white space takes no share.
+    `begin` is where in the first token it starts and `end` where in the last one it ends, 0 to 1: the visible
+    characters of a token share it evenly, white space takes no share.
     """
 
     text: str
@@ -146,5 +152,4 @@ def _starts_word(before: str, char: str) -> bool:
 
 def _is_unspaced(char: str) -> bool:
     """Han, Hiragana, Katakana, Bopomofo and their punctuation: scripts written without spaces between words."""
-    code = ord(char)
-    return 0x3001 <= code <= 0x312F or 0x31F0 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code <= 0x3FFFF or 0xFF00 <= code <= 0xFF9F  # fmt: skip
+    return any(first <= ord(char) <= last for first, last in _UNSPACED)

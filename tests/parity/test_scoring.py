@@ -9,8 +9,12 @@ from torch.testing import assert_close
 
 from acestep_core.errors import AlignmentError
 from acestep_core.judge.alignment import alignment_score, combine_heads, dtw, median_filter, token_frames
+from acestep_core.judge.attention import capture
+from acestep_core.judge.lyric_timing import listen
 from acestep_core.judge.lyric_tokens import is_sung
-from tests.golden_data import case, load_json, load_tensors
+from acestep_core.render.noise import noise
+from tests.golden_data import case, cases, load_json, load_tensors, tolerance
+from tests.parity.reference_models import reference_model
 
 MATRICES = case("I_scoring/alignment_inputs_and_matrices")
 ALIGNMENT = load_json("I_scoring/alignment.json")
@@ -89,6 +93,66 @@ def test_scores(name):
 def test_no_heads_is_an_error():
     with pytest.raises(AlignmentError, match="at least one"):
         maps_of(ROWS["no_heads"])
+
+
+def byte_pieces(ids):
+    """The end-to-end cases use UTF-8 bytes as tokens."""
+    return [bytes([token]) if token < 256 else b"<|endoftext|>" for token in ids]
+
+
+@pytest.fixture(params=[c["id"] for c in cases("I_scoring/end_to_end")])
+def whole(request):
+    """An end-to-end case as arguments of `listen`, with everything upstream's result was made of."""
+    c = case(request.param)
+    t, s = load_tensors(c["file"]), c["settings"]
+    heads = {int(layer): tuple(chosen) for layer, chosen in s["layers_config"].items()}
+    assert torch.equal(t["noise"], noise([s["seed"]], t["noise"].shape[1]))
+    inputs = (t["pred_latent"], t["context_latents"], t["encoder_hidden_states"])
+    pieces = byte_pieces(t["lyric_token_ids"][0].tolist())
+    return c, (reference_model(s["weights"]).decoder, *inputs, pieces, heads)
+
+
+def test_whole_scores(whole):
+    c, arguments = whole
+    found = listen(*arguments, steps=c["settings"]["inference_steps"], from_noise=True)
+    want = c["settings"]["result"]
+    assert found.score.total == pytest.approx(want["dit_score"], abs=1e-3)
+    assert found.noise_score.total == pytest.approx(want["lm_score"], abs=1e-3)
+
+
+def test_whole_timestamps(whole):
+    """Starts equal upstream's with its method; ends differ by design, see `deviations_judge`."""
+    c, arguments = whole
+    found = listen(*arguments, method="sharpened", from_noise=False).lyrics
+    want = c["settings"]["result"]["sentence_timestamps"]
+    stretch = c["settings"]["total_duration_seconds"] / found.duration
+    assert [line.text for line in found.lines] == [line["text"] for line in want]
+    assert np.allclose([line.start * stretch for line in found.lines], [line["start"] for line in want], atol=1e-2)
+
+
+def test_captured_attention():
+    c = case("C_decoder/turbo_cross_attention_weights")
+    t = load_tensors(c["file"])
+    decoder, want = reference_model(c["settings"]["weights"]).decoder, t["cross_attention"]
+    layers, batch, heads = want.shape[:3]
+    for item in range(batch):
+        row = slice(item, item + 1)
+        captured = capture(
+            decoder,
+            t["hidden_states"][row],
+            t["timestep"][item].item(),
+            t["context_latents"][row],
+            t["encoder_hidden_states"][row],
+            {layer: tuple(range(heads)) for layer in range(layers)},
+        )
+        got = torch.stack(list(captured)).unflatten(0, (layers, heads)).transpose(-1, -2)
+        assert_close(got, want[:, item], **tolerance(c))
+
+
+def test_every_case_is_checked():
+    checked = {"alignment_inputs_and_matrices", "alignment", "dtw_and_median", "lm_score", "lm_stub_model"}
+    checked |= {"end_to_end_turbo", "end_to_end_xl_turbo"}
+    assert {c["id"] for c in cases("I_scoring/")} == {f"I_scoring/{name}" for name in checked}
 
 
 def test_dtw():
