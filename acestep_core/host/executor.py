@@ -83,11 +83,13 @@ class Executor:
         guard: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
         redact: Callable[[str], str] = str,
         make_room: Callable[[], None] = lambda: None,
+        metadata: bool = True,
     ) -> None:
         """Args:
         guard: entered around each job, for instance `torch.inference_mode`.
         redact: cleans messages of what clients should not see.
         make_room: called after a node ran out of memory; unloads what can be unloaded.
+        metadata: whether nodes are given the prompt and workflow, which they write into the files they save.
         """
         self.registry = registry
         self.folders = folders
@@ -95,6 +97,7 @@ class Executor:
         self.guard = guard
         self.redact = redact
         self.make_room = make_room
+        self.metadata = metadata
         self.cache = ResultCache()
         self.objects: dict[tuple[str, str], Any] = {}
         self._current: _Run | None = None
@@ -261,7 +264,8 @@ class _Run:
                 return None
             return entry.outputs[slot]
 
-        return input_lists(inputs, definition, node_id, resolve, self.job.prompt, self.job.extra)
+        prompt, extra = (self.job.prompt, self.job.extra) if self.host.metadata else (None, None)
+        return input_lists(inputs, definition, node_id, resolve, prompt, extra)
 
     def _object(self, node_id: str, definition: NodeDef) -> Any:
         key = (node_id, definition.id)

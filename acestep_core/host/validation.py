@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import math
 import traceback
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,13 @@ class Report:
     node_errors: dict[str, Any] = field(default_factory=dict)
 
 
-def validate(prompt: Any, registry: Registry, targets: Collection[str] | None = None, max_nodes: int = 2000) -> Report:
+def validate(
+    prompt: Any,
+    registry: Registry,
+    targets: Collection[str] | None = None,
+    max_nodes: int = 2000,
+    redact: Callable[[str], str] = str,
+) -> Report:
     """Validates an API-format prompt.
 
     Args:
@@ -43,6 +49,7 @@ def validate(prompt: Any, registry: Registry, targets: Collection[str] | None = 
         registry: the node types there are.
         targets: run only these output nodes; all if None.
         max_nodes: larger prompts are refused.
+        redact: cleans texts of exceptions of what clients should not see.
     """
     if not isinstance(prompt, dict):
         return Report(_problem("invalid_prompt", "The prompt must be a JSON object", "", {}))
@@ -58,7 +65,7 @@ def validate(prompt: Any, registry: Registry, targets: Collection[str] | None = 
             outputs.append(node_id)
     if not outputs:
         return Report(_problem("prompt_no_outputs", "Prompt has no outputs", "", {}))
-    return _check_outputs(prompt, outputs, registry)
+    return _check_outputs(prompt, outputs, _Checker(prompt, registry.reader(), redact))
 
 
 def _check_class(node_id: str, node: Any, registry: Registry) -> Problem | None:
@@ -77,8 +84,7 @@ def _check_class(node_id: str, node: Any, registry: Registry) -> Problem | None:
     return _problem("missing_node_type", message, f"Node ID '#{node_id}'", extra)
 
 
-def _check_outputs(prompt: dict[str, Any], outputs: list[str], registry: Registry) -> Report:
-    checker = _Checker(prompt, registry.reader())
+def _check_outputs(prompt: dict[str, Any], outputs: list[str], checker: _Checker) -> Report:
     report = Report()
     own_problems = []
     for output in outputs:
@@ -87,7 +93,11 @@ def _check_outputs(prompt: dict[str, Any], outputs: list[str], registry: Registr
         except Exception as error:  # whatever a node's own declarations or validator raise
             about = {"exception_type": type_name(error), "traceback": where(error)}
             valid = False
-            problems = [_problem("exception_during_validation", "Exception when validating node", str(error), about)]
+            problems = [
+                _problem(
+                    "exception_during_validation", "Exception when validating node", checker.redact(str(error)), about
+                )
+            ]
             checker.verdicts[output] = (False, problems)
         if valid:
             report.outputs.append(output)
@@ -106,9 +116,10 @@ def _check_outputs(prompt: dict[str, Any], outputs: list[str], registry: Registr
 class _Checker:
     """Validates nodes with all they depend on; remembers verdicts across the outputs of one prompt."""
 
-    def __init__(self, prompt: dict[str, Any], read: Reader) -> None:
+    def __init__(self, prompt: dict[str, Any], read: Reader, redact: Callable[[str], str]) -> None:
         self.prompt = prompt
         self.read = read
+        self.redact = redact
         self.verdicts: dict[str, Verdict] = {}
 
     def check(self, node_id: str) -> Verdict:
@@ -188,7 +199,7 @@ class _Checker:
             try:
                 valid, _ = yield source
             except Exception as error:  # the source's declarations or validator raised
-                self.verdicts[source] = (False, [_inner_problem(error, declared, value)])
+                self.verdicts[source] = (False, [_inner_problem(error, declared, value, self.redact(str(error)))])
                 valid = False
             upstream_valid = upstream_valid and valid
         problems += custom.run(inputs, node_id, received)
@@ -347,13 +358,13 @@ def _input_problem(kind: str, message: str, declared: Input, details: str | None
     return _problem(kind, message, declared.name if details is None else details, about)
 
 
-def _inner_problem(error: Exception, declared: Input, link: list[Any]) -> Problem:
+def _inner_problem(error: Exception, declared: Input, link: list[Any], text: str) -> Problem:
     return _input_problem(
         "exception_during_inner_validation",
         "Exception when validating inner node",
         declared,
-        str(error),
-        exception_message=str(error),
+        text,
+        exception_message=text,
         exception_type=type_name(error),
         traceback=where(error),
         linked_node=link,

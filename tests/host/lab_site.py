@@ -1,0 +1,128 @@
+"""A host with the lab pack and a client of it, for the tests of this folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from acestep_core.host.context import Folders
+from acestep_core.host.host import Host, HostConfig
+from acestep_core.host.server import RunningServer, running
+
+LAB_PACK = Path(__file__).parent / "lab_pack"
+
+
+class Site:
+    """A running host and a client of it."""
+
+    def __init__(self, server: RunningServer, session: aiohttp.ClientSession) -> None:
+        self.server = server
+        self.session = session
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def host(self) -> Host:
+        return self.server.host
+
+    @property
+    def folders(self) -> Folders:
+        return self.server.host.folders
+
+    async def get(self, path: str, **kwargs: Any) -> tuple[int, Any]:
+        async with self.session.get(self.url + path, **kwargs) as answer:
+            return answer.status, await _body(answer)
+
+    async def post(self, path: str, body: Any = None, **kwargs: Any) -> tuple[int, Any]:
+        if body is not None:
+            kwargs["json"] = body
+        async with self.session.post(self.url + path, **kwargs) as answer:
+            return answer.status, await _body(answer)
+
+    async def finish(self, prompt_id: str, seconds: float = 30) -> dict[str, Any]:
+        """Waits for a prompt and gives its history entry."""
+        async with asyncio.timeout(seconds):
+            while True:
+                _, history = await self.get(f"/history/{prompt_id}")
+                if history:
+                    return history[prompt_id]
+                await asyncio.sleep(0.02)
+
+    async def run(self, prompt: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """Queues a prompt and gives its history entry."""
+        status, answer = await self.post("/prompt", {"prompt": prompt, **fields})
+        assert status == 200, answer
+        return await self.finish(answer["prompt_id"])
+
+    @asynccontextmanager
+    async def listen(self, client: str, features: dict[str, Any] | None = None) -> AsyncIterator[list[Any]]:
+        """Collects what a WebSocket client is sent; binary frames become `{"binary": type, "meta": …}`."""
+        events: list[Any] = []
+        async with self.session.ws_connect(f"{self.url}/ws?clientId={client}", max_msg_size=0) as socket:
+            if features is not None:
+                await socket.send_json({"type": "feature_flags", "data": features})
+            reader = asyncio.create_task(_read(socket, events))
+            try:
+                yield events
+            finally:
+                reader.cancel()
+
+
+async def _body(answer: aiohttp.ClientResponse) -> Any:
+    data = await answer.read()
+    return json.loads(data) if "json" in answer.headers.get("Content-Type", "") else data
+
+
+async def _read(socket: aiohttp.ClientWebSocketResponse, events: list[Any]) -> None:
+    async for message in socket:
+        if message.type is aiohttp.WSMsgType.TEXT:
+            events.append(json.loads(message.data))
+        elif message.type is aiohttp.WSMsgType.BINARY:
+            kind, length = struct.unpack(">II", message.data[:8])
+            frame: dict[str, Any] = {"binary": kind, "data": message.data[4:]}
+            if kind == 4:
+                frame = {"binary": kind, "meta": json.loads(message.data[8 : 8 + length])}
+            events.append(frame)
+
+
+async def eventually(check: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
+    """Waits until `check` holds."""
+    async with asyncio.timeout(seconds):
+        while True:
+            held = check()
+            if held if isinstance(held, bool) else await held:
+                return
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def open_site(tmp_path: Path, **config: Any) -> AsyncIterator[Site]:
+    settings = {"folders": Folders.under(tmp_path), "packs": (LAB_PACK,), "port": 0, **config}
+    async with running(HostConfig(**settings)) as server, aiohttp.ClientSession() as session:
+        yield Site(server, session)
+
+
+def with_site(**config: Any) -> Callable[[Callable[[Site], Awaitable[None]]], Callable[[Path], None]]:
+    """Turns `async def scenario(site)` into a test that runs it against a host of its own."""
+
+    def decorate(scenario: Callable[[Site], Awaitable[None]]) -> Callable[[Path], None]:
+        def test(tmp_path: Path) -> None:
+            async def main() -> None:
+                async with open_site(tmp_path, **config) as site:
+                    await scenario(site)
+
+            asyncio.run(main())
+
+        test.__name__, test.__doc__ = scenario.__name__, scenario.__doc__
+        return test
+
+    return decorate
