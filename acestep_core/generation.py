@@ -225,7 +225,7 @@ def render(
     monitor, watch, settings = monitor or Monitor(), watch or Stopwatch(), settings or RenderSettings()
     if not isinstance(models, Models):
         models = open_models(models, variant)
-    seeds = item_seeds(seed, max(batch, len(tasks)))
+    seeds = item_seeds(seed, batch if len(tasks) == 1 else len(tasks))
     times, guidance, sampling = settings.schedule(models.model), settings.guide(models.model), settings.sampling()
     finishing = Finish(*finish)
     with watch.stage("condition"):
