@@ -1,0 +1,64 @@
+"""Semantic codes as text, to keep, edit and use again."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from acestep_core.codes import codes_to_text, text_to_codes, text_to_codes_lenient
+from acestep_core.errors import CodesError
+
+from . import inputs, wires
+
+Codes = tuple[tuple[int, ...], ...]
+"""What travels on the wire: one sequence per song of the batch, 5 codes a second."""
+
+
+class ACEStepCodesToText:
+    TITLE = "ACE-Step Codes to Text"
+    CATEGORY = "ACE-Step/codes"
+    DESCRIPTION = "Writes semantic codes as text, one line per song of the batch."
+    SEARCH_ALIASES: ClassVar = ["audio codes", "semantic tokens", "export codes"]
+    RETURN_TYPES = ("STRING",)
+    RETURN_NAMES = ("text",)
+    OUTPUT_TOOLTIPS = ("<|audio_code_…|> for every code, one line per song.",)
+    FUNCTION = "write"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"codes": inputs.wire(wires.CODES, "The codes to write down.")}}
+
+    def write(self, codes: Codes) -> tuple[str]:
+        return ("\n".join(codes_to_text(song) for song in codes),)
+
+
+class ACEStepTextToCodes:
+    TITLE = "ACE-Step Text to Codes"
+    CATEGORY = "ACE-Step/codes"
+    DESCRIPTION = "Reads semantic codes from text, one song per line."
+    SEARCH_ALIASES: ClassVar = ["audio codes", "semantic tokens", "import codes"]
+    RETURN_TYPES = (wires.CODES,)
+    RETURN_NAMES = ("codes",)
+    OUTPUT_TOOLTIPS = ("One sequence of codes per line of the text.",)
+    FUNCTION = "read"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "text": inputs.text("Codes such as <|audio_code_123|>, one song per line.", multiline=True),
+            },
+            "optional": {
+                "strict": inputs.switch(
+                    True,
+                    "Refuse anything that is not a legal code. Off: clamp codes and skip other text.",
+                    advanced=True,
+                ),
+            },
+        }
+
+    def read(self, text: str, strict: bool = True) -> tuple[Codes]:
+        read = text_to_codes if strict else lambda line: text_to_codes_lenient(line)[0]
+        songs = tuple(codes for line in text.splitlines() if (codes := read(line)))
+        if not songs:
+            raise CodesError("The text holds no codes; paste codes such as <|audio_code_123|>.")
+        return (songs,)

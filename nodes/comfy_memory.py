@@ -1,0 +1,54 @@
+"""Lets ComfyUI load, evict and count our models like its own.
+
+ComfyUI only sees the size of a model and moves it whole: it can stream layers built from its own operators, not plain
+torch ones, and a half-moved model would crash.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+from torch import nn
+
+from acestep_core.models.manager import Entry
+
+
+class ACEStepWeights(nn.Module):
+    """What a `ModelPatcher` gets instead of the module: it has no parameters to see, and goes to a device whole."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__()
+        self.entry = entry
+
+    def to(self, device: Any) -> ACEStepWeights:  # type: ignore[override]
+        if torch.device(device) == self.entry.device:
+            self.entry.module.to(device)
+        else:
+            self.entry.go_home()  # to the mapped file, without a copy
+        return self
+
+
+class ComfyPlacement:
+    """Implements the manager's `Placement` with ComfyUI's memory management."""
+
+    def __init__(self) -> None:
+        self.patchers: dict[Entry, Any] = {}
+
+    def place(self, entry: Entry, working: int) -> None:
+        memory = sys.modules["comfy.model_management"]
+        if entry not in self.patchers:
+            patcher = sys.modules["comfy.model_patcher"].ModelPatcher
+            self.patchers[entry] = patcher(
+                ACEStepWeights(entry), entry.device, memory.unet_offload_device(), size=entry.nbytes
+            )
+        # Models in use are named again, so that making room for this one cannot take them away.
+        used = [patcher for other, patcher in self.patchers.items() if other.pins or other is entry]
+        memory.load_models_gpu(used, memory_required=working, force_full_load=True)
+
+    def remove(self, entry: Entry) -> None:
+        patcher = self.patchers.pop(entry, None)
+        if patcher is not None:
+            patcher.detach()
+        entry.go_home()

@@ -1,0 +1,186 @@
+"""Choosing models. What comes out is a handle: weights are read when a stage first needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from . import inputs, models, wires
+from .host import host
+
+if TYPE_CHECKING:
+    from acestep_core.models.handles import LMHandle, ModelHandle, VAEHandle
+
+_DTYPE_TIP = "Number format. 'auto' takes bf16 where the device is fast at it, fp32 elsewhere."
+_DEVICE_TIP = "Where it runs. 'auto' takes the graphics card if there is one."
+_TINY_NOTE = "The tiny test model has random weights: its sound means nothing. Put real ones into models/acestep."
+
+TIERS: dict[str, tuple[str, str | None]] = {
+    "auto": ("", "1.7B"),
+    "under 6 GB: no language model": ("turbo", None),
+    "6 to 12 GB: 0.6B language model": ("turbo", "0.6B"),
+    "12 to 24 GB: 1.7B language model": ("turbo", "1.7B"),
+    "24 GB and more: XL and 4B language model": ("xl-turbo", "4B"),
+}
+"""Memory of the graphics card -> variant of the DiT and size of the language model (upstream's tiers)."""
+
+
+class ACEStepModelLoader:
+    TITLE = "Load ACE-Step Model"
+    CATEGORY = "ACE-Step/load"
+    DESCRIPTION = "Chooses an ACE-Step 1.5 checkpoint: DiT, condition encoder, audio tokenizer and text encoder."
+    SEARCH_ALIASES: ClassVar = ["checkpoint", "dit", "turbo", "base", "sft", "xl", "diffusion model"]
+    RETURN_TYPES = (wires.MODEL,)
+    RETURN_NAMES = ("model",)
+    OUTPUT_TOOLTIPS = ("The model; its weights are read when a stage first needs them.",)
+    FUNCTION = "load"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "model": inputs.choice(
+                    models.choices("dit"),
+                    models.AUTO,
+                    "The checkpoint. 'auto' takes the first one found, or the tiny test model if there is none.",
+                ),
+            },
+            "optional": {
+                "variant": inputs.choice(
+                    models.VARIANT_CHOICES,
+                    models.AUTO,
+                    "Which kind it is, for ComfyUI files that cannot say; with model 'auto', which kind to look for.",
+                ),
+                "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
+                "device": inputs.choice(models.DEVICE_CHOICES, models.AUTO, _DEVICE_TIP, advanced=True),
+            },
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, model: str, variant: str = "auto", dtype: str = "auto", device: str = "auto") -> Any:
+        return _stamp(model, variant)
+
+    def load(self, model: str, variant: str = "auto", dtype: str = "auto", device: str = "auto") -> tuple[ModelHandle]:
+        handle = models.model_handle(model, variant, dtype, device)
+        _announce(handle.path)
+        return (handle,)
+
+
+class ACEStepVAELoader:
+    TITLE = "Load ACE-Step VAE"
+    CATEGORY = "ACE-Step/load"
+    DESCRIPTION = "Chooses the VAE that turns latents into 48 kHz stereo and back."
+    SEARCH_ALIASES: ClassVar = ["vae", "oobleck", "autoencoder"]
+    RETURN_TYPES = (wires.VAE,)
+    RETURN_NAMES = ("vae",)
+    OUTPUT_TOOLTIPS = ("The VAE; its weights are read when a stage first needs them.",)
+    FUNCTION = "load"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "vae": inputs.choice(
+                    models.choices("vae"), models.AUTO, "The VAE. 'auto' takes the first one found, or the tiny one."
+                ),
+            },
+            "optional": {
+                "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
+                "device": inputs.choice(models.DEVICE_CHOICES, models.AUTO, _DEVICE_TIP, advanced=True),
+            },
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, vae: str, dtype: str = "auto", device: str = "auto") -> Any:
+        return _stamp(vae)
+
+    def load(self, vae: str, dtype: str = "auto", device: str = "auto") -> tuple[VAEHandle]:
+        handle = models.vae_handle(vae, dtype, device)
+        _announce(handle.path)
+        return (handle,)
+
+
+class ACEStepLMLoader:
+    TITLE = "Load ACE-Step Language Model"
+    CATEGORY = "ACE-Step/load"
+    DESCRIPTION = "Chooses the language model that plans songs and writes audio codes."
+    SEARCH_ALIASES: ClassVar = ["llm", "planner", "5hz lm", "language model", "qwen"]
+    RETURN_TYPES = (wires.LM,)
+    RETURN_NAMES = ("lm",)
+    OUTPUT_TOOLTIPS = ("The language model; its weights are read when a stage first needs them.",)
+    FUNCTION = "load"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "lm": inputs.choice(
+                    models.choices("lm"),
+                    models.AUTO,
+                    "The language model: 0.6B, 1.7B or 4B. 'auto' takes the first one found, or the tiny one.",
+                ),
+            },
+            "optional": {
+                "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
+                "device": inputs.choice(models.DEVICE_CHOICES, models.AUTO, _DEVICE_TIP, advanced=True),
+            },
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, lm: str, dtype: str = "auto", device: str = "auto") -> Any:
+        return _stamp(lm)
+
+    def load(self, lm: str, dtype: str = "auto", device: str = "auto") -> tuple[LMHandle]:
+        handle = models.lm_handle(lm, dtype, device)
+        _announce(handle.path)
+        return (handle,)
+
+
+class ACEStepLoader:
+    TITLE = "Load ACE-Step"
+    CATEGORY = "ACE-Step/load"
+    DESCRIPTION = "Chooses model, VAE and language model at once, by how much memory the graphics card has."
+    SEARCH_ALIASES: ClassVar = ["checkpoint", "all in one", "preset", "vram", "load model"]
+    RETURN_TYPES = (wires.MODEL, wires.VAE, wires.LM)
+    RETURN_NAMES = ("model", "vae", "lm")
+    OUTPUT_TOOLTIPS = ("The model.", "The VAE.", "The language model; nothing where the preset has none.")
+    FUNCTION = "load"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "preset": inputs.choice(
+                    list(TIERS),
+                    "auto",
+                    "Memory of the graphics card. 'auto' takes what is found, or the tiny test models.",
+                ),
+            },
+            "optional": {
+                "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
+                "device": inputs.choice(models.DEVICE_CHOICES, models.AUTO, _DEVICE_TIP, advanced=True),
+            },
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, preset: str, dtype: str = "auto", device: str = "auto") -> Any:
+        return _stamp(models.AUTO)
+
+    def load(
+        self, preset: str, dtype: str = "auto", device: str = "auto"
+    ) -> tuple[ModelHandle, VAEHandle, LMHandle | None]:
+        variant, size = TIERS[preset]
+        model = models.model_handle(models.AUTO, variant or models.AUTO, dtype, device)
+        _announce(model.path)
+        vae = model.vae or models.vae_handle(models.AUTO, dtype, device)
+        lm = None if size is None else models.lm_handle(models.lm_of_size(size), dtype, device)
+        return model, vae, lm
+
+
+def _announce(path: Path) -> None:
+    host().say(_TINY_NOTE if models.is_tiny(path) else f"Using {path.name}")
+
+
+def _stamp(*given: str) -> str:
+    """Changes when other models lie there, so that what 'auto' took before is not kept any longer than it should."""
+    return str([str(entry.path) for entry in models.entries()]) if models.AUTO in given else ""

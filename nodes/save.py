@@ -1,0 +1,191 @@
+"""Keeping songs: as files that carry how they were made, or just to listen."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from acestep_core import __version__
+from acestep_core.audio import FORMATS, write_audio
+from acestep_core.errors import InvalidInput
+from acestep_core.files import atomic_write, confine, unique_path
+
+from . import inputs
+from .host import host
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .render import MadeFrom
+
+FORMAT_CHOICES = ["flac", "mp3", "opus", "wav16", "wav32"]
+BITRATE_CHOICES = ["auto", "64", "96", "128", "160", "192", "224", "256", "320"]
+_FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
+PLAYER: inputs.Declaration = ("AUDIO_UI", {})
+"""The canvas puts its audio player where a node declares this input. Nothing arrives through it."""
+
+
+class ACEStepSaveSong:
+    TITLE = "Save Song"
+    CATEGORY = "ACE-Step/save"
+    DESCRIPTION = (
+        "Writes every song of the batch to the output folder. "
+        "Drop a saved FLAC or MP3 file on the canvas to get its graph back."
+    )
+    SEARCH_ALIASES: ClassVar = ["save audio", "export", "flac", "mp3", "wav", "opus"]
+    RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
+    OUTPUT_TOOLTIPS = ("The same audio, for nodes that come after.",)
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "audio": inputs.wire("AUDIO", "The songs to save."),
+                "filename_prefix": inputs.text(
+                    "Name below the output folder; '/' makes folders. A number is added, nothing is overwritten.",
+                    "acestep/song",
+                ),
+                "format": inputs.choice(
+                    FORMAT_CHOICES,
+                    "flac",
+                    "flac is lossless and small; wav32 keeps the exact samples. The canvas reads graphs from flac and mp3.",
+                ),
+            },
+            "optional": {
+                "bitrate": inputs.choice(
+                    BITRATE_CHOICES, "auto", "kbit/s of mp3 and opus. 'auto' is 192 for mp3 and 128 for opus."
+                ),
+                "save_graph": inputs.switch(
+                    True, "Store the graph in the file, so that it can be made again.", advanced=True
+                ),
+                "sidecar": inputs.switch(
+                    False, "Also write what made the song into a .json file beside it.", advanced=True
+                ),
+                "audioUI": PLAYER,
+            },
+            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
+        }
+
+    def save(
+        self,
+        audio: dict[str, Any],
+        filename_prefix: str,
+        format: str,
+        bitrate: str = "auto",
+        save_graph: bool = True,
+        sidecar: bool = False,
+        audioUI: Any = None,
+        prompt: Any = None,
+        extra_pnginfo: Any = None,
+    ) -> dict[str, Any]:
+        root = host().output_folder().resolve()
+        folder, stem = _target(root, filename_prefix)
+        form = FORMATS[format]
+        graph = _graph(prompt, extra_pnginfo) if save_graph and host().metadata_allowed() else {}
+        saved = []
+        for index, item in enumerate(_items(audio)):
+            about = _about(audio.get("acestep"), index)
+            with unique_path(folder, stem, form.suffix) as path:
+                kbits = int(bitrate) if bitrate != "auto" and form.bitrates else None
+                write_audio(path, item, int(audio["sample_rate"]), format, kbits, graph | _tags(about))
+                if sidecar:
+                    with atomic_write(path.with_suffix(".json")) as temporary:
+                        text = json.dumps(about | {name: json.loads(part) for name, part in graph.items()}, indent=2)
+                        temporary.write_text(text, encoding="utf-8")
+            saved.append(_shown(path, root, "output"))
+        return {"ui": {"audio": saved}, "result": (audio,)}
+
+
+class ACEStepPreviewSong:
+    TITLE = "Preview Song"
+    CATEGORY = "ACE-Step/save"
+    DESCRIPTION = "Plays the songs without keeping them."
+    SEARCH_ALIASES: ClassVar = ["preview audio", "player", "listen"]
+    RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
+    OUTPUT_TOOLTIPS = ("The same audio, for nodes that come after.",)
+    FUNCTION = "preview"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"audio": inputs.wire("AUDIO", "The songs to play.")},
+            "optional": {"audioUI": PLAYER},
+            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
+        }
+
+    def preview(
+        self, audio: dict[str, Any], audioUI: Any = None, prompt: Any = None, extra_pnginfo: Any = None
+    ) -> dict[str, Any]:
+        root = host().temp_folder().resolve()
+        graph = _graph(prompt, extra_pnginfo) if host().metadata_allowed() else {}
+        shown = []
+        for item in _items(audio):
+            with unique_path(root, "acestep_preview", ".flac") as path:
+                write_audio(path, item, int(audio["sample_rate"]), metadata=graph)
+            shown.append(_shown(path, root, "temp"))
+        return {"ui": {"audio": shown}, "result": (audio,)}
+
+
+def _items(audio: dict[str, Any]) -> Tensor:
+    waveform = audio.get("waveform")
+    if waveform is None or waveform.ndim != 3 or 0 in waveform.shape:
+        raise InvalidInput("The audio input holds no audio; connect a node that loads or makes some.")
+    return waveform
+
+
+def _target(root: Path, prefix: str) -> tuple[Path, str]:
+    """Folder and stem that a prefix names, always inside `root`."""
+    parts = PurePosixPath(prefix.replace("\\", "/"))
+    stem = _FORBIDDEN.sub("_", parts.name).strip(" .") or "song"
+    folders = [_FORBIDDEN.sub("_", part).rstrip(" .") if part != ".." else part for part in parts.parent.parts]
+    folder = confine(Path(*[name for name in folders if name]), [root])
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder, stem
+
+
+def _shown(path: Path, root: Path, kind: str) -> dict[str, str]:
+    subfolder = path.parent.relative_to(root).as_posix()
+    return {"filename": path.name, "subfolder": "" if subfolder == "." else subfolder, "type": kind}
+
+
+def _graph(prompt: Any, extra: Any) -> dict[str, str]:
+    """The graph in the form the canvas reads back; ASCII, as it reads bytes as Latin-1."""
+    parts = {} if prompt is None else {"prompt": prompt}
+    parts |= extra if isinstance(extra, dict) else {}
+    return {name: json.dumps(part) for name, part in parts.items()}
+
+
+def _about(made_from: MadeFrom | None, index: int) -> dict[str, Any]:
+    """What made item `index`, as far as the audio still knows."""
+    if made_from is None or index >= len(made_from.seeds):
+        return {"version": __version__}
+    task = made_from.tasks[index if len(made_from.tasks) > 1 else 0]
+    return {
+        "version": __version__,
+        "song": made_from.song.to_dict(),
+        "seed": made_from.seeds[index],
+        "model": made_from.model,
+        "task": task.name,
+        "codes": list(task.codes),
+    }
+
+
+def _tags(about: dict[str, Any]) -> dict[str, str]:
+    """What players show, and everything once more for programs."""
+    song = about.get("song", {})
+    shown = {
+        "title": song.get("caption", "")[:120],
+        "lyrics": song.get("lyrics", ""),
+        "bpm": str(song.get("bpm") or ""),
+        "key": song.get("keyscale", ""),
+        "encoder": f"acestep-nodes {__version__}",
+        "acestep": json.dumps(about),
+    }
+    return {name: text for name, text in shown.items() if text}
