@@ -21,6 +21,16 @@ CLASS_NAMES = {
     "audio_tokenizer": "AceStepAudioTokenizer",
     "audio_token_detokenizer": "AceStepAudioTokenDetokenizer",
 }
+SCHEDULER = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1, "shift": 1.0}
+MODEL_INDEX: dict[str, Any] = {
+    "_class_name": "AceStepPipeline",
+    "_diffusers_version": "0.38.0",
+    "scheduler": ["diffusers", SCHEDULER["_class_name"]],
+    "transformer": ["diffusers", CLASS_NAMES["transformer"]],
+    "vae": ["diffusers", "AutoencoderOobleck"],
+    "text_encoder": ["transformers", "Qwen3Model"],
+    "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
+} | {name: ["ace_step", CLASS_NAMES[name]] for name in list(CLASS_NAMES)[1:]}
 SHARED_KEYS = (
     "num_attention_heads",
     "num_key_value_heads",
@@ -32,7 +42,7 @@ SHARED_KEYS = (
     "sliding_window",
 )
 COMPONENT_KEYS = {
-    "transformer": ("in_channels", "audio_acoustic_hidden_dim", "patch_size", "layer_types"),
+    "transformer": ("num_hidden_layers", "in_channels", "audio_acoustic_hidden_dim", "patch_size", "layer_types"),
     "condition_encoder": (
         "text_hidden_dim",
         "timbre_hidden_dim",
@@ -69,7 +79,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], shards: int = 1) ->
         _save(path, tensors)
         return
     names = list(tensors)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for i in range(shards):
         shard = path.with_name(f"{path.stem}-{i + 1:05d}-of-{shards:05d}.safetensors")
         part = names[len(names) * i // shards : len(names) * (i + 1) // shards]
@@ -89,11 +99,12 @@ def write_diffusers(root: Path, dit_folder: str, dest: Path) -> None:
         parts[component][key] = tensor
     if files.silence is None:
         raise ValueError("an upstream checkpoint always has its silence latent")
-    parts["condition_encoder"][keymaps.SILENCE] = files.silence.bfloat16()
+    parts["condition_encoder"][keymaps.SILENCE] = files.silence
     for component, tensors in parts.items():
         write_json(dest / component / "config.json", component_config(files.config, component))
         write_tensors(dest / component / "diffusion_pytorch_model.safetensors", tensors)
-    write_json(dest / "model_index.json", {"_class_name": "AceStepPipeline"})
+    write_json(dest / "scheduler" / "scheduler_config.json", SCHEDULER)
+    write_json(dest / "model_index.json", MODEL_INDEX)
     shutil.copytree(root / catalog.VAE, dest / "vae", dirs_exist_ok=True)
     for name, target in (("config.json", "text_encoder"), ("model.safetensors", "text_encoder"), ("", "tokenizer")):
         (dest / target).mkdir(parents=True, exist_ok=True)
@@ -104,7 +115,7 @@ def write_diffusers(root: Path, dit_folder: str, dest: Path) -> None:
 
 def component_config(config: Mapping[str, Any], component: str) -> dict[str, Any]:
     """The config of one diffusers component, from upstream's."""
-    values = {"_class_name": CLASS_NAMES[component]}
+    values: dict[str, Any] = {"_class_name": CLASS_NAMES[component]}
     values |= {key: config[key] for key in (*SHARED_KEYS, *COMPONENT_KEYS[component])}
     widths = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
     for key in widths:
