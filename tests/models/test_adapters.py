@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from acestep_core.errors import AdapterError
+from acestep_core.models import adapters
+from acestep_core.models.adapters import applied, fit, linear_shapes, read_adapter
+from acestep_core.models.handles import AdapterHandle
+
+DIM = 16
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q_proj = nn.Linear(DIM, 24, bias=False)
+        self.o_proj = nn.Linear(24, DIM, bias=True)
+
+    def forward(self, x):
+        return self.o_proj(self.q_proj(x))
+
+
+class Decoder(nn.Module):
+    """The names of a decoder, small."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layers = nn.ModuleList([nn.ModuleDict({"self_attn": Attention()}) for _ in range(2)])
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = x + layer["self_attn"](x)
+        return x
+
+
+@pytest.fixture
+def decoder():
+    return Decoder().eval().requires_grad_(False)
+
+
+X = torch.randn(2, 5, DIM, generator=torch.Generator().manual_seed(9))
+
+
+def peft_tensors(model, rank=4, seed=1, dora=False):
+    g = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name, (out, into) in linear_shapes(model).items():
+        key = f"base_model.model.{name}"
+        tensors[f"{key}.lora_A.weight"] = torch.randn(rank, into, generator=g) * 0.2
+        tensors[f"{key}.lora_B.weight"] = torch.randn(out, rank, generator=g) * 0.2
+        if dora:
+            tensors[f"{key}.lora_magnitude_vector"] = torch.rand(out, generator=g) + 0.5
+    return tensors
+
+
+def save_peft(folder, tensors, **config):
+    folder.mkdir(exist_ok=True)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    settings = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "o_proj"], **config}
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def merged(model, tensors, scale):
+    """The decoder with the change written into its weights: what an adapter must equal."""
+    other = Decoder().eval()
+    other.load_state_dict(model.state_dict())
+    for name, module in other.named_modules():
+        down = tensors.get(f"base_model.model.{name}.lora_A.weight")
+        if down is not None:
+            module.weight.data += scale * tensors[f"base_model.model.{name}.lora_B.weight"] @ down
+    return other
+
+
+def run(model, *handles, x=X):
+    with applied(model, handles), torch.no_grad():
+        return model(x)
+
+
+def test_equals_merged_weights_and_leaves_nothing_behind(decoder, tmp_path):
+    tensors = peft_tensors(decoder)
+    folder = save_peft(tmp_path / "a", tensors)
+    before, state = decoder(X), {k: v.clone() for k, v in decoder.state_dict().items()}
+    torch.testing.assert_close(run(decoder, AdapterHandle(folder)), merged(decoder, tensors, 2.0)(X))
+    torch.testing.assert_close(run(decoder, AdapterHandle(folder, -0.5)), merged(decoder, tensors, -1.0)(X))
+    assert torch.equal(run(decoder, AdapterHandle(folder, 0.0)), before)
+    assert torch.equal(decoder(X), before)
+    assert all(torch.equal(value, state[name]) for name, value in decoder.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"use_rslora": True}, {"alpha_pattern": {"q_proj": 32}}, {"use_dora": True}], ids=str
+)
+def test_equals_peft(decoder, tmp_path, config):
+    peft = pytest.importorskip("peft")
+    dora = bool(config.get("use_dora"))
+    tensors = peft_tensors(decoder, dora=dora)
+    folder = save_peft(tmp_path / "a", tensors, **config)
+    reference = Decoder().eval()
+    reference.load_state_dict(decoder.state_dict())
+    wanted = peft.PeftModel.from_pretrained(reference, str(folder))
+    with torch.no_grad():
+        torch.testing.assert_close(run(decoder, AdapterHandle(folder)), wanted(X), rtol=1e-4, atol=1e-5)
+
+
+def test_equals_peft_s_lokr(decoder, tmp_path):
+    peft = pytest.importorskip("peft")
+    for rank in (2, 64):  # 64 is beyond the factors' sizes: they are stored whole
+        reference = Decoder().eval()
+        reference.load_state_dict(decoder.state_dict())
+        settings = peft.LoKrConfig(r=rank, alpha=6, target_modules=["q_proj", "o_proj"], init_weights=False)
+        wanted = peft.get_peft_model(reference, settings).eval()
+        wanted.save_pretrained(str(tmp_path / f"lokr{rank}"))
+        with torch.no_grad():
+            got = run(decoder, AdapterHandle(tmp_path / f"lokr{rank}"))
+            torch.testing.assert_close(got, wanted(X), rtol=1e-4, atol=1e-4)
+
+
+def test_several_at_once_add_up_in_any_order(decoder, tmp_path):
+    one, two = peft_tensors(decoder), peft_tensors(decoder, rank=3, seed=5)
+    a, b = save_peft(tmp_path / "a", one), save_peft(tmp_path / "b", two, r=3, lora_alpha=3)
+    both = merged(merged(decoder, one, 2.0 * 0.7), two, -0.3)
+    got = run(decoder, AdapterHandle(a, 0.7), AdapterHandle(b, -0.3))
+    torch.testing.assert_close(got, both(X))
+    torch.testing.assert_close(run(decoder, AdapterHandle(b, -0.3), AdapterHandle(a, 0.7)), got)
+
+
+def restyle(tensors, style):
+    """The same adapter in another program's names, with its alpha where that program puts it."""
+    result = {}
+    for key, value in tensors.items():
+        layer, part = key.removeprefix("base_model.model.").rsplit(".lora_", 1)
+        side = {"A.weight": "down", "B.weight": "up"}[part]
+        if style == "diffusers":
+            layer = layer.replace("q_proj", "to_q").replace("o_proj", "to_out.0")
+            result[f"transformer.{layer}.lora_{part}"] = value
+            continue
+        prefix = (
+            f"lora_unet_decoder_{layer.replace('.', '_')}" if style == "kohya" else f"diffusion_model.decoder.{layer}"
+        )
+        result[f"{prefix}.lora_{side}.weight"] = value
+        result[f"{prefix}.alpha"] = torch.tensor(8.0)
+    return result
+
+
+@pytest.mark.parametrize("style", ["kohya", "comfyui", "diffusers"])
+def test_other_programs_names(decoder, tmp_path, style):
+    tensors = peft_tensors(decoder)
+    metadata = {"lora_adapter_metadata": json.dumps({"transformer.lora_alpha": 8, "transformer.r": 4})}
+    save_file(restyle(tensors, style), tmp_path / "a.safetensors", metadata if style == "diffusers" else None)
+    got = run(decoder, AdapterHandle(tmp_path / "a.safetensors"))
+    torch.testing.assert_close(got, merged(decoder, tensors, 2.0)(X))
+
+
+def test_lycoris_lokr_scales_only_products(decoder, tmp_path):
+    name, (out, into) = next(iter(linear_shapes(decoder).items()))
+    w1, a, b = torch.randn(4, 4), torch.randn(out // 4, 2), torch.randn(2, into // 4)
+    flat = f"lycoris_{name.replace('.', '_')}"
+    whole = {f"{flat}.lokr_w1": w1, f"{flat}.lokr_w2": a @ b, f"{flat}.alpha": torch.tensor(6.0)}
+    product = {
+        f"{flat}.lokr_w1": w1,
+        f"{flat}.lokr_w2_a": a,
+        f"{flat}.lokr_w2_b": b,
+        f"{flat}.alpha": torch.tensor(6.0),
+    }
+    for tensors, scale in ((whole, 1.0), (product, 3.0)):
+        save_file(tensors, tmp_path / "k.safetensors", {"lokr_config": json.dumps({"linear_alpha": 6})})
+        other = Decoder().eval()
+        dict(other.named_modules())[name].weight.data += scale * torch.kron(w1, a @ b)
+        got = run(decoder, AdapterHandle(tmp_path / "k.safetensors"))
+        torch.testing.assert_close(got, other(X), rtol=1e-4, atol=1e-4)
+
+
+def test_dora_strength_goes_from_the_base_to_the_trained_weight(decoder, tmp_path):
+    folder = save_peft(tmp_path / "a", peft_tensors(decoder, dora=True), use_dora=True)
+    linear = "layers.0.self_attn.o_proj"
+    fitted = fit(read_adapter(folder), linear_shapes(decoder)).changes[linear]
+    module = dict(decoder.named_modules())[linear]
+    trained = module.weight + fitted.delta.weight()
+    trained = fitted.magnitude[:, None] * trained / trained.norm(dim=1, keepdim=True)
+    half = module.weight + 0.5 * (trained - module.weight)
+    x = torch.randn(3, 24)
+    with applied(decoder, [AdapterHandle(folder, 0.5)]):
+        torch.testing.assert_close(module(x), x @ half.T + module.bias, rtol=1e-4, atol=1e-5)
+
+
+class Quantised(nn.Module):
+    """A linear layer that keeps int8 rows and a scale, as quantisers do."""
+
+    def __init__(self, linear):
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.register_buffer("scale", linear.weight.abs().amax(1, keepdim=True) / 127)
+        self.register_buffer("rows", (linear.weight / self.scale).round().to(torch.int8))
+        self.bias = linear.bias
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.rows * self.scale, self.bias)
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_works_on_quantised_layers(decoder, tmp_path, dora):
+    folder = save_peft(tmp_path / "a", peft_tensors(decoder, dora=dora), use_dora=dora)
+    plain = run(decoder, AdapterHandle(folder))
+    for layer in decoder.layers:
+        attention = layer["self_attn"]
+        attention.q_proj, attention.o_proj = Quantised(attention.q_proj), Quantised(attention.o_proj)
+    got = run(decoder, AdapterHandle(folder))
+    torch.testing.assert_close(got, plain, rtol=0.05, atol=0.05)
+    assert (got - decoder(X)).abs().max() > 0.1
+
+
+def test_half_precision_decoders_stay_half(decoder, tmp_path):
+    folder = save_peft(tmp_path / "a", peft_tensors(decoder, dora=True), use_dora=True)
+    assert run(decoder.bfloat16(), AdapterHandle(folder), x=X.bfloat16()).dtype == torch.bfloat16
+
+
+def test_another_thread_hears_the_base_model(decoder, tmp_path):
+    folder, heard = save_peft(tmp_path / "a", peft_tensors(decoder)), []
+    before = decoder(X)
+    with applied(decoder, [AdapterHandle(folder)]):
+        thread = threading.Thread(target=lambda: heard.append(decoder(X)))
+        thread.start()
+        thread.join()
+        assert not torch.equal(decoder(X), before)
+    assert torch.equal(heard[0], before)
+
+
+def test_an_error_inside_removes_the_adapter(decoder, tmp_path):
+    folder, before = save_peft(tmp_path / "a", peft_tensors(decoder)), decoder(X)
+    with pytest.raises(RuntimeError, match="cancelled"), applied(decoder, [AdapterHandle(folder)]):
+        raise RuntimeError("cancelled")
+    assert torch.equal(decoder(X), before)
+
+
+def test_report_names_what_did_not_match(decoder, tmp_path, caplog):
+    tensors = peft_tensors(decoder)
+    tensors["base_model.model.layers.7.self_attn.q_proj.lora_A.weight"] = torch.zeros(4, DIM)
+    tensors["base_model.model.layers.0.norm.weight"] = torch.zeros(4)
+    folder = save_peft(tmp_path / "a", tensors)
+    with applied(decoder, [AdapterHandle(folder)]) as (report,):
+        assert report.matched == tuple(sorted(linear_shapes(decoder)))
+        assert len(report.unmatched) == 2 and not report.remarks
+    assert "layers.7" in str(report) and "layers.7" in caplog.text
+
+
+def test_a_file_without_alpha_says_so(decoder, tmp_path):
+    save_file(peft_tensors(decoder), tmp_path / "alone.safetensors")
+    report = fit(read_adapter(tmp_path / "alone.safetensors"), linear_shapes(decoder)).report
+    assert report.remarks == (adapters.NO_ALPHA,)
+
+
+def test_refusals(decoder, tmp_path):
+    shapes = linear_shapes(decoder)
+    with pytest.raises(AdapterError, match="no adapter"):
+        read_adapter(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AdapterError, match="no safetensors"):
+        read_adapter(tmp_path / "empty")
+    (tmp_path / "x.pt").write_bytes(b"1")
+    with pytest.raises(AdapterError, match="safetensors"):
+        read_adapter(tmp_path / "x.pt")
+    (tmp_path / "broken.safetensors").write_bytes(b"not weights at all")
+    with pytest.raises(AdapterError, match="cannot be read"):
+        read_adapter(tmp_path / "broken.safetensors")
+    save_file({"blocks.0.lora_A.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
+    with pytest.raises(AdapterError, match="matches no layer"):
+        fit(read_adapter(tmp_path / "other.safetensors"), shapes)
+    with pytest.raises(AdapterError, match="kind LOHA"):
+        read_adapter(save_peft(tmp_path / "loha", peft_tensors(decoder), peft_type="LOHA"))
+    wide = {f"base_model.model.{name}.lora_A.weight": torch.zeros(4, into + 1) for name, (_, into) in shapes.items()}
+    wide |= {f"base_model.model.{name}.lora_B.weight": torch.zeros(out, 4) for name, (out, _) in shapes.items()}
+    with pytest.raises(AdapterError, match="does not fit"):
+        fit(read_adapter(save_peft(tmp_path / "wide", wide)), shapes)
+    folder = save_peft(tmp_path / "fine", peft_tensors(decoder))
+    with pytest.raises(AdapterError, match="finite"), applied(decoder, [AdapterHandle(folder, float("nan"))]):
+        pass
+    (folder / "adapter_config.json").write_text("{")
+    with pytest.raises(AdapterError, match="JSON"):
+        read_adapter(folder)
+
+
+@pytest.mark.parametrize(("file_width", "model_width", "needs"), [(2048, 2560, "2B"), (2560, 2048, "XL")])
+def test_2b_and_xl_are_told_apart(tmp_path, file_width, model_width, needs):
+    key = "base_model.model.layers.0.self_attn.q_proj"
+    tensors = {f"{key}.lora_A.weight": torch.zeros(2, file_width), f"{key}.lora_B.weight": torch.zeros(64, 2)}
+    folder = save_peft(tmp_path / "a", tensors)
+    with pytest.raises(AdapterError, match=f"trained for the {needs} models"):
+        fit(read_adapter(folder), {"layers.0.self_attn.q_proj": (64, model_width)})
