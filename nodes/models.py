@@ -118,7 +118,9 @@ def _choose_dit(known: Sequence[ModelEntry], name: str, wanted: str | None) -> M
     if name != AUTO:
         return _named(dits, name)
     if wanted is None:
-        return next((entry for entry in dits if entry.variant is not None), None)
+        order = list(VARIANTS)
+        sure = [entry for entry in dits if entry.variant is not None]
+        return min(sure, key=lambda entry: order.index(entry.variant or ""), default=None)
     sure = [entry for entry in dits if entry.variant == wanted]
     unsure = [entry for entry in dits if entry.variant is None]
     return next(iter(sure + unsure[: len(unsure) == 1]), None)  # of several that cannot say, none is taken blindly

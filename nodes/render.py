@@ -114,7 +114,7 @@ class ACEStepGuidance:
                 "mode": inputs.choice(
                     GUIDANCE_MODES,
                     "apg",
-                    "apg is the usual one; adg turns instead of stretching; cfg is the plain one; none switches it off.",
+                    "apg is the usual one; adg turns instead of stretching; cfg is plain; none switches it off.",
                 ),
                 "scale": inputs.number(7.0, 1.0, 30.0, 0.1, "1 is off; 7 is usual; higher is closer to the text."),
                 "start": inputs.number(

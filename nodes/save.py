@@ -53,7 +53,7 @@ class ACEStepSaveSong:
                 "format": inputs.choice(
                     FORMAT_CHOICES,
                     "flac",
-                    "flac is lossless and small; wav32 keeps the exact samples. The canvas reads graphs from flac and mp3.",
+                    "flac is lossless, wav32 keeps the exact samples. The canvas reads graphs back from flac and mp3.",
                 ),
             },
             "optional": {
@@ -159,7 +159,7 @@ def _graph(prompt: Any, extra: Any) -> dict[str, str]:
     """The graph in the form the canvas reads back; ASCII, as it reads bytes as Latin-1."""
     parts = {} if prompt is None else {"prompt": prompt}
     parts |= extra if isinstance(extra, dict) else {}
-    return {name: json.dumps(part) for name, part in parts.items()}
+    return {name: json.dumps(part) for name, part in parts.items() if str(name).isidentifier()}
 
 
 def _about(made_from: MadeFrom | None, index: int) -> dict[str, Any]:
