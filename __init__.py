@@ -8,9 +8,9 @@ if __package__:  # a test runner may import this file on its own, where nothing 
 
     def _use_own_library() -> None:
         """Makes `acestep_core` importable where only this folder was copied and nothing was installed."""
-        if "acestep_core" in sys.modules:
-            return
         folder = Path(__file__).parent / "acestep_core"
+        if "acestep_core" in sys.modules or not folder.is_dir():
+            return
         spec = importlib.util.spec_from_file_location(
             "acestep_core", folder / "__init__.py", submodule_search_locations=[str(folder)]
         )

@@ -19,6 +19,8 @@ class AceStepModel(nn.Module):
     `silence_latent` is `[1, N, 64]`: encoded digital silence, the neutral value of sources, references and padding.
     """
 
+    silence_latent: Tensor
+
     def __init__(self, config: AceStepConfig) -> None:
         super().__init__()
         self.config = config

@@ -132,6 +132,11 @@ class DiT(nn.Module):
             nn.Identity(), nn.ConvTranspose1d(dim, config.audio_acoustic_hidden_dim, patch, stride=patch)
         )
 
+    @property
+    def blocks(self) -> list[DiTLayer]:
+        """The layers, first to last."""
+        return list(self.layers)  # type: ignore[arg-type]
+
     def prepare(self, conditions: Tensor | Sequence[Tensor], frames: int) -> Prepared:
         """Computes what stays the same over all steps.
 
@@ -148,7 +153,7 @@ class DiT(nn.Module):
             rows = condition.shape[0]
             shared = rows > 1 and condition.stride(0) == 0
             h = self.condition_embedder(condition[:1] if shared else condition)
-            pairs = [layer.cross_attn.keys_values(h) for layer in self.layers]
+            pairs = [layer.cross_attn.keys_values(h) for layer in self.blocks]
             if shared:
                 pairs = [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in pairs]
             groups.append(CrossGroup(start, start + rows, tuple(k for k, _ in pairs), tuple(v for _, v in pairs)))
@@ -191,7 +196,7 @@ class DiT(nn.Module):
         prepared = condition if isinstance(condition, Prepared) else self.prepare(condition, x.shape[1])
         embedding, modulation = self.embed_time(t, r, prepared)
         h = self.embed(x, context)
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self.blocks):
             h = layer(h, modulation, prepared, i, prepared.band if self.config.is_sliding(i) else None)
         shift, scale = (self.scale_shift_table + embedding.unsqueeze(1)).chunk(2, dim=1)
         h = torch.addcmul(shift, self.norm_out(h), 1 + scale)

@@ -5,6 +5,7 @@ parameters.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -17,6 +18,8 @@ from acestep_core.models.config import AceStepConfig
 from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_norm
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def load_model(handle: ModelHandle, dtype: torch.dtype) -> AceStepModel:
@@ -50,5 +53,5 @@ def load_qwen(handle: TextHandle | LMHandle, dtype: torch.dtype) -> tuple[Qwen3,
     return _ready(model), tokenizer
 
 
-def _ready(module: nn.Module) -> nn.Module:
+def _ready(module: Module) -> Module:
     return module.eval().requires_grad_(False)

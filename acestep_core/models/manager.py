@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
@@ -117,16 +117,15 @@ class ModelManager:
         self.limit: int | None = None
 
     @overload
-    def resident(self, handle: ModelHandle, working: int = 0) -> _Resident[AceStepModel]: ...
+    def resident(self, handle: ModelHandle, working: int = 0) -> AbstractContextManager[AceStepModel]: ...
     @overload
-    def resident(self, handle: VAEHandle, working: int = 0) -> _Resident[OobleckVAE]: ...
+    def resident(self, handle: VAEHandle, working: int = 0) -> AbstractContextManager[OobleckVAE]: ...
     @overload
-    def resident(self, handle: TextHandle, working: int = 0) -> _Resident[TextEncoder]: ...
+    def resident(self, handle: TextHandle, working: int = 0) -> AbstractContextManager[TextEncoder]: ...
     @overload
-    def resident(self, handle: LMHandle, working: int = 0) -> _Resident[LanguageModel]: ...
+    def resident(self, handle: LMHandle, working: int = 0) -> AbstractContextManager[LanguageModel]: ...
 
-    @contextmanager
-    def resident(self, handle: Handle, working: int = 0) -> Iterator[Any]:
+    def resident(self, handle: Handle, working: int = 0) -> AbstractContextManager[Any]:
         """The module of `handle`, on its device until the block ends.
 
         Args:
@@ -137,12 +136,16 @@ class ModelManager:
             CheckpointError: the files are missing, damaged or of another kind.
             OutOfMemory: they do not fit.
         """
+        return self._resident(handle, working)
+
+    @contextmanager
+    def _resident(self, handle: Handle, working: int) -> Iterator[Any]:
         with ExitStack() as stack:
             entry = stack.enter_context(self._pinned(handle, working))
             if isinstance(handle, ModelHandle) and handle.adapters:
                 from acestep_core.models.adapters import applied
 
-                stack.enter_context(applied(entry.module.decoder, handle.adapters))
+                stack.enter_context(applied(entry.module.decoder, handle.adapters))  # type: ignore[arg-type]
             yield _product(entry)
 
     @contextmanager
@@ -205,9 +208,6 @@ class ModelManager:
         """One line per cached model, for status pages."""
         with self._lock:
             return [f"{e.key[0]} {e.key[1]} {e.nbytes >> 20} MiB" for e in self._entries.values()]  # type: ignore[index]
-
-
-_Resident = Any  # a context manager of the module named in the brackets
 
 
 def _key(handle: Handle, role: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, ...]:

@@ -31,7 +31,8 @@ class OobleckConfig:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> OobleckConfig:
         known = {f.name for f in fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+        chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        return cls(**chosen)
 
     @property
     def hop(self) -> int:

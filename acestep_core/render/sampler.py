@@ -119,20 +119,21 @@ class Conditioning:
         if self.batch != 1:
             raise InvalidInput(f"The conditioning has {self.batch} rows for {batch} seeds; give one seed for each row.")
 
-        def rows(x: Tensor | None) -> Tensor | None:
-            return None if x is None else x.expand(batch, *x.shape[1:])
+        def rows(x: Tensor) -> Tensor:
+            return x.expand(batch, *x.shape[1:])
 
         def branch(b: Branch) -> Branch:
-            return Branch(tuple(rows(s) for s in b.states), rows(b.context))  # type: ignore[arg-type]
+            return Branch(tuple(rows(s) for s in b.states), rows(b.context))
 
         hold = self.hold
         if hold is not None:
-            hold = Hold(rows(hold.clean), rows(hold.region), hold.settings, rows(hold.soft))  # type: ignore[arg-type]
+            soft = rows(hold.soft) if hold.soft is not None else None
+            hold = Hold(rows(hold.clean), rows(hold.region), hold.settings, soft)
         return replace(
             self,
             main=branch(self.main),
             plain=branch(self.plain) if self.plain is not None else None,
-            source=rows(self.source),
+            source=rows(self.source) if self.source is not None else None,
             hold=hold,
             lyric_tokens=self.lyric_tokens * batch,
         )
@@ -236,7 +237,7 @@ def sample(
         previous = v
         if hold is not None and step < held and not (last and turbo):
             x = inject(x, hold.clean, hold.region, then, noise)
-        monitor.tick("sample", step + 1, steps, lambda estimate=estimate: estimate)
+        monitor.tick("sample", step + 1, steps, estimate.clone)
     if hold is not None and hold.soft is not None:
         x = blend(x, hold.clean, hold.soft)
     return x.cpu()

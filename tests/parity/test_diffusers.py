@@ -1,4 +1,4 @@
-"""Our front door and diffusers' pipeline make the same song from the same tiny weights, wherever both define the same thing.
+"""Our front door and diffusers' pipeline make the same song from the same tiny weights, where both define the same.
 
 Left out, because diffusers differs from upstream there: XL (its timbre token), guidance intervals inside the run (it
 measures them from the other end), cover strength, repaint.

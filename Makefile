@@ -1,0 +1,47 @@
+# make song | make canvas | make test | make lint | make wheel
+# Each target makes its own environment first: .venv, with everything pinned in constraints.txt.
+
+PYTHON ?= python3
+BIN := .venv/bin
+CAPTION ?= lo-fi piano over soft rain, warm tape, slow
+DURATION ?= 30
+
+.PHONY: song canvas test lint wheel clean
+
+song: .venv/.song
+	$(BIN)/acestep song "$(CAPTION)" --duration $(DURATION) -o output/song.flac
+
+canvas: .venv/.canvas
+	$(BIN)/acestep serve
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: .venv/.dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+# torch comes first and alone, so that nothing that depends on it picks another build.
+.venv/.torch: constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	touch $@
+
+.venv/.song: .venv/.torch pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/.canvas: .venv/.torch pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[canvas]"
+	touch $@
+
+.venv/.dev: .venv/.torch pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[canvas,train,dev]"
+	touch $@
