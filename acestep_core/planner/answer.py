@@ -1,0 +1,74 @@
+"""One answer of the language model in text: a plan by the grammar, then lyrics where they are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from acestep_core.monitor import SILENT, Monitor
+from acestep_core.planner.decode import decode_text
+from acestep_core.planner.grammar import PlanText, cot_grammar
+from acestep_core.planner.language_model import LanguageModel
+from acestep_core.planner.metas import parse_output
+from acestep_core.planner.plan import Plan
+from acestep_core.planner.sampling import LMSampling
+from acestep_core.vocabulary import DURATION_MAX
+
+_OTHER_FIELDS = 256
+"""More tokens than a plan without its caption ever has."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A plan and lyrics as the model wrote them; `lyrics` is empty where none were asked for."""
+
+    plan: Plan
+    lyrics: str
+
+
+def write_answer(
+    lm: LanguageModel,
+    prompt: str,
+    given: Plan,
+    open_fields: Sequence[str],
+    sampling: LMSampling,
+    seed: int,
+    *,
+    lyrics_tokens: int = 0,
+    max_duration: float = DURATION_MAX,
+    caption_tokens: int = 512,
+    monitor: Monitor = SILENT,
+    stage: str = "Planning",
+) -> Answer:
+    """Writes a plan with the given fields as they are and the open ones filled.
+
+    The caption is the one field without an end of its own. Should it outgrow its tokens, it is cut at a word, and the
+    fields after it are written with the cut caption in front of them.
+
+    Args:
+        lyrics_tokens: how long the text after the plan may be; 0 asks for none.
+    """
+    ids = lm.encode(prompt)
+    for fields in (open_fields, [name for name in open_fields if name != "caption"]):
+        room = len(lm.encode(given.to_cot())) + _OTHER_FIELDS + (caption_tokens if "caption" in fields else 0)
+        grammar = cot_grammar(given.fields(), fields, max_duration)
+        constraint = PlanText(lm, grammar, room, lyrics=lyrics_tokens > 0)
+        text = lm.decode(decode_text(lm, ids, constraint, sampling, seed, room + lyrics_tokens, monitor, stage))
+        if constraint.closed:
+            break
+        given = given.or_else(Plan(caption=_cut_at_word(parse_output(text).metas.get("caption", ""))))
+    output = parse_output(text)
+    return Answer(plan=given.or_else(Plan.from_metas(output.metas)), lyrics=_printable(output.lyrics))
+
+
+def _cut_at_word(text: str) -> str:
+    """A caption that was broken off, up to its last whole word."""
+    if text.startswith("'"):
+        text = text[1:].replace("''", "'")
+    text = text.rstrip("\ufffd")
+    return (text.rpartition(" ")[0] or text).rstrip(" ,;:-'")
+
+
+def _printable(text: str) -> str:
+    """Without the control characters and broken bytes that a model may write in free text."""
+    return "".join(char for char in text if char in "\n\t" or (char >= " " and char not in "\x7f\ufffd")).strip()

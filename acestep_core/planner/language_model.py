@@ -1,0 +1,145 @@
+"""The 5 Hz language model: a Qwen3 backbone, its tokenizer, and where the special tokens are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from acestep_core.errors import CheckpointError
+from acestep_core.models.qwen3 import Qwen3
+from acestep_core.vocabulary import CODEBOOK_SIZE
+
+if TYPE_CHECKING:
+    from llguidance import LLTokenizer
+
+MAX_POSITIONS = 40_960
+"""The longest sequence the model was made for, prompt and output together."""
+
+_CODE_TOKEN = re.compile(r"<\|audio_code_\d+\|>")
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """Ids of the tokens the planner handles by name. Text comes first, audio codes after it without gaps."""
+
+    end: int
+    """`<|im_end|>`, the end of a turn."""
+    think: int
+    think_end: int
+    first_code: int
+    codes: int
+    """How many legal codes there are; tokens beyond `first_code + codes` exist but are never written."""
+
+    @classmethod
+    def find(cls, tokenizer: Tokenizer) -> TokenIds:
+        """Looks the tokens up by name. Raises CheckpointError if this is not the tokenizer of a 5 Hz model."""
+        first = _token_id(tokenizer, "<|audio_code_0|>")
+        codes = min(CODEBOOK_SIZE, tokenizer.get_vocab_size() - first)
+        if tokenizer.token_to_id(f"<|audio_code_{codes - 1}|>") != first + codes - 1:
+            raise CheckpointError(
+                "The audio codes are not the last tokens of this tokenizer; use the tokenizer.json of a 5 Hz model."
+            )
+        return cls(
+            end=_token_id(tokenizer, "<|im_end|>"),
+            think=_token_id(tokenizer, "<think>"),
+            think_end=_token_id(tokenizer, "</think>"),
+            first_code=first,
+            codes=codes,
+        )
+
+    @property
+    def code_slice(self) -> slice:
+        """The rows of the vocabulary that hold the legal codes."""
+        return slice(self.first_code, self.first_code + self.codes)
+
+    @property
+    def text_slice(self) -> slice:
+        """The rows of the vocabulary in front of the codes."""
+        return slice(0, self.first_code)
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """What planning and scoring share. Weights are read once and used by both."""
+
+    model: Qwen3
+    tokenizer: Tokenizer
+
+    def __post_init__(self) -> None:
+        if self.model.config.vocab_size < self.ids.first_code + self.ids.codes:
+            raise CheckpointError(
+                f"The language model knows {self.model.config.vocab_size} tokens, its tokenizer "
+                f"{self.tokenizer.get_vocab_size()}; use the tokenizer.json that belongs to it."
+            )
+
+    @cached_property
+    def ids(self) -> TokenIds:
+        return TokenIds.find(self.tokenizer)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.embed_tokens.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.embed_tokens.weight.dtype
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a prompt. Special tokens in the text are recognised."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens included."""
+        return self.tokenizer.decode(list(ids), skip_special_tokens=False)
+
+    @cached_property
+    def plain_text(self) -> Tensor:
+        """Bool `[first_code]`: text tokens that are neither control tokens nor codes."""
+        plain = torch.ones(self.ids.first_code, dtype=torch.bool)
+        added = [index for index in self.tokenizer.get_added_tokens_decoder() if index < self.ids.first_code]
+        plain[added] = False
+        return plain
+
+    @cached_property
+    def grammar_tokenizer(self) -> LLTokenizer:
+        """The grammar engine's view of the text tokens. With the 64,000 codes in it, building would take minutes."""
+        from llguidance import LLTokenizer
+
+        description = json.loads(self.tokenizer.to_str())
+        description["added_tokens"] = [
+            token for token in description["added_tokens"] if not _CODE_TOKEN.fullmatch(token["content"])
+        ]
+        vocab = description["model"]["vocab"]
+        description["model"]["vocab"] = {token: index for token, index in vocab.items() if index < self.ids.first_code}
+        text = json.dumps(description, ensure_ascii=False)
+        return LLTokenizer(text, n_vocab=self.ids.first_code, eos_token=self.ids.end)
+
+    @torch.inference_mode()
+    def forward_logits(
+        self, ids: Tensor, positions: slice = slice(None), vocab: slice = slice(None), *, at_once: int = 512
+    ) -> Tensor:
+        """Logits `[B, n, V]` of one causal forward, for scoring.
+
+        Args:
+            ids: `[B, L]`; rows may be padded on the right.
+            positions: which of the L positions to compute logits for; position `i` predicts token `i + 1`.
+            vocab: which rows of the vocabulary to compute logits for.
+            at_once: positions per matrix product, to bound the size of intermediate results.
+        """
+        hidden = self.model(ids.to(self.device))[:, positions]
+        return torch.cat([self.model.logits(part, vocab) for part in hidden.split(at_once, dim=1)], dim=1)
+
+
+def _token_id(tokenizer: Tokenizer, token: str) -> int:
+    found = tokenizer.token_to_id(token)
+    if found is None:
+        raise CheckpointError(f"The tokenizer has no {token} token; use the tokenizer.json of a 5 Hz model.")
+    return found

@@ -1,0 +1,134 @@
+"""The plan as the language model writes it: a block of YAML between `<think>` and `</think>`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from acestep_core.codes import text_to_codes_lenient
+
+PLAN_FIELDS = ("bpm", "caption", "duration", "keyscale", "language", "timesignature")
+"""What a plan may hold, in the order the model writes it."""
+KNOWN_FIELDS = (*PLAN_FIELDS, "genres")
+"""What is read from the model's output; `genres` is understood and never asked for."""
+
+_CODE = re.compile(r"<\|audio_code_\d+\|>", re.ASCII)
+_LYRICS_HEADER = re.compile(r"^#\s*lyrics?[ \t]*(\n|$)", re.IGNORECASE)
+_WHOLE_NUMBER = re.compile(r"[0-9]+")
+_STYLED = re.compile(r"""['"]|[|>][-+]?[0-9]?\s*\n""")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a language model's output text holds. `metas` are as written: checked by whoever uses them."""
+
+    metas: dict[str, Any]
+    codes: tuple[int, ...]
+    lyrics: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One `field: value` of a plan. `value` may span lines; `line` is the number of the first, from 1.
+
+    A line that belongs to no field has the name ''.
+    """
+
+    name: str
+    value: str
+    line: int
+
+
+def dump(values: Mapping[str, Any]) -> str:
+    """YAML as in the model's training data, without the final newline: PyYAML decides on folding and quoting."""
+    return yaml.dump(dict(values), allow_unicode=True, sort_keys=True).strip() if values else ""
+
+
+def serialize_cot(metas: Mapping[str, Any]) -> str:
+    """The plan for the model to read, `<think>` tags included. Numbers lose their quotes, `4/4` becomes 4."""
+    values = {name: _plain(name, metas[name]) for name in PLAN_FIELDS if metas.get(name) is not None}
+    return f"<think>\n{dump(values)}\n</think>"
+
+
+def entries(text: str) -> Iterator[Entry]:
+    """Cuts a plan into its fields. Indented and blank lines continue the field above them."""
+    name, value, start = "", [], 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip() and line[:1] not in (" ", "\t"):
+            if start:
+                yield Entry(name, "\n".join(value), start)
+            key, colon, rest = line.partition(":")
+            name, value, start = (key.strip().lower(), [rest], number) if colon else ("", [line], number)
+        elif start:
+            value.append(line)
+        elif line.strip():
+            yield Entry("", line, number)
+    if start:
+        yield Entry(name, "\n".join(value), start)
+
+
+def scalar(written: str) -> str:
+    """The text that a written value means.
+
+    Quoted and block values are read as YAML. Anything else is taken literally, its lines joined with a space, so that
+    `caption: The #1 hit: live` means what it says.
+
+    Raises:
+        yaml.YAMLError: a quote is never closed, or text follows it.
+    """
+    text = written.strip(" \t\n\r")
+    if not _STYLED.match(text):
+        return " ".join(line.strip(" \t\r") for line in text.split("\n") if line.strip())
+    return yaml.load(f"value: {text}\n", Loader=yaml.BaseLoader)["value"]
+
+
+def parse_cot(text: str) -> dict[str, Any]:
+    """Fields from YAML-like lines, forgiving: odd lines are skipped, a repeated field counts as last written.
+
+    Returns:
+        Whole numbers as int for `bpm` and `duration`, everything else as text.
+    """
+    metas: dict[str, Any] = {}
+    plan = "\n".join(line for line in text.strip().split("\n") if not line.strip().startswith("<"))
+    for entry in entries(plan):
+        value = _lenient_scalar(entry.value)
+        if entry.name not in KNOWN_FIELDS or not value:
+            continue
+        is_number = entry.name in ("bpm", "duration") and re.fullmatch(r"[+-]?[0-9]+", value)
+        metas[entry.name] = int(value) if is_number else value
+    return metas
+
+
+def parse_output(text: str) -> Output:
+    """Reads a whole answer: the plan (closed or not), the codes, and the lyrics after the plan."""
+    plan = _CODE.split(text, maxsplit=1)[0]
+    for tag in ("reasoning", "think"):
+        block = re.search(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        plan = block[1] if block and block[1].strip() else plan
+    return Output(metas=parse_cot(plan), codes=text_to_codes_lenient(text)[0], lyrics=parse_lyrics(text))
+
+
+def parse_lyrics(text: str) -> str:
+    """The text after the first `</think>`, without its `# Lyric` header; empty where the plan never ends."""
+    after = text.partition("</think>")[2].strip()
+    return _LYRICS_HEADER.sub("", after).strip().removesuffix("<|im_end|>").strip()
+
+
+def _plain(name: str, value: Any) -> Any:
+    """The value in the type that YAML should write."""
+    if name == "timesignature":
+        value = str(value).removesuffix("/4")
+    if isinstance(value, float):
+        return int(value)
+    return int(value) if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value) else value
+
+
+def _lenient_scalar(written: str) -> str:
+    try:
+        return scalar(written).strip()
+    except yaml.YAMLError:
+        return " ".join(written.split())

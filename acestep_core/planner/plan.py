@@ -1,0 +1,161 @@
+"""The plan of a song: what the language model decided, as a value, as text to edit, and merged into the song."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import yaml
+
+from acestep_core.errors import InvalidInput, PlanError
+from acestep_core.planner.metas import PLAN_FIELDS, dump, entries, scalar, serialize_cot
+from acestep_core.song import (
+    Song,
+    normalize_bpm,
+    normalize_duration,
+    normalize_keyscale,
+    normalize_language,
+    normalize_text,
+    normalize_timesignature,
+)
+from acestep_core.vocabulary import KEYSCALES, UNKNOWN_LANGUAGE
+
+
+def _keyscale(value: Any) -> str:
+    """A key as the language model may spell it: unlike a song, a plan keeps the signs ♯ and ♭."""
+    return value if value in KEYSCALES else normalize_keyscale(value)
+
+
+def _caption(value: Any) -> str:
+    """Every kind of line break becomes `\\n`: YAML cannot tell them apart."""
+    return _LINE_BREAKS.sub("\n", normalize_text("caption", "" if value is None else value))
+
+
+def _language(value: Any) -> str:
+    return "" if value in (None, "") else normalize_language(value)
+
+
+_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
+_WHOLE = ("bpm", "timesignature")
+_NORMALIZE: dict[str, Callable[[Any], Any]] = {
+    "bpm": normalize_bpm,
+    "caption": _caption,
+    "duration": normalize_duration,
+    "keyscale": _keyscale,
+    "language": _language,
+    "timesignature": normalize_timesignature,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a song will be. An unset field is None or empty and does not appear in the plan's text.
+
+    Raises:
+        InvalidInput: a value is out of range or not understood.
+    """
+
+    bpm: int | None = None
+    caption: str = ""
+    duration: float | None = None
+    keyscale: str = ""
+    language: str = ""
+    timesignature: str = ""
+
+    def __post_init__(self) -> None:
+        for name in PLAN_FIELDS:
+            object.__setattr__(self, name, _NORMALIZE[name](getattr(self, name)))
+
+    @classmethod
+    def from_metas(cls, metas: Mapping[str, Any]) -> Plan:
+        """A plan from parsed language model output. Values that are not legal are left out."""
+        values = dict(metas)
+        values.setdefault("language", values.get("vocal_language"))
+        if isinstance(values.get("bpm"), float):
+            values["bpm"] = int(values["bpm"])
+        return cls(**{name: _or_none(name, values[name]) for name in PLAN_FIELDS if values.get(name) is not None})
+
+    @classmethod
+    def of_song(cls, song: Song) -> Plan:
+        """The fields that the user has decided. The caption is not one of them: planning is there to rewrite it."""
+        language = "" if song.language == UNKNOWN_LANGUAGE else song.language
+        return cls(song.bpm, "", song.duration, song.keyscale, language, song.timesignature)
+
+    def fields(self) -> dict[str, Any]:
+        """The fields that are set, in the model's order."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, "")}
+
+    def or_else(self, other: Plan) -> Plan:
+        """This plan, its unset fields taken from another."""
+        return replace(other, **self.fields())
+
+    def to_cot(self) -> str:
+        """The text the language model reads, `<think>` tags included; seconds are whole there."""
+        return serialize_cot(self.fields())
+
+    def to_text(self) -> str:
+        """The plan as text to show and edit, one field a line. `Plan.from_text` reads it back."""
+        fields = {name: int(value) if name in _WHOLE else value for name, value in self.fields().items()}
+        if self.duration is not None and self.duration == int(self.duration):
+            fields["duration"] = int(self.duration)
+        return dump(fields)
+
+    @classmethod
+    def from_text(cls, text: str) -> Plan:
+        """Reads a plan that a user may have edited. `<think>` tags are allowed and ignored.
+
+        Raises:
+            PlanError: a line cannot be understood; the message names it.
+        """
+        lines = text.replace("\r\n", "\n").split("\n")
+        for number, line in enumerate(lines, start=1):
+            if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in line):
+                raise PlanError(f"Line {number} of the plan holds a character that is not text; delete it.")
+            if line.strip() in ("<think>", "</think>"):
+                lines[number - 1] = ""
+        values: dict[str, Any] = {}
+        for entry in entries("\n".join(lines)):
+            where = f"Line {entry.line} of the plan"
+            if not entry.name:
+                raise PlanError(f"{where} has no field; write 'field: value', or indent the line to continue the last.")
+            if entry.name not in PLAN_FIELDS:
+                raise PlanError(f"{where} has the field {entry.name!r}, which is none of {', '.join(PLAN_FIELDS)}.")
+            if entry.name in values:
+                raise PlanError(f"{where} gives {entry.name} a second time; remove one of the lines.")
+            try:
+                values[entry.name] = _NORMALIZE[entry.name](scalar(entry.value))
+            except yaml.YAMLError as error:
+                raise PlanError(f"{where} starts with a quote that does not end with the value; close it.") from error
+            except InvalidInput as error:
+                raise PlanError(f"{where} is not usable: {error}") from error
+        return cls(**values)
+
+
+def merge(song: Song, plan: Plan, *, caption: bool = True, language: bool = True) -> Song:
+    """The song that is rendered: the one rule for what of a plan reaches it.
+
+    - bpm, key, time signature and duration: the user's value wins, the plan fills what the user left open.
+    - Caption: the plan's replaces the user's if `caption` is on; off, the user's stays, even if empty.
+    - Language: the user's wins; the plan's fills `unknown` if `language` is on.
+    - Lyrics are always the user's.
+    """
+    given = Plan.of_song(song)
+    decided = given.or_else(plan)
+    return replace(
+        song,
+        bpm=decided.bpm,
+        keyscale=decided.keyscale,
+        timesignature=decided.timesignature,
+        duration=decided.duration,
+        caption=plan.caption if caption and plan.caption else song.caption,
+        language=(decided.language if language else given.language) or UNKNOWN_LANGUAGE,
+    )
+
+
+def _or_none(name: str, value: Any) -> Any:
+    try:
+        return _NORMALIZE[name](value)
+    except InvalidInput:
+        return "" if name in ("caption", "keyscale", "language", "timesignature") else None

@@ -1,0 +1,126 @@
+"""From a song to a plan, and from a plan to audio codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from acestep_core.codes import seconds_to_codes
+from acestep_core.errors import InvalidInput
+from acestep_core.monitor import SILENT, Monitor
+from acestep_core.planner.answer import write_answer
+from acestep_core.planner.decode import CodesPrompt, decode_codes
+from acestep_core.planner.language_model import LanguageModel
+from acestep_core.planner.plan import Plan
+from acestep_core.planner.prompts import codes_prompt, codes_prompt_unconditional, plan_prompt
+from acestep_core.planner.sampling import LMSampling
+from acestep_core.song import Song
+from acestep_core.vocabulary import DURATION_MAX, DURATION_MIN
+
+CHUNK = 8
+"""Songs whose codes are written at once."""
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """What the language model may decide.
+
+    Args:
+        metas: bpm, key, time signature and duration, where the user left them open.
+        caption: write a more detailed caption.
+        language: the language of the vocals, where the user left it open.
+        max_duration: the longest song it may plan, in seconds.
+        caption_tokens: about where a caption ends at the latest.
+
+    Raises:
+        InvalidInput: a value is out of range.
+    """
+
+    metas: bool = True
+    caption: bool = True
+    language: bool = True
+    max_duration: float = DURATION_MAX
+    caption_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        if not DURATION_MIN <= self.max_duration <= DURATION_MAX:
+            raise InvalidInput(
+                f"max_duration must be from {DURATION_MIN:g} to {DURATION_MAX:g} seconds, not {self.max_duration!r}."
+            )
+        if not 8 <= self.caption_tokens <= 4096:
+            raise InvalidInput(f"caption_tokens must be from 8 to 4096, not {self.caption_tokens!r}.")
+
+    def open_fields(self, given: Plan) -> list[str]:
+        """The fields for the model to fill: those that are switched on and not given."""
+        switched = {"bpm": self.metas, "duration": self.metas, "keyscale": self.metas, "timesignature": self.metas}
+        switched |= {"caption": self.caption, "language": self.language}
+        return [name for name, on in switched.items() if on and name not in given.fields()]
+
+
+def plan_song(
+    lm: LanguageModel,
+    song: Song,
+    settings: PlanSettings = PlanSettings(),  # noqa: B008 (frozen)
+    sampling: LMSampling = LMSampling(),  # noqa: B008 (frozen)
+    seed: int = 0,
+    monitor: Monitor = SILENT,
+) -> Plan:
+    """Lets the model think about a song. What the user has decided is part of the plan, word for word.
+
+    Nothing runs if there is nothing left to decide.
+    """
+    given = Plan.of_song(song)
+    open_fields = settings.open_fields(given)
+    if not open_fields:
+        return given
+    answer = write_answer(
+        lm,
+        plan_prompt(song.caption, song.lyrics),
+        given,
+        open_fields,
+        sampling,
+        seed,
+        max_duration=settings.max_duration,
+        caption_tokens=settings.caption_tokens,
+        monitor=monitor,
+    )
+    return answer.plan
+
+
+def write_codes(
+    lm: LanguageModel,
+    song: Song,
+    plan: Plan,
+    seeds: Sequence[int],
+    sampling: LMSampling = LMSampling(),  # noqa: B008 (frozen)
+    chunk: int = CHUNK,
+    monitor: Monitor = SILENT,
+) -> list[tuple[int, ...]]:
+    """Audio codes for one plan, five a second, another sequence for every seed.
+
+    A sequence depends on its own seed alone, not on how many are written or in what chunks.
+
+    Args:
+        plan: its duration decides how many codes are written; without one, the model decides when the song ends.
+        chunk: how many sequences are written at once; less needs less memory.
+    """
+    if chunk < 1:
+        raise InvalidInput(f"The chunk size must be at least 1, not {chunk}.")
+    count = None if plan.duration is None else seconds_to_codes(plan.duration)
+    conditional = lm.encode(codes_prompt(song.caption, song.lyrics, plan.to_cot(), sampling.prompt_form))
+    unconditional = None
+    if sampling.cfg_scale != 1:
+        text = codes_prompt_unconditional(song.caption, song.lyrics, sampling.negative_prompt, sampling.prompt_form)
+        unconditional = lm.encode(text)
+    codes: list[tuple[int, ...]] = []
+    for start in range(0, len(seeds), chunk):
+        songs = [CodesPrompt(conditional, unconditional, seed) for seed in seeds[start : start + chunk]]
+        stage = "Writing codes" if len(seeds) <= chunk else f"Writing codes {start + 1} to {start + len(songs)}"
+        codes += decode_codes(lm, songs, sampling, count, monitor, stage)
+    return codes
+
+
+def plan_for_song(song: Song, plan: Plan) -> Plan:
+    """An edited plan with what the user has fixed in the song put back in."""
+    given = Plan.of_song(song)
+    return replace(plan, **given.fields())

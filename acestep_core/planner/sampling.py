@@ -1,0 +1,151 @@
+"""From logits to the next token: guidance, repetition penalty, top-k, top-p, temperature, in this order, in fp32.
+
+Every row is treated on its own, so that a song in a batch gets the tokens it would get alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from acestep_core.errors import InvalidInput
+from acestep_core.planner.prompts import PromptForm
+from acestep_core.vocabulary import NO_USER_INPUT
+
+_HEAD = 1024
+"""How many of the best tokens top-p looks at before it sorts the whole vocabulary."""
+
+
+@dataclass(frozen=True)
+class LMSampling:
+    """The rare knobs of the language model.
+
+    Args:
+        temperature: 0 always takes the likeliest token.
+        top_k: how many of the likeliest tokens stay in; 0 for all.
+        top_p: the likeliest tokens stay in until their probabilities exceed this; 1 for all.
+        repetition_penalty: above 1 makes codes that were already written less likely.
+        cfg_scale: how strongly the codes follow the plan; 1 turns guidance off, and is twice as fast.
+        negative_prompt: what the codes are guided away from.
+        prompt_form: `legacy` repeats results made with the first release's prompt.
+
+    Raises:
+        InvalidInput: a value is out of range.
+    """
+
+    temperature: float = 0.85
+    top_k: int = 0
+    top_p: float = 0.9
+    repetition_penalty: float = 1.0
+    cfg_scale: float = 2.0
+    negative_prompt: str = NO_USER_INPUT
+    prompt_form: PromptForm = "corrected"
+
+    def __post_init__(self) -> None:
+        _check("temperature", self.temperature, 0, 10)
+        _check("top_p", self.top_p, 0, 1)
+        _check("repetition_penalty", self.repetition_penalty, 0.1, 10)
+        _check("cfg_scale", self.cfg_scale, 1, 100)
+        if isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 0:
+            raise InvalidInput(f"top_k must be a whole number of at least 0, not {self.top_k!r}.")
+        if not isinstance(self.negative_prompt, str):
+            raise InvalidInput(f"negative_prompt must be text, not {self.negative_prompt!r}.")
+        if self.prompt_form not in get_args(PromptForm):
+            raise InvalidInput(f"prompt_form must be corrected or legacy, not {self.prompt_form!r}.")
+
+
+def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance (arXiv:2207.12598) on logits of equal shape."""
+    return unconditional + scale * (conditional - unconditional)
+
+
+def penalize_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Makes tokens marked in `seen` (bool, as logits) less likely (arXiv:1909.05858)."""
+    return torch.where(seen, torch.where(logits < 0, logits * penalty, logits / penalty), logits)
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """Removes all but the k likeliest tokens (and what ties with the last of them); 0 keeps all."""
+    if not 0 < k < logits.shape[-1]:
+        return logits
+    threshold = logits.topk(k, dim=-1).values[..., -1:]
+    return logits.masked_fill(logits < threshold, -math.inf)
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """Removes all but the smallest set of likeliest tokens whose probability exceeds p (arXiv:1904.09751)."""
+    values, ids = nucleus(logits, p)
+    return torch.full_like(logits, -math.inf).scatter_reduce(-1, ids, values, "amax")
+
+
+def nucleus(logits: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """The logits `[B, N]` in falling order, -inf beyond the nucleus, and their ids. N may be less than the vocabulary.
+
+    A few hundred tokens nearly always hold p of the probability, so the best of them are tried before everything is
+    sorted. On an accelerator, looking at the outcome would stall it, so there everything is always sorted.
+    """
+    total = logits.logsumexp(-1, keepdim=True)
+    if logits.device.type == "cpu" and logits.shape[-1] > _HEAD:
+        values, ids = logits.topk(_HEAD, dim=-1)
+        if bool(((values - total).exp().sum(-1) > p).all()):
+            return _cut(values, total, p), ids
+    values, ids = logits.sort(dim=-1, descending=True)
+    return _cut(values, total, p), ids
+
+
+def choose(logits: Tensor, keys: Tensor, sampling: LMSampling) -> Tensor:
+    """One token id per row after top-k, top-p and temperature.
+
+    The token with the highest logit plus Gumbel noise is a draw from the softmax (arXiv:1611.01144). The noise of a
+    token follows from the row's key and the token's id alone, so rounding errors and the company of other rows do not
+    change the choice.
+
+    Args:
+        logits: fp32 `[B, V]`; -inf where a token is not allowed.
+        keys: `[B]`, one number per row from `draw_keys`.
+    """
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    logits = keep_top_k(logits, sampling.top_k)
+    if sampling.top_p < 1:
+        values, ids = nucleus(logits, sampling.top_p)
+    else:
+        values, ids = logits, torch.arange(logits.shape[-1], device=logits.device).expand_as(logits)
+    place = (values / sampling.temperature + gumbel(keys[:, None], ids)).argmax(-1, keepdim=True)
+    return ids.gather(-1, place)[:, 0]
+
+
+def draw_keys(seeds: list[int], count: int) -> Tensor:
+    """`[songs, count]` random int64, every row from a generator of its own: the same on every device."""
+    rows = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return torch.stack([torch.randint(2**62, (count,), generator=row) for row in rows])
+
+
+def gumbel(key: Tensor, ids: Tensor) -> Tensor:
+    """Gumbel noise that is a function of key and id (int64, broadcast): a counter-based generator (SplitMix64)."""
+    bits = key + ids * -0x61C8864680B583EB
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        bits = (bits ^ _shift_right(bits, shift)) * factor
+    uniform = _shift_right(bits ^ _shift_right(bits, 31), 1).float() * 2.0**-63
+    return -torch.log(-torch.log1p(-uniform))
+
+
+def _shift_right(bits: Tensor, count: int) -> Tensor:
+    """A shift that brings in zeros; torch's own repeats the sign."""
+    return (bits >> count) & ((1 << (64 - count)) - 1)
+
+
+def _cut(values: Tensor, total: Tensor, p: float) -> Tensor:
+    cumulative = (values - total).exp().cumsum(-1)
+    before = F.pad(cumulative[..., :-1], (1, 0), value=-1.0)
+    return values.masked_fill(before > p, -math.inf)
+
+
+def _check(name: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidInput(f"{name} must be a number from {low:g} to {high:g}, not {value!r}.")

@@ -1,0 +1,48 @@
+"""From audio codes back to a song: what the language model hears in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from acestep_core.codes import codes_to_text
+from acestep_core.monitor import SILENT, Monitor
+from acestep_core.planner.answer import write_answer
+from acestep_core.planner.create import LYRICS_TOKENS, TEXT_SAMPLING, song_of
+from acestep_core.planner.language_model import LanguageModel
+from acestep_core.planner.metas import PLAN_FIELDS
+from acestep_core.planner.plan import Plan
+from acestep_core.planner.prompts import understand_prompt
+from acestep_core.planner.sampling import LMSampling
+from acestep_core.song import Song
+from acestep_core.vocabulary import NO_USER_INPUT
+
+
+def understand_codes(
+    lm: LanguageModel,
+    codes: Sequence[int],
+    *,
+    sampling: LMSampling = replace(TEXT_SAMPLING, temperature=0.3),  # noqa: B008 (frozen)
+    seed: int = 0,
+    lyrics_tokens: int = LYRICS_TOKENS,
+    monitor: Monitor = SILENT,
+) -> Song:
+    """Describes the music behind semantic codes: caption, lyrics, language and metas.
+
+    Without codes the model invents a song.
+
+    Raises:
+        CodesError: a code is not a whole number from 0 to 63999.
+    """
+    answer = write_answer(
+        lm,
+        understand_prompt(codes_to_text(codes) or NO_USER_INPUT),
+        Plan(),
+        PLAN_FIELDS,
+        sampling,
+        seed,
+        lyrics_tokens=lyrics_tokens,
+        monitor=monitor,
+        stage="Listening",
+    )
+    return song_of(answer.plan, answer.lyrics)
