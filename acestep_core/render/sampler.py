@@ -1,6 +1,7 @@
 """From noise to latents: the loop over flow times.
 
-Order of a step, as upstream: velocity -> guidance -> clamp -> smoothing -> update -> injection of the source. The state
+Order of a step, as upstream: velocity -> guidance -> clamp -> smoothing -> update -> wavelet
+correction -> injection of the source. The state
 stays in fp32; only the network computes in the model's dtype.
 """
 
@@ -21,6 +22,7 @@ from acestep_core.render.guidance import OFF, Guidance, Momentum, guide
 from acestep_core.render.repaint import RepaintSettings, blend, inject, injection_steps
 from acestep_core.render.schedule import switch_step, truncated
 from acestep_core.render.velocity import clamp_velocity, smooth_velocity
+from acestep_core.render.wavelet import WaveletCorrection
 
 Method = Literal["euler", "heun", "sde"]
 METHODS: tuple[Method, ...] = ("euler", "heun", "sde")
@@ -34,11 +36,13 @@ class Sampling:
         method: `euler`; `heun`, which calls the network twice a step; `sde`, which draws new noise at every step.
         velocity_clamp: longest velocity relative to the state, 0 for no limit (upstream suggests 2).
         velocity_ema: share of the previous velocity mixed in, 0 for none (upstream suggests 0.1).
+        wavelet: correction after each step, see `wavelet`; None for none.
     """
 
     method: Method = "euler"
     velocity_clamp: float = 0.0
     velocity_ema: float = 0.0
+    wavelet: WaveletCorrection | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -140,8 +144,8 @@ class Conditioning:
 
 
 @dataclass
-class _Velocity:
-    """The guided velocity field of one run, with what it remembers between steps."""
+class VelocityField:
+    """The guided velocity of one run, with what guidance remembers between steps."""
 
     decoder: DiT
     guidance: Guidance
@@ -159,15 +163,19 @@ class _Velocity:
             null = self.null.to(branch.states[0]).expand(branch.context.shape[0], -1, -1)
             self.both = self.conditional.joined(self.decoder.prepare(null, frames))
 
+    def predict(self, x: Tensor, t: float, guided: bool) -> tuple[Tensor, Tensor | None]:
+        """Conditional and, if `guided`, null velocity `[B, T, 64]` fp32, both from one forward."""
+        if self.both is None or not guided:
+            return self._forward(x, t, self.context, self.conditional), None
+        cond, null = self._forward(torch.cat([x, x]), t, torch.cat([self.context, self.context]), self.both).chunk(2)
+        return cond, null
+
     def __call__(self, x: Tensor, t: float, guidance: Guidance) -> Tensor:
         """Velocity `[B, T, 64]` fp32 at `x` `[B, T, 64]`, flow time `t`."""
-        if self.both is None or not guidance.active(t):
-            return self._call(x, t, self.context, self.conditional)
-        twice, context = torch.cat([x, x]), torch.cat([self.context, self.context])
-        cond, null = self._call(twice, t, context, self.both).chunk(2)
-        return guide(guidance, cond, null, x, t, self.memory)
+        cond, null = self.predict(x, t, guidance.active(t))
+        return cond if null is None else guide(guidance, cond, null, x, t, self.memory)
 
-    def _call(self, x: Tensor, t: float, context: Tensor, prepared: Prepared) -> Tensor:
+    def _forward(self, x: Tensor, t: float, context: Tensor, prepared: Prepared) -> Tensor:
         time = torch.full((x.shape[0],), t, dtype=context.dtype, device=context.device)
         return self.decoder(x.to(context.dtype), time, context, prepared).float()
 
@@ -200,7 +208,7 @@ def sample(
     """
     turbo = decoder.config.is_turbo if turbo is None else turbo
     weight = decoder.condition_embedder.weight
-    conditioning = _moved(conditioning, weight)
+    conditioning = moved(conditioning, weight)
     noise = noise.to(weight.device, torch.float32)
     times = truncated(times, conditioning.start_strength) if conditioning.source is not None else times
     t = times.tolist()
@@ -209,7 +217,7 @@ def sample(
     hold = conditioning.hold
     held = injection_steps(hold.settings, steps) if hold is not None else 0
 
-    velocity = _Velocity(decoder, guidance, conditioning.null)
+    velocity = VelocityField(decoder, guidance, conditioning.null)
     velocity.use(conditioning.main)
     x, previous = noise, None
     if conditioning.source is not None and conditioning.start_strength > 0:
@@ -235,6 +243,8 @@ def sample(
         else:
             x = x - v * (now - then)
         previous = v
+        if sampling.wavelet is not None:
+            x = sampling.wavelet.apply(x, estimate, now)
         if hold is not None and step < held and not (last and turbo):
             x = inject(x, hold.clean, hold.region, then, noise)
         monitor.tick("sample", step + 1, steps, estimate.clone)
@@ -243,7 +253,7 @@ def sample(
     return x.cpu()
 
 
-def _moved(conditioning: Conditioning, weight: Tensor) -> Conditioning:
+def moved(conditioning: Conditioning, weight: Tensor) -> Conditioning:
     """The conditioning on the device of `weight`; what the network reads also in its dtype."""
 
     def state(s: Tensor) -> Tensor:  # keeps rows that share one tensor shared

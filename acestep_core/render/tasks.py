@@ -30,6 +30,27 @@ MIN_FRAMES = 128
 """Shortest sequence the DiT is given; what is shorter is padded with silence and cut after decoding."""
 CODE_SAMPLES = FRAMES_PER_CODE * HOP
 
+INSTRUMENTS = {
+    "saxophone": "woodwinds",
+    "sax": "woodwinds",
+    "flute": "woodwinds",
+    "clarinet": "woodwinds",
+    "oboe": "woodwinds",
+    "trumpet": "brass",
+    "trombone": "brass",
+    "horn": "brass",
+    "violin": "strings",
+    "viola": "strings",
+    "cello": "strings",
+    "piano": "keyboard",
+    "organ": "keyboard",
+    "synthesizer": "synth",
+    "voice": "vocals",
+    "choir": "backing_vocals",
+    "effects": "fx",
+}
+"""Instruments people name -> the track of the models that they belong to."""
+
 ChunkMask = Literal["ones", "window", "twos"]
 CHUNK_MASKS: tuple[ChunkMask, ...] = ("ones", "window", "twos")
 
@@ -325,12 +346,13 @@ def check_task(name: str, family: str, stems: bool = False) -> None:
 
 
 def check_tracks(tracks: Sequence[str]) -> tuple[str, ...]:
-    """Track names in lower case with underscores.
+    """The models' names of tracks and instruments, in lower case with underscores.
 
     Raises:
-        InvalidInput: for a name the models do not know.
+        InvalidInput: for a name that is neither.
     """
     names = tuple(track.strip().lower().replace(" ", "_") for track in tracks)
+    names = tuple(INSTRUMENTS.get(name, name) for name in names)
     for name in names:
         if name not in TRACKS:
             raise InvalidInput(f"Unknown track {name!r}; choose one of {', '.join(TRACKS)}.")
