@@ -77,7 +77,9 @@ class AttentionMaps:
 
         Taking off the median of each token silences tokens that draw attention throughout, such as punctuation.
         """
-        return np.square(np.maximum(self.mean - np.median(self.mean, axis=1, keepdims=True), 0))
+        usual = np.array([np.median(row) for row in self.mean])  # row by row, for np.median copies all it is given
+        excess = self.mean - usual[:, None]
+        return np.square(np.maximum(excess, 0, out=excess), out=excess)
 
 
 def combine_heads(
@@ -103,6 +105,7 @@ def combine_heads(
             filtered = filtered + median_filter(found, median_width)
             sharp = sharp + found
         count += 1
+        del weights  # the decoder computes its next layer before the next head comes
     if count == 0:
         raise AlignmentError("No attention heads were given; lyric alignment needs at least one.")
     mean /= count
@@ -197,16 +200,17 @@ def alignment_score(
         overlap_frames: how far a centre may lie before the one of the token before it.
         tag_weight: weight of path cells on section tags in the confidence.
     """
-    values, lyric = energy.astype(np.float64), np.asarray(sung, bool)
-    coverage = float((values.max(axis=1) > covered_above)[lyric].mean()) if lyric.any() else 1.0
+    lyric = np.asarray(sung, bool)
+    coverage = float((energy.max(axis=1) > covered_above)[lyric].mean()) if lyric.any() else 1.0
 
-    weights = np.where(values > centred_above, values, 0.0)
-    mass = weights.sum(axis=1)
+    weights = np.where(energy > centred_above, energy, np.float32(0))
+    mass = weights.sum(axis=1, dtype=np.float64)
+    moments = np.einsum("lf,f->l", weights, np.arange(energy.shape[1]), dtype=np.float64)
     centred = lyric & (mass > 1e-9)
-    centres = (weights @ np.arange(values.shape[1]))[centred] / mass[centred]
+    centres = moments[centred] / mass[centred]
     monotonicity = float((centres[1:] >= centres[:-1] - overlap_frames).mean()) if len(centres) > 1 else 1.0
 
-    on_path = values[path[0], path[1]]
+    on_path = energy[path[0], path[1]].astype(np.float64)
     path_weights = np.where(lyric[path[0]], 1.0, tag_weight)
     confidence = float((on_path * path_weights).sum() / path_weights.sum()) if path_weights.sum() > 0 else 0.0
     total = min(max(coverage**2 * monotonicity**2 * confidence, 0.0), 1.0)
@@ -272,17 +276,19 @@ def align(maps: AttentionMaps, sung: Sequence[bool], method: Method = "salience"
 def _without_pauses(spans: NDArray[np.int32], salience: Matrix) -> NDArray[np.int32]:
     """Cuts each token's span to the frames from the first to the last that reach half its peak; ends become exclusive.
 
-    A token without any salience gets no frames, right before the next one that has some.
+    A token without any salience gets no frames: it lies right before the next one that has some, else behind the last.
     """
     frames = np.empty_like(spans)
-    following = None
+    following = -1
     for token in range(len(spans) - 1, -1, -1):
         first, last = spans[token]
         row = salience[token, first : last + 1]
-        loud = np.flatnonzero(row >= row.max() / 2) if row.max() > 0 else None
-        if loud is not None:
+        frames[token] = following
+        if row.max() > 0:
+            loud = np.flatnonzero(row >= row.max() / 2)
             frames[token] = first + loud[0], first + loud[-1] + 1
             following = frames[token, 0]
-        else:
-            frames[token] = following if following is not None else first
-    return np.maximum.accumulate(frames, axis=0)
+    trailing = frames[:, 0] < 0
+    frames = np.maximum(np.maximum.accumulate(frames, axis=0), 0)
+    frames[trailing, 0] = frames[trailing, 1]
+    return frames

@@ -93,10 +93,10 @@ def _words(
 ) -> Iterator[tuple[list[Character], float, float]]:
     """The words of a line with their first and last moment, in order and inside the line."""
     words = words_of(line)
-    spans = [_span(alignment, word) for word in words]
-    for word, (first, last), (later, _) in zip(words, spans, [*spans[1:], (stop, stop)]):
-        first, later = (min(max(moment, start), stop) for moment in (first, later))
-        yield word, first, max(first, min(last, later))
+    spans = np.array([_span(alignment, word) for word in words])
+    begins = np.maximum.accumulate(spans[:, 0].clip(start, stop))
+    ends = np.minimum(spans[:, 1], [*begins[1:], stop])
+    yield from zip(words, begins.tolist(), np.maximum(begins, ends).tolist())
 
 
 def _confidence(alignment: Alignment, chars: Sequence[Character]) -> float:
@@ -195,7 +195,7 @@ def listen_to_batch(
     Args:
         handle: the model that made them; its adapters are active.
         latents: the finished songs, `[B, T, 64]`.
-        conditioning: what they were made from.
+        conditioning: what they were made from, of one row for all or one for each.
         steps, seed, from_noise: see `listen`.
 
     Raises:
@@ -204,33 +204,34 @@ def listen_to_batch(
     """
     if handle.text is None:
         raise InvalidInput("The model has no text encoder; load Qwen3-Embedding-0.6B together with it.")
-    if latents.shape[0] != conditioning.batch or len(conditioning.lyric_tokens) != conditioning.batch:
+    songs, rows = latents.shape[0], conditioning.batch
+    if rows not in (1, songs) or len(conditioning.lyric_tokens) != rows:
         raise InvalidInput(
-            f"There are {latents.shape[0]} latents for a conditioning of {conditioning.batch}; give the latents that "
-            "were sampled from it."
+            f"There are {songs} latents for a conditioning of {rows} rows; give the latents that were sampled from it."
         )
     with manager.resident(handle.text) as text:
         pieces = [token_bytes(text.tokenizer, ids) for ids in conditioning.lyric_tokens]
     found = []
     with manager.resident(handle) as model:
         heads = alignment_heads(model.config)
-        for item in range(conditioning.batch):
-            monitor.tick("Timing lyrics", item, conditioning.batch)
-            states = _row(conditioning.main.states, item).to(model.device, model.dtype)
+        for item in range(songs):
+            monitor.tick("Timing lyrics", item, songs)
+            row = item if rows > 1 else 0
+            states = _row(conditioning.main.states, row).to(model.device, model.dtype)
             found.append(
                 listen(
                     model.decoder,
                     latents[item : item + 1],
-                    conditioning.main.context[item : item + 1],
+                    conditioning.main.context[row : row + 1],
                     states,
-                    pieces[item],
+                    pieces[row],
                     heads,
                     steps=steps,
                     seed=seed,
                     from_noise=from_noise,
                 )
             )
-    monitor.tick("Timing lyrics", conditioning.batch, conditioning.batch)
+    monitor.tick("Timing lyrics", songs, songs)
     return found
 
 
