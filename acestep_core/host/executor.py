@@ -84,12 +84,14 @@ class Executor:
         redact: Callable[[str], str] = str,
         make_room: Callable[[], None] = lambda: None,
         metadata: bool = True,
+        reuse_outputs: bool = True,
     ) -> None:
         """Args:
         guard: entered around each job, for instance `torch.inference_mode`.
         redact: cleans messages of what clients should not see.
         make_room: called after a node ran out of memory; unloads what can be unloaded.
         metadata: whether nodes are given the prompt and workflow, which they write into the files they save.
+        reuse_outputs: whether an output node that has run with the same inputs only shows its result again.
         """
         self.registry = registry
         self.folders = folders
@@ -98,6 +100,7 @@ class Executor:
         self.redact = redact
         self.make_room = make_room
         self.metadata = metadata
+        self.reuse_outputs = reuse_outputs
         self.cache = ResultCache()
         self.objects: dict[tuple[str, str], Any] = {}
         self._current: _Run | None = None
@@ -199,6 +202,8 @@ class _Run:
             if hasattr(definition.cls, "IS_CHANGED"):
                 changed[node_id] = await self._is_changed(node_id, node["inputs"], definition)
         self.keys = node_keys(self.nodes, self.read, changed)
+        if not self.host.reuse_outputs:
+            self.keys.update((i, None) for i, node in self.nodes.items() if self.read(node["class_type"]).is_output)
         self.host.cache.keep_only(set(self.keys.values()))
         kept = {(node_id, node["class_type"]) for node_id, node in self.nodes.items()}
         self.host.objects = {key: node for key, node in self.host.objects.items() if key in kept}

@@ -1,0 +1,69 @@
+"""`acestep serve`: the canvas and the queue, in the browser and over ComfyUI's HTTP API."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import secrets
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from acestep_core.host.options import add_host_options, folders_of, packs_of
+
+if TYPE_CHECKING:
+    from acestep_core.host.host import HostConfig
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("serve", help="open the canvas and the queue", description=__doc__)
+    parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="default 127.0.0.1: this machine only")
+    parser.add_argument("--port", type=int, default=8188, help="default 8188; 0 for any free one")
+    parser.add_argument("--token", help="what others must know to get in (drawn and shown if --listen opens the host)")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="another name that the host is reached by"
+    )
+    parser.add_argument("--max-upload-size", type=int, default=100, metavar="MB", help="default 100")
+    add_host_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from acestep_core.host.host import HostConfig
+    from acestep_core.host.security import Policy
+
+    policy = Policy(options.listen, options.token, tuple(options.allow_host))
+    if not policy.local and not policy.token:
+        policy = Policy(options.listen, secrets.token_urlsafe(24), tuple(options.allow_host))
+    config = HostConfig(
+        folders=folders_of(options),
+        packs=packs_of(options),
+        policy=policy,
+        port=options.port,
+        max_upload=options.max_upload_size * 2**20,
+        metadata=not options.disable_metadata,
+        free_models=free_models,
+    )
+    asyncio.run(_serve(config))
+    return 0
+
+
+async def _serve(config: HostConfig) -> None:
+    from acestep_core.host.server import running
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(config) as server:
+        token = f"/?token={config.policy.token}" if config.policy.token else "/"
+        sys.stdout.write(f"Open {server.url}{token} - stop with Ctrl-C.\n")
+        sys.stdout.flush()
+        await stop.wait()
+
+
+def free_models() -> None:
+    """Unloads the library's models, if any were ever loaded."""
+    module = sys.modules.get("acestep_core.models.manager")
+    if module is not None:
+        module.manager.unload()
