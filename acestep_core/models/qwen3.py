@@ -173,7 +173,7 @@ class Attention(nn.Module):
         k = self.k_norm(self.k_proj(x).view(batch, length, self.kv_heads, self.head_dim)).transpose(1, 2)
         v = self.v_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
         q, k = rotate(q, *rotary), rotate(k, *rotary)
-        if kv is not None:
+        if kv is not None and slots is not None:
             keys, values = kv
             keys.index_copy_(2, slots, k)
             values.index_copy_(2, slots, v)

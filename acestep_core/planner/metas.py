@@ -56,7 +56,8 @@ def serialize_cot(metas: Mapping[str, Any]) -> str:
 
 def entries(text: str) -> Iterator[Entry]:
     """Cuts a plan into its fields. Indented and blank lines continue the field above them."""
-    name, value, start = "", [], 0
+    name, start = "", 0
+    value: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip() and line[:1] not in (" ", "\t"):
             if start:

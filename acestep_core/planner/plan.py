@@ -34,7 +34,9 @@ def _caption(value: Any) -> str:
 
 
 def _language(value: Any) -> str:
-    return "" if value in (None, "") else normalize_language(value)
+    """A language code; unlike in a song, unset and `unknown` are two things."""
+    unset = value is None or (isinstance(value, str) and value.strip().lower() in ("", "n/a"))
+    return "" if unset else normalize_language(value)
 
 
 _LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
@@ -134,24 +136,20 @@ class Plan:
 
 
 def merge(song: Song, plan: Plan, *, caption: bool = True, language: bool = True) -> Song:
-    """The song that is rendered: the one rule for what of a plan reaches it.
+    """The song that is rendered. This is the one rule for what of a plan reaches it:
 
-    - bpm, key, time signature and duration: the user's value wins, the plan fills what the user left open.
-    - Caption: the plan's replaces the user's if `caption` is on; off, the user's stays, even if empty.
-    - Language: the user's wins; the plan's fills `unknown` if `language` is on.
-    - Lyrics are always the user's.
+    1. The user's values win while planning: they stand in the plan as they are, and the model fills only the rest.
+    2. From then on the plan is the last word, so that a plan edited by hand means what it says: bpm, key, time
+       signature and duration come from the plan, and from the song where the plan is silent.
+    3. The plan's caption replaces the song's if `caption` is on, its language if `language` is on.
+    4. Lyrics are always the song's.
     """
-    given = Plan.of_song(song)
-    decided = given.or_else(plan)
-    return replace(
-        song,
-        bpm=decided.bpm,
-        keyscale=decided.keyscale,
-        timesignature=decided.timesignature,
-        duration=decided.duration,
-        caption=plan.caption if caption and plan.caption else song.caption,
-        language=(decided.language if language else given.language) or UNKNOWN_LANGUAGE,
-    )
+    decided = plan.fields()
+    if not caption:
+        decided.pop("caption", None)
+    if not language:
+        decided.pop("language", None)
+    return replace(song, **decided)
 
 
 def _or_none(name: str, value: Any) -> Any:

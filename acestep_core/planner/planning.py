@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from acestep_core.codes import seconds_to_codes
 from acestep_core.errors import InvalidInput
@@ -60,8 +60,8 @@ class PlanSettings:
 def plan_song(
     lm: LanguageModel,
     song: Song,
-    settings: PlanSettings = PlanSettings(),  # noqa: B008 (frozen)
-    sampling: LMSampling = LMSampling(),  # noqa: B008 (frozen)
+    settings: PlanSettings | None = None,
+    sampling: LMSampling | None = None,
     seed: int = 0,
     monitor: Monitor = SILENT,
 ) -> Plan:
@@ -69,6 +69,7 @@ def plan_song(
 
     Nothing runs if there is nothing left to decide.
     """
+    settings, sampling = settings or PlanSettings(), sampling or LMSampling()
     given = Plan.of_song(song)
     open_fields = settings.open_fields(given)
     if not open_fields:
@@ -92,7 +93,7 @@ def write_codes(
     song: Song,
     plan: Plan,
     seeds: Sequence[int],
-    sampling: LMSampling = LMSampling(),  # noqa: B008 (frozen)
+    sampling: LMSampling | None = None,
     chunk: int = CHUNK,
     monitor: Monitor = SILENT,
 ) -> list[tuple[int, ...]]:
@@ -104,6 +105,7 @@ def write_codes(
         plan: its duration decides how many codes are written; without one, the model decides when the song ends.
         chunk: how many sequences are written at once; less needs less memory.
     """
+    sampling = sampling or LMSampling()
     if chunk < 1:
         raise InvalidInput(f"The chunk size must be at least 1, not {chunk}.")
     count = None if plan.duration is None else seconds_to_codes(plan.duration)
@@ -118,9 +120,3 @@ def write_codes(
         stage = "Writing codes" if len(seeds) <= chunk else f"Writing codes {start + 1} to {start + len(songs)}"
         codes += decode_codes(lm, songs, sampling, count, monitor, stage)
     return codes
-
-
-def plan_for_song(song: Song, plan: Plan) -> Plan:
-    """An edited plan with what the user has fixed in the song put back in."""
-    given = Plan.of_song(song)
-    return replace(plan, **given.fields())

@@ -17,12 +17,15 @@ from acestep_core.planner.sampling import LMSampling
 from acestep_core.song import Song
 from acestep_core.vocabulary import NO_USER_INPUT
 
+LISTEN_SAMPLING = replace(TEXT_SAMPLING, temperature=0.3)
+"""Describing calls for less invention than writing."""
+
 
 def understand_codes(
     lm: LanguageModel,
     codes: Sequence[int],
     *,
-    sampling: LMSampling = replace(TEXT_SAMPLING, temperature=0.3),  # noqa: B008 (frozen)
+    sampling: LMSampling = LISTEN_SAMPLING,
     seed: int = 0,
     lyrics_tokens: int = LYRICS_TOKENS,
     monitor: Monitor = SILENT,
