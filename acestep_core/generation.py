@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from acestep_core.models.handles import ModelHandle
     from acestep_core.models.models import Models
+    from acestep_core.planner.plan import Plan
+    from acestep_core.planner.think import Thinking
     from acestep_core.render.guidance import Guidance
     from acestep_core.render.sampler import Sampling
     from acestep_core.render.tasks import Task
@@ -83,6 +85,7 @@ class Generation:
         latents: `[B, T, 64]`.
         seeds: of each item; run one alone with its seed to get it again.
         seconds: wall time of each stage.
+        plan: what the language model decided, if it was asked.
     """
 
     audio: Tensor
@@ -93,6 +96,7 @@ class Generation:
     models: Models
     settings: RenderSettings
     seconds: dict[str, float] = field(default_factory=dict)
+    plan: Plan | None = None
     sample_rate: int = 48000
 
     def save(self, path: str | Path, format: str | None = None, bitrate: int | None = None) -> list[Path]:
@@ -150,6 +154,7 @@ def generate(
     seed: int | None = None,
     batch: int = 1,
     song: Song | None = None,
+    think: bool | Thinking = False,
     models: Models | str | Path | None = None,
     variant: str | None = None,
     settings: RenderSettings | None = None,
@@ -168,6 +173,7 @@ def generate(
         duration: seconds, 10 to 600; None makes 120.
         seed: of the first item; item i has seed + i. None draws one, which the result tells.
         batch: how many songs.
+        think: lets the language model plan the song and write its codes first; `Thinking` says how.
         models: a checkpoint's folder or file, or what `open_models` returned; None takes what is found, or the tiny
             checkpoint.
         variant: which checkpoint, such as `turbo` or `base`, where the folder holds several.
@@ -182,23 +188,44 @@ def generate(
     Raises:
         AceStepError: with one sentence about what is wrong and what to do.
     """
+    from acestep_core.models.models import Models, open_models
+    from acestep_core.render.noise import item_seeds
     from acestep_core.render.tasks import text2music
 
     if song is None:
         song = Song(caption=caption, lyrics=lyrics, duration=duration, **song_fields)
     elif caption or lyrics or duration is not None or song_fields:
         raise InvalidInput("Give either a song or its fields (caption, lyrics, duration, ...), not both.")
-    task = text2music(song.duration or DEFAULT_SECONDS)
+    if not isinstance(models, Models):
+        models = open_models(models, variant)
+    monitor, watch = Monitor(progress, cancelled), Stopwatch()
+    seeds = item_seeds(seed, batch)
+    plan, codes = None, ()
+    if think:
+        from acestep_core.planner.think import Thinking
+        from acestep_core.planner.think import think as think_first
+
+        if models.lm is None:
+            raise InvalidInput(
+                "There is no language model to think with; fetch one with `acestep models download main`."
+            )
+        thinking = think if isinstance(think, Thinking) else Thinking()
+        with watch.stage("think"):
+            thought = think_first(models.lm, song, seeds, thinking, DEFAULT_SECONDS, monitor=monitor)
+        plan, song, codes = thought.plan, thought.song, thought.codes
+    seconds = song.duration or DEFAULT_SECONDS
+    tasks = [text2music(seconds, item) for item in codes] or [text2music(seconds)]
     return render(
         song,
-        (task,),
-        seed=seed,
+        tasks,
+        seed=seeds[0],
         batch=batch,
         models=models,
-        variant=variant,
         settings=settings,
         finish=(peak_db, fade_in, fade_out),
-        monitor=Monitor(progress, cancelled),
+        plan=plan,
+        monitor=monitor,
+        watch=watch,
     )
 
 
@@ -212,6 +239,7 @@ def render(
     variant: str | None = None,
     settings: RenderSettings | None = None,
     finish: tuple[float | None, float, float] = (-1.0, 0.0, 0.0),
+    plan: Plan | None = None,
     monitor: Monitor | None = None,
     watch: Stopwatch | None = None,
 ) -> Generation:
@@ -234,4 +262,4 @@ def render(
         latents = render_latents(models.model, conditioning, seeds, times, guidance, sampling, monitor=monitor)
     with watch.stage("decode"):
         audio = decode_latents(models.vae, latents, tasks, finishing, monitor=monitor)
-    return Generation(audio, latents, song, tuple(tasks), tuple(seeds), models, settings, watch.seconds)
+    return Generation(audio, latents, song, tuple(tasks), tuple(seeds), models, settings, watch.seconds, plan)

@@ -23,6 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--key", default="", metavar="KEY", help="such as 'C major' or Am")
     parser.add_argument("--time-signature", default="", metavar="T", help="2, 3, 4 or 6")
     parser.add_argument("--instrumental", action="store_true", help="no vocals")
+    parser.add_argument("--think", action="store_true", help="let the language model plan it and write its codes")
     parser.add_argument("--models", metavar="PATH", help="checkpoints folder, model folder or file")
     parser.add_argument("--variant", help="which checkpoint, such as turbo, base or xl-turbo")
     parser.add_argument("--steps", type=int, help="sampling steps (default: the checkpoint's)")
@@ -66,8 +67,16 @@ def run(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     with ProgressBar() as bar:
         result = generate(
-            song=song, seed=options.seed, batch=options.batch, models=models, settings=settings, progress=bar
+            song=song,
+            think=options.think,
+            seed=options.seed,
+            batch=options.batch,
+            models=models,
+            settings=settings,
+            progress=bar,
         )
+    if result.plan is not None:
+        sys.stderr.write(f"The plan:\n{result.plan.to_text()}\n")
     for path, seed in zip(result.save(output, audio_format, options.bitrate), result.seeds, strict=True):
         sys.stdout.write(f"{path}  seed {seed}  {result.audio.shape[-1] / result.sample_rate:.2f} s\n")
     stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in result.seconds.items())
