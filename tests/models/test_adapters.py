@@ -294,3 +294,35 @@ def test_2b_and_xl_are_told_apart(tmp_path, file_width, model_width, needs):
     folder = save_peft(tmp_path / "a", tensors)
     with pytest.raises(AdapterError, match=f"trained for the {needs} models"):
         fit(read_adapter(folder), {"layers.0.self_attn.q_proj": (64, model_width)})
+
+
+def test_in_a_run_it_acts_on_its_own_branch_only(tiny_models, tmp_path):
+    from dataclasses import replace
+
+    from acestep_core import generate
+    from acestep_core.generation import RenderSettings
+    from acestep_core.models.manager import manager
+
+    with manager.resident(tiny_models.model) as model:
+        shapes = linear_shapes(model.decoder)
+    g = torch.Generator().manual_seed(3)
+    tensors = {}
+    for name, (out, into) in shapes.items():
+        if "_attn." in name:
+            tensors[f"base_model.model.{name}.lora_A.weight"] = torch.randn(4, into, generator=g) * 0.3
+            tensors[f"base_model.model.{name}.lora_B.weight"] = torch.randn(out, 4, generator=g) * 0.3
+    folder = save_peft(tmp_path / "a", tensors)
+    report = adapters.inspect_adapter(folder, tiny_models.model)
+    assert len(report.matched) == len(tensors) // 2 and not report.unmatched
+
+    def latents(handle):
+        models = replace(tiny_models, model=handle)
+        return generate("a", duration=10, seed=1, models=models, settings=RenderSettings(steps=2)).latents
+
+    plain = latents(tiny_models.model)
+    loaded = manager.loaded()
+    adapted = latents(tiny_models.model.with_adapter(folder, 1.0))
+    assert (adapted - plain).abs().max() > 0.01
+    assert torch.equal(latents(tiny_models.model), plain), "the base is untouched"
+    assert torch.equal(latents(tiny_models.model.with_adapter(folder, 0.0)), plain)
+    assert sorted(manager.loaded()) == sorted(loaded), "and was not read again"

@@ -122,14 +122,20 @@ def test_short_sources_are_padded_for_the_model_only():
     assert torch.equal(task.source_latents(SILENCE)[:, 25:], SILENCE[:, :103])
 
 
+def test_instruments_belong_to_tracks():
+    assert set(t.INSTRUMENTS.values()) <= set(TRACKS)
+    assert not set(t.INSTRUMENTS) & set(TRACKS)
+    assert t.check_tracks(["Saxophone", "Backing Vocals"]) == ("woodwinds", "backing_vocals")
+
+
 @pytest.mark.parametrize("track", TRACKS)
 def test_known_tracks(track):
     assert track.upper() in t.extract(SOURCE, SAMPLES, track).instruction
 
 
 def test_unknown_tracks_are_refused_with_the_list():
-    with pytest.raises(InvalidInput, match=r"saxophone.*woodwinds"):
-        t.extract(SOURCE, SAMPLES, "saxophone")
+    with pytest.raises(InvalidInput, match=r"kazoo.*woodwinds"):
+        t.extract(SOURCE, SAMPLES, "kazoo")
     assert t.complete(SOURCE, SAMPLES, ["drums", "bass"]).instruction == "Complete the input track with DRUMS | BASS:"
 
 

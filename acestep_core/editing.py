@@ -1,0 +1,272 @@
+"""The front door for songs that start from a recording: cover, repaint, extend, add a track, extract one, complete."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep_core.errors import AudioError, InvalidInput
+from acestep_core.generation import Generation, RenderSettings, Stopwatch, render
+from acestep_core.monitor import Monitor, ProgressCallback
+from acestep_core.song import Song
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from acestep_core.models.models import Models
+    from acestep_core.render.repaint import Region
+    from acestep_core.render.tasks import Task
+
+log = logging.getLogger(__name__)
+
+AudioLike = Any
+"""A file's path, or a waveform `[C, S]` with its sample rate as a pair, or ComfyUI's AUDIO dictionary with one item."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every function of this module also takes, by name.
+
+    Attributes:
+        lyrics, song: as in `generate`; fields of `Song` (language, bpm, ...) may follow. The length is the source's.
+        references: recordings whose timbre to take, one or several.
+        reference_seed: which thirty seconds of a longer one are heard.
+        seed, batch, models, variant, settings, progress, cancelled: as in `generate`.
+        peak_db, fade_in, fade_out: finishing; none is applied where samples of the source are kept.
+    """
+
+    lyrics: str = ""
+    song: Song | None = None
+    references: Sequence[AudioLike] = ()
+    reference_seed: int = 0
+    seed: int | None = None
+    batch: int = 1
+    models: Models | str | Path | None = None
+    variant: str | None = None
+    settings: RenderSettings | None = None
+    peak_db: float | None = -1.0
+    fade_in: float = 0.0
+    fade_out: float = 0.0
+    progress: ProgressCallback | None = None
+    cancelled: Callable[[], bool] | None = None
+    song_fields: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> Options:
+        """Splits keyword arguments into options and fields of the song."""
+        known = {name: given[name] for name in given if name in cls.__dataclass_fields__ and name != "song_fields"}
+        return cls(**known, song_fields={name: value for name, value in given.items() if name not in known})
+
+
+def cover(
+    audio: AudioLike,
+    caption: str = "",
+    *,
+    strength: float = 1.0,
+    noise_strength: float = 0.0,
+    fsq: bool = True,
+    **options: Any,
+) -> Generation:
+    """Another rendition of a recording, in the style of the caption. See `render.tasks.cover` and `Options`."""
+    from acestep_core.render import tasks
+
+    def task(latents: Tensor, wave: Tensor) -> Task:
+        return tasks.cover(latents, wave.shape[-1], strength=strength, noise_strength=noise_strength, fsq=fsq)
+
+    return _edit("cover" if fsq else "cover_nofsq", audio, caption, task, options)
+
+
+def repaint(
+    audio: AudioLike,
+    start: float,
+    end: float | None = None,
+    caption: str = "",
+    *,
+    mode: str = "balanced",
+    strength: float = 0.5,
+    chunk_mask: str = "ones",
+    keep_outside: bool = True,
+    **options: Any,
+) -> Generation:
+    """Makes `start` to `end` seconds anew; every sample outside stays. See `render.tasks.repaint` and `Options`.
+
+    Args:
+        end: None is the end of the recording; beyond it the song grows, as with a negative `start`.
+    """
+    from acestep_core.render import tasks
+    from acestep_core.render.repaint import region_of
+
+    def task(latents: Tensor, canvas: Tensor, region: Region) -> Task:
+        return tasks.repaint(
+            latents,
+            canvas,
+            region,
+            mode=mode,
+            strength=strength,
+            chunk_mask=chunk_mask,  # type: ignore[arg-type]
+            keep_outside=keep_outside,
+        )
+
+    return _edit_regions("repaint", audio, caption, lambda n: (region_of(start, end, n),), task, options)
+
+
+def extend(
+    audio: AudioLike,
+    after: float = 0.0,
+    before: float = 0.0,
+    caption: str = "",
+    *,
+    mode: str = "conservative",
+    strength: float = 0.5,
+    chunk_mask: str = "ones",
+    **options: Any,
+) -> Generation:
+    """Adds seconds after or before a recording, which stays as it is. See `render.tasks.extend` and `Options`."""
+    from acestep_core.render import tasks
+    from acestep_core.render.repaint import extension_of
+
+    def task(latents: Tensor, canvas: Tensor, *regions: Region) -> Task:
+        return tasks.extend(latents, canvas, regions, mode=mode, strength=strength, chunk_mask=chunk_mask)  # type: ignore[arg-type]
+
+    return _edit_regions("extend", audio, caption, lambda n: extension_of(before, after, n), task, options)
+
+
+def add_track(
+    audio: AudioLike,
+    track: str,
+    caption: str = "",
+    *,
+    start: float = 0.0,
+    end: float | None = None,
+    mode: str = "balanced",
+    strength: float = 0.5,
+    chunk_mask: str = "ones",
+    **options: Any,
+) -> Generation:
+    """A new track that plays along with a recording, alone and ready to be mixed with it. Needs a base checkpoint.
+
+    Args:
+        track: one of the models' tracks, or an instrument such as saxophone, which is then also the default caption.
+        start, end: seconds to play in; outside, the result is the recording itself.
+    """
+    from acestep_core.render import tasks
+    from acestep_core.render.repaint import region_of
+
+    tasks.check_tracks([track])
+
+    def task(latents: Tensor, canvas: Tensor, region: Region) -> Task:
+        return tasks.lego(latents, canvas, region, track, mode=mode, strength=strength, chunk_mask=chunk_mask)  # type: ignore[arg-type]
+
+    words = caption or track
+    return _edit_regions("lego", audio, words, lambda n: (region_of(start, end, n),), task, options)
+
+
+def extract(audio: AudioLike, track: str, caption: str = "", **options: Any) -> Generation:
+    """One track of a recording. Needs a base checkpoint. See `Options`."""
+    from acestep_core.render import tasks
+
+    tasks.check_tracks([track])
+    return _edit("extract", audio, caption, lambda z, w: tasks.extract(z, w.shape[-1], track), options)
+
+
+def complete(audio: AudioLike, tracks: Sequence[str] = (), caption: str = "", **options: Any) -> Generation:
+    """A full arrangement around a recording, such as a lone voice; `tracks` names what to add. Needs base."""
+    from acestep_core.render import tasks
+
+    tasks.check_tracks(tracks)
+    return _edit("complete", audio, caption, lambda z, w: tasks.complete(z, w.shape[-1], tracks), options)
+
+
+def load_source(audio: AudioLike) -> Tensor:
+    """A recording as float32 `[2, S]` at 48 kHz; says in the log what had to be converted.
+
+    Raises:
+        AudioError: it cannot be read, or is no recording.
+    """
+    from acestep_core.audio import read_audio, to_48k_stereo
+    from acestep_core.vocabulary import SAMPLE_RATE
+
+    if isinstance(audio, str | Path):
+        waveform, rate = read_audio(audio)
+    elif isinstance(audio, dict) and {"waveform", "sample_rate"} <= set(audio):
+        if audio["waveform"].ndim != 3 or audio["waveform"].shape[0] != 1:
+            raise AudioError(f"The source must be one recording, not a batch of {list(audio['waveform'].shape)}.")
+        waveform, rate = audio["waveform"][0], int(audio["sample_rate"])
+    elif isinstance(audio, tuple) and len(audio) == 2:
+        waveform, rate = audio
+    else:
+        raise AudioError("The source must be a file, or a waveform together with its sample rate.")
+    if rate != SAMPLE_RATE:
+        log.info("The source was resampled from %d to %d Hz.", rate, SAMPLE_RATE)
+    if waveform.shape[0] != 2:
+        log.info("The source has %d channels and was made stereo.", waveform.shape[0])
+    return to_48k_stereo(waveform, rate)
+
+
+def _edit(
+    name: str, audio: AudioLike, caption: str, task: Callable[[Tensor, Tensor], Task], given: dict[str, Any]
+) -> Generation:
+    return _edit_regions(name, audio, caption, lambda samples: (), task, given)
+
+
+def _edit_regions(
+    name: str,
+    audio: AudioLike,
+    caption: str,
+    regions_of: Callable[[int], tuple[Region, ...]],
+    task_of: Callable[..., Task],
+    given: dict[str, Any],
+) -> Generation:
+    """Loads, pads and encodes the source, makes the task of it and renders that."""
+    from acestep_core.models.models import Models, open_models
+    from acestep_core.render import tasks
+    from acestep_core.render.render import encode_audio
+
+    options = Options.of(given)
+    song = _song(caption, options)
+    models = options.models if isinstance(options.models, Models) else open_models(options.models, options.variant)
+    tasks.check_task(name, models.model.info.kind, models.model.stems)
+    wave = load_source(audio)
+    tasks.check_source(wave.shape[-1])
+    regions = regions_of(wave.shape[-1])
+    canvas = regions[0].pad(wave) if regions else wave
+    monitor, watch = Monitor(options.progress, options.cancelled), Stopwatch()
+    with watch.stage("encode"):
+        latents = encode_audio(models.vae, tasks.whole_frames(canvas)[None], monitor=monitor)
+        references = [_reference(models, clip, options.reference_seed, monitor) for clip in options.references]
+    task = tasks.with_references(task_of(latents, canvas, *regions), references)
+    return render(
+        song,
+        (task,),
+        seed=options.seed,
+        batch=options.batch,
+        models=models,
+        settings=options.settings,
+        finish=(options.peak_db, options.fade_in, options.fade_out),
+        monitor=monitor,
+        watch=watch,
+    )
+
+
+def _song(caption: str, options: Options) -> Song:
+    if options.song is None:
+        if "duration" in options.song_fields:
+            raise InvalidInput("The length is the recording's; leave out duration, or use extend to add seconds.")
+        return Song.from_dict({"caption": caption, "lyrics": options.lyrics, **options.song_fields})
+    if caption or options.lyrics or options.song_fields:
+        raise InvalidInput("Give either a song or its fields (caption, lyrics, ...), not both.")
+    return options.song
+
+
+def _reference(models: Models, audio: AudioLike, seed: int, monitor: Monitor) -> Tensor:
+    """Latents `[1, 750, 64]` of a reference recording."""
+    import torch
+
+    from acestep_core.render.reference import reference_clip
+    from acestep_core.render.render import encode_audio
+
+    clip = reference_clip(load_source(audio), torch.Generator().manual_seed(seed))
+    return encode_audio(models.vae, clip[None], monitor=monitor)
