@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.testing import assert_close
 
-from acestep_core.errors import AlignmentError
-from acestep_core.judge.alignment import alignment_score, combine_heads, dtw, median_filter, token_frames
+from acestep_core.errors import AlignmentError, InvalidInput
+from acestep_core.judge.alignment import align, alignment_score, combine_heads, dtw, median_filter, token_frames
 from acestep_core.judge.attention import capture
-from acestep_core.judge.lyric_timing import listen
-from acestep_core.judge.lyric_tokens import is_sung
+from acestep_core.judge.lm_score import (
+    WEIGHTS,
+    descriptions,
+    pmi_score,
+    score_descriptions,
+    token_scores,
+    weighted_mean,
+)
+from acestep_core.judge.lyric_timing import listen, timed_lyrics
+from acestep_core.judge.lyric_tokens import is_sung, token_bytes
+from acestep_core.judge.subtitles import write_lrc
 from acestep_core.render.noise import noise
 from tests.golden_data import case, cases, load_json, load_tensors, tolerance
+from tests.parity import deviations_judge as deviations
 from tests.parity.reference_models import reference_model
 
 MATRICES = case("I_scoring/alignment_inputs_and_matrices")
@@ -147,6 +160,132 @@ def test_captured_attention():
         )
         got = torch.stack(list(captured)).unflatten(0, (layers, heads)).transpose(-1, -2)
         assert_close(got, want[:, item], **tolerance(c))
+
+
+class StandInModel(torch.nn.Module):
+    """The linear model of the score cases, cut where a transformer has its hidden states."""
+
+    def __init__(self):
+        super().__init__()
+        t = load_tensors("I_scoring/lm_stub_model.safetensors")
+        self.tokens, self.head = t["U"], torch.cat([t["W"], t["P"]])
+
+    def forward(self, ids):
+        places = torch.eye(32)[torch.arange(ids.shape[1]) % 32].expand(len(ids), -1, -1)
+        return torch.cat([self.tokens[ids], places], dim=-1)
+
+    def logits(self, hidden):
+        return hidden @ self.head
+
+
+def byte_tokenizer():
+    """A byte-level tokenizer whose ids are the bytes themselves."""
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    names = sorted(pre_tokenizers.ByteLevel.alphabet())
+
+    def with_ids(ids):
+        made = Tokenizer(models.BPE(dict(zip(names, ids)), []))
+        made.pre_tokenizer = level
+        return made
+
+    first = with_ids(range(256))
+    return with_ids(token_bytes(first, [i])[0][0] for i in range(256))
+
+
+class StandInLM:
+    """UTF-8 bytes are its tokens."""
+
+    device = torch.device("cpu")
+
+    def __init__(self):
+        self.tokenizer = byte_tokenizer()
+        self.model = StandInModel()
+
+    def encode(self, text):
+        return self.tokenizer.encode(text).ids
+
+
+SCORES = load_json("I_scoring/lm_score.json")
+SCORE_ATOL = float(case("I_scoring/lm_score")["checks"]["suggested_atol"])
+PROMPTS = "P[<|audio_code_1|>]", "P[NO USER INPUT]"
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return StandInLM()
+
+
+@pytest.mark.parametrize("row", SCORES["recall_and_log_prob"], ids=lambda row: row["target"])
+def test_token_scores(lm, row):
+    (found,) = token_scores(lm, row["prompt"], [row["target"]])
+    assert lm.encode(row["target"]) == row["target_ids"] and len(found.ranks) == len(row["target_ids"])
+    assert found.mean_log_prob == pytest.approx(float(row["mean_log_prob"]), abs=SCORE_ATOL)
+    assert found.recall(row["topk"]) == pytest.approx(row["average_recall"], abs=SCORE_ATOL)
+    for k, share in row["recall_per_k"].items():
+        assert found.hits(int(k)) == pytest.approx(share, abs=SCORE_ATOL)
+
+
+@pytest.mark.parametrize("row", SCORES["pmi_to_score"])
+def test_pmi_scores(row):
+    assert pmi_score(row["pmi"], row["scale"]) == pytest.approx(row["score"], rel=1e-9)
+
+
+@pytest.mark.parametrize("row", SCORES["reward"])
+def test_totals(row):
+    parts = {name: score for name, score in row["scores"].items() if name in ("caption", "lyrics")}
+    recalls = [score for name, score in row["scores"].items() if name not in parts]
+    if recalls:
+        parts["metas"] = sum(recalls) / len(recalls)
+    weights = row.get("weights")
+    named = WEIGHTS if weights is None else {name.replace("metadata", "metas"): w for name, w in weights.items()}
+    assert weighted_mean(parts, named)[0] == pytest.approx(row["reward"], abs=1e-12)
+
+
+@pytest.mark.parametrize("row", SCORES["per_condition"], ids=lambda row: row["caption"] or "no caption")
+def test_scores_by_field(lm, row):
+    fields = {name: value for name, value in row["metadata"].items() if value is not None}
+    described = descriptions({**fields, "caption": row["caption"]}, row["lyrics"], "fields")
+    got = score_descriptions(lm, PROMPTS, described, scale=0.1, top_k=row["topk"])
+    scores = {**got.fields, "caption": got.caption, "lyrics": got.lyrics}
+    want = row["scores"]
+    differing = {name for name in deviations.FIELD_VALUES if isinstance(fields.get(name), str)}
+    assert {name for name, score in scores.items() if score is not None} == want.keys()
+    for name in want.keys() - differing:
+        assert scores[name] == pytest.approx(want[name], abs=SCORE_ATOL)
+    for name in differing:
+        (quoted,) = token_scores(lm, PROMPTS[0], [f"<think>\n{name}: '{fields[name]}'\n</think>\n"])
+        assert quoted.recall(row["topk"]) == pytest.approx(want[name], abs=SCORE_ATOL)
+        assert scores[name] != pytest.approx(want[name], abs=SCORE_ATOL)
+    if not differing:
+        assert got.total == pytest.approx(row["global_score"], abs=SCORE_ATOL)
+
+
+@pytest.mark.parametrize("name", ALIGNED)
+def test_lines(name):
+    """Texts and starts of lines, and the LRC made of them."""
+    row, maps = ROWS[name], maps_of(ROWS[name])
+    pieces = [PIECES[token] for token in row["token_ids"]]
+    if name == "wrong_token_count":
+        assert name in deviations.ALIGNMENT_ROWS
+        with pytest.raises(InvalidInput, match="6 lyric tokens for 8 rows"):
+            align(maps, is_sung(pieces), "sharpened")
+        return
+    seconds = row["duration_seconds"] / maps.mean.shape[1]
+    lyrics = timed_lyrics(align(maps, is_sung(pieces), "sharpened"), pieces, seconds)
+    got = [(line.text, line.start) for line in lyrics.lines]
+    want = [(line["text"], line["start"]) for line in row["sentence_timestamps"]]
+    if name in deviations.ALIGNMENT_ROWS:
+        assert got != want
+        assert "".join(text for text, _ in got) == "".join(text for text, _ in want).replace("\n", "")
+        return
+    assert got == want
+    written = write_lrc(lyrics, words=False, digits=2).splitlines()
+    assert [line for line in written if not re.fullmatch(r"\[\d+:[\d.]+\]", line)] == row["lrc_text"].splitlines()
+
+
+def test_deviations_name_what_exists():
+    assert deviations.ALIGNMENT_ROWS.keys() <= ROWS.keys()
+    assert deviations.FIELD_VALUES.keys() <= SCORES["per_condition"][0]["metadata"].keys()
 
 
 def test_every_case_is_checked():

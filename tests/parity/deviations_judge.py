@@ -1,0 +1,30 @@
+"""Where lyric alignment and scores differ from upstream on purpose. What is not listed here is equal."""
+
+ALIGNMENT_ROWS = {
+    "tags_only": "A token can hold a line break and the start of the next line. Upstream splits lines behind whole "
+    "tokens, which leaves `[Verse 1]\\n[` as one line of two rows and `Bridge` without its bracket.",
+    "wrong_token_count": "Fewer tokens than rows of attention mean that the lyrics are not those that were encoded. "
+    "Upstream aligns them anyway, to the first rows; here it is an error.",
+}
+"""Rows of `alignment.json` whose lines differ."""
+
+LINE_ENDS = (
+    "Upstream ends a line with the frame in which the token of its line break begins, so that it overlaps a pause and "
+    "misses a frame. Here it ends when its last visible character does, that frame included."
+)
+CONFIDENCE = "Upstream gives every token and line the confidence 0. Here it is the mean attention in its frames."
+HEADS = (
+    "Upstream drops heads that the model lacks from the map, and uses the map of the 2B model for models it knows "
+    "nothing about. Both are errors here; the row `heads_out_of_range_dropped` is compared with the heads that exist."
+)
+PLACEMENT = (
+    "Upstream's path hands every frame to some token, so lines start as soon as the one before them ends, and it sees "
+    "attention below about 0.35 not at all. By default tokens are placed by another matrix and pauses left empty; "
+    "upstream's times come with `method='sharpened'`."
+)
+FIELD_VALUES = {
+    "timesignature": "Upstream writes the text '4' with quotes, which the model never does, and so measures how well "
+    "quotes are guessed. Here digits are written as a number.",
+}
+"""Fields of the LM score whose recall differs where their value is text."""
+EMPTY_CAPTION = "Upstream scores an empty caption as if it were one; `score_codes` leaves it out."
