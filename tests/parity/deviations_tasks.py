@@ -18,6 +18,20 @@ EXACT_LENGTH = (
     "Upstream returns whole latent frames, at least 128, of a length rounded to 0.1 s; we cut to the requested sample."
 )
 
+REFUSED_REGION = (
+    "Upstream remakes the whole song when a region is empty, and leaves a gap when it starts after the source; we "
+    "refuse both."
+)
+
+
+def region_is_refused(row: dict) -> bool:
+    """`REFUSED_REGION` applies."""
+    request, length = row["request"], row["source_seconds"]
+    if request.get("task_type") not in ("repaint", "lego") or length is None:
+        return False
+    start, end = request.get("repainting_start", 0.0), request.get("repainting_end")
+    return start > length or (length if end is None or end < 0 else end) <= start
+
 
 def prompt_length_differs(request: dict) -> bool:
     """`UNKNOWN_LENGTH` applies."""

@@ -16,9 +16,8 @@ from tests.golden_data import case_ids, load_json
 from tests.parity import deviations_tasks as deviations
 
 HELPERS = "F_helpers/"
-SILENCE_FRAMES = 800
 # Every frame of a library holds its library's number and its own index, so that copies can be read back as runs.
-LIBRARIES = ("silence", "source", "codes[0]", "codes[1]")
+LIBRARIES = ("silence", "source", *(f"codes[{item}]" for item in range(8)))
 
 
 def frames_of(library: str, count: int) -> torch.Tensor:
@@ -27,7 +26,7 @@ def frames_of(library: str, count: int) -> torch.Tensor:
     return marks
 
 
-SILENCE = frames_of("silence", SILENCE_FRAMES)
+SILENCE = frames_of("silence", load_json("F_requests/requests.json")["silence_frames_available"])
 
 
 def as_runs(latents: torch.Tensor) -> list[list]:
@@ -81,11 +80,11 @@ def task_of(row: dict, item: int) -> tasks.Task:
         noise_strength = request.get("cover_noise_strength", 0.0)
         return tasks.cover(source, samples, codes=codes, strength=strength, noise_strength=noise_strength)
     source = frames_of("source", row["frames_in_library"]["source"])
-    track = (re.findall(r"[A-Z][A-Z_]{2,}", request["instruction"]) or [""])[-1].lower()
+    tracks = [name.lower() for name in re.findall(r"[A-Z_]{2,}", request["instruction"])]
     if name == "extract":
-        return tasks.extract(source, samples, track)
+        return tasks.extract(source, samples, *tracks)
     if name == "complete":
-        return tasks.complete(source, samples, [track])
+        return tasks.complete(source, samples, tracks)
     region = region_of(request.get("repainting_start", 0.0), request.get("repainting_end"), samples)
     options = {
         "mode": request.get("repaint_mode", "balanced"),
@@ -94,7 +93,7 @@ def task_of(row: dict, item: int) -> tasks.Task:
     }
     waveform = torch.zeros(2, region.samples)
     if name == "lego":
-        return tasks.lego(source, waveform, region, track, **options)
+        return tasks.lego(source, waveform, region, *tracks, **options)
     assert scalars, "a regional request that upstream refused"
     return tasks.repaint(source, waveform, region, **options)
 
@@ -105,6 +104,10 @@ REQUESTS = [row for i in case_ids("F_requests/") for row in load_json(f"{i}.json
 @pytest.mark.parametrize("row", [row for row in REQUESTS if row["success"]], ids=lambda row: row["name"])
 def test_request(row):
     request, batch = row["request"], row["chunk_masks_shape"][0]
+    if deviations.region_is_refused(row):
+        with pytest.raises(InvalidInput):
+            task_of(row, 0)
+        return
     for item in range(batch):
         task = task_of(row, item)
         alone = deviations.without_codes_among_codes(request, item)
@@ -204,7 +207,7 @@ def test_mask_batches(row):
     for item, want in enumerate(row["items"]):
         kind, first, last = want["span"]
         sound, code = row["target_audio_nonzero"][item], row["has_code_hint"][item]
-        mode = (row["chunk_mask_modes"] or ["explicit"] * 3)[item]
+        mode = (row["chunk_mask_modes"] or ["explicit"] * len(row["items"]))[item]
         instruction = row["instructions"][item]
         lego = "audio context" in instruction
         regions = ()
