@@ -102,7 +102,7 @@ def list_models(roots: Iterable[Path] | None = None) -> list[ModelEntry]:
     entries: dict[tuple[str, Path], ModelEntry] = {}
     for root in search_roots() if roots is None else roots:
         if root.exists():
-            for entry in _scan(root):
+            for entry in scan(root):
                 entries.setdefault((entry.kind, entry.path.resolve()), entry)
     return list(entries.values())
 
@@ -118,13 +118,15 @@ def find_checkpoint(root: Path) -> Found:
         raise CheckpointError(
             f"There is no checkpoint at {root}; correct the path or fetch one with `acestep models download main`."
         )
-    own = list(_scan(root))
-    if root.is_file() or is_upstream_dit(root):
-        around = root.parent
-        if around.name in COMFYUI_FOLDERS:
-            around = around.parent
-        taken = {entry.kind for entry in own}
-        own += [entry for entry in _scan(around) if entry.kind not in taken]
+    if root.is_file() and is_upstream_dit(root.parent):
+        root = root.parent
+    own, around = list(scan(root)), []
+    if is_upstream_dit(root):
+        around = list(scan(root.parent))
+    elif root.is_file():
+        around = list(scan(root.parent.parent if root.parent.name in COMFYUI_FOLDERS else root.parent))
+    taken = {entry.kind for entry in own}
+    own += [entry for entry in around if entry.kind not in taken]
     return Found(root, tuple(sorted(own, key=_rank)))
 
 
@@ -167,27 +169,27 @@ def _rank(entry: ModelEntry) -> int:
     return order.index(entry.variant) if entry.variant else len(order)
 
 
-def _scan(root: Path) -> Iterator[ModelEntry]:
-    """The models that `root` is, or that lie in it, in its ComfyUI folders, or one folder deeper."""
+def scan(root: Path) -> Iterator[ModelEntry]:
+    """The models that `root` is, or that lie in it up to two folders deep.
+
+    Single files are looked at in `root` itself and in ComfyUI's folders; elsewhere they belong to something else.
+    """
     if root.is_file():
         yield from _scan_file(root)
+    else:
+        yield from _scan_tree(root, depth=2, files=True)
+
+
+def _scan_tree(folder: Path, depth: int, files: bool) -> Iterator[ModelEntry]:
+    if found := list(_scan_folder(folder)):
+        yield from found
         return
-    found = list(_scan_folder(root))
-    yield from found
-    if found:
-        return
-    for child in _children(root):
-        if child.is_file():
+    for child in _children(folder):
+        if child.is_dir():
+            if depth:
+                yield from _scan_tree(child, depth - 1, child.name in COMFYUI_FOLDERS or folder.name in COMFYUI_FOLDERS)
+        elif files:
             yield from _scan_file(child)
-        elif found := list(_scan_folder(child)):
-            yield from found
-        elif child.name in COMFYUI_FOLDERS:
-            for file in sorted(child.rglob("*.safetensors")):
-                yield from _scan_file(file)
-        else:
-            for grandchild in _children(child):
-                if grandchild.is_dir():
-                    yield from _scan_folder(grandchild)
 
 
 def _children(folder: Path) -> list[Path]:

@@ -7,12 +7,12 @@ and comes to an end. Everything that loads it would load the real checkpoint.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import io
 import json
 import math
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ LM_FOLDER = catalog.LANGUAGE_MODELS[0]
 TEXT_DIM = 64
 SILENCE_FRAMES = 15000
 MARK_FILE = "tiny.json"
-TINY_VERSION = 1  # raise when the same seed gives other bytes
+TINY_VERSION = 2  # raise when the same seed gives other bytes
 SILENCE_HEAD = 25  # frames until encoded silence has settled; the encoder sees about five frames to each side
 
 DIT: dict[str, Any] = shapes.DIT_DEFAULTS | {
@@ -54,6 +54,7 @@ DIT: dict[str, Any] = shapes.DIT_DEFAULTS | {
     "num_audio_decoder_hidden_layers": 2,
     "pool_window_size": 5,
     "fsq_dim": 64,
+    "lyric_alignment_layers_config": {"1": [0], "2": [1, 3]},
     "initializer_range": 0.02,
     "rope_scaling": None,
     "tie_word_embeddings": True,
@@ -121,15 +122,12 @@ def build_tiny(
         _write_all(dest, seed, chosen, layouts, vae_encoder_channels)
         return dest
     # A new folder appears whole or not at all, so an interrupted build is never mistaken for a checkpoint.
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{dest.name}-", dir=dest.parent))
+    unfinished = dest.with_name(f".{dest.name}.{secrets.token_hex(4)}.tmp")
     try:
         _write_all(unfinished, seed, chosen, layouts, vae_encoder_channels)
-        unfinished.chmod(0o755)
-        with contextlib.suppress(FileExistsError):  # another process built the same one meanwhile
-            unfinished.rename(dest)
+        unfinished.rename(dest)
     except OSError:
-        if not (dest / MARK_FILE).is_file():
+        if not (dest / MARK_FILE).is_file():  # else another process built the same one meanwhile
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -152,13 +150,20 @@ def _write_all(
         config = dit_config(variant)
         write_json(folder / "config.json", config)
         write_tensors(folder / "model.safetensors", dit_tensors(config, seed, variant.name), 2 if variant.xl else 1)
-        with atomic_write(folder / "silence_latent.pt") as temporary:
-            torch.save(silence, temporary)
+        _save_pt(folder / "silence_latent.pt", silence)
         if "diffusers" in layouts:
             write_diffusers(dest, variant.folder, dest / "diffusers" / f"{variant.folder}-diffusers")
         if "comfyui" in layouts:
             write_comfyui(dest, variant.folder, LM_FOLDER, dest / "comfyui")
     write_json(dest / MARK_FILE, {"version": TINY_VERSION, "seed": seed})
+
+
+def _save_pt(path: Path, tensor: Tensor) -> None:
+    """`torch.save` by way of memory, because it writes the name of the file into the file."""
+    buffer = io.BytesIO()
+    torch.save(tensor, buffer)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
 
 
 # --- DiT ------------------------------------------------------------------------------------------------------------
@@ -198,7 +203,10 @@ def qwen_tensors(config: Mapping[str, Any], seed: int, scope: str) -> dict[str, 
     depth = config["num_hidden_layers"]
 
     def scale(name: str, shape: shapes.Shape) -> float:
-        return _fan_in(shape) if name == "embed_tokens.weight" else _linear_scale(name, shape, depth)
+        if name == "embed_tokens.weight":
+            return _fan_in(shape)
+        # Random attention averages over everything, so what it says must be loud to make a difference.
+        return _linear_scale(name, shape, depth) * (3.0 if name.endswith("self_attn.o_proj.weight") else 1.0)
 
     return {name: _draw(seed, scope, name, shape, scale) for name, shape in shapes.qwen_shapes(config).items()}
 
@@ -206,26 +214,24 @@ def qwen_tensors(config: Mapping[str, Any], seed: int, scope: str) -> dict[str, 
 def prefer_words(tensors: dict[str, Tensor], config: Mapping[str, Any], bias: Tensor) -> None:
     """Makes the tied head of a random model add `bias` `[vocab]` to its logits, in place.
 
-    Channel 0 is the same for every token. The first layer's first head reads it as a constant value, which attention
-    averages to itself, and writes it to channel 1 with a large factor. The head then multiplies that with channel 1 of
-    every embedding, which therefore holds the bias. No other layer writes to the two channels.
+    Channel 0 is the same for every token. The first head of the last layer reads it as a constant value, which
+    attention averages to itself, and writes it to channel 1 with a large factor. The output multiplies that with
+    channel 1 of every embedding, which therefore holds the bias. No other layer writes to the two channels.
     """
-    constant, reader, gain = 0.5, 4.0, 24.0
-    table, head_dim = tensors["embed_tokens.weight"], config["head_dim"]
+    constant, loud, gain = 0.5, 24.0, 24.0
+    table, last = tensors["embed_tokens.weight"], config["num_hidden_layers"] - 1
     for layer in range(config["num_hidden_layers"]):
         tensors[f"layers.{layer}.self_attn.o_proj.weight"][:2] = 0
         tensors[f"layers.{layer}.mlp.down_proj.weight"][:2] = 0
-    first = "layers.0.self_attn."
-    tensors["layers.0.input_layernorm.weight"][0] = 1
-    tensors[f"{first}v_proj.weight"][:head_dim] *= 0.1
-    tensors[f"{first}v_proj.weight"][0] = 0
-    tensors[f"{first}v_proj.weight"][0, 0] = 1
-    tensors[f"{first}o_proj.weight"][1, 0] = reader
+    attention = f"layers.{last}.self_attn."
+    tensors[f"{attention}v_proj.weight"][0] = 0
+    tensors[f"{attention}v_proj.weight"][0, 0] = 1
+    tensors[f"{attention}o_proj.weight"][1, 0] = loud
     table[:, 0] = constant
     table[:, 1] = bias / gain
-    tensors["norm.weight"] *= 2.4  # channel 1 makes up most of the norm; this brings the others back to where they were
-    tensors["norm.weight"][0] = 0.01
-    tensors["norm.weight"][1] = gain / 6.0  # channel 1 is about six times the root mean square of the others
+    norm = tensors["norm.weight"]
+    norm *= 1.3  # channel 1 makes up most of the norm; this brings the others back to where they were
+    norm[0], norm[1] = 0.01, gain / 3.7
 
 
 def word_bias(rows: int) -> Tensor:
@@ -233,14 +239,14 @@ def word_bias(rows: int) -> Tensor:
     ids, _ = tiny_tokenizer.vocabulary()
     newline, space = tiny_tokenizer.byte_alphabet()[10], tiny_tokenizer.byte_alphabet()[32]
     words = {space + word for word in tiny_tokenizer.WORDS}
-    bias = torch.full((rows,), -6.0)
+    bias = torch.full((rows,), -8.0)
     for token, number in ids.items():
         if token in words:
             bias[number] = 3.0
         elif token.isascii() and len(token) == 1:
             bias[number] = -1.0
-    bias[ids[newline]], bias[ids[","]], bias[ids["."]] = 6.0, 4.5, 4.0
-    bias[tiny_tokenizer.first_special() + tiny_tokenizer.SPECIAL_TOKENS.index("<|im_end|>")] = 4.0
+    bias[ids[newline]], bias[ids[","]], bias[ids["."]] = 5.0, 4.5, 4.0
+    bias[tiny_tokenizer.first_special() + tiny_tokenizer.SPECIAL_TOKENS.index("<|im_end|>")] = 5.0
     return bias
 
 

@@ -1,0 +1,152 @@
+"""`acestep models list | check | download | tiny`: what is on disk, whether it is whole, and how to get more."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep_core.monitor import Monitor
+
+if TYPE_CHECKING:
+    from acestep_core.checkpoints.find import ModelEntry
+    from acestep_core.checkpoints.verify import Part
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds `models` and its four actions."""
+    from acestep_core.checkpoints.catalog import VARIANTS, download_names
+
+    parser = subparsers.add_parser("models", help="list, check, download or build models")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    listing = actions.add_parser("list", help="show the models that are found, and where they are looked for")
+    listing.add_argument("roots", nargs="*", type=Path, metavar="FOLDER", help="look here instead")
+
+    check = actions.add_parser("check", help="open every model at a path and report what is wrong")
+    check.add_argument("path", type=Path)
+    check.add_argument("--variant", choices=list(VARIANTS), help="what a ComfyUI file is")
+    check.add_argument("--no-hashes", action="store_true", help="do not read whole files to compare checksums")
+
+    download = actions.add_parser("download", help="fetch a published model")
+    download.add_argument("name", metavar="NAME", help=f"a variant or one of {', '.join(download_names())}")
+    download.add_argument("--to", type=Path, metavar="FOLDER", help="checkpoints folder (default: the user's cache)")
+    download.add_argument("--source", choices=["huggingface", "modelscope"], default="huggingface")
+
+    tiny = actions.add_parser("tiny", help="build the tiny checkpoint, which makes sound but no music")
+    tiny.add_argument("folder", type=Path)
+    tiny.add_argument("--seed", type=int, default=0)
+    tiny.add_argument("--variants", nargs="+", default=["turbo", "base", "xl-turbo"], metavar="VARIANT")
+    tiny.add_argument("--layouts", nargs="+", default=["upstream"], metavar="LAYOUT")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs one action; 0 if all is well, 1 if a check found problems. Errors are raised for the caller to show."""
+    actions: dict[str, Callable[[argparse.Namespace], int]] = {
+        "list": _list,
+        "check": _check,
+        "download": _download,
+        "tiny": _tiny,
+    }
+    return actions[args.action](args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from acestep_core.checkpoints.find import list_models, search_roots
+
+    roots = args.roots or search_roots()
+    entries = list_models(roots)
+    for entry in entries:
+        _say(_entry_line(entry))
+        if entry.problem:
+            _say(f"    {entry.problem}")
+    if not entries:
+        _say("No models found. Fetch some with `acestep models download main`.")
+    _say("Looked in:")
+    for root in roots:
+        _say(f"    {root}{'' if root.exists() else ' (does not exist)'}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from acestep_core.checkpoints.verify import check
+
+    progress = _Progress()
+    report = check(args.path, args.variant, not args.no_hashes, Monitor(progress))
+    progress.end()
+    for part in report.parts:
+        _say(_entry_line(part.entry))
+        for line in _part_lines(part):
+            _say(f"    {line}")
+    for problem in report.problems:
+        _say(problem)
+    if report.hashed:
+        _say(f"{report.hashed} checksums compared.")
+    _say("All good." if report.ok else "There are problems, see above.")
+    return 0 if report.ok else 1
+
+
+def _download(args: argparse.Namespace) -> int:
+    from acestep_core.checkpoints.download import download
+
+    progress = _Progress(unit=1e6, label="MB")
+    folders = download(args.name, args.to, args.source, Monitor(progress))
+    progress.end()
+    for folder in folders:
+        _say(str(folder))
+    return 0
+
+
+def _tiny(args: argparse.Namespace) -> int:
+    from acestep_core.checkpoints.tiny import build_tiny
+
+    start = time.monotonic()
+    folder = build_tiny(args.folder, args.seed, args.variants, args.layouts)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    _say(f"Built the tiny checkpoint in {folder}: {size / 1e6:.0f} MB in {time.monotonic() - start:.1f} s.")
+    return 0
+
+
+def _entry_line(entry: ModelEntry) -> str:
+    from acestep_core.checkpoints.find import LABELS
+
+    state = "BROKEN  " if entry.problem else ""
+    what = f"{LABELS[entry.kind]} {entry.variant or ''}".strip()
+    return f"{state}{entry.name}  [{what}, {entry.layout}, {entry.bytes / 1e6:,.0f} MB]  {entry.path}"
+
+
+def _part_lines(part: Part) -> list[str]:
+    if part.problems:
+        return list(part.problems)
+    summary = f"{part.tensors} tensors, {part.parameters / 1e6:,.1f} M parameters, {' and '.join(part.dtypes)}"
+    return [summary, *part.notes]
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+class _Progress:
+    """One line on a terminal that keeps being rewritten; nothing where the output is a file."""
+
+    def __init__(self, unit: float = 1, label: str = "") -> None:
+        self.unit, self.label, self.width = unit, label, 0
+        self.shown = 0.0
+
+    def __call__(self, stage: str, done: int, total: int, preview: object = None) -> None:
+        now = time.monotonic()
+        if not sys.stderr.isatty() or (done < total and now - self.shown < 0.1):
+            return
+        self.shown = now
+        line = f"{stage}: {done / self.unit:,.0f} of {total / self.unit:,.0f} {self.label}".rstrip()
+        sys.stderr.write(f"\r{line:<{self.width}}")
+        sys.stderr.flush()
+        self.width = len(line)
+
+    def end(self) -> None:
+        if self.width:
+            sys.stderr.write("\n")

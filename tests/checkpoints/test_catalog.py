@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+
+from acestep_core.checkpoints.catalog import (
+    BASIC_TASKS,
+    MAIN_FOLDERS,
+    STEM_TASKS,
+    VARIANTS,
+    classify,
+    download_names,
+    downloads,
+    variant_named,
+)
+from acestep_core.errors import CheckpointError
+
+TURBO, NOT_TURBO = {"is_turbo": True, "model_version": "turbo"}, {"is_turbo": False}
+
+
+def test_only_base_models_do_stems():
+    for variant in VARIANTS.values():
+        assert set(variant.tasks) == set(BASIC_TASKS) | (set(STEM_TASKS) if variant.kind == "base" else set())
+
+
+def test_guidance_is_for_models_that_are_not_distilled():
+    for variant in VARIANTS.values():
+        preset = variant.preset
+        assert (preset.guidance > 1) == (not variant.is_turbo), variant.name
+        assert 0 < preset.steps <= preset.max_steps
+        assert 0 <= preset.cfg_interval[0] <= preset.cfg_interval[1] <= 1
+
+
+@pytest.mark.parametrize(
+    ("config", "xl", "name", "expected"),
+    [
+        (TURBO, False, "acestep-v15-turbo", "turbo"),
+        (TURBO, False, "renamed-by-the-user", "turbo"),
+        (TURBO, False, "acestep-v15-turbo-shift1", "turbo-shift1"),
+        (TURBO, False, "acestep-v15-turbo-fix-inst-shift3", "turbo-shift3"),
+        (TURBO, False, "acestep-v15-turbo-fix-inst-shift-continuous", "turbo-continuous"),
+        (TURBO, False, "acestep-v15-base", "turbo"),  # the folder name never decides this
+        (TURBO, True, "acestep-v15-xl-turbo", "xl-turbo"),
+        (NOT_TURBO, False, "acestep-v15-sft", "sft"),
+        (NOT_TURBO, False, "acestep-v15-base", "base"),
+        (NOT_TURBO, False, "acestep-v15-base-sft-fix-inst", "sft"),
+        (NOT_TURBO, True, "acestep-v15-xl-base", "xl-base"),
+        (NOT_TURBO | {"model_version": "turbo"}, False, "acestep-v15-sft", "sft"),  # upstream's default version lies
+        (NOT_TURBO | {"model_version": "base"}, False, "my-mix", "base"),
+        ({"model_version": "turbo"}, False, "x", "turbo"),
+        ({"model_version": "sft"}, False, "x", "sft"),
+    ],
+)
+def test_variant_comes_from_the_config_and_the_size(config, xl, name, expected):
+    assert classify(config, xl, name).name == expected
+
+
+@pytest.mark.parametrize("config", [{}, {"is_turbo": None}])
+def test_a_silent_config_needs_the_caller(config):
+    with pytest.raises(CheckpointError, match="variant"):
+        classify(config, False, "acestep_v1.5_turbo.safetensors")
+    assert classify(config, False, "file", "sft").name == "sft"
+    assert classify(config, True, "file", "sft").name == "xl-sft"
+
+
+def test_neither_base_nor_sft_needs_the_caller():
+    with pytest.raises(CheckpointError, match="base or an SFT"):
+        classify(NOT_TURBO, False, "my-mix")
+    assert classify(NOT_TURBO, False, "my-mix", "base").name == "base"
+
+
+@pytest.mark.parametrize(
+    ("config", "xl", "variant", "message"),
+    [
+        (TURBO, False, "base", "cannot be opened as 'base'"),
+        (NOT_TURBO, False, "turbo", "cannot be opened as 'turbo'"),
+        (TURBO, False, "xl-turbo", "2B model"),
+        (TURBO, True, "turbo-shift1", "XL model"),
+        (TURBO, False, "ultra", "no variant called 'ultra'"),
+    ],
+)
+def test_a_variant_that_contradicts_the_weights_is_refused(config, xl, variant, message):
+    with pytest.raises(CheckpointError, match=message):
+        classify(config, xl, "folder", variant)
+
+
+def test_names_of_variants():
+    assert variant_named("acestep-v15-xl-base") is VARIANTS["xl-base"]
+    assert variant_named("turbo_shift1") is VARIANTS["turbo-shift1"]
+
+
+def test_downloads():
+    assert [part.folder for part in downloads("main")] == list(MAIN_FOLDERS)
+    (turbo,) = downloads("turbo")
+    assert turbo.inside, "turbo is a folder of the main repository"
+    (base,) = downloads("xl-base")
+    assert (base.repository, base.inside) == ("ACE-Step/acestep-v15-xl-base", False)
+    assert downloads("acestep-v15-base") == downloads("base")
+    for name in download_names():
+        assert downloads(name)
+    with pytest.raises(CheckpointError, match="acestep-v15-xl-sft"):
+        downloads("gpt")

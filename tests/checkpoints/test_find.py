@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from acestep_core.checkpoints.find import find_checkpoint, find_tokenizer, list_models, search_roots, user_folder
+from acestep_core.checkpoints.layouts import open_lm, open_text_encoder
+from acestep_core.errors import CheckpointError
+
+
+def test_roots_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    a, b, c = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    monkeypatch.setenv("ACESTEP_CHECKPOINTS", f"{a}{os.pathsep}{b}")
+    monkeypatch.setenv("ACESTEP_CHECKPOINTS_DIR", str(c))
+    comfyui = tmp_path / "models"
+    assert search_roots([comfyui]) == [a, b, c, Path("checkpoints"), user_folder(), comfyui]
+
+
+def test_an_upstream_root(tiny_root: Path):
+    found = find_checkpoint(tiny_root)
+    assert {entry.variant for entry in found.dits} == {"turbo", "base", "xl-turbo"}
+    assert found.need("dit") == tiny_root / "acestep-v15-turbo", "turbo comes first"
+    assert found.vae == tiny_root / "vae"
+    assert found.text_encoder == tiny_root / "Qwen3-Embedding-0.6B"
+    assert [entry.path for entry in found.lms] == [tiny_root / "acestep-5Hz-lm-0.6B"]
+    assert all(entry.bytes > 0 and entry.problem is None for entry in found.entries)
+
+
+@pytest.mark.parametrize("inside", ["acestep-v15-base", "acestep-v15-base/model.safetensors"])
+def test_one_model_folder_brings_its_neighbours(tiny_root: Path, inside: str):
+    path = tiny_root / inside
+    found = find_checkpoint(path)
+    assert found.vae == tiny_root / "vae"
+    assert found.text_encoder == tiny_root / "Qwen3-Embedding-0.6B"
+    if path.is_dir():
+        assert [entry.variant for entry in found.dits] == ["base"]
+
+
+def test_a_diffusers_folder(all_layouts: Path):
+    folder = all_layouts / "diffusers" / "acestep-v15-xl-turbo-diffusers"
+    found = find_checkpoint(folder)
+    assert [(entry.variant, entry.layout) for entry in found.dits] == [("xl-turbo", "diffusers")]
+    assert found.vae == folder / "vae"
+    assert found.text_encoder == folder / "text_encoder"
+    assert found.lms == ()
+    with pytest.raises(CheckpointError, match=r"no language model in .*models download main"):
+        found.need("lm")
+
+
+def test_a_comfyui_models_folder(all_layouts: Path):
+    found = find_checkpoint(all_layouts / "comfyui")
+    assert all(entry.layout == "comfyui" and entry.variant is None for entry in found.entries)
+    names = {kind: {entry.path.name for entry in found.of(kind)} for kind in ("dit", "vae", "text_encoder", "lm")}
+    aio = {"ace_step_1.5_turbo_aio.safetensors", "ace_step_1.5_xl_turbo_aio.safetensors"}
+    assert names["dit"] == aio | {"acestep_v1.5_turbo.safetensors", "acestep_v1.5_xl_turbo.safetensors"}
+    assert names["vae"] == aio | {"ace_1.5_vae.safetensors"}
+    assert names["text_encoder"] == aio | {"qwen_0.6b_ace15.safetensors"}
+    assert names["lm"] == aio | {"qwen_1.7b_ace15.safetensors"}
+
+
+def test_one_split_file_brings_its_neighbours(all_layouts: Path):
+    comfyui = all_layouts / "comfyui"
+    found = find_checkpoint(comfyui / "diffusion_models" / "acestep_v1.5_turbo.safetensors")
+    assert [entry.path.name for entry in found.dits] == ["acestep_v1.5_turbo.safetensors"]
+    assert {found.need("vae").parent.parent, found.need("lm").parent.parent} == {comfyui}
+
+
+def test_other_models_are_left_alone(all_layouts: Path, tmp_path: Path):
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    save_file({"model.diffusion_model.input_blocks.0.weight": torch.ones(1)}, folder / "sdxl.safetensors")
+    (folder / "broken_other_model.safetensors").write_bytes(b"\0\0")
+    (folder / "notes.txt").write_text("hello")
+    text = tmp_path / "text_encoders"
+    text.mkdir()
+    source = all_layouts / "comfyui" / "text_encoders" / "qwen_0.6b_ace15.safetensors"
+    shutil.copyfile(source, text / "qwen_3_4b.safetensors")
+    assert list_models([tmp_path]) == []
+
+
+def test_broken_models_are_listed_with_their_problem(tiny_root: Path, tmp_path: Path):
+    shutil.copytree(tiny_root / "acestep-v15-turbo", tmp_path / "acestep-v15-turbo")
+    weights = tmp_path / "acestep-v15-turbo" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    shutil.copytree(tiny_root / "vae", tmp_path / "vae")
+    (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    (tmp_path / "acestep_v1.5_base.safetensors").write_bytes(b"\0")
+    problems = {entry.name: entry.problem for entry in list_models([tmp_path])}
+    assert "incomplete" in problems["acestep-v15-turbo"]
+    assert "holds no weights" in problems["vae"]
+    assert "incomplete" in problems["acestep_v1.5_base"]
+    with pytest.raises(CheckpointError, match="incomplete"):
+        find_checkpoint(tmp_path).need("dit")
+
+
+def test_each_model_is_listed_once(tiny_root: Path):
+    once = list_models([tiny_root])
+    assert list_models([tiny_root, tiny_root, tiny_root / "vae"]) == once
+    assert list_models([tiny_root / "nowhere"]) == []
+
+
+def test_default_roots_are_searched(tiny_root: Path, monkeypatch: pytest.MonkeyPatch):
+    assert list_models() == []
+    monkeypatch.setenv("ACESTEP_CHECKPOINTS", str(tiny_root))
+    assert len(list_models()) == len(list_models([tiny_root]))
+
+
+def test_a_missing_root_is_refused(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        find_checkpoint(tmp_path / "nowhere")
+
+
+# --- tokenizers -----------------------------------------------------------------------------------------------------
+
+
+def test_the_tokenizer_beside_the_weights(tiny_root: Path):
+    files = open_lm(tiny_root)
+    assert find_tokenizer(files, roots=[]) == tiny_root / "acestep-5Hz-lm-0.6B" / "tokenizer.json"
+
+
+@pytest.fixture
+def lonely(all_layouts: Path, tmp_path: Path) -> Path:
+    """An all-in-one file far from any tokenizer."""
+    path = tmp_path / "models" / "checkpoints" / "aio.safetensors"
+    path.parent.mkdir(parents=True)
+    shutil.copyfile(all_layouts / "comfyui" / "checkpoints" / "ace_step_1.5_turbo_aio.safetensors", path)
+    return path
+
+
+def test_without_a_tokenizer_the_error_says_where_to_put_it(lonely: Path):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json of Qwen3-Embedding-0\.6B into .*checkpoints"):
+        find_tokenizer(open_text_encoder(lonely))
+    with pytest.raises(CheckpointError, match=r"models download acestep-5Hz-lm-1\.7B"):
+        find_tokenizer(open_lm(lonely))
+
+
+def test_the_tokenizer_is_taken_from_where_the_error_said(lonely: Path, tiny_root: Path):
+    for ours, there in (
+        ("Qwen3-Embedding-0.6B", "Qwen3-Embedding-0.6B"),
+        ("acestep-5Hz-lm-0.6B", "acestep-5Hz-lm-1.7B"),
+    ):
+        target = lonely.parent / there / "tokenizer.json"
+        target.parent.mkdir()
+        shutil.copyfile(tiny_root / ours / "tokenizer.json", target)
+        files = open_lm(lonely) if "lm" in ours else open_text_encoder(lonely)
+        assert find_tokenizer(files) == target
+
+
+def test_tokenizers_are_found_in_known_folders(lonely: Path, tiny_root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ACESTEP_CHECKPOINTS", str(tiny_root))
+    assert find_tokenizer(open_text_encoder(lonely)).parent.name == "Qwen3-Embedding-0.6B"
+    assert find_tokenizer(open_lm(lonely)).parent.name == "acestep-5Hz-lm-0.6B"
+
+
+def test_a_tokenizer_of_another_size_is_not_taken(lonely: Path, tiny_root: Path):
+    text_tokenizer = (tiny_root / "Qwen3-Embedding-0.6B" / "tokenizer.json").read_text()
+    for folder in ("acestep-5Hz-lm-1.7B",):
+        (lonely.parent / folder).mkdir()
+        (lonely.parent / folder / "tokenizer.json").write_text(text_tokenizer)
+    lonely.with_suffix(".tokenizer.json").write_text(text_tokenizer)
+    assert open_text_encoder(lonely).tokenizer_file == lonely.with_suffix(".tokenizer.json")
+    with pytest.raises(CheckpointError, match="without a tokenizer"):
+        find_tokenizer(open_lm(lonely))

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from acestep_core.checkpoints.weights import assign, load_pt, open_weights, read_header, read_json
+from acestep_core.errors import CheckpointError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_file({"a.weight": torch.arange(12.0).view(3, 4), "a.bias": torch.ones(3, dtype=torch.bfloat16)}, path)
+    return path
+
+
+def shards(folder: Path) -> Path:
+    save_file({"a": torch.zeros(2)}, folder / "one.safetensors")
+    save_file({"b": torch.ones(3)}, folder / "two.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}))
+    return index
+
+
+def resident_kilobytes() -> int:
+    """Memory of this process that is not backed by a file."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("needs /proc")
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(lines["RssAnon"].split()[0])
+
+
+def test_header_tells_names_types_and_shapes(file: Path):
+    header = read_header(file)
+    assert {name: (info.dtype, info.shape) for name, info in header.items()} == {
+        "a.weight": ("F32", (3, 4)),
+        "a.bias": ("BF16", (3,)),
+    }
+
+
+def test_tensors_equal_what_was_saved(file: Path):
+    tensors = open_weights(file)
+    assert tensors["a.weight"].equal(torch.arange(12.0).view(3, 4))
+    assert set(tensors) == {"a.weight", "a.bias"}
+    assert tensors.select("a.")["weight"].shape == (3, 4)
+    assert set(tensors.renamed(lambda name: None if name == "a.bias" else name.upper())) == {"A.WEIGHT"}
+    assert tensors.reshaped(lambda name, shape: (1, *shape))["a.bias"].shape == (1, 3)
+
+
+def test_reading_takes_no_second_copy(tmp_path: Path):
+    path = tmp_path / "big.safetensors"
+    save_file({"w": torch.ones(64, 1 << 18)}, path)  # 64 MB
+    open_weights(path)["w"].sum()  # whatever the first read allocates once
+    before = resident_kilobytes()
+    tensor = open_weights(path)["w"]
+    assert tensor.sum() == tensor.numel()
+    assert resident_kilobytes() - before < 16_000
+
+
+def test_writing_to_a_tensor_does_not_reach_the_file(file: Path):
+    before = file.read_bytes()
+    tensors = open_weights(file)
+    tensors["a.weight"].mul_(2)
+    assert file.read_bytes() == before
+
+
+def test_a_file_cut_short_is_refused(file: Path):
+    whole = file.read_bytes()
+    for length in (0, 4, 20, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match=r"model\.safetensors is incomplete.*download it again"):
+            open_weights(file)
+
+
+def test_a_file_with_too_many_bytes_is_refused(file: Path):
+    file.write_bytes(file.read_bytes() + b"\0")
+    with pytest.raises(CheckpointError, match="incomplete"):
+        open_weights(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "git-LFS pointer"),
+        (b"PK\x03\x04" + b"\xff" * 40, "not a safetensors file"),
+        (struct.pack("<Q", 4) + b"{{{{", "damaged header"),
+        (struct.pack("<Q", 10) + b'{"a": [1]}', "damaged header"),
+        (struct.pack("<Q", 2) + b"[]", "damaged header"),
+    ],
+)
+def test_what_is_not_safetensors_is_refused(tmp_path: Path, content: bytes, message: str):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        open_weights(path)
+
+
+def test_other_formats_are_refused(tmp_path: Path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    with pytest.raises(CheckpointError, match="safetensors version"):
+        open_weights(path)
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="holds no weights"):
+        open_weights(tmp_path)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        open_weights(tmp_path / "model.safetensors")
+
+
+def test_shards_are_one_mapping(tmp_path: Path):
+    tensors = open_weights(shards(tmp_path).parent)
+    assert tensors["a"].sum() == 0
+    assert tensors["b"].sum() == 3
+
+
+def test_a_missing_shard_is_named(tmp_path: Path):
+    index = shards(tmp_path)
+    (tmp_path / "two.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"two\.safetensors of 2 shards missing"):
+        open_weights(index)
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ("{}", "no weight_map"),
+        ('{"weight_map": {"a": 3}}', "no weight_map"),
+        ('{"weight_map": {"a": "../one.safetensors"}}', "outside its own folder"),
+        ('{"weight_map": {"zzz": "one.safetensors"}}', "its shards lack"),
+        ("{", "cannot be read as JSON"),
+    ],
+)
+def test_a_damaged_index_is_refused(tmp_path: Path, index: str, message: str):
+    path = shards(tmp_path)
+    path.write_text(index)
+    with pytest.raises(CheckpointError, match=message):
+        open_weights(path)
+
+
+def test_json_must_be_an_object(tmp_path: Path):
+    path = tmp_path / "config.json"
+    with pytest.raises(CheckpointError, match="is missing"):
+        read_json(path)
+    path.write_text("[1]")
+    with pytest.raises(CheckpointError, match="JSON object"):
+        read_json(path)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_pt_files_hold_no_code(tmp_path: Path):
+    path = tmp_path / "silence_latent.pt"
+    with pytest.raises(CheckpointError, match="is missing"):
+        load_pt(path)
+    torch.save({"x": torch.ones(2)}, path)
+    assert load_pt(path)["x"].sum() == 2
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_pt(path)
+    path.write_bytes(pickle.dumps(Path("x")))
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_pt(path)
+
+
+def meta_linear() -> nn.Module:
+    with torch.device("meta"):
+        return nn.ModuleDict({"a": nn.Linear(4, 3)})
+
+
+def test_assigned_parameters_are_the_mapped_tensors(file: Path):
+    tensors, module = open_weights(file), meta_linear()
+    given = dict(tensors)
+    assign(module, given, file)
+    assert module["a"].weight.data_ptr() == given["a.weight"].data_ptr()
+    assert module["a"].bias.dtype == torch.bfloat16
+    assert isinstance(module["a"].weight, nn.Parameter)
+
+
+def test_conversion_only_where_it_is_needed(file: Path):
+    given = dict(open_weights(file))
+    module = meta_linear()
+    assign(module, given, file, torch.bfloat16)
+    assert module["a"].weight.dtype == torch.bfloat16
+    assert module["a"].bias.data_ptr() == given["a.bias"].data_ptr()
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"a.weight": (3, 4)}, r"1 tensor missing \(a\.bias\)"),
+        ({"a.weight": (3, 4), "a.bias": (3,), "b": (1,), "c": (1,)}, r"2 tensors unexpected \(b, c\)"),
+        ({"a.weight": (4, 3), "a.bias": (3,)}, r"a\.weight \[4, 3\] instead of \[3, 4\]"),
+        ({"a.weight": (3, 4), "a.bias": (3,), "a.scale_weight": (1,)}, "quantised"),
+        ({"x": (1,)}, r"2 tensors missing .*; 1 tensor unexpected .*acestep models download"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, tensors: dict, message: str):
+    path = tmp_path / "model.safetensors"
+    save_file({name: torch.zeros(shape) for name, shape in tensors.items()}, path)
+    module = meta_linear()
+    with pytest.raises(CheckpointError, match=message) as caught:
+        assign(module, open_weights(path), path)
+    assert str(path) in str(caught.value)
+    assert module["a"].weight.is_meta, "the module is left as it was"
+
+
+def test_only_the_first_names_are_listed(tmp_path: Path):
+    path = tmp_path / "model.safetensors"
+    save_file({f"x{i}": torch.zeros(1) for i in range(500)}, path)
+    with pytest.raises(CheckpointError) as caught:
+        assign(meta_linear(), open_weights(path), path)
+    assert "500 tensors" in str(caught.value)
+    assert len(str(caught.value)) < 500 + len(str(path))
