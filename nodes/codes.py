@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.codes import codes_to_text, text_to_codes, text_to_codes_lenient
 from acestep_core.errors import CodesError
 
 from . import inputs, wires
+from .host import monitor
+
+if TYPE_CHECKING:
+    from acestep_core.models.handles import ModelHandle, VAEHandle
 
 Codes = tuple[tuple[int, ...], ...]
 """What travels on the wire: one sequence per song of the batch, 5 codes a second."""
+
+
+class ACEStepAudioToCodes:
+    TITLE = "ACE-Step Audio to Codes"
+    CATEGORY = "ACE-Step/codes"
+    DESCRIPTION = "Writes down what is played in a recording, as semantic codes, 5 a second."
+    SEARCH_ALIASES: ClassVar = ["tokenize audio", "semantic tokens", "extract codes"]
+    RETURN_TYPES = (wires.CODES,)
+    RETURN_NAMES = ("codes",)
+    OUTPUT_TOOLTIPS = ("One sequence of codes per recording.",)
+    FUNCTION = "encode"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "model": inputs.wire(wires.MODEL, "The model whose audio tokenizer is used."),
+                "vae": inputs.wire(wires.VAE, "The VAE that encodes the recording."),
+                "audio": inputs.wire("AUDIO", "The recording, up to 600 seconds."),
+            }
+        }
+
+    def encode(self, model: ModelHandle, vae: VAEHandle, audio: dict[str, Any]) -> tuple[Codes]:
+        import torch
+
+        from acestep_core.models.manager import manager
+        from acestep_core.render.render import encode_audio
+        from acestep_core.render.tasks import check_source, whole_frames
+
+        waveform = wires.from_audio(audio)
+        check_source(waveform.shape[-1])
+        latents = encode_audio(vae, whole_frames(waveform), monitor=monitor())
+        with torch.inference_mode(), manager.resident(model.bare) as module:
+            codes = [module.codes(item[None].to(module.device, module.dtype))[0] for item in latents]
+        return (tuple(tuple(song.tolist()) for song in codes),)
 
 
 class ACEStepCodesToText:

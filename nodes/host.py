@@ -23,17 +23,7 @@ MODELS_FOLDER = "acestep"
 PREVIEW_SECONDS = 0.4
 """Pictures are drawn and sent at most this often."""
 LINE_SECONDS = 0.1
-_LABELS = {
-    "load": "Loading",
-    "text": "Reading the text",
-    "encode": "Encoding audio",
-    "sample": "Sampling",
-    "decode": "Decoding",
-    "plan": "Planning",
-    "codes": "Writing audio codes",
-    "score": "Scoring",
-    "align": "Aligning the lyrics",
-}
+_LABELS = {"sample": "Sampling", "decode": "Decoding", "encode": "Encoding audio"}
 
 
 class Host(Protocol):
@@ -47,6 +37,9 @@ class Host(Protocol):
 
     def model_roots(self) -> list[Path]:
         """Folders to look for checkpoints in, besides those of `acestep_core.checkpoints.find`."""
+
+    def lora_folders(self) -> list[Path]:
+        """Folders that hold adapters."""
 
     def device(self) -> str:
         """The name of the device that models run on, `auto` to let the library choose."""
@@ -100,7 +93,7 @@ class _Display:
         now = time.monotonic()
         if now - self.last_line >= LINE_SECONDS or done >= total:
             self.last_line = now
-            self.target.say(f"{_LABELS.get(stage, stage.capitalize())} {done} of {total}")
+            self.target.say(f"{_LABELS.get(stage, stage)} {done} of {total}")
         picture = None
         if preview is not None and now - self.last_picture >= PREVIEW_SECONDS:
             self.last_picture = now
@@ -135,6 +128,9 @@ class EmbeddedHost:
 
     def model_roots(self) -> list[Path]:
         return [self.folders.models]
+
+    def lora_folders(self) -> list[Path]:
+        return [self.folders.models / "loras"]
 
     def device(self) -> str:
         return "auto"
@@ -172,6 +168,9 @@ class NoHost:
 
     def model_roots(self) -> list[Path]:
         return []
+
+    def lora_folders(self) -> list[Path]:
+        return [Path("loras")]
 
     def device(self) -> str:
         return "auto"
@@ -217,6 +216,9 @@ class ComfyUI:
         folders = [Path(folder) for folder in known.get(MODELS_FOLDER, ([], None))[0]]
         folders += [Path(folder).parent for kind in COMFYUI_FOLDERS for folder in known.get(kind, ([], None))[0]]
         return list(dict.fromkeys(folders))
+
+    def lora_folders(self) -> list[Path]:
+        return [Path(folder) for folder in self.paths.get_folder_paths("loras")]
 
     def device(self) -> str:
         return str(self.memory.get_torch_device())

@@ -177,6 +177,38 @@ class ACEStepLoader:
         return model, vae, lm
 
 
+class ACEStepLoRALoader:
+    TITLE = "Load ACE-Step LoRA"
+    CATEGORY = "ACE-Step/load"
+    DESCRIPTION = "Adds a LoRA, DoRA or LoKr to a model. Chain several."
+    SEARCH_ALIASES: ClassVar = ["lora", "lokr", "dora", "adapter", "peft"]
+    RETURN_TYPES = (wires.MODEL,)
+    RETURN_NAMES = ("model",)
+    OUTPUT_TOOLTIPS = ("The model with the adapter.",)
+    FUNCTION = "load"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "model": inputs.wire(wires.MODEL, "The model to change."),
+                "lora": inputs.choice(
+                    models.lora_choices(), models.NO_LORA, "A file or PEFT folder below models/loras."
+                ),
+                "strength": inputs.number(1.0, -2.0, 2.0, 0.05, "1 is as trained, 0 leaves the model alone."),
+            }
+        }
+
+    def load(self, model: ModelHandle, lora: str, strength: float) -> tuple[ModelHandle]:
+        if lora == models.NO_LORA or strength == 0:
+            return (model,)
+        from acestep_core.models.adapters import inspect_adapter
+
+        path = models.lora_path(lora)
+        host().say(str(inspect_adapter(path, model)))
+        return (model.with_adapter(path, strength),)
+
+
 def _announce(path: Path) -> None:
     host().say(_TINY_NOTE if models.is_tiny(path) else f"Using {path.name}")
 

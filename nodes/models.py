@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acestep_core.checkpoints.catalog import VARIANTS
-from acestep_core.checkpoints.find import ModelEntry, list_models, search_roots
 from acestep_core.errors import CheckpointError
+from acestep_core.files import confine
 
 from .host import host
 
 if TYPE_CHECKING:
+    from acestep_core.checkpoints.find import ModelEntry
     from acestep_core.models.handles import LMHandle, ModelHandle, VAEHandle
 
 AUTO = "auto"
 TINY = "tiny (test model)"
+NO_LORA = "none"
 VARIANT_CHOICES = [AUTO, *VARIANTS]
 DTYPE_CHOICES = [AUTO, "bf16", "fp32"]
 DEVICE_CHOICES = [AUTO, "cpu"]
@@ -29,6 +31,8 @@ _scanned: dict[tuple[Path, ...], tuple[float, list[ModelEntry]]] = {}
 
 def entries() -> list[ModelEntry]:
     """The usable models on this machine, best place first, without the tiny ones."""
+    from acestep_core.checkpoints.find import list_models, search_roots
+
     roots = tuple(search_roots(host().model_roots()))
     stamp, found = _scanned.get(roots, (float("-inf"), []))
     if time.monotonic() - stamp > RESCAN_SECONDS:
@@ -98,6 +102,24 @@ def lm_of_size(size: str) -> str:
     return next((name for name in names if size.lower() in name.lower()), AUTO)
 
 
+def lora_choices() -> list[str]:
+    """Adapters below the LoRA folders: files, and PEFT folders by their own name."""
+    found = []
+    for folder in host().lora_folders():
+        for file in sorted(folder.rglob("*.safetensors")) if folder.is_dir() else ():
+            peft = (file.parent / "adapter_config.json").is_file() and file.parent != folder
+            found.append((file.parent if peft else file).relative_to(folder).as_posix())
+    return [NO_LORA, *dict.fromkeys(found)]
+
+
+def lora_path(name: str) -> Path:
+    """Where the adapter called `name` lies."""
+    path = confine(name, host().lora_folders())
+    if not path.exists():
+        raise CheckpointError(f"The adapter {name!r} is not there any more; choose another one or put the file back.")
+    return path
+
+
 def is_tiny(path: Path) -> bool:
     """Whether a model is one of the tiny ones, whose sound means nothing."""
     return any(path == entry.path or path.is_relative_to(entry.path) for entry in tiny_entries())
@@ -105,6 +127,7 @@ def is_tiny(path: Path) -> bool:
 
 def tiny_entries() -> list[ModelEntry]:
     """The models of the tiny checkpoint, which is built in seconds when it is asked for first."""
+    from acestep_core.checkpoints.find import list_models
     from acestep_core.models.models import tiny_folder
 
     return list_models([tiny_folder()])

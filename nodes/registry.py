@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from .codes import ACEStepCodesToText, ACEStepTextToCodes
-from .load import ACEStepLMLoader, ACEStepLoader, ACEStepModelLoader, ACEStepVAELoader
+from .codes import ACEStepAudioToCodes, ACEStepCodesToText, ACEStepTextToCodes
+from .judge import ACEStepLyricAlignment, ACEStepTimedLyrics
+from .load import ACEStepLMLoader, ACEStepLoader, ACEStepLoRALoader, ACEStepModelLoader, ACEStepVAELoader
+from .plan import (
+    ACEStepCreateSong,
+    ACEStepFormatSong,
+    ACEStepLMSampling,
+    ACEStepPlan,
+    ACEStepPlanCodes,
+    ACEStepUnderstand,
+)
 from .render import (
     ACEStepConditioning,
     ACEStepDecode,
@@ -14,24 +23,50 @@ from .render import (
 )
 from .save import ACEStepPreviewSong, ACEStepSaveSong
 from .song import ACEStepSong, ACEStepSongInfo
-from .task import ACEStepTextToMusic
+from .task import (
+    ACEStepComplete,
+    ACEStepCover,
+    ACEStepExtend,
+    ACEStepExtract,
+    ACEStepLego,
+    ACEStepReferenceAudio,
+    ACEStepRepaint,
+    ACEStepTextToMusic,
+)
 
 NODES: tuple[type, ...] = (
     ACEStepLoader,
     ACEStepModelLoader,
     ACEStepVAELoader,
     ACEStepLMLoader,
+    ACEStepLoRALoader,
     ACEStepSong,
     ACEStepSongInfo,
+    ACEStepCreateSong,
+    ACEStepFormatSong,
+    ACEStepPlan,
+    ACEStepPlanCodes,
+    ACEStepUnderstand,
+    ACEStepLMSampling,
+    ACEStepAudioToCodes,
     ACEStepCodesToText,
     ACEStepTextToCodes,
     ACEStepTextToMusic,
+    ACEStepCover,
+    ACEStepRepaint,
+    ACEStepExtend,
+    ACEStepLego,
+    ACEStepExtract,
+    ACEStepComplete,
+    ACEStepReferenceAudio,
     ACEStepConditioning,
     ACEStepSchedule,
     ACEStepGuidance,
     ACEStepSampler,
     ACEStepDecode,
     ACEStepEncodeAudio,
+    ACEStepLyricAlignment,
+    ACEStepTimedLyrics,
     ACEStepSaveSong,
     ACEStepPreviewSong,
 )

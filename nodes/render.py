@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 GUIDANCE_MODES = ["apg", "adg", "adg_w_norm", "adg_wo_clip", "cfg", "none"]
 SAMPLERS = ["euler", "heun", "sde"]
+WAVELETS = ["off", "double", "low", "high", "pix"]
 MAX_BATCH = 64
 
 
@@ -204,6 +205,18 @@ class ACEStepSampler:
                 "variation_seed": inputs.integer(
                     0, 0, inputs.MAX_SEED, "Seed of the noise that variation turns to.", advanced=True
                 ),
+                "wavelet": inputs.choice(
+                    WAVELETS,
+                    "off",
+                    "Correction after each step that newer releases use with turbo: of slow, fast or both changes.",
+                    advanced=True,
+                ),
+                "wavelet_low": inputs.number(
+                    0.05, -1.0, 1.0, 0.01, "Strength of the slow part; 0.02 with a planned song.", advanced=True
+                ),
+                "wavelet_high": inputs.number(
+                    0.02, -1.0, 1.0, 0.01, "Strength of the fast part; 0.06 with a planned song.", advanced=True
+                ),
             },
         }
 
@@ -220,17 +233,23 @@ class ACEStepSampler:
         velocity_ema: float = 0.0,
         variation: float = 0.0,
         variation_seed: int = 0,
+        wavelet: str = "off",
+        wavelet_low: float = 0.05,
+        wavelet_high: float = 0.02,
     ) -> tuple[dict[str, Any]]:
         from acestep_core.generation import RenderSettings
         from acestep_core.render import noise
         from acestep_core.render.render import render_latents
+        from acestep_core.render.sampler import Sampling
+        from acestep_core.render.wavelet import WaveletCorrection
 
         given = conditioning.conditioning
         rows = given.batch
         if rows > 1 and batch_size not in (1, rows):
             raise InvalidInput(f"The conditioning holds {rows} songs already; set batch_size to 1 or {rows}.")
         seeds = noise.item_seeds(seed, max(rows, batch_size))
-        settings = RenderSettings(method=sampler, velocity_clamp=velocity_clamp, velocity_ema=velocity_ema)
+        presets = RenderSettings()
+        correction = None if wavelet == "off" else WaveletCorrection(wavelet, wavelet_low, wavelet_high)  # type: ignore[arg-type]
         initial = None
         if variation > 0:
             other = noise.item_seeds(variation_seed, len(seeds))
@@ -239,9 +258,9 @@ class ACEStepSampler:
             model,
             given,
             seeds,
-            settings.schedule(model) if sigmas is None else sigmas,
-            settings.guide(model) if guidance is None else guidance,
-            settings.sampling(),
+            presets.schedule(model) if sigmas is None else sigmas,
+            presets.guide(model) if guidance is None else guidance,
+            Sampling(sampler, velocity_clamp, velocity_ema, correction),  # type: ignore[arg-type]
             initial,
             monitor(),
         )

@@ -12,12 +12,13 @@ from acestep_core.audio import FORMATS, write_audio
 from acestep_core.errors import InvalidInput
 from acestep_core.files import atomic_write, confine, unique_path
 
-from . import inputs
+from . import inputs, wires
 from .host import host
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .judge import Timing
     from .render import MadeFrom
 
 FORMAT_CHOICES = ["flac", "mp3", "opus", "wav16", "wav32"]
@@ -60,6 +61,7 @@ class ACEStepSaveSong:
                 "bitrate": inputs.choice(
                     BITRATE_CHOICES, "auto", "kbit/s of mp3 and opus. 'auto' is 192 for mp3 and 128 for opus."
                 ),
+                "timing": inputs.wire(wires.TIMING, "Timed lyrics, saved as an .lrc file beside each song."),
                 "save_graph": inputs.switch(
                     True, "Store the graph in the file, so that it can be made again.", advanced=True
                 ),
@@ -77,12 +79,15 @@ class ACEStepSaveSong:
         filename_prefix: str,
         format: str,
         bitrate: str = "auto",
+        timing: Timing | None = None,
         save_graph: bool = True,
         sidecar: bool = False,
         audioUI: Any = None,
         prompt: Any = None,
         extra_pnginfo: Any = None,
     ) -> dict[str, Any]:
+        from acestep_core.judge.subtitles import write_lrc
+
         root = host().output_folder().resolve()
         folder, stem = _target(root, filename_prefix)
         form = FORMATS[format]
@@ -93,10 +98,11 @@ class ACEStepSaveSong:
             with unique_path(folder, stem, form.suffix) as path:
                 kbits = int(bitrate) if bitrate != "auto" and form.bitrates else None
                 write_audio(path, item, int(audio["sample_rate"]), format, kbits, graph | _tags(about))
+                if timing is not None and index < len(timing):
+                    _write(path.with_suffix(".lrc"), write_lrc(timing[index].lyrics, tags=False))
                 if sidecar:
-                    with atomic_write(path.with_suffix(".json")) as temporary:
-                        text = json.dumps(about | {name: json.loads(part) for name, part in graph.items()}, indent=2)
-                        temporary.write_text(text, encoding="utf-8")
+                    parts = {name: json.loads(part) for name, part in graph.items()}
+                    _write(path.with_suffix(".json"), json.dumps(about | parts, indent=2))
             saved.append(_shown(path, root, "output"))
         return {"ui": {"audio": saved}, "result": (audio,)}
 
@@ -148,6 +154,11 @@ def _target(root: Path, prefix: str) -> tuple[Path, str]:
     folder = confine(Path(*[name for name in folders if name]), [root])
     folder.mkdir(parents=True, exist_ok=True)
     return folder, stem
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _shown(path: Path, root: Path, kind: str) -> dict[str, str]:

@@ -1,0 +1,337 @@
+"""What the language model does: invent, rewrite, plan, write audio codes, and listen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from acestep_core.errors import InvalidInput
+from acestep_core.song import Song
+from acestep_core.vocabulary import DURATION_MAX, DURATION_MIN
+
+from . import inputs, wires
+from .codes import Codes
+from .host import host, monitor
+from .song import LANGUAGE_CHOICES
+
+if TYPE_CHECKING:
+    from acestep_core.models.handles import LMHandle
+    from acestep_core.planner.sampling import LMSampling
+
+_CATEGORY = "ACE-Step/plan"
+_LM_TIP = "The language model."
+_SAMPLING_TIP = "How it chooses its words; without one, the usual settings."
+
+
+class ACEStepLMSampling:
+    TITLE = "ACE-Step LM Sampling"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "The rare knobs of the language model."
+    SEARCH_ALIASES: ClassVar = ["temperature", "top_p", "top_k", "lm cfg", "negative prompt"]
+    RETURN_TYPES = (wires.SAMPLING,)
+    RETURN_NAMES = ("sampling",)
+    OUTPUT_TOOLTIPS = ("Sampling settings for the language model's nodes.",)
+    FUNCTION = "make"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "temperature": inputs.number(0.85, 0.0, 2.0, 0.05, "Higher surprises more; 0 takes the likeliest."),
+                "top_p": inputs.number(0.9, 0.0, 1.0, 0.01, "Keeps the likeliest choices up to this share; 1 is off."),
+                "top_k": inputs.integer(0, 0, 10_000, "Keeps so many of the likeliest choices; 0 is off."),
+                "cfg_scale": inputs.number(
+                    2.0, 1.0, 10.0, 0.1, "How strongly audio codes follow the plan; 1 is off and twice as fast."
+                ),
+            },
+            "optional": {
+                "repetition_penalty": inputs.number(
+                    1.0, 0.5, 2.0, 0.01, "Above 1 repeats codes less often.", advanced=True
+                ),
+                "negative_prompt": inputs.text(
+                    "What audio codes are guided away from; empty for anything.", multiline=True, advanced=True
+                ),
+                "prompt_form": inputs.choice(
+                    ["corrected", "legacy"], "corrected", "legacy repeats what older seeds made.", advanced=True
+                ),
+            },
+        }
+
+    def make(
+        self,
+        temperature: float,
+        top_p: float,
+        top_k: int,
+        cfg_scale: float,
+        repetition_penalty: float = 1.0,
+        negative_prompt: str = "",
+        prompt_form: str = "corrected",
+    ) -> tuple[LMSampling]:
+        from acestep_core.planner.sampling import LMSampling
+        from acestep_core.vocabulary import NO_USER_INPUT
+
+        return (
+            LMSampling(
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                repetition_penalty=repetition_penalty,
+                cfg_scale=cfg_scale,
+                negative_prompt=negative_prompt if negative_prompt.strip() else NO_USER_INPUT,
+                prompt_form=prompt_form,  # type: ignore[arg-type]
+            ),
+        )
+
+
+class ACEStepCreateSong:
+    TITLE = "ACE-Step Create Song"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Invents a whole song from a few plain words: caption, lyrics, tempo, key, length."
+    SEARCH_ALIASES: ClassVar = ["simple mode", "inspiration", "write lyrics", "random song"]
+    RETURN_TYPES = (wires.SONG,)
+    RETURN_NAMES = ("song",)
+    OUTPUT_TOOLTIPS = ("The invented song.",)
+    FUNCTION = "create"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "lm": inputs.wire(wires.LM, _LM_TIP),
+                "query": inputs.text(
+                    "What it should be, in plain words; empty for a surprise.",
+                    "a cheerful song about the first day of spring",
+                    multiline=True,
+                ),
+                "instrumental": inputs.switch(False, "No vocals.", label_on="instrumental", label_off="vocals"),
+                "language": inputs.choice(
+                    LANGUAGE_CHOICES, "unknown", "Language of the lyrics, as a code. 'unknown' lets the model decide."
+                ),
+                "seed": inputs.seed("Another seed invents another song."),
+            },
+            "optional": {"sampling": inputs.wire(wires.SAMPLING, _SAMPLING_TIP)},
+        }
+
+    def create(
+        self,
+        lm: LMHandle | None,
+        query: str,
+        instrumental: bool,
+        language: str,
+        seed: int,
+        sampling: LMSampling | None = None,
+    ) -> tuple[Song]:
+        from acestep_core.models.manager import manager
+        from acestep_core.planner.create import TEXT_SAMPLING, create_song
+
+        watch = monitor()
+        with manager.resident(_needed(lm)) as model:
+            song = create_song(
+                model,
+                query,
+                instrumental=instrumental,
+                language=language,
+                sampling=sampling or TEXT_SAMPLING,
+                seed=seed,
+                monitor=watch,
+            )
+        _show(song)
+        return (song,)
+
+
+class ACEStepFormatSong:
+    TITLE = "ACE-Step Format Song"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Rewrites caption and lyrics in more detail and fills what was left open; what you fixed stays."
+    SEARCH_ALIASES: ClassVar = ["enhance prompt", "rewrite", "structure lyrics", "magic prompt"]
+    RETURN_TYPES = (wires.SONG,)
+    RETURN_NAMES = ("song",)
+    OUTPUT_TOOLTIPS = ("The rewritten song.",)
+    FUNCTION = "rewrite"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "lm": inputs.wire(wires.LM, _LM_TIP),
+                "song": inputs.wire(wires.SONG, "The song to rewrite."),
+                "seed": inputs.seed("Another seed writes another version."),
+            },
+            "optional": {"sampling": inputs.wire(wires.SAMPLING, _SAMPLING_TIP)},
+        }
+
+    def rewrite(self, lm: LMHandle | None, song: Song, seed: int, sampling: LMSampling | None = None) -> tuple[Song]:
+        from acestep_core.models.manager import manager
+        from acestep_core.planner.create import TEXT_SAMPLING, format_song
+
+        watch = monitor()
+        with manager.resident(_needed(lm)) as model:
+            written = format_song(model, song, sampling=sampling or TEXT_SAMPLING, seed=seed, monitor=watch)
+        _show(written)
+        return (written,)
+
+
+class ACEStepPlan:
+    TITLE = "ACE-Step Plan"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Thinks about a song before it is made: tempo, key, length, language, a better caption."
+    SEARCH_ALIASES: ClassVar = ["thinking", "chain of thought", "cot", "metadata", "auto bpm"]
+    RETURN_TYPES = (wires.SONG, "STRING")
+    RETURN_NAMES = ("song", "plan")
+    OUTPUT_TOOLTIPS = ("The song with the plan applied, for conditioning.", "The plan as text, to read and edit.")
+    FUNCTION = "plan"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "lm": inputs.wire(wires.LM, _LM_TIP),
+                "song": inputs.wire(wires.SONG, "The song to plan; what you decided stays."),
+                "seed": inputs.seed("Another seed makes another plan."),
+                "metas": inputs.switch(True, "Decide tempo, key, time signature and length where they are open."),
+                "caption": inputs.switch(True, "Write a more detailed caption."),
+                "language": inputs.switch(True, "Decide the language of the vocals where it is open."),
+            },
+            "optional": {
+                "edited_plan": inputs.text(
+                    "A plan you edited, used word for word instead of asking the model.", multiline=True, advanced=True
+                ),
+                "max_duration": inputs.number(
+                    DURATION_MAX,
+                    DURATION_MIN,
+                    DURATION_MAX,
+                    1.0,
+                    "The longest song it may plan, in seconds.",
+                    advanced=True,
+                ),
+                "sampling": inputs.wire(wires.SAMPLING, _SAMPLING_TIP),
+            },
+        }
+
+    def plan(
+        self,
+        lm: LMHandle | None,
+        song: Song,
+        seed: int,
+        metas: bool,
+        caption: bool,
+        language: bool,
+        edited_plan: str = "",
+        max_duration: float = DURATION_MAX,
+        sampling: LMSampling | None = None,
+    ) -> tuple[Song, str]:
+        from acestep_core.models.manager import manager
+        from acestep_core.planner.plan import Plan, merge
+        from acestep_core.planner.planning import PlanSettings, plan_song
+
+        if edited_plan.strip():
+            plan = Plan.from_text(edited_plan)
+        else:
+            settings, watch = PlanSettings(metas, caption, language, max_duration), monitor()
+            with manager.resident(_needed(lm)) as model:
+                plan = plan_song(model, song, settings, sampling, seed, watch)
+        host().say(plan.to_text())
+        return merge(song, plan, caption=caption, language=language), plan.to_text()
+
+
+class ACEStepPlanCodes:
+    TITLE = "ACE-Step Plan Codes"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Writes audio codes, five a second, that give the song its melody and structure."
+    SEARCH_ALIASES: ClassVar = ["audio codes", "semantic tokens", "5hz", "thinking"]
+    RETURN_TYPES = (wires.CODES,)
+    RETURN_NAMES = ("codes",)
+    OUTPUT_TOOLTIPS = ("One sequence of codes per song, for text to music.",)
+    FUNCTION = "write"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "lm": inputs.wire(wires.LM, _LM_TIP),
+                "song": inputs.wire(wires.SONG, "The song as you wrote it, before planning."),
+                "plan": inputs.text("The plan, from ACE-Step Plan; its length is that of the codes.", forceInput=True),
+                "seed": inputs.seed("Codes of the first song; song i of a batch takes seed + i."),
+                "batch_size": inputs.integer(1, 1, 64, "How many sequences to write, one for each song."),
+            },
+            "optional": {
+                "sampling": inputs.wire(wires.SAMPLING, _SAMPLING_TIP),
+                "chunk": inputs.integer(
+                    8, 1, 64, "How many are written at once; fewer need less memory and sound the same.", advanced=True
+                ),
+            },
+        }
+
+    def write(
+        self,
+        lm: LMHandle | None,
+        song: Song,
+        plan: str,
+        seed: int,
+        batch_size: int,
+        sampling: LMSampling | None = None,
+        chunk: int = 8,
+    ) -> tuple[Codes]:
+        from acestep_core.models.manager import manager
+        from acestep_core.planner.plan import Plan
+        from acestep_core.planner.planning import write_codes
+        from acestep_core.render.noise import item_seeds
+
+        decided = Plan.from_text(plan).or_else(Plan.of_song(song))
+        watch = monitor()
+        with manager.resident(_needed(lm)) as model:
+            codes = write_codes(model, song, decided, item_seeds(seed, batch_size), sampling, chunk, watch)
+        return (tuple(codes),)
+
+
+class ACEStepUnderstand:
+    TITLE = "ACE-Step Understand"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Listens to audio codes and describes the song in them: caption, lyrics, tempo, key."
+    SEARCH_ALIASES: ClassVar = ["caption audio", "transcribe lyrics", "detect bpm", "detect key", "analyse"]
+    RETURN_TYPES = (wires.SONG,)
+    RETURN_NAMES = ("song",)
+    OUTPUT_TOOLTIPS = ("What the model heard.",)
+    FUNCTION = "listen"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "lm": inputs.wire(wires.LM, _LM_TIP),
+                "codes": inputs.wire(wires.CODES, "Codes of a recording, from ACE-Step Audio to Codes."),
+                "seed": inputs.seed("Another seed describes it in other words."),
+            },
+            "optional": {
+                "item": inputs.integer(0, 0, 63, "Which recording of a batch; 0 is the first.", advanced=True),
+                "sampling": inputs.wire(wires.SAMPLING, _SAMPLING_TIP),
+            },
+        }
+
+    def listen(
+        self, lm: LMHandle | None, codes: Codes, seed: int, item: int = 0, sampling: LMSampling | None = None
+    ) -> tuple[Song]:
+        from acestep_core.models.manager import manager
+        from acestep_core.planner.understand import LISTEN_SAMPLING, understand_codes
+
+        if item >= len(codes):
+            raise InvalidInput(f"There are codes of {len(codes)} recordings; set item to {len(codes) - 1} or less.")
+        watch = monitor()
+        with manager.resident(_needed(lm)) as model:
+            song = understand_codes(model, codes[item], sampling=sampling or LISTEN_SAMPLING, seed=seed, monitor=watch)
+        _show(song)
+        return (song,)
+
+
+def _needed(lm: LMHandle | None) -> LMHandle:
+    if lm is None:
+        raise InvalidInput(
+            "There is no language model; choose a preset that has one, or use Load ACE-Step Language Model."
+        )
+    return lm
+
+
+def _show(song: Song) -> None:
+    """Puts the song under the node, for reading."""
+    facts = {"bpm": song.bpm, "key": song.keyscale, "time": song.timesignature, "seconds": song.duration}
+    known = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
+    host().say("\n\n".join(part for part in (song.caption, known, song.lyrics) if part))
