@@ -192,7 +192,7 @@ def test_round_trip_through_the_vae(call: Callable[..., Any]) -> None:
 
 def test_foreign_latents_and_empty_audio_are_refused(call: Callable[..., Any]) -> None:
     (vae,) = call("ACEStepVAELoader", vae="auto")
-    with pytest.raises(InvalidInput, match="ACE-Step 1.5"):
+    with pytest.raises(InvalidInput, match=r"ACE-Step 1\.5"):
         call("ACEStepDecode", vae=vae, latent={"samples": torch.zeros(1, 4, 8, 8)})
     with pytest.raises(InvalidInput, match="holds no audio"):
         call("ACEStepEncodeAudio", vae=vae, audio=None)

@@ -1,0 +1,136 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from acestep_core.audio import read_audio
+from acestep_core.errors import AudioError, InvalidInput
+from acestep_core.song import Song
+
+RATE = 48_000
+
+
+@pytest.fixture
+def recording() -> dict[str, Any]:
+    time = torch.arange(6 * RATE) / RATE
+    return {"waveform": (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(1, 2, -1).clone(), "sample_rate": RATE}
+
+
+@pytest.fixture
+def vae(call: Callable[..., Any]) -> Any:
+    return call("ACEStepVAELoader", vae="auto")[0]
+
+
+def render(call: Callable[..., Any], task: Any, vae: Any, variant: str = "turbo", **sampler: Any) -> torch.Tensor:
+    """The audio `[B, 2, S]` that a task becomes, in two steps."""
+    (model,) = call("ACEStepModelLoader", model="auto", variant=variant)
+    (conditioning,) = call("ACEStepConditioning", model=model, song=Song("calm"), task=task)
+    (sigmas,) = call("ACEStepSchedule", model=model, steps=2, shift=0.0)
+    values = {"seed": 1, "batch_size": 1, "sampler": "euler"} | sampler
+    (latent,) = call("ACEStepSampler", model=model, conditioning=conditioning, sigmas=sigmas, **values)
+    return call("ACEStepDecode", vae=vae, latent=latent)[0]["waveform"]
+
+
+def test_cover_follows_the_recordings_length(call: Callable[..., Any], vae: Any, recording: Any) -> None:
+    (task,) = call("ACEStepCover", vae=vae, audio=recording, strength=1.0)
+    (near,) = call("ACEStepCover", vae=vae, audio=recording, strength=0.5, noise_strength=0.5, semantic=False)
+    cover, other = render(call, task, vae), render(call, near, vae)
+    assert cover.shape == other.shape == (1, 2, 6 * RATE)
+    assert not torch.allclose(cover, other, atol=1e-2)
+    assert [task[0].name, near[0].name] == ["cover", "cover_nofsq"]
+
+
+def test_repaint_keeps_every_sample_outside(call: Callable[..., Any], vae: Any, recording: Any) -> None:
+    (task,) = call("ACEStepRepaint", vae=vae, audio=recording, start=2.0, end=4.0, mode="balanced", strength=0.5)
+    audio = render(call, task, vae)
+    source = recording["waveform"]
+    assert torch.equal(audio[..., : int(1.9 * RATE)], source[..., : int(1.9 * RATE)])
+    assert torch.equal(audio[..., int(4.1 * RATE) :], source[..., int(4.1 * RATE) :])
+    inside = slice(int(2.2 * RATE), int(3.8 * RATE))
+    assert not torch.allclose(audio[..., inside], source[..., inside], atol=1e-2)
+
+
+def test_extend_adds_at_both_ends(call: Callable[..., Any], vae: Any, recording: Any) -> None:
+    (task,) = call("ACEStepExtend", vae=vae, audio=recording, after=3.0, before=1.0, mode="conservative", strength=0.5)
+    audio = render(call, task, vae)
+    assert audio.shape[-1] == 10 * RATE
+    assert torch.equal(audio[..., RATE : 7 * RATE][..., 4800:-4800], recording["waveform"][..., 4800:-4800])
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs"),
+    [
+        ("ACEStepLego", {"track": "drums", "start": 0.0, "end": -1.0, "mode": "balanced", "strength": 0.5}),
+        ("ACEStepExtract", {"track": "vocals"}),
+        ("ACEStepComplete", {"tracks": "drums, Backing Vocals"}),
+    ],
+)
+def test_stem_tasks_run_on_base_only(
+    call: Callable[..., Any], vae: Any, recording: Any, node: str, inputs: dict[str, Any]
+) -> None:
+    (task,) = call(node, vae=vae, audio=recording, **inputs)
+    assert render(call, task, vae, "base").shape == (1, 2, 6 * RATE)
+    with pytest.raises(InvalidInput, match="base checkpoint"):
+        render(call, task, vae)
+
+
+def test_references_add_up_and_change_the_song(call: Callable[..., Any], vae: Any, recording: Any) -> None:
+    (plain,) = call("ACEStepTextToMusic", song=Song(duration=10.0))
+    (one,) = call("ACEStepReferenceAudio", vae=vae, task=plain, audio=recording)
+    (two,) = call("ACEStepReferenceAudio", vae=vae, task=one, audio=recording)
+    assert [len(task[0].references) for task in (plain, one, two)] == [0, 1, 2]
+    assert not torch.allclose(render(call, plain, vae), render(call, one, vae), atol=1e-2)
+
+
+def test_a_batch_of_recordings_becomes_a_batch_of_songs(call: Callable[..., Any], vae: Any, recording: Any) -> None:
+    both = {"waveform": torch.cat([recording["waveform"], recording["waveform"].flip(-1)]), "sample_rate": RATE}
+    (task,) = call("ACEStepCover", vae=vae, audio=both, strength=1.0)
+    assert render(call, task, vae).shape[0] == 2
+
+
+def test_unusable_recordings_are_refused(call: Callable[..., Any], vae: Any, recording: Any) -> None:
+    short = {"waveform": torch.ones(1, 2, 100), "sample_rate": RATE}
+    with pytest.raises(AudioError, match="at least"):
+        call("ACEStepCover", vae=vae, audio=short, strength=1.0)
+    with pytest.raises(InvalidInput, match="ends at 6 s"):
+        call("ACEStepRepaint", vae=vae, audio=recording, start=7.0, end=-1.0, mode="balanced", strength=0.5)
+    with pytest.raises(InvalidInput, match="Nothing would be added"):
+        call("ACEStepExtend", vae=vae, audio=recording, after=0.0, before=0.0, mode="balanced", strength=0.5)
+    with pytest.raises(InvalidInput, match="Unknown track"):
+        call("ACEStepComplete", vae=vae, audio=recording, tracks="kazoo orchestra")
+
+
+def test_codes_of_a_recording(call: Callable[..., Any], vae: Any, recording: Any) -> None:
+    (model,) = call("ACEStepModelLoader", model="auto")
+    (codes,) = call("ACEStepAudioToCodes", model=model, vae=vae, audio=recording)
+    assert [len(song) for song in codes] == [30]
+    (text,) = call("ACEStepCodesToText", codes=codes)
+    assert call("ACEStepTextToCodes", text=text) == (codes,)
+    with pytest.raises(InvalidInput):
+        call("ACEStepTextToCodes", text="no codes")
+    assert call("ACEStepTextToCodes", text="x <|audio_code_99999|>", strict=False) == (((63999,),),)
+
+
+def test_timed_lyrics_are_saved_beside_the_song(call: Callable[..., Any], vae: Any, folders: Any) -> None:
+    song = Song("calm", "[Verse]\nhello world\n\n[Chorus]\ngoodbye", "en", duration=10.0)
+    (model,) = call("ACEStepModelLoader", model="auto")
+    (task,) = call("ACEStepTextToMusic", song=song)
+    (conditioning,) = call("ACEStepConditioning", model=model, song=song, task=task)
+    (latent,) = call("ACEStepSampler", model=model, conditioning=conditioning, seed=1, batch_size=2, sampler="euler")
+    timing, report = call("ACEStepLyricAlignment", model=model, conditioning=conditioning, latent=latent)
+    assert len(timing) == 2 and report.count("coverage") == 2
+    (lrc,) = call("ACEStepTimedLyrics", timing=timing, format="lrc", words=False, tags=False, item=1)
+    assert "hello world" in lrc and "[Verse]" not in lrc
+    assert call("ACEStepTimedLyrics", timing=timing, format="vtt", words=True, tags=True)[0].startswith("WEBVTT")
+    with pytest.raises(InvalidInput, match="set item to 1"):
+        call("ACEStepTimedLyrics", timing=timing, format="lrc", words=True, tags=True, item=2)
+    (audio,) = call("ACEStepDecode", vae=vae, latent=latent)
+    call("ACEStepSaveSong", audio=audio, filename_prefix="s", format="flac", timing=timing)
+    assert [path.name for path in sorted(folders.output.iterdir())] == [
+        "s_00001.flac",
+        "s_00001.lrc",
+        "s_00002.flac",
+        "s_00002.lrc",
+    ]
+    assert read_audio(folders.output / "s_00001.flac")[0].shape == (2, 10 * RATE)
