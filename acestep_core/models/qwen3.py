@@ -225,7 +225,9 @@ class Qwen3(nn.Module):
     def __init__(self, config: Qwen3Config) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        # The default initialisation draws normal numbers, which on the meta device imports sympy: a second and a half.
+        table = torch.empty(config.vocab_size, config.hidden_size).uniform_(-(3**0.5), 3**0.5)
+        self.embed_tokens = nn.Embedding.from_pretrained(table, freeze=False)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
