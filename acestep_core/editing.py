@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.errors import AudioError, InvalidInput
+from acestep_core.errors import InvalidInput
 from acestep_core.generation import Generation, RenderSettings, Stopwatch, render
 from acestep_core.monitor import Monitor, ProgressCallback
 from acestep_core.song import Song
+from acestep_core.sources import AudioLike, load_source, reference_latents
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from acestep_core.models.models import Models
     from acestep_core.render.repaint import Region
     from acestep_core.render.tasks import Task
-
-log = logging.getLogger(__name__)
-
-AudioLike = Any
-"""A file's path, or a waveform `[C, S]` with its sample rate as a pair, or ComfyUI's AUDIO dictionary with one item."""
 
 
 @dataclass(frozen=True)
@@ -180,30 +175,33 @@ def complete(audio: AudioLike, tracks: Sequence[str] = (), caption: str = "", **
     return _edit("complete", audio, caption, lambda z, w: tasks.complete(z, w.shape[-1], tracks), options)
 
 
-def load_source(audio: AudioLike) -> Tensor:
-    """A recording as float32 `[2, S]` at 48 kHz; says in the log what had to be converted.
+def morph(
+    audio: AudioLike,
+    source_caption: str,
+    caption: str,
+    *,
+    source_lyrics: str = "",
+    start: float = 0.0,
+    end: float = 1.0,
+    average: int = 1,
+    **options: Any,
+) -> Generation:
+    """Moves a recording from one description to another (flow-edit). Meant for base and sft checkpoints.
 
-    Raises:
-        AudioError: it cannot be read, or is no recording.
+    Args:
+        source_caption, source_lyrics: describe the recording as it is.
+        caption: describes the result; `lyrics` are the result's.
+        start, end, average: see `render.flow_edit.FlowEdit`.
     """
-    from acestep_core.audio import read_audio, to_48k_stereo
-    from acestep_core.vocabulary import SAMPLE_RATE
+    from acestep_core.render import tasks
+    from acestep_core.render.flow_edit import FlowEdit
 
-    if isinstance(audio, str | Path):
-        waveform, rate = read_audio(audio)
-    elif isinstance(audio, dict) and {"waveform", "sample_rate"} <= set(audio):
-        if audio["waveform"].ndim != 3 or audio["waveform"].shape[0] != 1:
-            raise AudioError(f"The source must be one recording, not a batch of {list(audio['waveform'].shape)}.")
-        waveform, rate = audio["waveform"][0], int(audio["sample_rate"])
-    elif isinstance(audio, tuple) and len(audio) == 2:
-        waveform, rate = audio
-    else:
-        raise AudioError("The source must be a file, or a waveform together with its sample rate.")
-    if rate != SAMPLE_RATE:
-        log.info("The source was resampled from %d to %d Hz.", rate, SAMPLE_RATE)
-    if waveform.shape[0] != 2:
-        log.info("The source has %d channels and was made stereo.", waveform.shape[0])
-    return to_48k_stereo(waveform, rate)
+    edit = FlowEdit(source_caption, source_lyrics, start, end, average)
+
+    def task(latents: Tensor, wave: Tensor) -> Task:
+        return tasks.morph(latents, wave.shape[-1], edit)
+
+    return _edit("text2music", audio, caption, task, options)
 
 
 def _edit(
@@ -236,7 +234,7 @@ def _edit_regions(
     monitor, watch = Monitor(options.progress, options.cancelled), Stopwatch()
     with watch.stage("encode"):
         latents = encode_audio(models.vae, tasks.whole_frames(canvas)[None], monitor=monitor)
-        references = [_reference(models, clip, options.reference_seed, monitor) for clip in options.references]
+        references = reference_latents(models.vae, options.references, options.reference_seed, monitor)
     task = tasks.with_references(task_of(latents, canvas, *regions), references)
     return render(
         song,
@@ -259,14 +257,3 @@ def _song(caption: str, options: Options) -> Song:
     if caption or options.lyrics or options.song_fields:
         raise InvalidInput("Give either a song or its fields (caption, lyrics, ...), not both.")
     return options.song
-
-
-def _reference(models: Models, audio: AudioLike, seed: int, monitor: Monitor) -> Tensor:
-    """Latents `[1, 750, 64]` of a reference recording."""
-    import torch
-
-    from acestep_core.render.reference import reference_clip
-    from acestep_core.render.render import encode_audio
-
-    clip = reference_clip(load_source(audio), torch.Generator().manual_seed(seed))
-    return encode_audio(models.vae, clip[None], monitor=monitor)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from acestep_core.render.guidance import Guidance
     from acestep_core.render.sampler import Sampling
     from acestep_core.render.tasks import Task
+    from acestep_core.render.wavelet import WaveletCorrection
+    from acestep_core.sources import AudioLike
 
 DEFAULT_SECONDS = 120.0
 """Length of a song whose length nobody decided, as upstream's."""
@@ -36,7 +38,9 @@ class RenderSettings:
         steps, shift, timesteps: the schedule, see `render.schedule`.
         guidance: scale; 1 is off and all that turbo takes.
         guidance_mode, guidance_start, guidance_end: see `render.guidance.Guidance`.
-        method, velocity_clamp, velocity_ema: see `render.sampler.Sampling`.
+        method, velocity_clamp, velocity_ema, wavelet: see `render.sampler.Sampling`.
+        retake_seed, retake_variance: turns each item's noise towards that of other seeds, see `render.noise.retake`.
+        latent_shift, latent_rescale: applied to the latents before decoding.
     """
 
     steps: int | None = None
@@ -49,6 +53,11 @@ class RenderSettings:
     method: str = "euler"
     velocity_clamp: float = 0.0
     velocity_ema: float = 0.0
+    wavelet: WaveletCorrection | None = None
+    retake_seed: int | None = None
+    retake_variance: float = 0.0
+    latent_shift: float = 0.0
+    latent_rescale: float = 1.0
 
     def schedule(self, handle: ModelHandle) -> Tensor:
         """The flow times for `handle`, `[N + 1]`."""
@@ -73,7 +82,16 @@ class RenderSettings:
     def sampling(self) -> Sampling:
         from acestep_core.render.sampler import Sampling
 
-        return Sampling(self.method, self.velocity_clamp, self.velocity_ema)  # type: ignore[arg-type]
+        return Sampling(self.method, self.velocity_clamp, self.velocity_ema, self.wavelet)  # type: ignore[arg-type]
+
+    def initial_noise(self, seeds: Sequence[int], frames: int) -> Tensor | None:
+        """Noise `[B, frames, 64]` where it is not the seeds' own."""
+        from acestep_core.render.noise import item_seeds, noise, retake
+
+        if self.retake_variance == 0:
+            return None
+        others = item_seeds(self.retake_seed, len(seeds))
+        return retake(noise(seeds, frames), noise(others, frames), self.retake_variance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +173,8 @@ def generate(
     batch: int = 1,
     song: Song | None = None,
     think: bool | Thinking = False,
+    references: Sequence[AudioLike] = (),
+    reference_seed: int = 0,
     models: Models | str | Path | None = None,
     variant: str | None = None,
     settings: RenderSettings | None = None,
@@ -174,6 +194,7 @@ def generate(
         seed: of the first item; item i has seed + i. None draws one, which the result tells.
         batch: how many songs.
         think: lets the language model plan the song and write its codes first; `Thinking` says how.
+        references: recordings whose timbre to take; `reference_seed` chooses which thirty seconds are heard.
         models: a checkpoint's folder or file, or what `open_models` returned; None takes what is found, or the tiny
             checkpoint.
         variant: which checkpoint, such as `turbo` or `base`, where the folder holds several.
@@ -190,7 +211,8 @@ def generate(
     """
     from acestep_core.models.models import Models, open_models
     from acestep_core.render.noise import item_seeds
-    from acestep_core.render.tasks import text2music
+    from acestep_core.render.tasks import text2music, with_references
+    from acestep_core.sources import reference_latents
 
     if song is None:
         song = Song(caption=caption, lyrics=lyrics, duration=duration, **song_fields)
@@ -200,7 +222,8 @@ def generate(
         models = open_models(models, variant)
     monitor, watch = Monitor(progress, cancelled), Stopwatch()
     seeds = item_seeds(seed, batch)
-    plan, codes = None, ()
+    plan: Plan | None = None
+    codes: tuple[tuple[int, ...], ...] = ()
     if think:
         from acestep_core.planner.think import Thinking
         from acestep_core.planner.think import think as think_first
@@ -215,6 +238,10 @@ def generate(
         plan, song, codes = thought.plan, thought.song, thought.codes
     seconds = song.duration or DEFAULT_SECONDS
     tasks = [text2music(seconds, item) for item in codes] or [text2music(seconds)]
+    if references:
+        with watch.stage("encode"):
+            clips = reference_latents(models.vae, references, reference_seed, monitor)
+        tasks = [with_references(task, clips) for task in tasks]
     return render(
         song,
         tasks,
@@ -259,7 +286,9 @@ def render(
     with watch.stage("condition"):
         conditioning = condition(models.model, [song], tasks, monitor=monitor)
     with watch.stage("sample"):
-        latents = render_latents(models.model, conditioning, seeds, times, guidance, sampling, monitor=monitor)
+        initial = settings.initial_noise(seeds, conditioning.frames)
+        latents = render_latents(models.model, conditioning, seeds, times, guidance, sampling, initial, monitor)
     with watch.stage("decode"):
-        audio = decode_latents(models.vae, latents, tasks, finishing, monitor=monitor)
+        shift, rescale = settings.latent_shift, settings.latent_rescale
+        audio = decode_latents(models.vae, latents, tasks, finishing, shift, rescale, monitor=monitor)
     return Generation(audio, latents, song, tuple(tasks), tuple(seeds), models, settings, watch.seconds, plan)

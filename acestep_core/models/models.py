@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acestep_core import __version__
@@ -26,6 +26,10 @@ class Models:
     vae: VAEHandle
     lm: LMHandle | None = None
     tiny: bool = False
+
+    def with_adapter(self, path: str | Path, strength: float = 1.0) -> Models:
+        """The same with one more LoRA or LoKr."""
+        return replace(self, model=self.model.with_adapter(Path(path), strength))
 
 
 def open_models(

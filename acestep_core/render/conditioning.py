@@ -7,7 +7,7 @@ conditioning, whose padded batches let the DiT attend to padding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ class _Texts:
     plain_caption: Tensor | None
     lyrics: Tensor
     lyric_tokens: tuple[int, ...]
+    was: _Texts | None = None
 
 
 def condition(
@@ -75,7 +76,7 @@ def _spread(name: str, values: Sequence, rows: int) -> list:
 def _check_batch(tasks: Sequence[Task]) -> None:
     if len({task.frames for task in tasks}) > 1:
         raise InvalidInput("The items of a batch differ in length; make them equally long, or run them one by one.")
-    same = {(task.cover_strength, task.cover_noise_strength, task.repaint, task.mask() is None) for task in tasks}
+    same = {(t.cover_strength, t.cover_noise_strength, t.repaint, t.mask() is None, t.morph) for t in tasks}
     if len(same) > 1:
         raise InvalidInput("The items of a batch differ in their strengths or modes; run them one by one.")
 
@@ -87,13 +88,16 @@ def _embed_texts(
     rows = []
     with manager.resident(handle) as text:
         for song, task in zip(songs, tasks, strict=True):
-            key = (song, task.instruction, task.prompt_seconds, task.switches, task.chunk_mask)
+            key = (song, task.instruction, task.prompt_seconds, task.switches, task.chunk_mask, task.morph)
             if key not in done:
                 monitor.check()
                 caption = None
                 if stems:
                     caption = stems_caption(song.caption, album_caption, task.instruction, task.chunk_mask == "window")
                 done[key] = _embed(text, song, task, caption)
+                if task.morph is not None:
+                    was = replace(song, caption=task.morph.source_caption, lyrics=task.morph.source_lyrics)
+                    done[key] = replace(done[key], was=_embed(text, was, task, None))
             rows.append(done[key])
     return rows
 
@@ -111,34 +115,43 @@ def _condition(model: AceStepModel, texts: list[_Texts], tasks: list[Task], moni
     silence = model.silence_latent
     encoded: dict[tuple, Tensor] = {}
 
-    def encode(row: int, caption: Tensor) -> Tensor:
+    def encode(row: int, caption: Tensor, lyrics: Tensor) -> Tensor:
         """Encoder states `[1, S, D]` of a row."""
         references = tasks[row].references or (silence[:, : model.config.timbre_fix_frame],)
-        key = (id(caption), id(texts[row].lyrics), tuple(id(r) for r in tasks[row].references))
+        key = (id(caption), id(lyrics), tuple(id(r) for r in tasks[row].references))
         if key not in encoded:
             monitor.check()
             clips = torch.cat([clip.to(model.device, model.dtype) for clip in references])
-            here = (caption.to(clips), texts[row].lyrics.to(clips), clips)
+            here = (caption.to(clips), lyrics.to(clips), clips)
             encoded[key] = model.encoder(*here)
         return encoded[key]
 
-    masks = torch.cat([task.chunk_mask_values() for task in tasks])
-    before = torch.cat([task.source_latents(silence.cpu(), _hints_of_codes(model, task)) for task in tasks])
-    source = torch.cat([_source(model, task, row) for task, row in zip(tasks, before.split(1), strict=True)])
-    main = Branch(_rows([encode(i, text.caption) for i, text in enumerate(texts)]), _context(source, masks))
     first = tasks[0]
-    plain = None
+    masks = torch.cat([task.chunk_mask_values() for task in tasks])
+    quiet = model.silence(first.frames).cpu().expand(len(tasks), -1, -1)
+    before = torch.cat([task.source_latents(silence.cpu(), _hints_of_codes(model, task)) for task in tasks])
+    if first.morph is None:
+        source = torch.cat([_source(model, task, row) for task, row in zip(tasks, before.split(1), strict=True)])
+    else:
+        source = quiet
+    main = Branch(_rows([encode(i, t.caption, t.lyrics) for i, t in enumerate(texts)]), _context(source, masks))
+    plain, was = None, None
     if first.switches:
-        states = _rows([encode(i, text.plain_caption) for i, text in enumerate(texts)])  # type: ignore[arg-type]
-        plain = Branch(states, _context(model.silence(first.frames).cpu().expand(len(tasks), -1, -1), masks))
+        states = [encode(i, t.plain_caption, t.lyrics) for i, t in enumerate(texts)]  # type: ignore[arg-type]
+        plain = Branch(_rows(states), _context(quiet, masks))
+    if first.morph is not None:
+        states = [encode(i, t.was.caption, t.was.lyrics) for i, t in enumerate(texts)]  # type: ignore[union-attr]
+        was = Branch(_rows(states), _context(quiet, masks))
     return Conditioning(
         main=main,
         null=model.null_condition_emb.detach().clone(),
         plain=plain,
         cover_strength=first.cover_strength,
-        source=before if first.cover_noise_strength > 0 else None,
+        source=before if first.cover_noise_strength > 0 or first.morph is not None else None,
         start_strength=first.cover_noise_strength,
         hold=_hold(tasks, silence.cpu()),
+        was=was,
+        morph=first.morph,
         lyric_tokens=tuple(text.lyric_tokens for text in texts),
     )
 

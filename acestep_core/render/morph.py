@@ -7,50 +7,44 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from acestep_core.errors import InvalidInput
 from acestep_core.models.dit import DiT
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render import flow_edit
-from acestep_core.render.flow_edit import FlowEdit
 from acestep_core.render.guidance import OFF, Guidance
-from acestep_core.render.sampler import Conditioning, Sampling, VelocityField, moved
+from acestep_core.render.sampler import Branch, Conditioning, Sampling, VelocityField, moved
 
 
 @torch.inference_mode()
 def morph(
     decoder: DiT,
-    was: Conditioning,
-    becomes: Conditioning,
-    source: Tensor,
+    conditioning: Conditioning,
     times: Tensor,
-    settings: FlowEdit,
     guidance: Guidance = OFF,
     sampling: Sampling = Sampling(),  # noqa: B008
     draw: Callable[[], Tensor] | None = None,
     monitor: Monitor = SILENT,
 ) -> Tensor:
-    """Runs the whole schedule.
+    """Runs the whole schedule; arguments as `sampler.sample`.
 
     Args:
-        was, becomes: conditioning by the description of the recording, and by that of the result.
-        source: latents of the recording `[B, T, 64]`.
-        times: fp32, falling from 1 to 0.
+        conditioning: with `morph`, `source` and `was`.
         draw: new noise `[B, T, 64]` at every call.
 
     Returns:
         Latents `[B, T, 64]` fp32 in main memory.
     """
-    if was.frames != becomes.frames or source.shape[1] != becomes.frames:
-        raise InvalidInput("A morph needs source and target of one length; leave the duration to the source.")
-    if draw is None:
-        raise ValueError("a morph needs draw")
     weight = decoder.condition_embedder.weight
+    here = moved(conditioning, weight)
+    if draw is None or here.morph is None or here.source is None or here.was is None:
+        raise ValueError("a morph needs its source, what it was, and noise to draw")
 
-    def branch(conditioning: Conditioning) -> flow_edit.Branch:
-        field = VelocityField(decoder, guidance, conditioning.null)
-        field.use(moved(conditioning, weight).main)
+    def branch(told: Branch) -> flow_edit.Branch:
+        field = VelocityField(decoder, guidance, here.null)
+        field.use(told)
         return flow_edit.Branch(field.predict, guidance, sampling.velocity_clamp, sampling.velocity_ema)
 
-    start = source.to(weight.device, torch.float32)
-    noise = lambda: draw().to(start)  # noqa: E731
-    return flow_edit.flow_edit(start, times, settings, branch(was), branch(becomes), noise, monitor).cpu()
+    def noise() -> Tensor:
+        return draw().to(weight.device)
+
+    was, becomes = branch(here.was), branch(here.main)
+    return flow_edit.flow_edit(here.source, times, here.morph, was, becomes, noise, monitor).cpu()

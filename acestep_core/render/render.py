@@ -12,6 +12,7 @@ from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render import noise, vae
 from acestep_core.render.guidance import OFF, Guidance, check_guidance
+from acestep_core.render.morph import morph
 from acestep_core.render.post import Finish, check_audio, check_latents, limit_peak, shift_rescale
 from acestep_core.render.sampler import Conditioning, Sampling, sample
 from acestep_core.render.tasks import Task
@@ -45,18 +46,16 @@ def render_latents(
     conditioning = conditioning.repeated(len(seeds))
     sources = noise.generators(seeds)
     first = noise.draw(sources, conditioning.frames)
+
+    def redraw() -> Tensor:
+        return noise.draw(sources, conditioning.frames)
+
     with manager.resident(handle) as model:
-        latents = sample(
-            model.decoder,
-            conditioning,
-            first if initial is None else initial,
-            times,
-            guidance,
-            sampling,
-            lambda: noise.draw(sources, conditioning.frames),
-            monitor,
-            turbo=handle.info.is_turbo,
-        )
+        if conditioning.morph is not None:
+            latents = morph(model.decoder, conditioning, times, guidance, sampling, redraw, monitor)
+        else:
+            start = first if initial is None else initial
+            latents = sample(model.decoder, conditioning, start, times, guidance, sampling, redraw, monitor)
     check_latents(latents)
     return latents
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from acestep_core.errors import InvalidInput
 from acestep_core.models.dit import DiT, Prepared
 from acestep_core.monitor import SILENT, Monitor
+from acestep_core.render.flow_edit import FlowEdit
 from acestep_core.render.guidance import OFF, Guidance, Momentum, guide
 from acestep_core.render.repaint import RepaintSettings, blend, inject, injection_steps
 from acestep_core.render.schedule import switch_step, truncated
@@ -96,6 +97,7 @@ class Conditioning:
         cover_strength: share of the steps that see the source.
         source: latents `[B, T, 64]` to start from, and `start_strength` how near to them (0 starts from noise alone).
         hold: what must stay, for repaint, extend and lego.
+        morph: how to move `source`, which `was` describes, to `main` (flow-edit); None to start from noise.
         lyric_tokens: token ids of each row's lyrics, which are the first states of that row (for timing lyrics).
     """
 
@@ -106,6 +108,8 @@ class Conditioning:
     source: Tensor | None = None
     start_strength: float = 0.0
     hold: Hold | None = None
+    was: Branch | None = None
+    morph: FlowEdit | None = None
     lyric_tokens: tuple[tuple[int, ...], ...] = ()
 
     @property
@@ -138,6 +142,7 @@ class Conditioning:
             main=branch(self.main),
             plain=branch(self.plain) if self.plain is not None else None,
             source=rows(self.source) if self.source is not None else None,
+            was=branch(self.was) if self.was is not None else None,
             hold=hold,
             lyric_tokens=self.lyric_tokens * batch,
         )
@@ -272,5 +277,6 @@ def moved(conditioning: Conditioning, weight: Tensor) -> Conditioning:
         null=conditioning.null.to(weight),
         plain=branch(conditioning.plain) if conditioning.plain is not None else None,
         source=conditioning.source.to(weight.device).float() if conditioning.source is not None else None,
+        was=branch(conditioning.was) if conditioning.was is not None else None,
         hold=hold,
     )

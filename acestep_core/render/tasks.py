@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from acestep_core.errors import AudioError, InvalidInput, UnsupportedTask
+from acestep_core.render.flow_edit import FlowEdit
 from acestep_core.render.prompts import instruction_for
 from acestep_core.render.repaint import (
     Region,
@@ -76,6 +77,7 @@ class Task:
         cover_noise_strength: how near to the source sampling starts; 0 is pure noise.
         prompt_seconds: length the prompt states; None to state the song's.
         references: latents of reference clips, each `[1, 750, 64]`; empty for silence.
+        morph: what the source is, to be moved from there to the song (flow-edit); None for no morph.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Task:
     cover_noise_strength: float = 0.0
     prompt_seconds: float | None = None
     references: tuple[Tensor, ...] = ()
+    morph: FlowEdit | None = None
 
     def __post_init__(self) -> None:
         if self.chunk_mask not in CHUNK_MASKS:
@@ -287,6 +290,16 @@ def extract(source: Tensor, samples: int, track: str) -> Task:
 def complete(source: Tensor, samples: int, tracks: Sequence[str] = ()) -> Task:
     """A full arrangement around a source; `tracks` names what to add."""
     return _from_source("complete", source, samples, check_tracks(tracks))
+
+
+def morph(source: Tensor, samples: int, edit: FlowEdit) -> Task:
+    """A recording moved from one description to the song's: text to music for both, told nothing of the source.
+
+    Args:
+        source: latents of the recording, `[1, T, 64]`; samples: its length at 48 kHz.
+    """
+    task = text2music(samples / SAMPLE_RATE)
+    return replace(task, source=source, frames=frames_for(samples, source), samples=samples, morph=edit)
 
 
 def with_references(task: Task, references: Sequence[Tensor]) -> Task:

@@ -1,0 +1,64 @@
+"""Recordings as the models need them: from files or waveforms to 48 kHz stereo, and to the latents of a reference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep_core.errors import AudioError
+from acestep_core.monitor import SILENT, Monitor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from acestep_core.models.handles import VAEHandle
+
+log = logging.getLogger(__name__)
+
+AudioLike = Any
+"""A file's path, or a waveform `[C, S]` with its sample rate as a pair, or ComfyUI's AUDIO dictionary with one item."""
+
+
+def load_source(audio: AudioLike) -> Tensor:
+    """A recording as float32 `[2, S]` at 48 kHz; says in the log what had to be converted.
+
+    Raises:
+        AudioError: it cannot be read, or is no recording.
+    """
+    from acestep_core.audio import read_audio, to_48k_stereo
+    from acestep_core.vocabulary import SAMPLE_RATE
+
+    if isinstance(audio, str | Path):
+        waveform, rate = read_audio(audio)
+    elif isinstance(audio, dict) and {"waveform", "sample_rate"} <= set(audio):
+        if audio["waveform"].ndim != 3 or audio["waveform"].shape[0] != 1:
+            raise AudioError(f"The source must be one recording, not a batch of {list(audio['waveform'].shape)}.")
+        waveform, rate = audio["waveform"][0], int(audio["sample_rate"])
+    elif isinstance(audio, tuple) and len(audio) == 2:
+        waveform, rate = audio
+    else:
+        raise AudioError("The source must be a file, or a waveform together with its sample rate.")
+    if rate != SAMPLE_RATE:
+        log.info("The source was resampled from %d to %d Hz.", rate, SAMPLE_RATE)
+    if waveform.shape[0] != 2:
+        log.info("The source has %d channels and was made stereo.", waveform.shape[0])
+    return to_48k_stereo(waveform, rate)
+
+
+def reference_latents(
+    handle: VAEHandle, clips: Sequence[AudioLike], seed: int = 0, monitor: Monitor = SILENT
+) -> list[Tensor]:
+    """Latents `[1, 750, 64]` of each reference recording.
+
+    Args:
+        seed: chooses which thirty seconds of a longer one are heard.
+    """
+    import torch
+
+    from acestep_core.render.reference import reference_clip
+    from acestep_core.render.render import encode_audio
+
+    heard = [reference_clip(load_source(clip), torch.Generator().manual_seed(seed)) for clip in clips]
+    return [encode_audio(handle, clip[None], monitor=monitor) for clip in heard]
