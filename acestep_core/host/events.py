@@ -50,18 +50,21 @@ class Client:
         self._backlog: deque[str | bytes] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
+        self._dropped = False
 
     def supports(self, feature: str) -> bool:
         return bool(self.features.get(feature))
 
     def enqueue(self, message: str | bytes, optional: bool = False) -> None:
-        if optional and len(self._backlog) >= CROWDED:
+        if self._dropped or (optional and len(self._backlog) >= CROWDED):
             return
         self._backlog.append(message)
         self._bytes += len(message)
         self._wake.set()
         if len(self._backlog) > MAX_BACKLOG or self._bytes > MAX_BACKLOG_BYTES:
             _log.warning("Client %s does not read its messages and is disconnected.", self.sid)
+            self._dropped = True
+            self._backlog.clear()
             if self.request.transport is not None:
                 self.request.transport.abort()
 

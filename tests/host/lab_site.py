@@ -107,7 +107,8 @@ async def eventually(check: Callable[[], bool | Awaitable[bool]], seconds: float
 @asynccontextmanager
 async def open_site(tmp_path: Path, **config: Any) -> AsyncIterator[Site]:
     settings = {"folders": Folders.under(tmp_path), "packs": (LAB_PACK,), "port": 0, **config}
-    async with running(HostConfig(**settings)) as server, aiohttp.ClientSession() as session:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with running(HostConfig(**settings)) as server, aiohttp.ClientSession(connector=connector) as session:
         yield Site(server, session)
 
 

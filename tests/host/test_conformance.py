@@ -26,11 +26,11 @@ if not FILE.is_file():
 
 GOLDEN: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
 
-RUN = (
-    ["first_run", "cached_run", "downstream_change", "seed_change", "bad_values", "type_mismatch", "bad_link"]
-    + ["missing_class", "no_class_type", "no_outputs", "empty", "partially_valid", "cycle", "dangling"]
-    + ["node_exception", "partial_targets"]
-)
+RUN = [
+    *("first_run", "cached_run", "downstream_change", "seed_change", "bad_values", "type_mismatch", "bad_link"),
+    *("missing_class", "no_class_type", "no_outputs", "empty", "partially_valid", "cycle", "dangling"),
+    *("node_exception", "partial_targets"),
+]
 """In the order in which they were recorded: what is cached depends on it."""
 
 FIELDS: dict[str, dict[str, Any]] = {

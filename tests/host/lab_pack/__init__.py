@@ -64,7 +64,7 @@ class LabTone:
 
     def run(self, model, seconds, freq, seed, steps, instrumental, caption, batch=1, **hidden):
         for step in range(steps):
-            current().progress(step + 1, steps, lambda: Image.new("RGB", (16, 16), (step, 0, 0)))
+            current().progress(step + 1, steps, lambda: Image.new("RGB", (16, 16)))
         times = torch.arange(round(seconds * 48000), dtype=torch.float64) / 48000
         tone = 0.3 * torch.sin(2 * torch.pi * freq * times)
         waveform = torch.stack([tone, 0.8 * tone]).float().repeat(batch, 1, 1)

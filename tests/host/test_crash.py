@@ -1,0 +1,96 @@
+"""The process is killed while it writes: nothing is half-written, and what the user saved before is still there."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from acestep_core.audio import read_audio
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9")
+
+SERVE = """
+import asyncio, sys
+from pathlib import Path
+from acestep_core.host.context import Folders
+from acestep_core.host.host import HostConfig
+from acestep_core.host.server import running
+
+async def main():
+    config = HostConfig(Folders.under(Path(sys.argv[1])), (Path(sys.argv[2]),), port=0)
+    async with running(config) as server:
+        print(server.url, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+WRITE = """
+import asyncio, sys
+import aiohttp
+
+async def main(url):
+    tone = {"model": ["1", 0], "seconds": 3.0, "freq": 440, "steps": 1, "instrumental": False, "caption": ""}
+    async with aiohttp.ClientSession() as session:
+        for index in range(10**6):
+            prompt = {
+                "1": {"class_type": "LabLoad", "inputs": {"name": "base", "dtype": "auto"}},
+                "2": {"class_type": "LabTone", "inputs": {**tone, "seed": index}},
+                "3": {"class_type": "SaveAudio", "inputs": {"audio": ["2", 0], "filename_prefix": "song"}},
+            }
+            await session.post(f"{url}/prompt", json={"prompt": prompt})
+            await session.post(f"{url}/settings/Lab.Counter", json=index)
+            body = {"nodes": ["x" * 1000] * 200, "index": index}
+            await session.post(f"{url}/userdata/workflows%2Fmine.json", json=body)
+            print(index, flush=True)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+
+
+def test_kill_while_saving(tmp_path: Path) -> None:
+    pack = str(Path(__file__).parent / "lab_pack")
+    before = -1
+    for _ in range(3):
+        server = start(SERVE, str(tmp_path), pack)
+        assert server.stdout is not None
+        writer = start(WRITE, server.stdout.readline().strip())
+        assert writer.stdout is not None
+        for _ in range(5):
+            writer.stdout.readline()
+        deadline = time.monotonic() + 20
+        while not any((tmp_path / "output").glob("song_*.flac")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(random.uniform(0.1, 0.4))
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        writer.kill()
+        writer.wait()
+        settings = json.loads((tmp_path / "user/default/comfy.settings.json").read_text())
+        saved = json.loads((tmp_path / "user/default/workflows/mine.json").read_text())
+        assert settings["Lab.Counter"] >= 3 and saved["index"] >= 3 and len(saved["nodes"]) == 200
+        files = sorted((tmp_path / "output").glob("song_*.flac"))
+        assert len(files) > before
+        before = len(files)
+        for file in files:
+            waveform, sample_rate = read_audio(file)
+            assert waveform.shape == (2, 3 * sample_rate)

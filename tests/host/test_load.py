@@ -1,0 +1,109 @@
+"""Many prompts, many clients, a long life."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from typing import Any
+
+from acestep_core.host.executor import Job, Outcome
+from acestep_core.host.history import History
+from acestep_core.host.queue import Ticket, job_text
+from tests.host.lab_site import Site, eventually, with_site
+from tests.host.test_server import text_prompt
+
+
+def twenty_nodes() -> dict[str, Any]:
+    prompt: dict[str, Any] = {"0": {"class_type": "LabWord", "inputs": {"text": "x"}}}
+    for index in range(1, 19):
+        prompt[str(index)] = {"class_type": "LabWord", "inputs": {"text": [str(index - 1), 0], "tail": "y"}}
+    prompt["19"] = {"class_type": "LabText", "inputs": {"text": ["18", 0]}}
+    return prompt
+
+
+@with_site()
+async def test_a_cached_graph_of_twenty_nodes_takes_less_than_twenty_milliseconds(site: Site) -> None:
+    """Validation, execution and events, from the request to the last event; the median of many."""
+    seconds = []
+    async with site.listen("me") as events:
+        await site.run(twenty_nodes(), client_id="me")
+        for _ in range(30):
+            await asyncio.sleep(0.01)
+            start = time.perf_counter()
+            _, answer = await site.post("/prompt", {"prompt": twenty_nodes(), "client_id": "me"})
+            ended = {"node": None, "prompt_id": answer["prompt_id"]}
+            while not any(event.get("data") == ended for event in events[-2:]):
+                await asyncio.sleep(0.0005)
+            seconds.append(time.perf_counter() - start)
+    assert statistics.median(seconds) < 0.02
+
+
+@with_site()
+async def test_a_thousand_prompts_are_accepted_quickly_and_run_in_order(site: Site) -> None:
+    async with site.listen("me") as events:
+        start = time.perf_counter()
+        ids = []
+        for index in range(1000):
+            _, answer = await site.post("/prompt", {"prompt": text_prompt(str(index)), "client_id": "me"})
+            ids.append(answer["prompt_id"])
+        accepted = time.perf_counter() - start
+        await eventually(lambda: site.host.queue.remaining() == 0, 60)
+        await eventually(lambda: events[-1].get("data") == {"node": None, "prompt_id": ids[-1]})
+    assert accepted < 10
+    started = [event["data"]["prompt_id"] for event in events if event["type"] == "execution_start"]
+    ended = [event["data"]["prompt_id"] for event in events if event["type"] == "execution_success"]
+    assert started == ids and ended == ids
+    assert list((await site.get("/history"))[1]) == ids
+
+
+@with_site()
+async def test_a_hundred_clients_hear_everything(site: Site) -> None:
+    from contextlib import AsyncExitStack
+
+    async with AsyncExitStack() as stack:
+        heard = [await stack.enter_async_context(site.listen(f"client{i}")) for i in range(100)]
+        for index in range(100):
+            body = {"prompt": text_prompt(f"{index}"), "client_id": f"client{index}"}
+            assert (await site.post("/prompt", body))[0] == 200
+        await eventually(lambda: all(_count(events, "status") == 1 + 3 * 100 for events in heard), 30)
+        await eventually(lambda: all(events[-1]["type"] in ("status", "executing") for events in heard))
+        run = [
+            "execution_start",
+            "execution_cached",
+            "executing",
+            "executing",
+            "executed",
+            "execution_success",
+            "executing",
+        ]
+        for index, events in enumerate(heard):
+            names = [event["type"] for event in events if event["type"] not in ("status", "progress_state")]
+            assert names == run, index
+        # everybody joined before the first prompt: one status on joining, then one for put, get and done of each prompt
+        statuses = [[event["data"]["status"] for event in events if event["type"] == "status"] for events in heard]
+        assert all(found == statuses[0] for found in statuses)
+
+
+def _count(events: list[Any], name: str) -> int:
+    return sum(event["type"] == name for event in events)
+
+
+def test_history_has_a_cap() -> None:
+    history = History(max_items=50, max_bytes=200_000)
+    for index in range(500):
+        job = Job(index, str(index), text_prompt("x" * 1000), ("2",))
+        ticket = Ticket(index, index, job, job_text(job))
+        history.add(ticket, Outcome(outputs={"2": {"text": ["y" * 5000]}}))
+        assert history.size <= 200_000
+    kept = [summary["id"] for summary in history.summaries()]
+    assert kept == [str(index) for index in range(500 - len(kept), 500)]
+    assert 10 < len(kept) <= 50
+
+
+def test_one_huge_entry_is_kept_alone() -> None:
+    history = History(max_bytes=1000)
+    for index in range(3):
+        job = Job(index, str(index), text_prompt("x" * 5000), ("2",))
+        history.add(Ticket(index, index, job, job_text(job)), Outcome())
+    assert [summary["id"] for summary in history.summaries()] == ["2"]
