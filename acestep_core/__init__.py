@@ -10,6 +10,13 @@ __version__ = "0.1.0"
 _LAZY = {
     "generate": "acestep_core.generation",
     "Generation": "acestep_core.generation",
+    "cover": "acestep_core.editing",
+    "repaint": "acestep_core.editing",
+    "extend": "acestep_core.editing",
+    "add_track": "acestep_core.editing",
+    "extract": "acestep_core.editing",
+    "complete": "acestep_core.editing",
+    "morph": "acestep_core.editing",
     "Song": "acestep_core.song",
     "Monitor": "acestep_core.monitor",
     "AceStepError": "acestep_core.errors",

@@ -6,9 +6,17 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from acestep_core.commands.progress import ProgressBar
 from acestep_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from acestep_core.generation import Generation
+    from acestep_core.models.models import Models
+    from acestep_core.song import Song
+
+TASKS = ("text2music", "cover", "repaint", "extend", "add-track", "extract", "complete")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -24,6 +32,18 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--time-signature", default="", metavar="T", help="2, 3, 4 or 6")
     parser.add_argument("--instrumental", action="store_true", help="no vocals")
     parser.add_argument("--think", action="store_true", help="let the language model plan it and write its codes")
+    task = parser.add_argument_group("working on a recording")
+    task.add_argument("--task", choices=TASKS, default="text2music", help="default text2music")
+    task.add_argument("--source", metavar="FILE", help="the recording to work on")
+    task.add_argument("--strength", type=float, help="of a cover or a balanced repaint, 0 to 1")
+    task.add_argument("--start", type=float, default=0.0, metavar="S", help="where a region begins")
+    task.add_argument("--end", type=float, metavar="S", help="where it ends (default: with the recording)")
+    task.add_argument("--mode", choices=("conservative", "balanced", "aggressive"), help="how closely the rest is held")
+    task.add_argument("--before", type=float, default=0.0, metavar="S", help="seconds to add before")
+    task.add_argument("--after", type=float, default=0.0, metavar="S", help="seconds to add after")
+    task.add_argument("--track", action="append", default=[], help="such as vocals or drums; complete takes several")
+    task.add_argument("--reference", action="append", default=[], metavar="FILE", help="take the timbre of a recording")
+    parser.add_argument("--lora", action="append", default=[], metavar="PATH[=STRENGTH]", help="LoRA or LoKr to apply")
     parser.add_argument("--models", metavar="PATH", help="checkpoints folder, model folder or file")
     parser.add_argument("--variant", help="which checkpoint, such as turbo, base or xl-turbo")
     parser.add_argument("--steps", type=int, help="sampling steps (default: the checkpoint's)")
@@ -39,7 +59,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from acestep_core.audio import format_for
-    from acestep_core.generation import RenderSettings, generate
     from acestep_core.models.models import open_models
     from acestep_core.song import Song
 
@@ -58,23 +77,16 @@ def run(options: argparse.Namespace) -> int:
     for warning in song.warnings():
         sys.stderr.write(f"Note: {warning}\n")
     models = open_models(options.models, options.variant)
+    for text in options.lora:
+        models = models.with_adapter(*_adapter(text))
     if models.tiny:
         sys.stderr.write(
             "Using the built-in tiny checkpoint, which has random weights and makes noise, not music; "
             "name real weights with --models.\n"
         )
-    settings = RenderSettings(options.steps, options.shift, None, options.guidance, method=options.method)
     start = time.perf_counter()
     with ProgressBar() as bar:
-        result = generate(
-            song=song,
-            think=options.think,
-            seed=options.seed,
-            batch=options.batch,
-            models=models,
-            settings=settings,
-            progress=bar,
-        )
+        result = _make(options, song, models, bar)
     if result.plan is not None:
         sys.stderr.write(f"The plan:\n{result.plan.to_text()}\n")
     for path, seed in zip(result.save(output, audio_format, options.bitrate), result.seeds, strict=True):
@@ -82,6 +94,58 @@ def run(options: argparse.Namespace) -> int:
     stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in result.seconds.items())
     sys.stderr.write(f"{time.perf_counter() - start:.1f} s in all: {stages}.\n")
     return 0
+
+
+def _make(options: argparse.Namespace, song: Song, models: Models, bar: ProgressBar) -> Generation:
+    """Calls the front door of the task."""
+    from acestep_core import editing
+    from acestep_core.generation import RenderSettings, generate
+
+    settings = RenderSettings(options.steps, options.shift, None, options.guidance, method=options.method)
+    common = {
+        "song": song,
+        "references": options.reference,
+        "seed": options.seed,
+        "batch": options.batch,
+        "models": models,
+        "settings": settings,
+        "progress": bar,
+    }
+    if options.task == "text2music":
+        if options.source is not None:
+            raise InvalidInput("Text to music takes no --source; choose a --task such as cover, or --reference.")
+        return generate(think=options.think, **common)
+    if options.source is None:
+        raise InvalidInput(f"The task {options.task} works on a recording; name it with --source.")
+    if song.duration is not None:
+        raise InvalidInput("The length is the recording's; leave out --duration, or use --task extend.")
+    if options.think:
+        raise InvalidInput("Thinking writes codes that would replace the recording; leave out --think.")
+    held = {"mode": options.mode} if options.mode else {}
+    if options.strength is not None:
+        held["strength"] = options.strength
+    if options.task == "cover":
+        return editing.cover(options.source, strength=held.get("strength", 1.0), **common)
+    if options.task == "repaint":
+        return editing.repaint(options.source, options.start, options.end, **held, **common)
+    if options.task == "extend":
+        return editing.extend(options.source, options.after, options.before, **held, **common)
+    if options.task == "complete":
+        return editing.complete(options.source, options.track, **common)
+    if len(options.track) != 1:
+        raise InvalidInput(f"The task {options.task} takes exactly one --track.")
+    if options.task == "extract":
+        return editing.extract(options.source, options.track[0], **common)
+    return editing.add_track(options.source, options.track[0], start=options.start, end=options.end, **held, **common)
+
+
+def _adapter(text: str) -> tuple[str, float]:
+    """`PATH` or `PATH=STRENGTH`."""
+    path, _, strength = text.rpartition("=") if "=" in text else (text, "", "1")
+    try:
+        return path, float(strength)
+    except ValueError as error:
+        raise InvalidInput(f"The strength of {path} must be a number, not {strength!r}.") from error
 
 
 def _read_lyrics(source: str | None) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import soundfile
+import torch
 
 from acestep_core.cli import main
 from acestep_core.models import models as finding
@@ -35,7 +36,7 @@ def test_lyrics_come_from_a_file(song, tmp_path):
 
 
 def test_a_batch_gets_numbered_files(song):
-    status, paths = song("pop", "--duration", "10", "--batch", "2", "--steps", "2", "--seed", "1", output="x.mp3")
+    _, paths = song("pop", "--duration", "10", "--batch", "2", "--steps", "2", "--seed", "1", output="x.mp3")
     assert [path.name for path in paths] == ["x_00001.mp3", "x_00002.mp3"]
 
 
@@ -47,6 +48,9 @@ def test_a_batch_gets_numbered_files(song):
         (("pop", "--lyrics", "/no/such/file"), "lyrics file"),
         (("pop", "--variant", "nonsense"), "variant"),
         (("pop", "--guidance", "7", "--duration", "10"), "turbo"),
+        (("pop", "--task", "cover"), "--source"),
+        (("pop", "--source", "x.wav"), "--task"),
+        (("pop", "--lora", "x=loud"), "number"),
         (("pop", "--format", "mp3", "--bitrate", "1", "--duration", "10", "--steps", "1"), "kbit/s"),
     ],
 )
@@ -58,6 +62,25 @@ def test_mistakes_are_told_in_one_line(song, capsys, arguments, says):
     assert lines[-1].startswith("acestep: ")
     assert says in lines[-1]
     assert "Traceback" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds"),
+    [
+        (("--task", "cover", "--strength", "0.5"), 6),
+        (("--task", "repaint", "--start", "2", "--end", "4"), 6),
+        (("--task", "extend", "--after", "2", "--before", "1"), 9),
+        (("--task", "extract", "--track", "vocals", "--variant", "base"), 6),
+        (("--task", "add-track", "--track", "drums", "--variant", "base"), 6),
+        (("--task", "complete", "--track", "drums", "--track", "bass", "--variant", "base"), 6),
+    ],
+)
+def test_tasks_on_a_recording(song, tmp_path, arguments, seconds):
+    source = tmp_path / "source.txt"  # told by content, not by name
+    soundfile.write(source, 0.1 * torch.randn(44100 * 6, 1).numpy(), 44100, format="WAV")
+    status, [path] = song("pop", "--source", str(source), "--steps", "2", "--seed", "1", *arguments)
+    assert status == 0
+    assert soundfile.info(path).frames == seconds * 48000
 
 
 def test_the_tiny_checkpoint_is_the_default_and_says_so(tiny_root, tmp_path, monkeypatch, capsys):
