@@ -15,6 +15,7 @@ from acestep_core.errors import CheckpointError
 
 COMFYUI_FOLDERS = ("checkpoints", "diffusion_models", "unet", "vae", "text_encoders", "clip")
 AUDIO_CODES = 65535
+TINY_MARK = "tiny.json"
 # Rows of the embedding table: Qwen3's own vocabulary as published (the second is padded), and with the audio codes.
 TEXT_ROWS = (151669, 151936)
 LM_ROWS = 217204
@@ -105,6 +106,11 @@ def list_models(roots: Iterable[Path] | None = None) -> list[ModelEntry]:
             for entry in scan(root):
                 entries.setdefault((entry.kind, entry.path.resolve()), entry)
     return list(entries.values())
+
+
+def is_tiny(root: Path) -> bool:
+    """Whether a checkpoints folder is the tiny checkpoint, which makes sound but no music."""
+    return (root / TINY_MARK).is_file()
 
 
 def find_checkpoint(root: Path) -> Found:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from acestep_core.checkpoints import catalog, shapes, tiny_tokenizer
+from acestep_core.checkpoints.find import TINY_MARK
 from acestep_core.checkpoints.tiny_layouts import write_comfyui, write_diffusers, write_json, write_tensors
 from acestep_core.errors import CheckpointError
 from acestep_core.files import atomic_write
@@ -30,7 +31,6 @@ LAYOUTS = ("upstream", "diffusers", "comfyui")
 LM_FOLDER = catalog.LANGUAGE_MODELS[0]
 TEXT_DIM = 64
 SILENCE_FRAMES = 15000
-MARK_FILE = "tiny.json"
 TINY_VERSION = 2  # raise when the same seed gives other bytes
 SILENCE_HEAD = 25  # frames until encoded silence has settled; the encoder sees about five frames to each side
 
@@ -127,7 +127,7 @@ def build_tiny(
         _write_all(unfinished, seed, chosen, layouts, vae_encoder_channels)
         unfinished.rename(dest)
     except OSError:
-        if not (dest / MARK_FILE).is_file():  # else another process built the same one meanwhile
+        if not (dest / TINY_MARK).is_file():  # else another process built the same one meanwhile
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -155,7 +155,7 @@ def _write_all(
             write_diffusers(dest, variant.folder, dest / "diffusers" / f"{variant.folder}-diffusers")
         if "comfyui" in layouts:
             write_comfyui(dest, variant.folder, LM_FOLDER, dest / "comfyui")
-    write_json(dest / MARK_FILE, {"version": TINY_VERSION, "seed": seed})
+    write_json(dest / TINY_MARK, {"version": TINY_VERSION, "seed": seed})
 
 
 def _save_pt(path: Path, tensor: Tensor) -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from acestep_core.checkpoints.find import find_checkpoint, find_tokenizer, list_models, search_roots, user_folder
+from acestep_core.checkpoints.find import (
+    find_checkpoint,
+    find_tokenizer,
+    is_tiny,
+    list_models,
+    search_roots,
+    user_folder,
+)
 from acestep_core.checkpoints.layouts import open_lm, open_text_encoder
 from acestep_core.errors import CheckpointError
 
@@ -37,6 +44,11 @@ def test_one_model_folder_brings_its_neighbours(tiny_root: Path, inside: str):
     assert found.text_encoder == tiny_root / "Qwen3-Embedding-0.6B"
     if path.is_dir():
         assert [entry.variant for entry in found.dits] == ["base"]
+
+
+def test_the_tiny_checkpoint_says_what_it_is(tiny_root: Path, tmp_path: Path):
+    assert is_tiny(tiny_root)
+    assert not is_tiny(tmp_path)
 
 
 def test_a_diffusers_folder(all_layouts: Path):
