@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep_core.commands.progress import ProgressBar
 from acestep_core.monitor import Monitor
 
 if TYPE_CHECKING:
@@ -75,9 +76,8 @@ def _list(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from acestep_core.checkpoints.verify import check
 
-    progress = _Progress()
-    report = check(args.path, args.variant, not args.no_hashes, Monitor(progress))
-    progress.end()
+    with ProgressBar() as bar:
+        report = check(args.path, args.variant, not args.no_hashes, Monitor(bar))
     for part in report.parts:
         _say(_entry_line(part.entry))
         for line in _part_lines(part):
@@ -93,9 +93,12 @@ def _check(args: argparse.Namespace) -> int:
 def _download(args: argparse.Namespace) -> int:
     from acestep_core.checkpoints.download import download
 
-    progress = _Progress(unit=1e6, label="MB")
-    folders = download(args.name, args.to, args.source, Monitor(progress))
-    progress.end()
+    with ProgressBar() as bar:
+
+        def megabytes(stage: str, done: int, total: int, preview: object = None) -> None:
+            bar(f"{stage}, MB", done // 10**6, total // 10**6)
+
+        folders = download(args.name, args.to, args.source, Monitor(megabytes))
     for folder in folders:
         _say(str(folder))
     return 0
@@ -128,25 +131,3 @@ def _part_lines(part: Part) -> list[str]:
 
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
-
-
-class _Progress:
-    """One line on a terminal that keeps being rewritten; nothing where the output is a file."""
-
-    def __init__(self, unit: float = 1, label: str = "") -> None:
-        self.unit, self.label, self.width = unit, label, 0
-        self.shown = 0.0
-
-    def __call__(self, stage: str, done: int, total: int, preview: object = None) -> None:
-        now = time.monotonic()
-        if not sys.stderr.isatty() or (done < total and now - self.shown < 0.1):
-            return
-        self.shown = now
-        line = f"{stage}: {done / self.unit:,.0f} of {total / self.unit:,.0f} {self.label}".rstrip()
-        sys.stderr.write(f"\r{line:<{self.width}}")
-        sys.stderr.flush()
-        self.width = len(line)
-
-    def end(self) -> None:
-        if self.width:
-            sys.stderr.write("\n")
