@@ -14,7 +14,9 @@ from acestep_core.planner.plan import Plan
 from acestep_core.planner.sampling import LMSampling
 from acestep_core.vocabulary import DURATION_MAX
 
-_OTHER_FIELDS = 256
+CAPTION_TOKENS = 512
+"""About where a caption ends at the latest."""
+_OTHER_FIELDS = 100
 """More tokens than a plan without its caption ever has."""
 
 
@@ -36,7 +38,7 @@ def write_answer(
     *,
     lyrics_tokens: int = 0,
     max_duration: float = DURATION_MAX,
-    caption_tokens: int = 512,
+    caption_tokens: int = CAPTION_TOKENS,
     monitor: Monitor = SILENT,
     stage: str = "Planning",
 ) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.planner.answer import write_answer
+from acestep_core.planner.answer import CAPTION_TOKENS, write_answer
 from acestep_core.planner.language_model import LanguageModel
 from acestep_core.planner.metas import PLAN_FIELDS
 from acestep_core.planner.plan import Plan, merge
@@ -29,6 +29,7 @@ def create_song(
     sampling: LMSampling = TEXT_SAMPLING,
     seed: int = 0,
     lyrics_tokens: int = LYRICS_TOKENS,
+    caption_tokens: int = CAPTION_TOKENS,
     monitor: Monitor = SILENT,
 ) -> Song:
     """Invents a song: caption, lyrics, language and metas.
@@ -47,6 +48,7 @@ def create_song(
         sampling,
         seed,
         lyrics_tokens=0 if instrumental else lyrics_tokens,
+        caption_tokens=caption_tokens,
         monitor=monitor,
         stage="Inventing a song",
     )
@@ -60,6 +62,7 @@ def format_song(
     sampling: LMSampling = TEXT_SAMPLING,
     seed: int = 0,
     lyrics_tokens: int = LYRICS_TOKENS,
+    caption_tokens: int = CAPTION_TOKENS,
     monitor: Monitor = SILENT,
 ) -> Song:
     """Rewrites caption and lyrics in more detail and fills the open metas; what the user has fixed stays.
@@ -78,6 +81,7 @@ def format_song(
         sampling,
         seed,
         lyrics_tokens=0 if song.instrumental else lyrics_tokens,
+        caption_tokens=caption_tokens,
         monitor=monitor,
         stage="Formatting the song",
     )

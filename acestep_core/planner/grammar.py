@@ -18,7 +18,7 @@ from torch import Tensor
 
 from acestep_core.errors import GenerationError
 from acestep_core.planner.language_model import LanguageModel
-from acestep_core.planner.metas import PLAN_FIELDS, dump
+from acestep_core.planner.metas import PLAN_FIELDS, plan_yaml
 from acestep_core.vocabulary import BPM_MAX, BPM_MIN, DURATION_MAX, DURATION_MIN, KEYSCALES, LANGUAGES, TIME_SIGNATURES
 
 # Characters of a caption: what YAML prints as it is, less the backtick, which the model must not open code with.
@@ -52,7 +52,7 @@ def cot_grammar(given: Mapping[str, Any], open_fields: Iterable[str], max_durati
     lines, rules = [], ""
     for name in PLAN_FIELDS:
         if name in given:
-            lines.append(_literal(dump({name: given[name]}) + "\n"))
+            lines.append(_literal(plan_yaml({name: given[name]}) + "\n"))
         elif name == "caption" and name in open_fields:
             lines += [_literal("caption: "), "CAPTION", _literal("\n")]
             rules = (
@@ -60,20 +60,23 @@ def cot_grammar(given: Mapping[str, Any], open_fields: Iterable[str], max_durati
                 f"QUOTED: /{_QUOTED_CAPTION}/\nFOLDED: /{_FOLDED}/\nONE_LINE: /{_ONE_LINE}/\n"
             )
         elif name in open_fields:
-            lines.append(f"({' | '.join(_literal(line + chr(10)) for line in _choices(name, max_duration))})")
+            values = " | ".join(_literal(f"{value}\n") for value in _values(name, max_duration))
+            lines.append(f"{_literal(f'{name}: ')} ({values})")
     return f"start: PLAN\nPLAN: {' '.join(lines)}\n{rules}"
 
 
-def _choices(name: str, max_duration: float) -> list[str]:
-    """Every line a field may have."""
-    values: dict[str, Iterable[Any]] = {
-        "bpm": range(BPM_MIN, BPM_MAX + 1),
-        "duration": range(int(DURATION_MIN), int(max(max_duration, DURATION_MIN)) + 1),
-        "keyscale": KEYSCALES,
-        "language": LANGUAGES,
-        "timesignature": map(int, TIME_SIGNATURES),
-    }
-    return [dump({name: value}) for value in values[name]]
+def _values(name: str, max_duration: float) -> Iterable[str | int]:
+    """Every value a field may have, as YAML writes it."""
+    match name:
+        case "bpm":
+            return range(BPM_MIN, BPM_MAX + 1)
+        case "duration":
+            return range(int(DURATION_MIN), int(max(max_duration, DURATION_MIN)) + 1)
+        case "keyscale":
+            return KEYSCALES
+        case "language":
+            return [plan_yaml({name: code}).removeprefix(f"{name}: ") for code in LANGUAGES]
+    return TIME_SIGNATURES
 
 
 def _literal(text: str) -> str:
@@ -123,9 +126,9 @@ class PlanText:
         if self.closed:
             return []
         tokens, self.opening = self.opening, []
-        while more := self.matcher.compute_ff_tokens():
-            self.matcher.consume_tokens(more)
-            tokens += more
+        # Within a character of several bytes the engine's proposal may not fit; then the model writes the bytes.
+        while (more := self.matcher.compute_ff_tokens()) and (fit := self.matcher.try_consume_tokens(more)):
+            tokens += more[:fit]
         self._check()
         self.left -= len(tokens)
         if self.matcher.is_accepting():

@@ -119,6 +119,7 @@ class LanguageModel:
         ]
         vocab = description["model"]["vocab"]
         description["model"]["vocab"] = {token: index for token, index in vocab.items() if index < self.ids.first_code}
+        description["normalizer"] = None  # the engine compares bytes; a text that changes under its hands derails it
         text = json.dumps(description, ensure_ascii=False)
         return LLTokenizer(text, n_vocab=self.ids.first_code, eos_token=self.ids.end)
 

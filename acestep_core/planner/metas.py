@@ -48,10 +48,14 @@ def dump(values: Mapping[str, Any]) -> str:
     return yaml.dump(dict(values), allow_unicode=True, sort_keys=True).strip() if values else ""
 
 
+def plan_yaml(metas: Mapping[str, Any]) -> str:
+    """The fields as the model reads and writes them. Numbers lose their quotes, `4/4` becomes 4, seconds are whole."""
+    return dump({name: _plain(name, metas[name]) for name in PLAN_FIELDS if metas.get(name) is not None})
+
+
 def serialize_cot(metas: Mapping[str, Any]) -> str:
-    """The plan for the model to read, `<think>` tags included. Numbers lose their quotes, `4/4` becomes 4."""
-    values = {name: _plain(name, metas[name]) for name in PLAN_FIELDS if metas.get(name) is not None}
-    return f"<think>\n{dump(values)}\n</think>"
+    """The plan for the model to read, `<think>` tags included."""
+    return f"<think>\n{plan_yaml(metas)}\n</think>"
 
 
 def entries(text: str) -> Iterator[Entry]:

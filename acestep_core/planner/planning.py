@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from acestep_core.codes import seconds_to_codes
 from acestep_core.errors import InvalidInput
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.planner.answer import write_answer
+from acestep_core.planner.answer import CAPTION_TOKENS, write_answer
 from acestep_core.planner.decode import CodesPrompt, decode_codes
 from acestep_core.planner.language_model import LanguageModel
 from acestep_core.planner.plan import Plan
@@ -40,7 +40,7 @@ class PlanSettings:
     caption: bool = True
     language: bool = True
     max_duration: float = DURATION_MAX
-    caption_tokens: int = 512
+    caption_tokens: int = CAPTION_TOKENS
 
     def __post_init__(self) -> None:
         if not DURATION_MIN <= self.max_duration <= DURATION_MAX:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from acestep_core.codes import codes_to_text
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.planner.answer import write_answer
+from acestep_core.planner.answer import CAPTION_TOKENS, write_answer
 from acestep_core.planner.create import LYRICS_TOKENS, TEXT_SAMPLING, song_of
 from acestep_core.planner.language_model import LanguageModel
 from acestep_core.planner.metas import PLAN_FIELDS
@@ -28,6 +28,7 @@ def understand_codes(
     sampling: LMSampling = LISTEN_SAMPLING,
     seed: int = 0,
     lyrics_tokens: int = LYRICS_TOKENS,
+    caption_tokens: int = CAPTION_TOKENS,
     monitor: Monitor = SILENT,
 ) -> Song:
     """Describes the music behind semantic codes: caption, lyrics, language and metas.
@@ -45,6 +46,7 @@ def understand_codes(
         sampling,
         seed,
         lyrics_tokens=lyrics_tokens,
+        caption_tokens=caption_tokens,
         monitor=monitor,
         stage="Listening",
     )
