@@ -59,7 +59,7 @@ class ACEStepCodesToText:
     SEARCH_ALIASES: ClassVar = ["audio codes", "semantic tokens", "export codes"]
     RETURN_TYPES = ("STRING",)
     RETURN_NAMES = ("text",)
-    OUTPUT_TOOLTIPS = ("<|audio_code_…|> for every code, one line per song.",)
+    OUTPUT_TOOLTIPS = ("All codes as text, one line per song.",)
     FUNCTION = "write"
 
     @classmethod
@@ -84,7 +84,7 @@ class ACEStepTextToCodes:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "text": inputs.text("Codes such as <|audio_code_123|>, one song per line.", multiline=True),
+                "text": inputs.text("Codes as ACE-Step Codes to Text writes them, one song per line.", multiline=True),
             },
             "optional": {
                 "strict": inputs.switch(

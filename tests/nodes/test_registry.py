@@ -1,0 +1,181 @@
+"""What holds for every node of the pack."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acestep_core.host.packs import Pack, load_pack
+
+ROOT = Path(__file__).parents[2]
+PINNED = json.loads((Path(__file__).parent / "pinned.json").read_text(encoding="utf-8"))
+CLASSES = load_pack(ROOT).classes
+STAGES = {"load", "song", "plan", "codes", "task", "render", "judge", "save", "train"}
+every_node = pytest.mark.parametrize("node_id", CLASSES)
+
+
+def widgets(node_id: str) -> dict[str, tuple[Any, dict[str, Any]]]:
+    declared = CLASSES[node_id].INPUT_TYPES()
+    return {name: entry for group in ("required", "optional") for name, entry in declared.get(group, {}).items()}
+
+
+def shape(node_id: str) -> dict[str, list[str]]:
+    """What saved workflows depend on."""
+    declared = CLASSES[node_id].INPUT_TYPES()
+    groups = {group: list(declared.get(group, {})) for group in ("required", "optional")}
+    return groups | {"outputs": list(CLASSES[node_id].RETURN_NAMES), "types": list(CLASSES[node_id].RETURN_TYPES)}
+
+
+def test_ids_and_inputs_are_a_file_format() -> None:
+    """If this fails because a node or input was added at the end, add it to `pinned.json` too. Nothing else may change:
+    saved workflows keep values by place."""
+    assert {node_id: shape(node_id) for node_id in CLASSES} == PINNED
+
+
+@every_node
+def test_every_input_explains_itself(node_id: str) -> None:
+    for name, (kind, options) in widgets(node_id).items():
+        if kind == "AUDIO_UI":
+            continue
+        assert re.fullmatch(r"[^\s].{5,}", options["tooltip"]), name
+        if kind in ("INT", "FLOAT"):
+            assert options["min"] <= options["default"] <= options["max"] and options["step"] > 0, name
+        if isinstance(kind, list):
+            assert options["default"] in kind and len(set(kind)) == len(kind), name
+        if kind == "STRING":
+            assert options["dynamicPrompts"] is False, name
+
+
+@every_node
+def test_every_node_introduces_itself(node_id: str) -> None:
+    node = CLASSES[node_id]
+    assert node_id.startswith("ACEStep") and node.TITLE and callable(getattr(node, node.FUNCTION))
+    area, stage = node.CATEGORY.split("/")
+    assert area == "ACE-Step" and stage in STAGES
+    assert node.DESCRIPTION.endswith(".") and len(node.DESCRIPTION) < 160
+    assert len(node.SEARCH_ALIASES) >= 2 and len(set(node.SEARCH_ALIASES)) == len(node.SEARCH_ALIASES)
+    assert len(node.RETURN_TYPES) == len(node.RETURN_NAMES) == len(node.OUTPUT_TOOLTIPS)
+
+
+@every_node
+def test_declared_defaults_fit_the_function(node_id: str) -> None:
+    """A graph that leaves out optional inputs gets what the widget shows."""
+    import inspect
+
+    node = CLASSES[node_id]
+    parameters = inspect.signature(getattr(node, node.FUNCTION)).parameters
+    for name, entry in node.INPUT_TYPES().get("optional", {}).items():
+        if "default" in entry[1]:
+            assert parameters[name].default == entry[1]["default"], name
+        else:
+            assert parameters[name].default is None, name
+
+
+@every_node
+def test_every_node_has_a_help_page_with_an_example(node_id: str) -> None:
+    page = (ROOT / "web" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {CLASSES[node_id].TITLE}\n") and "## Example" in page
+    for name, (kind, _) in widgets(node_id).items():
+        assert kind == "AUDIO_UI" or f"| `{name}` |" in page, name
+
+
+def test_no_help_page_is_left_over() -> None:
+    assert {path.stem for path in (ROOT / "web" / "docs").glob("*.md")} == set(CLASSES)
+
+
+@pytest.mark.parametrize("language", ["en", "ko", "zh"])
+@every_node
+def test_every_text_is_translated(node_id: str, language: str) -> None:
+    texts = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))[node_id]
+    node = CLASSES[node_id]
+    expected = {
+        "display_name": node.TITLE,
+        "description": node.DESCRIPTION,
+        "inputs": {
+            name: {"name": name} | ({"tooltip": options["tooltip"]} if "tooltip" in options else {})
+            for name, (_, options) in widgets(node_id).items()
+        },
+        "outputs": {
+            str(index): {"name": name, "tooltip": tooltip}
+            for index, (name, tooltip) in enumerate(zip(node.RETURN_NAMES, node.OUTPUT_TOOLTIPS, strict=True))
+        },
+    }
+    if language == "en":
+        assert texts == expected
+        return
+    assert keys(texts) == keys(expected)
+    same = [text for text in leaves(texts) if text in leaves(expected) and " " in text]
+    assert not same, "left in English"
+
+
+@pytest.mark.parametrize("language", ["en", "ko", "zh"])
+def test_translations_hold_no_signs_that_the_canvas_would_read_as_code(language: str) -> None:
+    texts = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    assert set(texts) == set(CLASSES)
+    assert not [text for text in leaves(texts) if re.search(r"[{}@|]", text)]
+
+
+def keys(value: Any) -> Any:
+    return {name: keys(child) for name, child in value.items()} if isinstance(value, dict) else None
+
+
+def leaves(value: Any) -> list[str]:
+    return [text for child in value.values() for text in leaves(child)] if isinstance(value, dict) else [value]
+
+
+def test_definitions_are_json(pack: Pack) -> None:
+    for node in pack.classes.values():
+        json.dumps(node.INPUT_TYPES(), allow_nan=False)
+
+
+def test_loading_the_pack_is_cheap() -> None:
+    """As ComfyUI loads it, with the modules that ComfyUI has loaded long before. Processor time, best of three."""
+    script = """
+import argparse, asyncio, contextlib, dataclasses, hashlib, importlib.util, json, logging, re, sys, time, typing
+from pathlib import Path
+root = Path(sys.argv[1])
+start = time.process_time()
+spec = importlib.util.spec_from_file_location("some_pack", root / "__init__.py", submodule_search_locations=[str(root)])
+module = importlib.util.module_from_spec(spec)
+sys.modules["some_pack"] = module
+spec.loader.exec_module(module)
+loaded = time.process_time()
+for node in module.NODE_CLASS_MAPPINGS.values():
+    node.INPUT_TYPES()
+described = time.process_time()
+heavy = sorted({"torch", "numpy", "transformers", "diffusers", "soundfile", "safetensors"} & set(sys.modules))
+print(json.dumps([loaded - start, described - loaded, heavy]))
+"""
+    runs = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(ROOT)], capture_output=True, text=True, check=True, env=os.environ
+        )
+        runs.append(json.loads(done.stdout))
+    assert runs[0][2] == []
+    assert min(run[0] for run in runs) < 0.1
+    assert min(run[1] for run in runs) < 0.05
+
+
+def test_comfyuis_own_module_called_nodes_stays_untouched() -> None:
+    script = """
+import sys, types
+core = types.ModuleType("nodes")
+sys.modules["nodes"] = core
+from pathlib import Path
+from importlib import util
+root = Path(sys.argv[1])
+spec = util.spec_from_file_location("/custom/acestep", root / "__init__.py", submodule_search_locations=[str(root)])
+module = util.module_from_spec(spec)
+sys.modules["/custom/acestep"] = module
+spec.loader.exec_module(module)
+assert sys.modules["nodes"] is core and not vars(core).get("registry")
+assert str(root) not in sys.path
+assert len(module.NODE_CLASS_MAPPINGS) > 10
+"""
+    subprocess.run([sys.executable, "-c", script, str(ROOT)], check=True, cwd="/" if os.name == "posix" else None)

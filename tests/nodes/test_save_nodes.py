@@ -1,0 +1,103 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from acestep_core.audio import FORMATS, read_audio
+from acestep_core.errors import AudioError, InvalidInput
+from acestep_core.tags import read_tags
+
+PROMPT = {"1": {"class_type": "ACEStepSong", "inputs": {"caption": "Übung"}}}
+WORKFLOW = {"nodes": [{"id": 1, "title": "ノード"}]}
+
+
+def audio(items: int = 1, channels: int = 2, rate: int = 48_000) -> dict[str, Any]:
+    wave = torch.sin(torch.arange(rate) / 20).expand(items, channels, -1) * 0.5
+    return {"waveform": wave.clone(), "sample_rate": rate}
+
+
+def save(call: Callable[..., Any], **changes: Any) -> list[dict[str, str]]:
+    values = {"audio": audio(), "filename_prefix": "a/b/song", "format": "flac"} | changes
+    return call("ACEStepSaveSong", **values)["ui"]["audio"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_written_with_the_graph(call: Callable[..., Any], folders: Any, name: str) -> None:
+    (shown,) = save(call, format=name, prompt=PROMPT, extra_pnginfo={"workflow": WORKFLOW, "no id": 1})
+    assert shown == {"filename": f"song_00001{FORMATS[name].suffix}", "subfolder": "a/b", "type": "output"}
+    path = folders.output / shown["subfolder"] / shown["filename"]
+    tags = read_tags(path)
+    assert json.loads(tags["prompt"]) == PROMPT and json.loads(tags["workflow"]) == WORKFLOW
+    assert tags["prompt"].isascii() and tags["encoder"].startswith("acestep-nodes")
+    assert read_audio(path)[0].shape == (2, 48_000)
+
+
+def test_bitrate_counts_only_where_there_is_one(call: Callable[..., Any], folders: Any) -> None:
+    sizes = {}
+    for bitrate in ("64", "320"):
+        (shown,) = save(call, format="mp3", bitrate=bitrate)
+        sizes[bitrate] = (folders.output / "a/b" / shown["filename"]).stat().st_size
+    assert sizes["320"] > 4 * sizes["64"]
+    assert save(call, format="flac", bitrate="64")
+
+
+def test_batches_and_repeats_never_overwrite(call: Callable[..., Any], folders: Any) -> None:
+    names = [shown["filename"] for _ in range(2) for shown in save(call, audio=audio(items=3))]
+    assert names == [f"song_0000{number}.flac" for number in range(1, 7)]
+    assert len(list((folders.output / "a/b").iterdir())) == 6
+
+
+def test_the_graph_can_be_left_out_and_a_sidecar_added(call: Callable[..., Any], folders: Any) -> None:
+    (shown,) = save(call, save_graph=False, sidecar=True, prompt=PROMPT)
+    path = folders.output / "a/b" / shown["filename"]
+    assert "prompt" not in read_tags(path)
+    assert "prompt" not in json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    (shown,) = save(call, sidecar=True, prompt=PROMPT)
+    path = folders.output / "a/b" / shown["filename"]
+    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["prompt"] == PROMPT
+
+
+@pytest.mark.parametrize("prefix", ["../out", "a/../../out", "/etc/out", "a/../../../x/y", "..", "C:\\..\\..\\..\\x"])
+def test_nothing_is_written_outside_the_output_folder(call: Callable[..., Any], folders: Any, prefix: str) -> None:
+    before = set(folders.output.parent.rglob("*"))
+    try:
+        save(call, filename_prefix=prefix)
+    except InvalidInput as error:
+        assert "outside" in str(error)
+    new = set(folders.output.parent.rglob("*")) - before
+    assert all(path.is_relative_to(folders.output) for path in new)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name"),
+    [("", "song_00001.flac"), ("a:b?*", "a_b___00001.flac"), ("sub/", "sub_00001.flac"), (" . ", "song_00001.flac")],
+)
+def test_odd_names_become_usable(call: Callable[..., Any], prefix: str, name: str) -> None:
+    assert save(call, filename_prefix=prefix)[0]["filename"] == name
+
+
+def test_any_rate_and_channel_count_is_kept(call: Callable[..., Any], folders: Any) -> None:
+    save(call, audio=audio(channels=1, rate=44_100))
+    wave, rate = read_audio(folders.output / "a/b/song_00001.flac")
+    assert (wave.shape[0], rate) == (1, 44_100)
+
+
+def test_unusable_audio_leaves_nothing(call: Callable[..., Any], folders: Any) -> None:
+    bad = audio()
+    bad["waveform"][0, 0, 0] = float("nan")
+    with pytest.raises(AudioError):
+        save(call, audio=bad)
+    with pytest.raises(InvalidInput, match="holds no audio"):
+        save(call, audio={"waveform": torch.zeros(1, 2, 0), "sample_rate": 48_000})
+    assert not [path for path in folders.output.rglob("*") if path.is_file()]
+
+
+def test_preview_is_temporary_and_carries_the_graph(call: Callable[..., Any], folders: Any) -> None:
+    shown = call("ACEStepPreviewSong", audio=audio(items=2), prompt=PROMPT)["ui"]["audio"]
+    assert [item["type"] for item in shown] == ["temp", "temp"]
+    path: Path = folders.temp / shown[1]["filename"]
+    assert json.loads(read_tags(path)["prompt"]) == PROMPT
+    assert not list(folders.output.iterdir())
