@@ -8,9 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from acestep_core import __version__
 from acestep_core.checkpoints.catalog import variant_named
-from acestep_core.checkpoints.find import Found, find_checkpoint, search_roots, user_folder
+from acestep_core.checkpoints.find import Found, find_checkpoint, is_tiny, search_roots, user_folder
 from acestep_core.checkpoints.layouts import open_dit
 from acestep_core.errors import CheckpointError
 from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
@@ -55,7 +54,6 @@ def open_models(
         CheckpointError: nothing usable is there; the message says what is missing.
     """
     found = find_checkpoint(Path(path)) if path is not None else _first_found()
-    tiny = found is None
     if found is None:
         found = find_checkpoint(tiny_folder())
     dit = _choose_dit(found, variant)
@@ -65,16 +63,16 @@ def open_models(
     model = ModelHandle(
         files.source, dtype, device, files.variant.name, text, vae, stems=bool(files.config.get("is_lego_sft"))
     )
-    return Models(model, vae, _choose_lm(found, lm, dtype, device), tiny or _is_tiny(found.root))
+    return Models(model, vae, _choose_lm(found, lm, dtype, device), is_tiny(found.root))
 
 
 def tiny_folder() -> Path:
     """The tiny checkpoint in the user's cache, built at first use."""
-    folder = user_folder().parent / f"tiny-{__version__}"
+    from acestep_core.checkpoints.tiny import TINY_VERSION, build_tiny
+
+    folder = user_folder().parent / f"tiny-{TINY_VERSION}"
     if folder.is_dir():
         return folder
-    from acestep_core.checkpoints.tiny import build_tiny
-
     log.info("building the tiny checkpoint in %s", folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tiny-") as temporary:
@@ -83,10 +81,6 @@ def tiny_folder() -> Path:
         with suppress(OSError):  # another process was faster
             built.rename(folder)
     return folder
-
-
-def _is_tiny(root: Path) -> bool:
-    return root.resolve().is_relative_to(user_folder().parent.resolve()) and root.name.startswith("tiny-")
 
 
 def _first_found() -> Found | None:
