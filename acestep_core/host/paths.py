@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +12,10 @@ from acestep_core.host.context import Folders
 
 PUBLIC = ("input", "output", "temp")
 """Folders that graphs and requests may name."""
+
+PREVIEW = "ComfyUI_temp_"
+STAGED = ".upload-"
+"""How temporary files are called: those that preview nodes make, and uploads on their way in."""
 
 AUDIO = frozenset(".wav .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .w64 .rf64 .caf .au".split())  # noqa: SIM905
 _OTHER = frozenset(".m4a .aac .mp4 .webm .mkv .mov .png .jpg .jpeg .webp .gif .lrc .srt .vtt .txt".split())  # noqa: SIM905
@@ -75,3 +80,11 @@ def listed_audio(folder: Path) -> list[str]:
         for entry in folder.iterdir()
         if entry.suffix.lower() in AUDIO and not entry.name.startswith(".") and entry.is_file()
     )
+
+
+def clear_temporary(folder: Path) -> None:
+    """Removes what an earlier host left in its temporary folder, and nothing else that may be there."""
+    for path in folder.iterdir():
+        if path.name.startswith((PREVIEW, STAGED)) and path.is_file():
+            with contextlib.suppress(OSError):  # still open somewhere: it goes next time
+                path.unlink()

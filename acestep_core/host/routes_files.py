@@ -18,7 +18,7 @@ from aiohttp import BodyPartReader, web
 from acestep_core.errors import InvalidInput
 from acestep_core.files import atomic_write, confine
 from acestep_core.host.host import Host
-from acestep_core.host.paths import PUBLIC, UPLOADABLE, split_annotation
+from acestep_core.host.paths import PUBLIC, STAGED, UPLOADABLE, split_annotation
 from acestep_core.host.requests import BODY_SECONDS, bad_request, too_large
 
 INERT = ("audio/", "video/", "image/", "text/plain", "application/json")
@@ -95,7 +95,7 @@ async def _staged(
         raise too_large(limit)
     if not request.content_type.startswith("multipart/"):
         raise bad_request("invalid_upload", "Send the file as multipart/form-data.")
-    staged = temp / f".upload-{secrets.token_hex(8)}"
+    staged = temp / f"{STAGED}{secrets.token_hex(8)}"
     found, filename = False, ""
     fields: dict[str, str] = {}
     try:

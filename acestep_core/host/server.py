@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from aiohttp import web
 from acestep_core.errors import HostError
 from acestep_core.host import routes_files, routes_info, routes_prompt, routes_user
 from acestep_core.host.host import Host, HostConfig
+from acestep_core.host.paths import clear_temporary
 from acestep_core.host.security import middleware
 
 
@@ -46,6 +46,7 @@ async def running(config: HostConfig) -> AsyncIterator[RunningServer]:
     if not policy.local and not policy.token:
         raise HostError(f"Listening on {policy.address} lets others in; set a token with --token.")
     host = Host(config)
+    clear_temporary(config.folders.temp)
     runner = web.AppRunner(build_app(host), access_log=None, shutdown_timeout=2)
     await runner.setup()
     site = web.TCPSite(runner, policy.address, config.port)
@@ -67,11 +68,3 @@ def _url(runner: web.AppRunner, address: str) -> str:
     port = runner.addresses[0][1]
     name = f"[{address}]" if ":" in address else address
     return f"http://{name}:{port}"
-
-
-async def serve_forever(config: HostConfig, announce: asyncio.Future[RunningServer] | None = None) -> None:
-    """Serves until the task is cancelled."""
-    async with running(config) as server:
-        if announce is not None:
-            announce.set_result(server)
-        await asyncio.Event().wait()

@@ -19,7 +19,7 @@ from acestep_core.files import unique_path
 from acestep_core.host import context
 from acestep_core.host.context import Folders
 from acestep_core.host.packs import Pack
-from acestep_core.host.paths import annotated, listed_audio, save_place
+from acestep_core.host.paths import PREVIEW, annotated, listed_audio, save_place
 
 _HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
 
@@ -104,7 +104,7 @@ class PreviewAudio:
         return {"required": {"audio": ("AUDIO", {})}, "hidden": _HIDDEN}
 
     def preview(self, audio: dict[str, Any], prompt: Any = None, extra_pnginfo: Any = None) -> dict[str, Any]:
-        name = "ComfyUI_temp_" + "".join(secrets.choice(ascii_lowercase) for _ in range(5))
+        name = PREVIEW + "".join(secrets.choice(ascii_lowercase) for _ in range(5))
         return save(audio, "temp", name, tags_of(prompt, extra_pnginfo))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.host.lab_site import Site, eventually, with_site
+from tests.host.lab_site import Site, eventually, open_site, with_site
 
 
 def text_prompt(text: str = "x", kind: str = "LabWord") -> dict[str, Any]:
@@ -354,3 +354,11 @@ async def test_the_second_connection_of_a_client_takes_over(site: Site) -> None:
         assert [event["type"] for event in first] == ["status"]
     async with site.listen("other") as third:
         await eventually(lambda: bool(third))
+
+
+@with_site()
+async def test_old_temporary_files_go_at_the_next_start(site: Site) -> None:
+    for name in ("ComfyUI_temp_abcde_00001_.flac", ".upload-1234", "precious.txt"):
+        (site.folders.temp / name).write_text("x")
+    async with open_site(site.folders.temp.parent):
+        assert [path.name for path in site.folders.temp.iterdir()] == ["precious.txt"]

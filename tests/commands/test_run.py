@@ -1,0 +1,111 @@
+"""`acestep run`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acestep_core.commands import run
+from acestep_core.errors import AceStepError, GraphError
+from acestep_core.tags import read_tags
+
+LAB_PACK = Path(__file__).parents[1] / "host" / "lab_pack"
+EXAMPLE = LAB_PACK / "example_workflows" / "lab_basic.json"
+
+
+def options_of(module: Any, *arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    module.add_parser(parser.add_subparsers())
+    return parser.parse_args([module.__name__.rsplit(".", 1)[1], *arguments])
+
+
+def call(tmp_path: Path, *arguments: str) -> int:
+    output = str(tmp_path / "output")
+    fixed = ("--pack", str(LAB_PACK), "--base-directory", str(tmp_path), "--output", output)
+    return run.run(options_of(run, *arguments, *fixed))
+
+
+def test_a_canvas_file_becomes_a_song_that_holds_its_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(tmp_path, str(EXAMPLE), "--set", "tone.caption=lo-fi piano", "--set", "2.seconds=0.5") == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path == tmp_path / "output" / "audio" / "lab_00001_.flac"
+    tags = read_tags(path)
+    assert json.loads(tags["prompt"])["2"]["inputs"]["caption"] == "lo-fi piano"
+    values = {node["id"]: node["widgets_values"] for node in json.loads(tags["workflow"])["nodes"]}
+    assert values[2][0] == 0.5 and values[2][6] == "lo-fi piano"
+
+
+def test_json_and_api_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = {
+        "1": {"class_type": "PrimitiveString", "inputs": {"value": "x"}, "_meta": {"title": "Say"}},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+    file = tmp_path / "api.json"
+    file.write_text(json.dumps(prompt))
+    assert call(tmp_path, str(file), "--set", "say.value=hello", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["texts"] == {"2": ["hello"]} and result["files"] == {}
+
+
+def test_local_files_are_taken_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call(tmp_path, str(EXAMPLE), "--set", "tone.seconds=0.2")
+    song = capsys.readouterr().out.strip()
+    prompt = {
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "?"}},
+        "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "copy"}},
+    }
+    file = tmp_path / "api.json"
+    file.write_text(json.dumps(prompt))
+    assert call(tmp_path, str(file), "--set", f"1.audio={song}") == 0
+    assert (tmp_path / "input" / Path(song).name).is_file()
+    assert (tmp_path / "output" / "copy_00001_.flac").is_file()
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
+    for _ in range(2):
+        call(tmp_path, str(EXAMPLE), "--set", "tone.seconds=0.2")
+    first, second = sorted((tmp_path / "output" / "audio").iterdir())
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["tone.steps=9999"], "bigger than max"),
+        (["nobody.x=1"], "names no node"),
+        (["tone.steps=many"], "INT"),
+        (["tone"], "NODE.input=value"),
+    ],
+)
+def test_what_is_wrong_is_said(settings: list[str], message: str, tmp_path: Path) -> None:
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    with pytest.raises(AceStepError, match=message):
+        call(tmp_path, str(EXAMPLE), *arguments)
+    assert not list((tmp_path / "output").rglob("*.flac"))
+
+
+def test_a_folder_that_is_no_pack(tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match="no node pack"):
+        run.run(options_of(run, str(EXAMPLE), "--pack", str(tmp_path), "--base-directory", str(tmp_path)))
+
+
+def test_a_batch_and_its_repetition(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("tone.seconds,tone.seed,tone.steps\n0.1,1,\n0.2,2,9999\n0.3,3,2\n")
+    assert call(tmp_path, str(EXAMPLE), "--batch", str(rows), "--json") == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["row"] for line in lines] == [1, 2, 3]
+    assert "bigger than max" in lines[1]["error"]
+    assert [path.name for path in sorted((tmp_path / "output" / "audio").iterdir())] == [
+        "lab_00001_.flac",
+        "lab_00002_.flac",
+    ]
+    rows.write_text("tone.seconds,tone.seed,tone.steps\n0.1,1,\n0.2,2,3\n0.3,3,2\n")
+    assert call(tmp_path, str(EXAMPLE), "--batch", str(rows), "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["repeated"] for line in lines] == [True, False, True]
+    assert len(list((tmp_path / "output" / "audio").iterdir())) == 3

@@ -1,0 +1,233 @@
+"""Canvas workflows become prompts as the frontend would make them. tests/canvas compares with the frontend itself."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acestep_core.errors import GraphError
+from acestep_core.host import stock_nodes
+from acestep_core.host.packs import Registry, load_pack
+from acestep_core.host.workflow import parse_workflow
+from tests.host.lab_site import LAB_PACK
+
+DEFINITIONS = Registry([*stock_nodes.PACKS, load_pack(LAB_PACK)]).definitions()
+
+
+def socket(name: str, kind: str = "STRING", link: int | None = None, widget: bool = False) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": name, "type": kind, "link": link}
+    return {**entry, "widget": {"name": name}} if widget else entry
+
+
+def node(node_id: int, kind: str, inputs: list[Any] = [], values: Any = None, mode: int = 0, **more: Any) -> Any:  # noqa: B006
+    outputs = more.pop("outputs", [{"name": "out", "type": "STRING", "links": []}])
+    found = {"id": node_id, "type": kind, "inputs": inputs, "outputs": outputs, "mode": mode, **more}
+    return found if values is None else {**found, "widgets_values": values}
+
+
+def canvas(nodes: list[Any], links: list[Any], **more: Any) -> dict[str, Any]:
+    return {"nodes": nodes, "links": links, "version": 0.4, **more}
+
+
+def prompt_of(data: Any) -> dict[str, Any]:
+    return parse_workflow(data, DEFINITIONS).prompt
+
+
+def inputs_of(data: Any, node_id: str) -> dict[str, Any]:
+    return prompt_of(data)[node_id]["inputs"]
+
+
+SHOW = node(9, "LabText", [socket("text", link=90)])
+
+
+def test_the_example_of_the_lab_pack() -> None:
+    data = json.loads((LAB_PACK / "example_workflows" / "lab_basic.json").read_text())
+    prompt = prompt_of(data)
+    assert prompt["2"] == {
+        "inputs": {
+            "model": ["1", 0],
+            "seconds": 1.0,
+            "freq": 440.0,
+            "seed": 5,
+            "steps": 4,
+            "instrumental": False,
+            "caption": "a calm tone",
+            "batch": 1,
+        },
+        "class_type": "LabTone",
+        "_meta": {"title": "Tone"},
+    }
+    assert prompt["3"]["inputs"] == {"audio": ["2", 0], "filename_prefix": "audio/lab"}
+
+
+def test_a_muted_node_takes_its_link_with_it() -> None:
+    nodes = [node(1, "LabWord", values=["x"], mode=2), SHOW]
+    assert prompt_of(canvas(nodes, [[90, 1, 0, 9, 0, "STRING"]])) == {
+        "9": {"inputs": {}, "class_type": "LabText", "_meta": {"title": "LabText"}}
+    }
+
+
+def test_a_bypassed_node_hands_through_what_fits() -> None:
+    nodes = [
+        node(1, "LabWord", values=["x"]),
+        node(2, "LabWord", [socket("tail", link=11, widget=True)], ["y"], mode=4),
+        SHOW,
+    ]
+    links = [[11, 1, 0, 2, 0, "STRING"], [90, 2, 0, 9, 0, "STRING"]]
+    assert inputs_of(canvas(nodes, links), "9") == {"text": ["1", 0]}
+    assert "2" not in prompt_of(canvas(nodes, links))
+
+
+def test_a_bypassed_node_without_a_fitting_input_ends_the_link() -> None:
+    nodes = [
+        node(1, "LabLoad", values=["base", "auto"]),
+        node(2, "LabWord", [socket("m", "LAB_MODEL", 11)], mode=4),
+        SHOW,
+    ]
+    links = [[11, 1, 0, 2, 0, "LAB_MODEL"], [90, 2, 0, 9, 0, "STRING"]]
+    assert inputs_of(canvas(nodes, links), "9") == {}
+
+
+def test_reroutes_vanish() -> None:
+    nodes = [
+        node(1, "LabWord", values=["x"]),
+        node(2, "Reroute", [socket("", "*", 11)]),
+        node(3, "Reroute", [socket("", "*", 12)]),
+        SHOW,
+    ]
+    links = [[11, 1, 0, 2, 0, "*"], [12, 2, 0, 3, 0, "*"], [90, 3, 0, 9, 0, "*"]]
+    assert inputs_of(canvas(nodes, links), "9") == {"text": ["1", 0]}
+
+
+def test_primitives_become_values() -> None:
+    nodes = [
+        node(1, "PrimitiveNode", values=["from afar", "fixed"]),
+        node(2, "LabWord", [socket("text", link=11, widget=True)], ["old"]),
+    ]
+    assert inputs_of(canvas(nodes, [[11, 1, 0, 2, 0, "STRING"]]), "2")["text"] == "from afar"
+
+
+def test_notes_are_no_nodes() -> None:
+    assert prompt_of(canvas([node(1, "Note", values=["hi"]), node(2, "MarkdownNote", values=["hi"])], [])) == {}
+
+
+def test_a_widget_turned_into_a_socket_keeps_its_place() -> None:
+    nodes = [
+        node(1, "LabWord", values=["x"]),
+        node(2, "LabAsync", [socket("text", link=11, widget=True)], ["old", 2.5]),
+    ]
+    assert inputs_of(canvas(nodes, [[11, 1, 0, 2, 0, "STRING"]]), "2") == {"text": ["1", 0], "seconds": 2.5}
+
+
+def test_values_by_name() -> None:
+    found = inputs_of(canvas([node(1, "LabAsync", values={"seconds": 3, "text": "a"})], []), "1")
+    assert found == {"text": "a", "seconds": 3}
+    both = node(1, "LabAsync", values=["old", 1], widgets_values_named={"text": "new", "seconds": 2})
+    assert inputs_of(canvas([both], []), "1") == {"text": "new", "seconds": 2}
+
+
+def test_missing_values_take_their_defaults() -> None:
+    assert inputs_of(canvas([node(1, "LabAsync", values=["a"])], []), "1") == {"text": "a", "seconds": 0.1}
+    assert inputs_of(canvas([node(1, "LabLoad")], []), "1") == {"name": "base", "dtype": "auto"}
+
+
+def test_lists_are_wrapped() -> None:
+    assert inputs_of(canvas([node(1, "LabWord", values=[["a", "b"], ""])], []), "1")["text"] == {
+        "__value__": ["a", "b"]
+    }
+
+
+SUBGRAPH = {
+    "id": "sub-1",
+    "nodes": [
+        node(1, "LabWord", [socket("tail", link=2, widget=True), socket("text", link=3, widget=True)], ["inner", "t"]),
+        node(2, "LabWord", [socket("text", link=4, widget=True)], ["", ""]),
+    ],
+    "links": [
+        {"id": 2, "origin_id": -10, "origin_slot": 0, "target_id": 1, "target_slot": 0, "type": "STRING"},
+        {"id": 3, "origin_id": -10, "origin_slot": 1, "target_id": 1, "target_slot": 1, "type": "STRING"},
+        {"id": 4, "origin_id": 1, "origin_slot": 0, "target_id": 2, "target_slot": 0, "type": "STRING"},
+        {"id": 5, "origin_id": 2, "origin_slot": 0, "target_id": -20, "target_slot": 0, "type": "STRING"},
+    ],
+}
+
+
+def with_subgraph(mode: int = 0) -> dict[str, Any]:
+    nodes = [
+        node(1, "LabWord", values=["outer", ""]),
+        node(5, "sub-1", [socket("tail", link=20), socket("text", link=None)], mode=mode),
+        SHOW,
+    ]
+    links = [[20, 1, 0, 5, 0, "STRING"], [90, 5, 0, 9, 0, "STRING"]]
+    return copy.deepcopy(canvas(nodes, links, definitions={"subgraphs": [SUBGRAPH]}))
+
+
+def test_subgraphs_are_unfolded() -> None:
+    prompt = prompt_of(with_subgraph())
+    assert set(prompt) == {"1", "5:1", "5:2", "9"}
+    assert prompt["5:1"]["inputs"] == {"text": "inner", "tail": ["1", 0]}
+    assert prompt["5:2"]["inputs"]["text"] == ["5:1", 0]
+    assert prompt["9"]["inputs"] == {"text": ["5:2", 0]}
+
+
+@pytest.mark.parametrize("mode", [2, 4])
+def test_a_subgraph_that_is_off_is_off_with_all_it_holds(mode: int) -> None:
+    prompt = prompt_of(with_subgraph(mode))
+    assert set(prompt) == {"1", "9"}
+    assert prompt["9"]["inputs"] == ({} if mode == 2 else {"text": ["1", 0]})
+
+
+def test_unknown_types_are_named() -> None:
+    with pytest.raises(GraphError, match="'Elsewhere'"):
+        prompt_of(canvas([node(1, "Elsewhere")], []))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"nodes": [3], "links": []},
+        {"nodes": [{"id": 1}], "links": []},
+        {"nodes": [], "links": [[1]]},
+        {
+            "nodes": [node(1, "Reroute", [socket("", "*", 1)]), SHOW],
+            "links": [[1, 1, 0, 1, 0, "*"], [90, 1, 0, 9, 0, "*"]],
+        },
+        {"nodes": [node(1, "a")], "links": [], "definitions": {"subgraphs": [{"id": "a", "nodes": [node(1, "a")]}]}},
+        {"nodes": [SHOW], "links": [[90, 77, 0, 9, 0, "STRING"]]},
+        {},
+        {"1": {"class_type": "LabWord"}},
+        {"1": 3},
+        [],
+        "x",
+    ],
+)
+def test_malformed_files_are_refused(data: Any) -> None:
+    with pytest.raises(GraphError):
+        parse_workflow(data, DEFINITIONS)
+
+
+_JUNK = st.recursive(st.none() | st.integers() | st.text(max_size=4), lambda i: st.lists(i, max_size=3), max_leaves=5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_damaged_files_are_refused_or_read(data: st.DataObject) -> None:
+    """Replaces one value anywhere in a file by rubbish."""
+    damaged = with_subgraph()
+    holder: Any = damaged
+    while True:
+        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(holder[key], dict | list) or not holder[key] or data.draw(st.booleans()):
+            holder[key] = data.draw(_JUNK)
+            break
+        holder = holder[key]
+    try:
+        parse_workflow(damaged, DEFINITIONS)
+    except GraphError as error:
+        assert str(error).endswith(".")

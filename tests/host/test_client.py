@@ -1,0 +1,191 @@
+"""The client against a running host: uploads, progress, results, failures, and joining what already runs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acestep_core.errors import Cancelled, HostError
+from acestep_core.host.client import HostClient
+from acestep_core.host.results import RunFailed, Update
+from acestep_core.host.security import Policy
+from acestep_core.host.workflow import parse_workflow
+from tests.host.lab_site import LAB_PACK, Site, eventually, with_site
+from tests.host.test_server import SLOW, wav
+
+EXAMPLE = LAB_PACK / "example_workflows" / "lab_basic.json"
+
+
+def outside(site: Site) -> Path:
+    """A folder that the host does not know."""
+    return site.folders.output.parent / "elsewhere"
+
+
+@with_site()
+async def test_run_watch_and_download(site: Site) -> None:
+    updates: list[Update] = []
+    async with HostClient(site.url) as client:
+        workflow = (await client.load(EXAMPLE)).with_inputs({"tone.seconds": 0.5})
+        result = await client.run(workflow, outside(site), updates.append)
+    assert result.paths == [outside(site) / "audio" / "lab_00001_.flac"]
+    assert result.paths[0].read_bytes() == (site.folders.output / "audio" / "lab_00001_.flac").read_bytes()
+    assert [update.node_id for update in updates if update.kind == "node"] == ["1", "2", "3"]
+    assert [update.value for update in updates if update.kind == "progress"] == [1, 2, 3, 4]
+
+
+@with_site()
+async def test_local_files_are_uploaded(site: Site) -> None:
+    outside(site).mkdir()
+    (outside(site) / "voice.wav").write_bytes(wav(0.5))
+    prompt = {
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "voice.wav"}},
+        "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "x"}},
+    }
+    async with HostClient(site.url) as client:
+        workflow = parse_workflow(prompt, await client.definitions())
+        prepared = await client.prepare(workflow, (outside(site),))
+        result = await client.run(prepared, outside(site) / "out")
+        assert prepared.prompt["1"]["inputs"]["audio"] == "voice.wav"
+        assert (site.folders.input / "voice.wav").read_bytes() == wav(0.5)
+        assert [path.name for path in result.paths] == ["x_00001_.flac"]
+        untouched = await client.prepare(workflow, (outside(site) / "nowhere",))
+        assert untouched.prompt == workflow.prompt
+
+
+@with_site()
+async def test_texts_are_results_too(site: Site) -> None:
+    prompt = {
+        "1": {"class_type": "LabStatus", "inputs": {"text": "hello"}},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+    updates: list[Update] = []
+    async with HostClient(site.url) as client:
+        result = await client.run(parse_workflow(prompt, await client.definitions()), outside(site), updates.append)
+    assert result.texts == {"2": ["hello"]} and result.files == {}
+    assert Update("text", "1", text="working on hello") in updates
+
+
+@with_site()
+async def test_failures_say_which_node(site: Site) -> None:
+    failing = {**SLOW, "3": {"class_type": "LabError", "inputs": {"audio": ["2", 0], "kind": "value"}}}
+    failing["3"]["_meta"] = {"title": "The culprit"}
+    async with HostClient(site.url) as client:
+        definitions = await client.definitions()
+        with pytest.raises(RunFailed, match=r"'The culprit' \(3, LabError\) failed: lab error: bad value"):
+            await client.run(parse_workflow(failing, definitions), outside(site))
+        invalid = {**SLOW, "2": {"class_type": "LabTone", "inputs": {}}}
+        with pytest.raises(RunFailed, match="Required input is missing: seconds"):
+            await client.run(parse_workflow(invalid, definitions), outside(site))
+        with pytest.raises(RunFailed, match="not found"):
+            await client.run(parse_workflow({"1": {"class_type": "Nope", "inputs": {}}}, definitions), outside(site))
+
+
+@with_site()
+async def test_a_workflow_that_is_valid_in_part_does_not_run(site: Site) -> None:
+    partial = {**SLOW, "5": {"class_type": "LabError", "inputs": {"audio": ["2", 0], "kind": "oom"}}}
+    partial["6"] = {"class_type": "PreviewAudio", "inputs": {"audio": ["5", 0]}}
+    async with HostClient(site.url) as client:
+        with pytest.raises(RunFailed, match="oom is not allowed"):
+            await client.run(parse_workflow(partial, await client.definitions()), outside(site))
+        await eventually(lambda: site.host.queue.remaining() == 0)
+
+
+@with_site()
+async def test_a_cancel_from_elsewhere(site: Site) -> None:
+    async with HostClient(site.url) as client:
+        workflow = parse_workflow(SLOW, await client.definitions())
+        run = asyncio.create_task(client.run(workflow, outside(site)))
+        await eventually(lambda: site.host.queue.listing()[0] != [])
+        await site.post("/interrupt")
+        with pytest.raises(Cancelled):
+            await run
+
+
+@with_site()
+async def test_giving_up_takes_the_prompt_off_the_server(site: Site) -> None:
+    async with HostClient(site.url) as client:
+        workflow = parse_workflow(SLOW, await client.definitions())
+        run = asyncio.create_task(client.run(workflow, outside(site)))
+        await eventually(lambda: site.host.queue.listing()[0] != [])
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        await eventually(lambda: site.host.queue.remaining() == 0)
+
+
+@with_site()
+async def test_a_run_the_server_knows_is_joined(site: Site) -> None:
+    async with HostClient(site.url) as client:
+        workflow = await client.load(EXAMPLE)
+        first = await client.run(workflow, outside(site), prompt_id="row-1")
+        second = await client.run(workflow, outside(site), prompt_id="row-1")
+        assert first.paths == second.paths
+        assert len(site.host.history.summaries()) == 1
+        failing = {**SLOW, "3": {"class_type": "LabError", "inputs": {"audio": ["2", 0], "kind": "value"}}}
+        broken = parse_workflow(failing, await client.definitions())
+        with pytest.raises(RunFailed):
+            await client.run(broken, outside(site), prompt_id="row-2")
+        third = await client.run(workflow, outside(site), prompt_id="row-2")
+        assert third.prompt_id != "row-2"
+
+
+@with_site()
+async def test_a_deleted_prompt_does_not_hang(site: Site) -> None:
+    async with HostClient(site.url) as client:
+        await site.post("/prompt", {"prompt": SLOW})
+        workflow = await client.load(EXAMPLE)
+        run = asyncio.create_task(client.run(workflow, outside(site)))
+        await eventually(lambda: site.host.queue.remaining() == 2)
+        await site.post("/queue", {"clear": True})
+        with pytest.raises(HostError, match="no longer knows"):
+            await asyncio.wait_for(run, 10)
+        await site.post("/interrupt")
+
+
+@with_site()
+async def test_a_name_from_the_server_cannot_lead_out(site: Site) -> None:
+    (site.folders.output / "evil.flac").write_bytes(b"x")
+    async with HostClient(site.url) as client:
+        target = outside(site)
+        for name in ("../evil.flac", "/tmp/evil.flac", "a/../../evil.flac"):
+            with pytest.raises(HostError):  # the host refuses; a worse one would find only the last part used
+                await client.download({"filename": name, "subfolder": "", "type": "output"}, target)
+        assert not list(target.rglob("*.part")) and not (target.parent / "evil.flac").exists()
+
+
+@with_site()
+async def test_downloads_do_not_replace_other_files(site: Site) -> None:
+    (site.folders.output / "a.flac").write_bytes(b"new")
+    outside(site).mkdir()
+    (outside(site) / "a.flac").write_bytes(b"old")
+    async with HostClient(site.url) as client:
+        item: dict[str, Any] = {"filename": "a.flac", "subfolder": "", "type": "output"}
+        assert (await client.download(item, outside(site))).name == "a (1).flac"
+        assert (await client.download(item, outside(site))).name == "a (1).flac"
+    assert (outside(site) / "a.flac").read_bytes() == b"old"
+
+
+@with_site(policy=Policy("127.0.0.1", token="right"))
+async def test_the_token(site: Site) -> None:
+    async with HostClient(site.url) as client:
+        with pytest.raises(HostError, match="--token"):
+            await client.definitions()
+    async with HostClient(site.url, "right") as client:
+        result = await client.run(await client.load(EXAMPLE), outside(site))
+        assert len(result.paths) == 1
+
+
+def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acestep_core.host.client._RETRIES", 1)
+
+    async def ask(url: str) -> None:
+        async with HostClient(url) as client:
+            await client.definitions()
+
+    with pytest.raises(HostError, match="cannot be reached"):
+        asyncio.run(ask("127.0.0.1:1"))
+    with pytest.raises(HostError, match="no address"):
+        HostClient("ftp://x")
