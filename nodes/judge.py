@@ -47,17 +47,27 @@ class ACEStepLyricAlignment:
                     "The song is heard with as much noise as before the last of so many steps.",
                     advanced=True,
                 ),
-                "seed": inputs.integer(42, 0, inputs.MAX_SEED, "Seed of that noise.", advanced=True),
+                "listen_seed": inputs.integer(42, 0, inputs.MAX_SEED, "Seed of that noise.", advanced=True),
             },
         }
 
     def listen(
-        self, model: ModelHandle, conditioning: Conditioned, latent: dict[str, Any], steps: int = 8, seed: int = 42
+        self,
+        model: ModelHandle,
+        conditioning: Conditioned,
+        latent: dict[str, Any],
+        steps: int = 8,
+        listen_seed: int = 42,
     ) -> tuple[Timing, str]:
         from acestep_core.judge.lyric_timing import listen_to_batch
 
         songs = listen_to_batch(
-            model, wires.from_latent(latent), conditioning.conditioning, steps=steps, seed=seed, monitor=monitor()
+            model,
+            wires.from_latent(latent),
+            conditioning.conditioning,
+            steps=steps,
+            seed=listen_seed,
+            monitor=monitor(),
         )
         return tuple(songs), "\n".join(_report(index, song) for index, song in enumerate(songs))
 

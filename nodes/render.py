@@ -371,7 +371,7 @@ class ACEStepEncodeAudio:
                 "sample_posterior": inputs.switch(
                     False, "Draw from the VAE's distribution instead of taking its mean.", advanced=True
                 ),
-                "seed": inputs.integer(0, 0, inputs.MAX_SEED, "Seed of that draw.", advanced=True),
+                "posterior_seed": inputs.integer(0, 0, inputs.MAX_SEED, "Seed of that draw.", advanced=True),
                 "tile": inputs.integer(
                     0, 0, 2048, "Latent frames encoded at once; 0 picks by free memory.", step=32, advanced=True
                 ),
@@ -379,7 +379,12 @@ class ACEStepEncodeAudio:
         }
 
     def encode(
-        self, vae: VAEHandle, audio: dict[str, Any], sample_posterior: bool = False, seed: int = 0, tile: int = 0
+        self,
+        vae: VAEHandle,
+        audio: dict[str, Any],
+        sample_posterior: bool = False,
+        posterior_seed: int = 0,
+        tile: int = 0,
     ) -> tuple[dict[str, Any]]:
         from acestep_core.render.render import encode_audio
         from acestep_core.render.tasks import check_source, whole_frames
@@ -387,7 +392,7 @@ class ACEStepEncodeAudio:
         waveform = wires.from_audio(audio)
         check_source(waveform.shape[-1])
         latents = encode_audio(
-            vae, whole_frames(waveform), seed if sample_posterior else None, tile or None, monitor=monitor()
+            vae, whole_frames(waveform), posterior_seed if sample_posterior else None, tile or None, monitor=monitor()
         )
         return (wires.to_latent(latents),)
 

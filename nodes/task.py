@@ -351,20 +351,20 @@ class ACEStepReferenceAudio:
                 "audio": inputs.wire("AUDIO", "The recording to take the timbre from; thirty seconds of it are heard."),
             },
             "optional": {
-                "seed": inputs.integer(
+                "clip_seed": inputs.integer(
                     0, 0, inputs.MAX_SEED, "Which thirty seconds of a longer recording are heard.", advanced=True
                 )
             },
         }
 
-    def make(self, vae: VAEHandle, task: Tasks, audio: dict[str, Any], seed: int = 0) -> tuple[Tasks]:
+    def make(self, vae: VAEHandle, task: Tasks, audio: dict[str, Any], clip_seed: int = 0) -> tuple[Tasks]:
         import torch
 
         from acestep_core.render.reference import reference_clip
         from acestep_core.render.render import encode_audio
         from acestep_core.render.tasks import with_references
 
-        clips = [reference_clip(item, torch.Generator().manual_seed(seed)) for item in wires.from_audio(audio)]
+        clips = [reference_clip(item, torch.Generator().manual_seed(clip_seed)) for item in wires.from_audio(audio)]
         latents = [encode_audio(vae, clip[None], monitor=monitor()) for clip in clips]
         return (tuple(with_references(item, (*item.references, *latents)) for item in task),)
 

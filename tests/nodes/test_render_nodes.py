@@ -186,7 +186,7 @@ def test_round_trip_through_the_vae(call: Callable[..., Any]) -> None:
     assert back["waveform"].shape == (2, 2, 48_000) and back["sample_rate"] == 48_000
     (tiled,) = call("ACEStepDecode", vae=vae, latent=latent, tile=32)
     torch.testing.assert_close(tiled["waveform"], back["waveform"], rtol=1e-4, atol=1e-4)
-    (drawn,) = call("ACEStepEncodeAudio", vae=vae, audio=audio, sample_posterior=True, seed=1)
+    (drawn,) = call("ACEStepEncodeAudio", vae=vae, audio=audio, sample_posterior=True, posterior_seed=1)
     assert not torch.equal(drawn["samples"], latent["samples"])
 
 

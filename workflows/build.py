@@ -1,0 +1,234 @@
+"""Writes every workflow of this folder from the short descriptions in `graphs.py`.
+
+For each one: the canvas file, the same as an app (a form with a player), a thumbnail for both, and the API form in
+`api/`. Run it after changing a description: `python workflows/build.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from graphs import GRAPHS, Graph  # noqa: E402
+
+from acestep_core.host.packs import Registry, load_pack  # noqa: E402
+from acestep_core.host.stock_nodes import PACKS  # noqa: E402
+
+Definitions = dict[str, dict[str, Any]]
+
+COLUMN, GAP, WIDTH = 380, 50, 320
+TITLE_HEIGHT, SLOT, WIDGET, TEXT = 30, 20, 26, 110
+NOTE_HEIGHT = 170
+THUMBNAIL = (640, 400)
+
+
+def build_all(folder: Path = HERE) -> list[Path]:
+    """Writes all files below `folder` and returns their paths."""
+    definitions = Registry([*PACKS, load_pack(HERE.parent)]).definitions()
+    (folder / "api").mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, graph in GRAPHS.items():
+        canvas = canvas_form(name, graph, definitions)
+        app = {**canvas, "id": f"{name}-app", "extra": canvas["extra"] | app_form(graph)}
+        picture = thumbnail(graph, canvas)
+        for stem, workflow in ((name, canvas), (f"{name}_app", app)):
+            written.append(_write(folder / f"{stem}.json", workflow))
+            picture.save(folder / f"{stem}.jpg", quality=85)
+            written.append(folder / f"{stem}.jpg")
+        written.append(_write(folder / "api" / f"{name}.json", api_form(graph, definitions)))
+    return written
+
+
+def api_form(graph: Graph, definitions: Definitions) -> dict[str, Any]:
+    """The prompt that `/prompt` takes."""
+    ids = node_ids(graph)
+    prompt = {}
+    for title, (kind, given) in graph.nodes.items():
+        inputs = {}
+        for name, entry in _declared(definitions[kind]):
+            value = given.get(name, _default(entry))
+            if _link(value, graph):
+                source, _, slot = value.rpartition(".")
+                inputs[name] = [str(ids[source]), int(slot)]
+            elif _has_widget(entry):
+                inputs[name] = value
+        prompt[str(ids[title])] = {"inputs": inputs, "class_type": kind, "_meta": {"title": title}}
+    return prompt
+
+
+def canvas_form(name: str, graph: Graph, definitions: Definitions) -> dict[str, Any]:
+    """The file that the canvas opens, laid out from left to right."""
+    ids, places = node_ids(graph), layout(graph, definitions)
+    links: list[list[Any]] = []
+    nodes = []
+    for order, (title, (kind, given)) in enumerate(graph.nodes.items()):
+        definition = definitions[kind]
+        sockets, values = [], []
+        for input_name, entry in _declared(definition):
+            value = given.get(input_name, _default(entry))
+            socket: dict[str, Any] = {"name": input_name, "type": _type(entry), "link": None}
+            if _link(value, graph):
+                source, _, slot = value.rpartition(".")
+                links.append([len(links) + 1, ids[source], int(slot), ids[title], len(sockets), _type(entry)])
+                socket["link"] = len(links)
+            if _has_widget(entry):
+                socket["widget"] = {"name": input_name}
+                values.append(_default(entry) if socket["link"] else value)
+                if entry[1].get("control_after_generate"):
+                    values.append("randomize")
+            if _type(entry) != "AUDIO_UI":
+                sockets.append(socket)
+        x, y, height = places[title]
+        nodes.append(
+            {
+                "id": ids[title],
+                "type": kind,
+                "title": title,
+                "pos": [x, y],
+                "size": [WIDTH, height],
+                "flags": {},
+                "order": order,
+                "mode": 0,
+                "inputs": sockets,
+                "outputs": [
+                    {"name": output, "type": output_type, "links": []}
+                    for output, output_type in zip(definition["output_name"], definition["output"], strict=True)
+                ],
+                "properties": {"Node name for S&R": kind},
+                "widgets_values": values,
+            }
+        )
+    by_id = {node["id"]: node for node in nodes}
+    for link in links:
+        by_id[link[1]]["outputs"][link[2]]["links"].append(link[0])
+    note = len(nodes) + 1
+    nodes.append(_note(note, graph, min(y for _, y, _ in places.values())))
+    return {
+        "id": name,
+        "revision": 0,
+        "last_node_id": note,
+        "last_link_id": len(links),
+        "nodes": nodes,
+        "links": links,
+        "groups": [],
+        "config": {},
+        "extra": {"ds": {"scale": 0.8, "offset": [60, 260]}},
+        "version": 0.4,
+    }
+
+
+def app_form(graph: Graph) -> dict[str, Any]:
+    """What makes the canvas show a workflow as a form."""
+    ids = node_ids(graph)
+    inputs = [[ids[title], name] for title, _, name in (field.rpartition(".") for field in graph.form)]
+    return {"linearMode": True, "linearData": {"inputs": inputs, "outputs": [ids[title] for title in graph.shows]}}
+
+
+def node_ids(graph: Graph) -> dict[str, int]:
+    return {title: number for number, title in enumerate(graph.nodes, start=1)}
+
+
+def layout(graph: Graph, definitions: Definitions) -> dict[str, tuple[int, int, int]]:
+    """`(x, y, height)` of every node: a column for each step from the sources."""
+    depth: dict[str, int] = {}
+    for title, (_, given) in graph.nodes.items():  # sources come before what reads them
+        before = [value.rpartition(".")[0] for value in given.values() if _link(value, graph)]
+        depth[title] = max((depth[source] + 1 for source in before), default=0)
+    bottom: dict[int, int] = {}
+    places = {}
+    for title, (kind, _) in graph.nodes.items():
+        y = bottom.get(depth[title], 0)
+        height = _height(definitions[kind])
+        places[title] = (depth[title] * COLUMN, y, height)
+        bottom[depth[title]] = y + height + TITLE_HEIGHT + GAP
+    return places
+
+
+def thumbnail(graph: Graph, canvas: dict[str, Any]) -> Image.Image:
+    """The workflow's name over its nodes and wires."""
+    image = Image.new("RGB", THUMBNAIL, (22, 24, 30))
+    draw = ImageDraw.Draw(image)
+    draw.text((28, 22), graph.title, fill=(240, 244, 250), font=ImageFont.load_default(34))
+    nodes = {node["id"]: node for node in canvas["nodes"] if node["type"] != "MarkdownNote"}
+    right = max(node["pos"][0] + node["size"][0] for node in nodes.values())
+    bottom = max(node["pos"][1] + node["size"][1] for node in nodes.values())
+    scale = min((THUMBNAIL[0] - 56) / right, (THUMBNAIL[1] - 130) / bottom)
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return 28 + x * scale, 100 + y * scale
+
+    for _, source, _, target, slot, _ in canvas["links"]:
+        a, b = nodes[source], nodes[target]
+        start = at(a["pos"][0] + a["size"][0], a["pos"][1] + 12)
+        end = at(b["pos"][0], b["pos"][1] + 12 + SLOT * slot)
+        draw.line([start, end], fill=(92, 130, 170), width=2)
+    for node in nodes.values():
+        x, y = node["pos"]
+        box = (*at(x, y), *at(x + node["size"][0], y + node["size"][1]))
+        draw.rounded_rectangle(box, 5, fill=(48, 54, 66), outline=(110, 196, 255))
+        draw.text((box[0] + 6, box[1] + 4), node["title"], fill=(220, 226, 236), font=ImageFont.load_default(11))
+    return image
+
+
+def _note(number: int, graph: Graph, top: int) -> dict[str, Any]:
+    return {
+        "id": number,
+        "type": "MarkdownNote",
+        "title": graph.title,
+        "pos": [0, top - NOTE_HEIGHT - TITLE_HEIGHT - GAP],
+        "size": [2 * WIDTH, NOTE_HEIGHT],
+        "flags": {},
+        "order": number - 1,
+        "mode": 0,
+        "inputs": [],
+        "outputs": [],
+        "properties": {},
+        "widgets_values": [graph.note],
+    }
+
+
+def _declared(definition: dict[str, Any]) -> list[tuple[str, Any]]:
+    groups = (definition["input"].get(group) or {} for group in ("required", "optional"))
+    return [(name, [*entry, {}][:2]) for group in groups for name, entry in group.items()]
+
+
+def _link(value: Any, graph: Graph) -> bool:
+    source, _, slot = value.rpartition(".") if isinstance(value, str) else ("", "", "")
+    return source in graph.nodes and slot.isdigit()
+
+
+def _type(entry: Any) -> str:
+    return "COMBO" if isinstance(entry[0], list) else entry[0]
+
+
+def _has_widget(entry: Any) -> bool:
+    return _type(entry) in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO") and not entry[1].get("forceInput")
+
+
+def _default(entry: Any) -> Any:
+    choices = entry[0] if isinstance(entry[0], list) else entry[1].get("options") or [None]
+    return entry[1].get("default", choices[0])
+
+
+def _height(definition: dict[str, Any]) -> int:
+    entries = [entry for _, entry in _declared(definition)]
+    widgets = sum(TEXT if entry[1].get("multiline") else WIDGET for entry in entries if _has_widget(entry))
+    sockets = sum(not _has_widget(entry) for entry in entries)
+    player = 60 if any(_type(entry) == "AUDIO_UI" for entry in entries) else 0
+    return 16 + SLOT * max(sockets, len(definition["output"])) + widgets + player
+
+
+def _write(path: Path, data: Any) -> Path:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    build_all()
