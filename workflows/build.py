@@ -159,10 +159,10 @@ def thumbnail(graph: Graph, canvas: dict[str, Any]) -> Image.Image:
     nodes = {node["id"]: node for node in canvas["nodes"] if node["type"] != "MarkdownNote"}
     right = max(node["pos"][0] + node["size"][0] for node in nodes.values())
     bottom = max(node["pos"][1] + node["size"][1] for node in nodes.values())
-    scale = min((THUMBNAIL[0] - 56) / right, (THUMBNAIL[1] - 130) / bottom)
+    scale = min((THUMBNAIL[0] - 56) / right, (THUMBNAIL[1] - 140) / bottom)
 
     def at(x: float, y: float) -> tuple[float, float]:
-        return 28 + x * scale, 100 + y * scale
+        return 28 + x * scale, 110 + y * scale
 
     for _, source, _, target, slot, _ in canvas["links"]:
         a, b = nodes[source], nodes[target]
@@ -171,7 +171,7 @@ def thumbnail(graph: Graph, canvas: dict[str, Any]) -> Image.Image:
         draw.line([start, end], fill=(92, 130, 170), width=2)
     for node in nodes.values():
         x, y = node["pos"]
-        box = (*at(x, y), *at(x + node["size"][0], y + node["size"][1]))
+        box = (*at(x, y - TITLE_HEIGHT), *at(x + node["size"][0], y + node["size"][1]))
         draw.rounded_rectangle(box, 5, fill=(48, 54, 66), outline=(110, 196, 255))
         draw.text((box[0] + 6, box[1] + 4), node["title"], fill=(220, 226, 236), font=ImageFont.load_default(11))
     return image
