@@ -155,7 +155,7 @@ def add_track(
     def task(latents: Tensor, canvas: Tensor, region: Region) -> Task:
         return tasks.lego(latents, canvas, region, track, mode=mode, strength=strength, chunk_mask=chunk_mask)  # type: ignore[arg-type]
 
-    words = caption or track
+    words = caption or ("" if options.get("song") else track)
     return _edit_regions("lego", audio, words, lambda n: (region_of(start, end, n),), task, options)
 
 
