@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -36,7 +37,8 @@ def build_all(folder: Path = HERE) -> list[Path]:
     written = []
     for name, graph in GRAPHS.items():
         canvas = canvas_form(name, graph, definitions)
-        app = {**canvas, "id": f"{name}-app", "extra": canvas["extra"] | app_form(graph)}
+        app = canvas_form(f"{name}_app", graph, definitions)
+        app["extra"] |= app_form(graph)
         picture = thumbnail(graph, canvas)
         for stem, workflow in ((name, canvas), (f"{name}_app", app)):
             written.append(_write(folder / f"{stem}.json", workflow))
@@ -111,7 +113,7 @@ def canvas_form(name: str, graph: Graph, definitions: Definitions) -> dict[str, 
     note = len(nodes) + 1
     nodes.append(_note(note, graph, min(y for _, y, _ in places.values())))
     return {
-        "id": name,
+        "id": str(uuid5(NAMESPACE_URL, f"acestep-nodes/{name}")),
         "revision": 0,
         "last_node_id": note,
         "last_link_id": len(links),
@@ -222,7 +224,8 @@ def _height(definition: dict[str, Any]) -> int:
     widgets = sum(TEXT if entry[1].get("multiline") else WIDGET for entry in entries if _has_widget(entry))
     sockets = sum(not _has_widget(entry) for entry in entries)
     player = 60 if any(_type(entry) == "AUDIO_UI" for entry in entries) else 0
-    return 16 + SLOT * max(sockets, len(definition["output"])) + widgets + player
+    text = TEXT if definition["name"] == "PreviewAny" else 0
+    return 16 + SLOT * max(sockets, len(definition["output"])) + widgets + player + text
 
 
 def _write(path: Path, data: Any) -> Path:
