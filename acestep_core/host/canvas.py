@@ -126,11 +126,11 @@ def _follow(scope: _Scope, link_id: Any, wanted: Any) -> list[Any] | _Constant |
         if origin == _INPUT_SIDE:
             if scope.parent is None or scope.user is None:
                 return None
-            outer = scope.user["inputs"][slot]
-            widget = _own_widget(scope.user, outer)
-            scope, link_id = scope.parent, outer.get("link")
-            if link_id is None:
-                return widget
+            name = scope.graph["inputs"][slot]["name"]
+            outer = next((entry for entry in scope.user.get("inputs") or [] if entry["name"] == name), {})
+            if outer.get("link") is None:
+                return _own_widget(scope, name)
+            scope, link_id = scope.parent, outer["link"]
             continue
         node = scope.nodes[origin]
         if node.get("mode", 0) == MUTED:
@@ -151,14 +151,23 @@ def _follow(scope: _Scope, link_id: Any, wanted: Any) -> list[Any] | _Constant |
     raise ValueError("links run in a circle")
 
 
-def _own_widget(user: dict[str, Any], entry: dict[str, Any]) -> _Constant | None:
-    """The value of a widget that a subgraph shows on its outside."""
-    values = user.get("widgets_values")
-    shown = [item for item in user["inputs"] if item.get("widget")]
-    if not entry.get("widget") or not isinstance(values, list) or entry not in shown:
+def _own_widget(scope: _Scope, name: str) -> _Constant | None:
+    """The value of a widget that a subgraph shows on its outside; None lets the inner node's own value stand."""
+    user = scope.user or {}
+    named, values = user.get("widgets_values_named"), user.get("widgets_values")
+    if isinstance(named, dict):
+        return _Constant(named[name], Place(named, name)) if name in named else None
+    shown = [entry["name"] for slot, entry in enumerate(scope.graph["inputs"]) if _feeds_widget(scope, slot)]
+    if not isinstance(values, list) or len(values) != len(shown) or name not in shown:
         return None
-    index = shown.index(entry)
-    return _Constant(values[index], Place(values, index)) if index < len(values) else None
+    return _Constant(values[shown.index(name)], Place(values, shown.index(name)))
+
+
+def _feeds_widget(scope: _Scope, slot: int) -> bool:
+    for origin, origin_slot, target, target_slot in scope.links.values():
+        if (origin, origin_slot) == (_INPUT_SIDE, slot) and target in scope.nodes:
+            return bool(scope.nodes[target]["inputs"][target_slot].get("widget"))
+    return False
 
 
 def _passed_through(node: dict[str, Any], slot: int, wanted: Any) -> Any:

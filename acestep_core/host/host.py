@@ -174,7 +174,7 @@ class Host:
     def _work(self) -> None:
         loop = asyncio.new_event_loop()
         try:
-            inference_mode()  # imports torch now, so that the first prompt does not wait for it
+            self._warm_up()
             while not self.queue.closed:
                 ticket = self.queue.get()
                 if ticket is not None:
@@ -182,6 +182,13 @@ class Host:
                 self._do_chores()
         finally:
             loop.close()
+
+    def _warm_up(self) -> None:
+        """Imports torch now, so that the first prompt does not wait for it."""
+        try:
+            inference_mode()
+        except Exception:  # every prompt will fail and say so; the server itself can still be used
+            _log.exception("torch cannot be imported")
 
     def _run(self, loop: asyncio.AbstractEventLoop, ticket: Ticket) -> None:
         job = ticket.job

@@ -152,6 +152,9 @@ def static_routes(host: Host) -> list[web.RouteDef]:
     async def no_templates(request: web.Request) -> web.Response:
         return web.json_response([])
 
+    async def no_style(request: web.Request) -> web.Response:
+        return web.Response(content_type="text/css")
+
     async def logs(request: web.Request) -> web.Response:
         return web.json_response({"entries": [], "size": {"cols": 80, "rows": 24}})
 
@@ -176,6 +179,8 @@ def static_routes(host: Host) -> list[web.RouteDef]:
     return [
         web.get("/", index),
         web.get("/templates/index.json", no_templates),
+        web.get("/templates/index_logo.json", no_templates),
+        web.get("/user.css", no_style),
         web.get("/internal/logs/raw", logs),
         web.patch("/internal/logs/subscribe", subscribe),
         web.get("/extensions/{pack}/{path:.+}", pack_file),

@@ -26,7 +26,8 @@ _MAX_SETTING = 2**20
 
 def routes(host: Host) -> list[web.RouteDef]:
     root = host.folders.user / "default"
-    root.mkdir(parents=True, exist_ok=True)
+    for name in ("workflows", "subgraphs"):
+        (root / name).mkdir(parents=True, exist_ok=True)
     settings_file = root / "comfy.settings.json"
     writing = asyncio.Lock()
 
@@ -86,6 +87,8 @@ def routes(host: Host) -> list[web.RouteDef]:
         return web.json_response([[name, *name.split("/")] for name in names] if flags["split"] else names)
 
     async def get_file(request: web.Request) -> web.StreamResponse:
+        if request.match_info["file"] == "user.css" and not (root / "user.css").is_file():
+            return web.Response(content_type="text/css")  # every page links it; most users have none
         path = existing(request.match_info["file"])
         response = web.FileResponse(path)
         response.content_type = "text/css" if path.suffix == ".css" else content_type(path)

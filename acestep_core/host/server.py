@@ -49,15 +49,14 @@ async def running(config: HostConfig) -> AsyncIterator[RunningServer]:
     clear_temporary(config.folders.temp)
     runner = web.AppRunner(build_app(host), access_log=None, shutdown_timeout=2)
     await runner.setup()
-    site = web.TCPSite(runner, policy.address, config.port)
-    try:
-        await site.start()
-    except OSError as error:
-        await runner.cleanup()
-        reason = f"{policy.address} port {config.port} cannot be used; choose another one with --port."
-        raise HostError(reason) from error
     host.start()
     try:
+        site = web.TCPSite(runner, policy.address, config.port)
+        try:
+            await site.start()
+        except OSError as error:
+            reason = f"{policy.address} port {config.port} cannot be used; choose another one with --port."
+            raise HostError(reason) from error
         yield RunningServer(host, _url(runner, policy.address))
     finally:
         await host.stop()

@@ -144,23 +144,26 @@ def test_lists_are_wrapped() -> None:
 
 SUBGRAPH = {
     "id": "sub-1",
+    "inputs": [{"name": "tail", "type": "STRING"}, {"name": "text", "type": "STRING"}],
     "nodes": [
-        node(1, "LabWord", [socket("tail", link=2, widget=True), socket("text", link=3, widget=True)], ["inner", "t"]),
-        node(2, "LabWord", [socket("text", link=4, widget=True)], ["", ""]),
+        node(
+            11, "LabWord", [socket("tail", link=32, widget=True), socket("text", link=33, widget=True)], ["inner", "t"]
+        ),
+        node(12, "LabWord", [socket("text", link=34, widget=True)], ["", ""]),
     ],
     "links": [
-        {"id": 2, "origin_id": -10, "origin_slot": 0, "target_id": 1, "target_slot": 0, "type": "STRING"},
-        {"id": 3, "origin_id": -10, "origin_slot": 1, "target_id": 1, "target_slot": 1, "type": "STRING"},
-        {"id": 4, "origin_id": 1, "origin_slot": 0, "target_id": 2, "target_slot": 0, "type": "STRING"},
-        {"id": 5, "origin_id": 2, "origin_slot": 0, "target_id": -20, "target_slot": 0, "type": "STRING"},
+        {"id": 32, "origin_id": -10, "origin_slot": 0, "target_id": 11, "target_slot": 0, "type": "STRING"},
+        {"id": 33, "origin_id": -10, "origin_slot": 1, "target_id": 11, "target_slot": 1, "type": "STRING"},
+        {"id": 34, "origin_id": 11, "origin_slot": 0, "target_id": 12, "target_slot": 0, "type": "STRING"},
+        {"id": 35, "origin_id": 12, "origin_slot": 0, "target_id": -20, "target_slot": 0, "type": "STRING"},
     ],
 }
 
 
-def with_subgraph(mode: int = 0) -> dict[str, Any]:
+def with_subgraph(mode: int = 0, **user: Any) -> dict[str, Any]:
     nodes = [
         node(1, "LabWord", values=["outer", ""]),
-        node(5, "sub-1", [socket("tail", link=20), socket("text", link=None)], mode=mode),
+        node(5, "sub-1", [socket("tail", link=20, widget=True)], mode=mode, **user),
         SHOW,
     ]
     links = [[20, 1, 0, 5, 0, "STRING"], [90, 5, 0, 9, 0, "STRING"]]
@@ -169,10 +172,24 @@ def with_subgraph(mode: int = 0) -> dict[str, Any]:
 
 def test_subgraphs_are_unfolded() -> None:
     prompt = prompt_of(with_subgraph())
-    assert set(prompt) == {"1", "5:1", "5:2", "9"}
-    assert prompt["5:1"]["inputs"] == {"text": "inner", "tail": ["1", 0]}
-    assert prompt["5:2"]["inputs"]["text"] == ["5:1", 0]
-    assert prompt["9"]["inputs"] == {"text": ["5:2", 0]}
+    assert set(prompt) == {"1", "5:11", "5:12", "9"}
+    assert prompt["5:11"]["inputs"] == {"text": "inner", "tail": ["1", 0]}
+    assert prompt["5:12"]["inputs"]["text"] == ["5:11", 0]
+    assert prompt["9"]["inputs"] == {"text": ["5:12", 0]}
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"values": ["unused", "shown"]},
+        {"values": ["unused", "shown"], "widgets_values_named": {"tail": "unused", "text": "shown"}},
+    ],
+)
+def test_a_subgraphs_own_widgets_count(user: dict[str, Any]) -> None:
+    data = with_subgraph(**user)
+    assert inputs_of(data, "5:11") == {"text": "shown", "tail": ["1", 0]}
+    changed = parse_workflow(data, DEFINITIONS).with_inputs({"5:11.text": "new"})
+    assert changed.canvas is not None and parse_workflow(changed.canvas, DEFINITIONS).prompt == changed.prompt
 
 
 @pytest.mark.parametrize("mode", [2, 4])

@@ -10,7 +10,9 @@ import wave
 from typing import Any
 
 import aiohttp
+import pytest
 
+from acestep_core.errors import HostError
 from tests.host.lab_site import Site, eventually, open_site, with_site
 
 
@@ -83,7 +85,8 @@ async def test_what_the_frontend_asks_first(site: Site) -> None:
     assert (await site.get("/api/global_subgraphs"))[1] == {}
     assert (await site.get("/api/node_replacements"))[1] == {}
     assert (await site.get("/templates/index.json"))[1] == []
-    assert (await site.get("/api/userdata?dir=workflows&recurse=true"))[0] == 404
+    assert await site.get("/api/userdata?dir=workflows&recurse=true") == (200, [])
+    assert await site.get("/api/userdata/user.css") == (200, b"")
     system = (await site.get("/api/system_stats"))[1]
     assert {"os", "comfyui_version", "python_version", "argv"} <= system["system"].keys()
     assert system["devices"][0]["type"]
@@ -98,7 +101,7 @@ async def test_pack_files(site: Site) -> None:
     status, page = await site.get("/extensions/lab_pack/docs/LabTone.md")
     assert status == 200 and page.startswith(b"# Lab Tone")
     status, workflow = await site.get("/api/workflow_templates/lab_pack/lab_basic.json")
-    assert status == 200 and workflow["id"] == "lab-basic"
+    assert status == 200 and workflow["nodes"][1]["type"] == "LabTone"
     for path in (
         "/extensions/lab_pack/../__init__.py",
         "/extensions/lab_pack/%2e%2e/__init__.py",
@@ -362,3 +365,11 @@ async def test_old_temporary_files_go_at_the_next_start(site: Site) -> None:
         (site.folders.temp / name).write_text("x")
     async with open_site(site.folders.temp.parent):
         assert [path.name for path in site.folders.temp.iterdir()] == ["precious.txt"]
+
+
+@with_site()
+async def test_a_port_that_is_taken(site: Site) -> None:
+    port = int(site.url.rsplit(":", 1)[1])
+    with pytest.raises(HostError, match="--port"):
+        async with open_site(site.folders.temp.parent, port=port):
+            pass
