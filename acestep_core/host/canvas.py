@@ -127,7 +127,9 @@ def _follow(scope: _Scope, link_id: Any, wanted: Any) -> list[Any] | _Constant |
             if scope.parent is None or scope.user is None:
                 return None
             name = scope.graph["inputs"][slot]["name"]
-            outer = next((entry for entry in scope.user.get("inputs") or [] if entry["name"] == name), {})
+            outer: dict[str, Any] = next(
+                (entry for entry in scope.user.get("inputs") or [] if entry["name"] == name), {}
+            )
             if outer.get("link") is None:
                 return _own_widget(scope, name)
             scope, link_id = scope.parent, outer["link"]
