@@ -72,7 +72,7 @@ def decode_text(
     def step(reach: int) -> None:
         logits.copy_(lm.model.logits(rows.append(token, reach), lm.ids.text_slice))
 
-    recorded = Recorded(step, lm.device)
+    recorded = Recorded(step, logits.is_cuda)
     written: list[int] = []
     while True:
         start = len(written)
@@ -117,7 +117,8 @@ def decode_codes(
     rows = Rows(lm, prompts, limit)
     writer = _CodesWriter(lm, rows, len(songs), guided, sampling, limit, open_end=count is None)
     writer.keys = draw_keys([song.seed for song in songs], limit).to(lm.device)
-    write, ahead = Recorded(writer.step, lm.device), RunAhead(lm.device)
+    on_cuda = writer.logits.is_cuda
+    write, ahead = Recorded(writer.step, on_cuda), RunAhead(on_cuda)
     for index in range(limit):
         write(reach_of(rows.width + index + 1))
         ahead.wait()
@@ -143,7 +144,7 @@ class _CodesWriter:
         self.index = torch.zeros(1, dtype=torch.long, device=device)
         self.ended = torch.zeros(songs, dtype=torch.bool, device=device)
         self.seen = torch.zeros(songs, lm.ids.codes + open_end, dtype=torch.bool, device=device)
-        self.logits = self._logits(rows.hidden)
+        self.logits = self._logits(rows.hidden).contiguous()
 
     def step(self, reach: int) -> None:
         """Chooses the next code of every song and computes the logits after it."""

@@ -94,9 +94,9 @@ class Recorded:
     `step` must keep all its state in tensors that it changes in place. On other devices it is simply called.
     """
 
-    def __init__(self, step: Callable[[int], None], device: torch.device) -> None:
+    def __init__(self, step: Callable[[int], None], on_cuda: bool) -> None:
         self.step = step
-        self.uses_graphs = device.type == "cuda"
+        self.uses_graphs = on_cuda
         self.graphs: dict[int, torch.cuda.CUDAGraph | None] = {}
 
     def __call__(self, reach: int) -> None:
@@ -120,8 +120,8 @@ class RunAhead:
     for, and there is nothing to wait for.
     """
 
-    def __init__(self, device: torch.device, steps: int = 2) -> None:
-        self.events = [torch.cuda.Event() for _ in range(steps)] if device.type == "cuda" else []
+    def __init__(self, on_cuda: bool, steps: int = 2) -> None:
+        self.events = [torch.cuda.Event() for _ in range(steps)] if on_cuda else []
         self.count = 0
 
     def wait(self) -> None:

@@ -89,8 +89,10 @@ def nucleus(logits: Tensor, p: float) -> tuple[Tensor, Tensor]:
     A few hundred tokens nearly always hold p of the probability, so the best of them are tried before everything is
     sorted. On an accelerator, looking at the outcome would stall it, so there everything is always sorted.
     """
-    total = logits.logsumexp(-1, keepdim=True)
-    if logits.device.type == "cpu" and logits.shape[-1] > _HEAD:
+    best = logits.amax(-1, keepdim=True)
+    # What is this much less likely than the best counts for nothing, and numbers below fp32's range are slow.
+    total = (logits - best).clamp(min=-80).exp().sum(-1, keepdim=True).log() + best
+    if logits.is_cpu and logits.shape[-1] > _HEAD:
         values, ids = logits.topk(_HEAD, dim=-1)
         if bool(((values - total).exp().sum(-1) > p).all()):
             return _cut(values, total, p), ids
