@@ -74,7 +74,7 @@ def _spread(name: str, values: Sequence, rows: int) -> list:
 
 
 def _check_batch(tasks: Sequence[Task]) -> None:
-    if len({task.frames for task in tasks}) > 1:
+    if len({(task.frames, task.samples) for task in tasks}) > 1:
         raise InvalidInput("The items of a batch differ in length; make them equally long, or run them one by one.")
     same = {(t.cover_strength, t.cover_noise_strength, t.repaint, t.mask() is None, t.morph) for t in tasks}
     if len(same) > 1:

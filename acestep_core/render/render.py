@@ -57,7 +57,7 @@ def render_latents(
             start = first if initial is None else initial
             latents = sample(model.decoder, conditioning, start, times, guidance, sampling, redraw, monitor)
     check_latents(latents)
-    return latents
+    return latents.clone()  # the caller may change it, which torch forbids for what inference mode made
 
 
 def decode_latents(
@@ -89,9 +89,13 @@ def decode_latents(
         task = spread[i] if spread else None
         if task is not None and task.splice is not None:
             items.append(task.splice.apply(item[0])[None, :, : task.samples])
-        else:
-            items.append(finish.apply(limit_peak(item if task is None else item[..., : task.samples])))
-    audio = torch.cat(items)
+        else:  # in place: there may be no room for a second copy
+            item = item if task is None else item[..., : task.samples]
+            items.append(finish.apply(limit_peak(item, out=item), out=item))
+    if any(task.splice is not None for task in spread):
+        audio = torch.cat(items)
+    elif spread:
+        audio = audio[..., : spread[0].samples]
     check_audio(audio)
     return audio
 

@@ -60,7 +60,8 @@ def decode(vae: OobleckVAE, latents: Tensor, tile: int | None = None, monitor: M
     """
     batch, frames, _ = latents.shape
     hop = vae.config.hop
-    audio = torch.empty(batch, vae.config.audio_channels, frames * hop)
+    with torch.inference_mode(False):  # the caller may change what it gets
+        audio = torch.empty(batch, vae.config.audio_channels, frames * hop)
     plan = tiles(frames, tile or pick_tile(vae))
     for i in range(batch):
         channels_first = latents[i : i + 1].transpose(1, 2)
@@ -96,7 +97,8 @@ def encode(
         raise AudioError(
             f"The audio has {samples} samples, but one latent frame needs {hop} (40 ms); use longer audio."
         )
-    latents = torch.empty(batch, frames, vae.config.decoder_input_channels)
+    with torch.inference_mode(False):  # the caller may change what it gets
+        latents = torch.empty(batch, frames, vae.config.decoder_input_channels)
     noise = None if generator is None else torch.randn(latents.shape, generator=generator)
     plan = tiles(frames, tile or pick_tile(vae))
     for i in range(batch):

@@ -62,3 +62,10 @@ def test_silence_is_refused_with_a_likely_cause() -> None:
     audio[1] = 0
     with pytest.raises(GenerationError, match=r"Item 2 decoded to silence.*checkpoint"):
         check_audio(audio)
+
+
+def test_finishing_in_place_gives_the_same() -> None:
+    finish, audio = Finish(-3.0, 0.001, 0.001), tone(2.0)
+    wanted = finish.apply(limit_peak(audio))
+    assert finish.apply(limit_peak(audio, out=audio), out=audio) is audio
+    assert torch.equal(audio, wanted)
