@@ -115,13 +115,6 @@ class StaticKVCache:
         self.keys[:, targets] = self.keys[:, source : source + 1]
         self.values[:, targets] = self.values[:, source : source + 1]
 
-    def grown(self, length: int) -> StaticKVCache:
-        """The same content in larger buffers."""
-        larger = object.__new__(StaticKVCache)
-        larger.keys = F.pad(self.keys, (0, 0, 0, length - self.length))
-        larger.values = F.pad(self.values, (0, 0, 0, length - self.length))
-        return larger
-
 
 def project(x: Tensor, weight: Tensor) -> Tensor:
     """`x @ weight.T`, for a few rows on a CPU the other way round: its libraries are up to four times faster so."""
@@ -193,8 +186,7 @@ class Attention(nn.Module):
         q, k = rotate(q, *rotary), rotate(k, *rotary)
         if kv is not None and slots is not None:
             keys, values = kv
-            keys.index_copy_(2, slots, k)
-            values.index_copy_(2, slots, v)
+            keys[:, :, slots], values[:, :, slots] = k, v
             if mask is not None:
                 k, v = keys[:, :, : mask.shape[-1]], values[:, :, : mask.shape[-1]]
         if length == 1 and mask is not None:

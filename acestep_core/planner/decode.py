@@ -68,6 +68,7 @@ def decode_text(
     keys = draw_keys([seed], max_tokens).to(lm.device)
     token = torch.zeros(1, 1, dtype=torch.long, device=lm.device)
     logits = lm.model.logits(rows.hidden, lm.ids.text_slice).float()
+    _check_finite(logits)
 
     def step(reach: int) -> None:
         logits.copy_(lm.model.logits(rows.append(token, reach), lm.ids.text_slice))
@@ -115,7 +116,7 @@ def decode_codes(
     prompts += [song.unconditional for song in songs if song.unconditional is not None]
     limit = MAX_CODES if count is None else count
     rows = Rows(lm, prompts, limit)
-    writer = _CodesWriter(lm, rows, len(songs), guided, sampling, limit, open_end=count is None)
+    writer = CodesWriter(lm, rows, len(songs), guided, sampling, limit, open_end=count is None)
     writer.keys = draw_keys([song.seed for song in songs], limit).to(lm.device)
     on_cuda = writer.logits.is_cuda
     write, ahead = Recorded(writer.step, on_cuda), RunAhead(on_cuda)
@@ -128,7 +129,7 @@ def decode_codes(
     return writer.codes()
 
 
-class _CodesWriter:
+class CodesWriter:
     """The state of the codes loop, in tensors that a recorded step changes in place."""
 
     def __init__(
@@ -156,7 +157,7 @@ class _CodesWriter:
             self.ended |= chosen == self.end
             chosen = chosen.masked_fill(self.ended, self.end)
         self.seen.scatter_(1, chosen[:, None], True)
-        self.written.index_copy_(1, self.index, chosen[:, None])
+        self.written[:, self.index] = chosen[:, None]
         self.index += 1
         tokens = (chosen + self.lm.ids.first_code)[:, None]
         if self.open_end:
@@ -179,8 +180,12 @@ class _CodesWriter:
 
     def codes(self) -> list[tuple[int, ...]]:
         """What was written, each song up to its end."""
-        if not bool(torch.isfinite(self.logits).all()):
-            raise GenerationError(
-                "The language model's output is not finite; use another number format, such as bfloat16 or float32."
-            )
+        _check_finite(self.logits)
         return [tuple(code for code in song if code != self.end) for song in self.written.tolist()]
+
+
+def _check_finite(logits: Tensor) -> None:
+    if not bool(torch.isfinite(logits).all()):
+        raise GenerationError(
+            "The language model's output is not finite; load it in another number format, such as bf16 or fp32."
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -70,8 +70,8 @@ class TokenIds:
 class LanguageModel:
     """What planning and scoring share. Weights are read once and used by both."""
 
-    model: Qwen3
-    tokenizer: Tokenizer
+    model: Qwen3 = field(repr=False)
+    tokenizer: Tokenizer = field(repr=False)
 
     def __post_init__(self) -> None:
         if self.model.config.vocab_size < self.ids.first_code + self.ids.codes:

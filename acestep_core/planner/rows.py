@@ -114,22 +114,17 @@ class Recorded:
 
 
 class RunAhead:
-    """Keeps the host at most a few steps ahead of a CUDA device, so that progress and a cancel mean what they say.
+    """Keeps the host one step ahead of a CUDA device, so that progress and a cancel mean what they say.
 
-    Waiting for a step that lies a little back leaves the device always busy. Elsewhere work is done when it is asked
-    for, and there is nothing to wait for.
+    The device always has a step to work on while the host waits for the one before. Elsewhere work is done when it is
+    asked for, and there is nothing to wait for.
     """
 
-    def __init__(self, on_cuda: bool, steps: int = 2) -> None:
-        self.events = [torch.cuda.Event() for _ in range(steps)] if on_cuda else []
-        self.count = 0
+    def __init__(self, on_cuda: bool) -> None:
+        self.step_before = torch.cuda.Event() if on_cuda else None
 
     def wait(self) -> None:
         """Call once per step, after asking for it."""
-        if not self.events:
-            return
-        event = self.events[self.count % len(self.events)]
-        if self.count >= len(self.events):
-            event.synchronize()
-        event.record()
-        self.count += 1
+        if self.step_before is not None:
+            self.step_before.synchronize()
+            self.step_before.record()

@@ -5,11 +5,11 @@ import torch
 
 from acestep_core.errors import Cancelled, GenerationError, InvalidInput
 from acestep_core.monitor import Monitor
-from acestep_core.planner.decode import CodesPrompt, decode_codes, decode_text
+from acestep_core.planner.decode import CodesPrompt, CodesWriter, decode_codes, decode_text
 from acestep_core.planner.grammar import FreeText
 from acestep_core.planner.language_model import MAX_POSITIONS
 from acestep_core.planner.prompts import codes_prompt, codes_prompt_unconditional, plan_prompt
-from acestep_core.planner.rows import BUCKET, Rows, reach_of
+from acestep_core.planner.rows import BUCKET, Recorded, Rows, reach_of
 from acestep_core.planner.sampling import LMSampling
 from tests.planner.fixtures import tiny_lm
 
@@ -189,6 +189,8 @@ def test_broken_weights_are_an_error_not_noise(lm):
     model.norm.weight.fill_(float("nan"))
     with pytest.raises(GenerationError, match="not finite"):
         decode_codes(replace(lm, model=model), [CodesPrompt(*prompts(lm), 0)], LMSampling(), 3)
+    with pytest.raises(GenerationError, match="not finite"):
+        decode_text(replace(lm, model=model), prompts(lm)[0], FreeText(lm), LMSampling(), 0, 3)
 
 
 def test_the_penalty_makes_codes_repeat_less(lm):
@@ -198,3 +200,30 @@ def test_the_penalty_makes_codes_repeat_less(lm):
         for penalty in (1.0, 5.0)
     )
     assert punished > plain
+
+
+@pytest.mark.parametrize("sampling", [LMSampling(), LMSampling(0.7, 50, 0.8, 1.1, 3.0), LMSampling(temperature=0)])
+@pytest.mark.parametrize("open_end", [False, True])
+def test_a_step_never_waits_for_the_device(lm, sampling, open_end):
+    """On the meta device nothing has a value, so a step that looked at one, and would stall a GPU, could not run."""
+    from dataclasses import replace
+
+    model = type(lm.model)(lm.model.config).to("meta")
+    far = replace(lm, model=model)
+    guided = sampling.cfg_scale != 1
+    conditional, unconditional = prompts(lm)
+    with torch.inference_mode():
+        rows = Rows(far, [conditional] * 2 + [unconditional] * 2, 20)
+        writer = CodesWriter(far, rows, 2, guided, sampling, 20, open_end)
+        state = [id(value) for value in vars(writer).values()]
+        for _ in range(3):
+            writer.step(reach_of(rows.width + 1))
+    assert state == [id(value) for value in vars(writer).values()]  # changed in place, where a graph finds it
+
+
+def test_a_recorded_step_is_called_once_for_every_replay_elsewhere():
+    calls = []
+    recorded = Recorded(calls.append, on_cuda=False)
+    for reach in (256, 256, 512):
+        recorded(reach)
+    assert calls == [256, 256, 512]
