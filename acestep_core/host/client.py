@@ -95,6 +95,8 @@ class HostClient:
     ) -> Result:
         """Queues a workflow, waits for it and downloads what it made into `output`.
 
+        Cancelling the call takes the prompt off the server.
+
         Args:
             workflow: its files have been uploaded, see `prepare`.
             output: created if absent.
@@ -109,10 +111,14 @@ class HostClient:
         start = time.perf_counter()
         prompt_id, entry = await self._join(prompt_id) if prompt_id else (str(uuid.uuid4()), None)
         async with self._events() as events:
-            if entry is None:
-                await self._submit(workflow, prompt_id)
-            if not entry:
-                entry = await self._watched(prompt_id, events, watch)
+            try:
+                if entry is None:
+                    await self._submit(workflow, prompt_id)
+                if not entry:
+                    entry = await self._wait(prompt_id, events, watch)
+            except asyncio.CancelledError:
+                await self.cancel(prompt_id)
+                raise
         check_outcome(workflow, (entry.get("status") or {}).get("messages", []))
         outputs = entry.get("outputs", {})
         files: dict[str, list[Path]] = {}
@@ -177,14 +183,6 @@ class HostClient:
                     async for message in socket:
                         queue.put_nowait(message)
             await asyncio.sleep(1)
-
-    async def _watched(self, prompt_id: str, events: asyncio.Queue[Any], watch: Watch) -> dict[str, Any]:
-        """Waits for the end of a prompt; whoever gives up waiting takes the prompt off the server."""
-        try:
-            return await self._wait(prompt_id, events, watch)
-        except asyncio.CancelledError:
-            await self.cancel(prompt_id)
-            raise
 
     async def _wait(self, prompt_id: str, events: asyncio.Queue[Any], watch: Watch) -> dict[str, Any]:
         """Watches until history has the prompt. The events are for show and for speed; history decides."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from acestep_core.host import jobs
-from acestep_core.host.executor import Outcome
+from acestep_core.host.job import Outcome
 from acestep_core.host.queue import Ticket
 from acestep_core.host.wire import dumps
 

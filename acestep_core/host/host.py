@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 from acestep_core.host import jobs, stock_nodes
 from acestep_core.host.context import Folders, hosting
 from acestep_core.host.events import Hub
-from acestep_core.host.executor import Executor, Job, Outcome
+from acestep_core.host.executor import Executor
 from acestep_core.host.history import History
+from acestep_core.host.job import Job, Outcome
 from acestep_core.host.packs import Registry, load_pack
 from acestep_core.host.queue import PromptQueue, Ticket
 from acestep_core.host.security import LOOPBACK, Policy, redactor

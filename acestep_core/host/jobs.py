@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from acestep_core.errors import InvalidInput
-from acestep_core.host.executor import Job, Outcome
+from acestep_core.host.job import Job, Outcome
 from acestep_core.host.wire import clean
 
 STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")

@@ -14,8 +14,9 @@ from typing import Any
 
 from acestep_core.files import atomic_write
 from acestep_core.host.context import Folders, hosting
-from acestep_core.host.executor import Executor, Job
+from acestep_core.host.executor import Executor
 from acestep_core.host.host import inference_mode, load_registry
+from acestep_core.host.job import Job
 from acestep_core.host.paths import annotated
 from acestep_core.host.results import Result, Update, Watch, check_outcome, refusal, shown_files, shown_texts
 from acestep_core.host.validation import validate

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acestep_core.errors import HostError
-from acestep_core.host.executor import Job
+from acestep_core.host.job import Job
 from acestep_core.host.wire import dumps
 
 

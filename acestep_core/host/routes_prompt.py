@@ -9,8 +9,8 @@ from aiohttp import web
 
 from acestep_core.errors import HostError, InvalidInput
 from acestep_core.host import jobs
-from acestep_core.host.executor import Job
 from acestep_core.host.host import Host, new_id
+from acestep_core.host.job import Job
 from acestep_core.host.requests import bad_request, error_text, read_json, read_object, strings
 from acestep_core.host.wire import dumps
 

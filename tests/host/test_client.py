@@ -150,7 +150,7 @@ async def test_a_name_from_the_server_cannot_lead_out(site: Site) -> None:
     (site.folders.output / "evil.flac").write_bytes(b"x")
     async with HostClient(site.url) as client:
         target = outside(site)
-        for name in ("../evil.flac", "/tmp/evil.flac", "a/../../evil.flac"):
+        for name in ("../evil.flac", "/var/evil.flac", "a/../../evil.flac"):
             with pytest.raises(HostError):  # the host refuses; a worse one would find only the last part used
                 await client.download({"filename": name, "subfolder": "", "type": "output"}, target)
         assert not list(target.rglob("*.part")) and not (target.parent / "evil.flac").exists()

@@ -9,7 +9,8 @@ from typing import Any
 
 from acestep_core.host import stock_nodes
 from acestep_core.host.context import Folders
-from acestep_core.host.executor import Executor, Job, Outcome
+from acestep_core.host.executor import Executor
+from acestep_core.host.job import Job, Outcome
 from acestep_core.host.packs import Pack, Registry, load_pack
 from acestep_core.host.validation import validate
 from tests.host.lab_site import LAB_PACK
