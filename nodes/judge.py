@@ -1,4 +1,4 @@
-"""Listening to what was made: when each word is sung, and how well."""
+"""Listening to what was made: when each word is sung, how well, and which take is the best."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from acestep_core.errors import InvalidInput
 
 from . import inputs, wires
-from .host import monitor
+from .host import host, monitor
+from .plan import needed
 
 if TYPE_CHECKING:
     from acestep_core.judge.lyric_timing import SungLyrics
-    from acestep_core.models.handles import ModelHandle
+    from acestep_core.models.handles import LMHandle, ModelHandle
+    from acestep_core.song import Song
 
-    from .render import Conditioned
+    from .codes import Codes
+    from .render import Conditioned, MadeFrom
 
 Timing = tuple["SungLyrics", ...]
 """What travels on the wire: one entry per song of the batch."""
+
+Scores = tuple[float, ...]
+"""What travels on the wire: one number per song of the batch, 0 to 1."""
 
 SUBTITLES = ["lrc", "vtt", "srt", "json"]
 
@@ -102,6 +108,116 @@ class ACEStepTimedLyrics:
         if item >= len(timing):
             raise InvalidInput(f"There are {len(timing)} songs; set item to {len(timing) - 1} or less.")
         return (write_subtitles(timing[item].lyrics, format, words=words, tags=tags),)
+
+
+class ACEStepLMScore:
+    TITLE = "ACE-Step LM Score"
+    CATEGORY = "ACE-Step/judge"
+    DESCRIPTION = "Asks the language model how well audio codes fit the song, 0 to 1."
+    SEARCH_ALIASES: ClassVar = ["quality", "rate", "perplexity", "prompt adherence"]
+    RETURN_TYPES = (wires.SCORES, "STRING")
+    RETURN_NAMES = ("scores", "report")
+    OUTPUT_TOOLTIPS = ("One score per song, for ACE-Step Best Of.", "One line per song with the parts of its score.")
+    FUNCTION = "score"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "lm": inputs.wire(wires.LM, "The language model."),
+                "song": inputs.wire(wires.SONG, "What the songs should be."),
+                "codes": inputs.wire(wires.CODES, "Their codes: planned, or from ACE-Step Audio to Codes."),
+            },
+            "optional": {
+                "plan": inputs.text("The plan, judged where it says more than the song.", forceInput=True),
+                "scale": inputs.number(
+                    0.5, 0.01, 10.0, 0.01, "Smaller is stricter: scores move towards 0 and 1.", advanced=True
+                ),
+            },
+        }
+
+    def score(
+        self, lm: LMHandle | None, song: Song, codes: Codes, plan: str = "", scale: float = 0.5
+    ) -> tuple[Scores, str]:
+        from acestep_core.judge.lm_score import score_codes
+        from acestep_core.models.manager import manager
+        from acestep_core.planner.plan import Plan
+
+        planned, watch = Plan.from_text(plan) if plan.strip() else None, monitor()
+        with manager.resident(needed(lm)) as model:
+            found = [score_codes(model, item, song, planned, scale=scale, monitor=watch) for item in codes]
+        lines = [
+            f"Song {index + 1}: {score.total:.3f} (caption {_part(score.caption)}, lyrics {_part(score.lyrics)}, "
+            f"metas {_part(score.metas)})"
+            for index, score in enumerate(found)
+        ]
+        return tuple(score.total for score in found), "\n".join(lines)
+
+
+class ACEStepBestOf:
+    TITLE = "ACE-Step Best Of"
+    CATEGORY = "ACE-Step/judge"
+    DESCRIPTION = "Keeps the best songs of a batch by their scores, and shows how all of them did."
+    SEARCH_ALIASES: ClassVar = ["rank", "select best", "choose take", "auto score"]
+    RETURN_TYPES = ("LATENT", wires.TIMING, "STRING")
+    RETURN_NAMES = ("latent", "timing", "table")
+    OUTPUT_TOOLTIPS = ("Latents of the best songs, best first.", "Their timed lyrics.", "All songs, best first.")
+    FUNCTION = "choose"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "latent": inputs.wire("LATENT", "The songs to choose from."),
+                "keep": inputs.integer(1, 1, 64, "How many to keep."),
+            },
+            "optional": {
+                "timing": inputs.wire(wires.TIMING, "Scores by how well the lyrics are sung."),
+                "lm_scores": inputs.wire(wires.SCORES, "Scores by the language model."),
+                "alignment_weight": inputs.number(
+                    0.5, 0.0, 1.0, 0.05, "How much the sung lyrics count.", advanced=True
+                ),
+                "lm_weight": inputs.number(0.5, 0.0, 1.0, 0.05, "How much the language model counts.", advanced=True),
+            },
+        }
+
+    def choose(
+        self,
+        latent: dict[str, Any],
+        keep: int,
+        timing: Timing | None = None,
+        lm_scores: Scores | None = None,
+        alignment_weight: float = 0.5,
+        lm_weight: float = 0.5,
+    ) -> tuple[dict[str, Any], Timing | None, str]:
+        from acestep_core.judge.best_of import Take, kept, rank, table_text
+
+        songs = latent["samples"].shape[0]
+        for name, found in (("timing", timing), ("lm_scores", lm_scores)):
+            if found is not None and len(found) != songs:
+                raise InvalidInput(
+                    f"{name} is of {len(found)} songs, the latent holds {songs}; connect the same batch."
+                )
+        made: MadeFrom | None = latent.get("acestep")
+        takes = []
+        for item in range(songs):
+            heard = None if timing is None else timing[item].score
+            scores = {
+                "alignment": None if heard is None else heard.total,
+                "lm": None if lm_scores is None else lm_scores[item],
+            }
+            takes.append(Take(item, item if made is None else made.seeds[item], scores))
+        ranking = rank(takes, {"alignment": alignment_weight, "lm": lm_weight}, min(keep, songs))
+        items, text = kept(ranking), table_text(ranking)
+        host().say(f"```\n{text}\n```")
+        chosen = latent | {"samples": latent["samples"][items]}
+        if made is not None:
+            chosen["acestep"] = made.select(items)
+        return chosen, None if timing is None else tuple(timing[item] for item in items), text
+
+
+def _part(score: float | None) -> str:
+    return "-" if score is None else f"{score:.3f}"
 
 
 def _report(index: int, song: SungLyrics) -> str:

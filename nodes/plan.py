@@ -124,7 +124,7 @@ class ACEStepCreateSong:
         from acestep_core.planner.create import TEXT_SAMPLING, create_song
 
         watch = monitor()
-        with manager.resident(_needed(lm)) as model:
+        with manager.resident(needed(lm)) as model:
             song = create_song(
                 model,
                 query,
@@ -164,7 +164,7 @@ class ACEStepFormatSong:
         from acestep_core.planner.create import TEXT_SAMPLING, format_song
 
         watch = monitor()
-        with manager.resident(_needed(lm)) as model:
+        with manager.resident(needed(lm)) as model:
             written = format_song(model, song, sampling=sampling or TEXT_SAMPLING, seed=seed, monitor=watch)
         _show(written)
         return (written,)
@@ -227,7 +227,7 @@ class ACEStepPlan:
             plan = Plan.from_text(edited_plan)
         else:
             settings, watch = PlanSettings(metas, caption, language, max_duration), monitor()
-            with manager.resident(_needed(lm)) as model:
+            with manager.resident(needed(lm)) as model:
                 plan = plan_song(model, song, settings, sampling, seed, watch)
         host().say(plan.to_text())
         return merge(song, plan, caption=caption, language=language), plan.to_text()
@@ -278,7 +278,7 @@ class ACEStepPlanCodes:
 
         decided = Plan.from_text(plan).or_else(Plan.of_song(song))
         watch = monitor()
-        with manager.resident(_needed(lm)) as model:
+        with manager.resident(needed(lm)) as model:
             codes = write_codes(model, song, decided, item_seeds(seed, batch_size), sampling, chunk, watch)
         return (tuple(codes),)
 
@@ -316,13 +316,14 @@ class ACEStepUnderstand:
         if item >= len(codes):
             raise InvalidInput(f"There are codes of {len(codes)} recordings; set item to {len(codes) - 1} or less.")
         watch = monitor()
-        with manager.resident(_needed(lm)) as model:
+        with manager.resident(needed(lm)) as model:
             song = understand_codes(model, codes[item], sampling=sampling or LISTEN_SAMPLING, seed=seed, monitor=watch)
         _show(song)
         return (song,)
 
 
-def _needed(lm: LMHandle | None) -> LMHandle:
+def needed(lm: LMHandle | None) -> LMHandle:
+    """The language model, or a sentence about how to get one."""
     if lm is None:
         raise InvalidInput(
             "There is no language model; choose a preset that has one, or use Load ACE-Step Language Model."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .codes import ACEStepAudioToCodes, ACEStepCodesToText, ACEStepTextToCodes
-from .judge import ACEStepLyricAlignment, ACEStepTimedLyrics
+from .judge import ACEStepBestOf, ACEStepLMScore, ACEStepLyricAlignment, ACEStepTimedLyrics
 from .load import ACEStepLMLoader, ACEStepLoader, ACEStepLoRALoader, ACEStepModelLoader, ACEStepVAELoader
 from .plan import (
     ACEStepCreateSong,
@@ -67,6 +67,8 @@ NODES: tuple[type, ...] = (
     ACEStepEncodeAudio,
     ACEStepLyricAlignment,
     ACEStepTimedLyrics,
+    ACEStepLMScore,
+    ACEStepBestOf,
     ACEStepSaveSong,
     ACEStepPreviewSong,
 )

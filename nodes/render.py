@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
@@ -32,6 +33,44 @@ class Conditioned:
     conditioning: Conditioning
     song: Song
     tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class MadeFrom:
+    """Travels with latents, for the decoder to cut and splice, and with audio, for the record that is saved with it.
+
+    Attributes:
+        tasks: one for all songs, or one for each.
+        seeds: of each song.
+        places: of the songs in the batch as it was sampled, of which these may be a part.
+        settings: how they were sampled and finished, in the words of the library's settings.
+        vae: what decoded them, once that has happened.
+    """
+
+    tasks: tuple[Task, ...]
+    song: Song
+    seeds: tuple[int, ...]
+    model: ModelHandle
+    settings: dict[str, Any]
+    places: tuple[int, ...] = ()
+    vae: VAEHandle | None = None
+    finish: dict[str, float | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.places:
+            object.__setattr__(self, "places", tuple(range(len(self.seeds))))
+
+    def task(self, item: int) -> Task:
+        return self.tasks[item if len(self.tasks) > 1 else 0]
+
+    def select(self, items: Sequence[int]) -> MadeFrom:
+        """Some of the songs, in the order asked for, counted from 0."""
+        return replace(
+            self,
+            tasks=tuple(self.task(item) for item in items),
+            seeds=tuple(self.seeds[item] for item in items),
+            places=tuple(self.places[item] for item in items),
+        )
 
 
 class ACEStepConditioning:
@@ -249,6 +288,8 @@ class ACEStepSampler:
             raise InvalidInput(f"The conditioning holds {rows} songs already; set batch_size to 1 or {rows}.")
         seeds = noise.item_seeds(seed, max(rows, batch_size))
         presets = RenderSettings()
+        times = presets.schedule(model) if sigmas is None else sigmas
+        guidance = presets.guide(model) if guidance is None else guidance
         correction = None if wavelet == "off" else WaveletCorrection(wavelet, wavelet_low, wavelet_high)  # type: ignore[arg-type]
         initial = None
         if variation > 0:
@@ -258,24 +299,27 @@ class ACEStepSampler:
             model,
             given,
             seeds,
-            presets.schedule(model) if sigmas is None else sigmas,
-            presets.guide(model) if guidance is None else guidance,
+            times,
+            guidance,
             Sampling(sampler, velocity_clamp, velocity_ema, correction),  # type: ignore[arg-type]
             initial,
             monitor(),
         )
-        made_from = MadeFrom(conditioning.tasks, conditioning.song, tuple(seeds), model.path.name)
+        settings = {
+            "timesteps": times.tolist(),
+            "guidance": guidance.scale if guidance.enabled else 1.0,
+            "guidance_mode": guidance.mode,
+            "guidance_start": guidance.start,
+            "guidance_end": guidance.end,
+            "method": sampler,
+            "velocity_clamp": velocity_clamp,
+            "velocity_ema": velocity_ema,
+            "wavelet": None if correction is None else asdict(correction),
+            "retake_seed": variation_seed if variation > 0 else None,
+            "retake_variance": variation,
+        }
+        made_from = MadeFrom(conditioning.tasks, conditioning.song, tuple(seeds), model, settings)
         return (wires.to_latent(latents, acestep=made_from),)
-
-
-@dataclass(frozen=True, eq=False)
-class MadeFrom:
-    """Travels with latents, for the decoder to cut and splice, and with audio, for what is saved with it."""
-
-    tasks: tuple[Task, ...]
-    song: Song
-    seeds: tuple[int, ...]
-    model: str
 
 
 class ACEStepDecode:
@@ -345,7 +389,11 @@ class ACEStepDecode:
             tile or None,
             monitor(),
         )
-        return (wires.to_audio(audio) | ({} if made_from is None else {"acestep": made_from}),)
+        if made_from is None:
+            return (wires.to_audio(audio),)
+        settings = made_from.settings | {"latent_shift": latent_shift, "latent_rescale": latent_rescale}
+        made_from = replace(made_from, settings=settings, vae=vae, finish=asdict(finish))
+        return (wires.to_audio(audio) | {"acestep": made_from},)
 
 
 class ACEStepEncodeAudio:

@@ -18,11 +18,14 @@ from .host import host
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from acestep_core.judge.record import SongRecord
+
     from .judge import Timing
     from .render import MadeFrom
 
 FORMAT_CHOICES = ["flac", "mp3", "opus", "wav16", "wav32"]
 BITRATE_CHOICES = ["auto", "64", "96", "128", "160", "192", "224", "256", "320"]
+_ENCODER = f"acestep-nodes {__version__}"
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 PLAYER: inputs.Declaration = ("AUDIO_UI", {})
 """The canvas puts its audio player where a node declares this input. Nothing arrives through it."""
@@ -93,16 +96,17 @@ class ACEStepSaveSong:
         form = FORMATS[format]
         graph = _graph(prompt, extra_pnginfo) if save_graph and host().metadata_allowed() else {}
         saved = []
+        made: MadeFrom | None = audio.get("acestep")
+        kbits = int(bitrate) if bitrate != "auto" and form.bitrates else None
+        finish = {"format": format, "bitrate": kbits or form.bitrate}
         for index, item in enumerate(_items(audio)):
-            about = _about(audio.get("acestep"), index)
             with unique_path(folder, stem, form.suffix) as path:
-                kbits = int(bitrate) if bitrate != "auto" and form.bitrates else None
-                write_audio(path, item, int(audio["sample_rate"]), format, kbits, graph | _tags(about))
+                tags = graph | _tags(made, index, finish)
+                write_audio(path, item, int(audio["sample_rate"]), format, kbits, tags)
                 if timing is not None and index < len(timing):
                     _write(path.with_suffix(".lrc"), write_lrc(timing[index].lyrics, tags=False))
                 if sidecar:
-                    parts = {name: json.loads(part) for name, part in graph.items()}
-                    _write(path.with_suffix(".json"), json.dumps(about | parts, indent=2))
+                    _write(path.with_suffix(".json"), _sidecar(made, index, finish, prompt if graph else None))
             saved.append(_shown(path, root, "output"))
         return {"ui": {"audio": saved}, "result": (audio,)}
 
@@ -173,30 +177,57 @@ def _graph(prompt: Any, extra: Any) -> dict[str, str]:
     return {name: json.dumps(part) for name, part in parts.items() if str(name).isidentifier()}
 
 
-def _about(made_from: MadeFrom | None, index: int) -> dict[str, Any]:
-    """What made item `index`, as far as the audio still knows."""
-    if made_from is None or index >= len(made_from.seeds):
-        return {"version": __version__}
-    task = made_from.tasks[index if len(made_from.tasks) > 1 else 0]
-    return {
-        "version": __version__,
-        "song": made_from.song.to_dict(),
-        "seed": made_from.seeds[index],
-        "model": made_from.model,
-        "task": task.name,
-        "codes": list(task.codes),
-    }
+def record_of(made: MadeFrom, item: int, finish: dict[str, Any], graph: Any, hashes: bool) -> SongRecord:
+    """What made song `item`.
+
+    Args:
+        finish: format and bitrate of the file.
+        graph: the API-format workflow, or None.
+        hashes: also tell the weights by their content; they are read once for that, and remembered.
+    """
+    from acestep_core.judge.record import FileRecord, SongRecord, describe_file, versions
+
+    task, model = made.task(item), made.model
+    handles = {"dit": model, "text_encoder": model.text, "vae": made.vae}
+    weights: list[tuple[str, Path, float | None]] = [
+        (role, handle.path, None) for role, handle in handles.items() if handle is not None
+    ]
+    weights += [("adapter", adapter.path, adapter.strength) for adapter in model.adapters]
+    files = [
+        describe_file(role, path, strength) if hashes else FileRecord(role, path.name, strength=strength)
+        for role, path, strength in weights
+    ]
+    return SongRecord(
+        song=made.song.to_dict(),
+        seeds={"noise": made.seeds[item]},
+        codes=task.codes,
+        task={"name": task.name, "index": made.places[item], "variant": model.variant},
+        settings=made.settings,
+        finish=made.finish | finish,
+        files=tuple(files),
+        versions=versions(),
+        graph=graph,
+    )
 
 
-def _tags(about: dict[str, Any]) -> dict[str, str]:
+def _tags(made: MadeFrom | None, item: int, finish: dict[str, Any]) -> dict[str, str]:
     """What players show, and everything once more for programs."""
-    song = about.get("song", {})
+    if made is None or item >= len(made.seeds):
+        return {"encoder": _ENCODER}
+    song = made.song
     shown = {
-        "title": song.get("caption", "")[:120],
-        "lyrics": song.get("lyrics", ""),
-        "bpm": str(song.get("bpm") or ""),
-        "key": song.get("keyscale", ""),
-        "encoder": f"acestep-nodes {__version__}",
-        "acestep": json.dumps(about),
+        "title": song.caption[:120],
+        "lyrics": song.lyrics,
+        "bpm": str(song.bpm or ""),
+        "key": song.keyscale,
+        "encoder": _ENCODER,
+        "acestep": json.dumps(record_of(made, item, finish, None, hashes=False).to_dict()),
     }
     return {name: text for name, text in shown.items() if text}
+
+
+def _sidecar(made: MadeFrom | None, item: int, finish: dict[str, Any], graph: Any) -> str:
+    """The record as JSON; of audio that other nodes made, the graph alone is known."""
+    if made is None or item >= len(made.seeds):
+        return json.dumps({"graph": graph}, indent=2)
+    return record_of(made, item, finish, graph, hashes=True).to_json()

@@ -294,6 +294,34 @@ GRAPHS: dict[str, Graph] = {
         (*SONG_FIELDS, "Lyrics.format", "Sampler.seed"),
         ("Save", "Text", "Report"),
     ),
+    "best_of": Graph(
+        "Best of four",
+        "Plans codes for four takes, scores how well the codes fit the song and how well the lyrics are sung, and "
+        "keeps the best take.",
+        {
+            **LOAD,
+            "Song": ("ACEStepSong", SONG),
+            "Plan": ("ACEStepPlan", {"lm": "Load.2", "song": "Song.0"}),
+            "Codes": ("ACEStepPlanCodes", {"lm": "Load.2", "song": "Song.0", "plan": "Plan.1", "batch_size": 4}),
+            "Score": ("ACEStepLMScore", {"lm": "Load.2", "song": "Song.0", "codes": "Codes.0", "plan": "Plan.1"}),
+            "Task": ("ACEStepTextToMusic", {"song": "Plan.0", "codes": "Codes.0"}),
+            "Conditioning": ("ACEStepConditioning", {"model": "Load.0", "song": "Plan.0", "task": "Task.0"}),
+            "Sampler": ("ACEStepSampler", {"model": "Load.0", "conditioning": "Conditioning.0"}),
+            "Alignment": (
+                "ACEStepLyricAlignment",
+                {"model": "Load.0", "conditioning": "Conditioning.0", "latent": "Sampler.0"},
+            ),
+            "Best": (
+                "ACEStepBestOf",
+                {"latent": "Sampler.0", "timing": "Alignment.0", "lm_scores": "Score.0"},
+            ),
+            "Ranking": ("PreviewAny", {"source": "Best.2"}),
+            "Decode": ("ACEStepDecode", {"vae": "Load.1", "latent": "Best.0"}),
+            "Save": ("ACEStepSaveSong", {"audio": "Decode.0", "timing": "Best.1"}),
+        },
+        (*SONG_FIELDS, "Codes.batch_size", "Best.keep", "Codes.seed"),
+        ("Save", "Ranking"),
+    ),
     "lora": Graph(
         "With a LoRA",
         "Adds a trained style or voice to the model. Put LoRA files into `models/loras`.",

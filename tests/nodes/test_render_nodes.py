@@ -1,3 +1,4 @@
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -235,7 +236,7 @@ def test_auto_notices_new_models(pack: Any, tmp_path: Any, tiny_root: Any, monke
 
     loader = pack.classes["ACEStepVAELoader"]
     folders = Folders.under(tmp_path / "some")
-    monkeypatch.setattr(f"{loader.__module__.rpartition('.')[0]}.models.RESCAN_SECONDS", -1.0)
+    monkeypatch.setattr(sys.modules[loader.__module__].models, "RESCAN_SECONDS", -1.0)
     with hosting(folders):
         before = loader.IS_CHANGED("auto")
         shutil.copytree(tiny_root / "vae", folders.models / "vae")

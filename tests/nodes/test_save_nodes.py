@@ -8,6 +8,8 @@ import torch
 
 from acestep_core.audio import FORMATS, read_audio
 from acestep_core.errors import AudioError, InvalidInput
+from acestep_core.judge.record import SongRecord
+from acestep_core.song import Song
 from acestep_core.tags import read_tags
 
 PROMPT = {"1": {"class_type": "ACEStepSong", "inputs": {"caption": "Übung"}}}
@@ -54,10 +56,10 @@ def test_the_graph_can_be_left_out_and_a_sidecar_added(call: Callable[..., Any],
     (shown,) = save(call, save_graph=False, sidecar=True, prompt=PROMPT)
     path = folders.output / "a/b" / shown["filename"]
     assert "prompt" not in read_tags(path)
-    assert "prompt" not in json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["graph"] is None
     (shown,) = save(call, sidecar=True, prompt=PROMPT)
     path = folders.output / "a/b" / shown["filename"]
-    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["prompt"] == PROMPT
+    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["graph"] == PROMPT
 
 
 @pytest.mark.parametrize("prefix", ["../out", "a/../../out", "/etc/out", "a/../../../x/y", "..", "C:\\..\\..\\..\\x"])
@@ -101,3 +103,22 @@ def test_preview_is_temporary_and_carries_the_graph(call: Callable[..., Any], fo
     path: Path = folders.temp / shown[1]["filename"]
     assert json.loads(read_tags(path)["prompt"]) == PROMPT
     assert not list(folders.output.iterdir())
+
+
+def test_the_record_tells_what_made_a_song(call: Callable[..., Any], folders: Any) -> None:
+    song = Song("calm", "la la", "en", 90, "C major", "4", 10.0)
+    model, vae, _ = call("ACEStepLoader", preset="auto")
+    (task,) = call("ACEStepTextToMusic", song=song, codes=((1,) * 50, (2,) * 50))
+    (conditioning,) = call("ACEStepConditioning", model=model, song=song, task=task)
+    (latent,) = call("ACEStepSampler", model=model, conditioning=conditioning, seed=7, batch_size=1, sampler="heun")
+    (made,) = call("ACEStepDecode", vae=vae, latent=latent, peak_db=-2.0)
+    shown = save(call, audio=made, format="opus", sidecar=True, prompt=PROMPT)
+    path = folders.output / "a/b" / shown[1]["filename"]
+    record = SongRecord.load(path.with_suffix(".json"))
+    assert record.to_song() == song and record.graph == PROMPT
+    assert record.seeds == {"noise": 8} and record.codes == (2,) * 50 and record.task["index"] == 1
+    assert record.settings["method"] == "heun" and len(record.settings["timesteps"]) == 9
+    assert record.finish["peak_db"] == -2.0 and record.finish["format"] == "opus"
+    assert [(file.role, len(file.sha256)) for file in record.files] == [("dit", 64), ("text_encoder", 64), ("vae", 64)]
+    tag = SongRecord.from_dict(json.loads(read_tags(path)["acestep"]))
+    assert (tag.codes, tag.seeds, tag.settings) == (record.codes, record.seeds, record.settings)

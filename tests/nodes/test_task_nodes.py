@@ -134,3 +134,27 @@ def test_timed_lyrics_are_saved_beside_the_song(call: Callable[..., Any], vae: A
         "s_00002.lrc",
     ]
     assert read_audio(folders.output / "s_00001.flac")[0].shape == (2, 10 * RATE)
+
+
+def test_the_best_songs_are_kept_with_their_seeds(call: Callable[..., Any], vae: Any) -> None:
+    song = Song("calm", "[Verse]\nhello world", "en", duration=10.0)
+    model, _, lm = call("ACEStepLoader", preset="auto")
+    codes = ((1,) * 50, (2,) * 50, (3,) * 50)
+    (task,) = call("ACEStepTextToMusic", song=song, codes=codes)
+    (conditioning,) = call("ACEStepConditioning", model=model, song=song, task=task)
+    (latent,) = call("ACEStepSampler", model=model, conditioning=conditioning, seed=5, batch_size=1, sampler="euler")
+    timing, _ = call("ACEStepLyricAlignment", model=model, conditioning=conditioning, latent=latent)
+    scores, report = call("ACEStepLMScore", lm=lm, song=song, codes=codes, plan="bpm: 90")
+    assert len(scores) == 3 and all(0 <= score <= 1 for score in scores) and report.count("Song") == 3
+    best, kept, table = call(
+        "ACEStepBestOf", latent=latent, keep=2, lm_scores=(0.1, 0.9, 0.5), timing=timing, alignment_weight=0.0
+    )
+    assert torch.equal(best["samples"], latent["samples"][[1, 2]])
+    assert best["acestep"].seeds == (6, 7) and [task.codes[0] for task in best["acestep"].tasks] == [2, 3]
+    assert kept == (timing[1], timing[2]) and "place" in table
+    assert call("ACEStepDecode", vae=vae, latent=best)[0]["waveform"].shape[0] == 2
+    assert call("ACEStepBestOf", latent=latent, keep=9, timing=timing)[0]["samples"].shape[0] == 3
+    with pytest.raises(InvalidInput, match="of 1 songs"):
+        call("ACEStepBestOf", latent=latent, keep=1, lm_scores=(0.5,))
+    with pytest.raises(InvalidInput, match="score the takes"):
+        call("ACEStepBestOf", latent=latent, keep=1)
