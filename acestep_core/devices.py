@@ -6,6 +6,8 @@ silence on cards without bf16.
 
 from __future__ import annotations
 
+import platform
+
 import torch
 
 from acestep_core.errors import InvalidInput
@@ -73,6 +75,21 @@ def dtype_for(role: str, device: torch.device, wanted: str = "auto") -> torch.dt
     if dtype is not None:
         return dtype
     return torch.bfloat16 if supports_bf16(device) else torch.float32
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """The name under which `dtype_for` takes a number format."""
+    return next(name for name, known in DTYPES.items() if known is dtype)
+
+
+def device_name(device: torch.device) -> str:
+    """What tells a device from others that may round differently: the card, or the processor and its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "xpu":
+        return torch.xpu.get_device_name(device)
+    threads = f", {torch.get_num_threads()} threads" if is_host(device) else ""
+    return f"{platform.machine()}{threads}"
 
 
 def free_memory(device: torch.device) -> int:

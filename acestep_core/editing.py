@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.errors import InvalidInput
 from acestep_core.generation import Generation, RenderSettings, Stopwatch, render
 from acestep_core.monitor import Monitor, ProgressCallback
+from acestep_core.origin import Origin, describe_recordings
 from acestep_core.song import Song
 from acestep_core.sources import AudioLike, load_source, reference_latents
 
@@ -71,7 +72,8 @@ def cover(
     def task(latents: Tensor, wave: Tensor) -> Task:
         return tasks.cover(latents, wave.shape[-1], strength=strength, noise_strength=noise_strength, fsq=fsq)
 
-    return _edit("cover" if fsq else "cover_nofsq", audio, caption, task, options)
+    call = Origin("cover", {"strength": strength, "noise_strength": noise_strength, "fsq": fsq})
+    return _edit("cover" if fsq else "cover_nofsq", audio, caption, task, options, call)
 
 
 def repaint(
@@ -94,18 +96,13 @@ def repaint(
     from acestep_core.render import tasks
     from acestep_core.render.repaint import region_of
 
-    def task(latents: Tensor, canvas: Tensor, region: Region) -> Task:
-        return tasks.repaint(
-            latents,
-            canvas,
-            region,
-            mode=mode,
-            strength=strength,
-            chunk_mask=chunk_mask,  # type: ignore[arg-type]
-            keep_outside=keep_outside,
-        )
+    held: dict[str, Any] = {"mode": mode, "strength": strength, "chunk_mask": chunk_mask}
 
-    return _edit_regions("repaint", audio, caption, lambda n: (region_of(start, end, n),), task, options)
+    def task(latents: Tensor, canvas: Tensor, region: Region) -> Task:
+        return tasks.repaint(latents, canvas, region, keep_outside=keep_outside, **held)
+
+    call = Origin("repaint", {"start": start, "end": end, **held, "keep_outside": keep_outside})
+    return _edit_regions("repaint", audio, caption, lambda n: (region_of(start, end, n),), task, options, call)
 
 
 def extend(
@@ -123,10 +120,13 @@ def extend(
     from acestep_core.render import tasks
     from acestep_core.render.repaint import extension_of
 
-    def task(latents: Tensor, canvas: Tensor, *regions: Region) -> Task:
-        return tasks.extend(latents, canvas, regions, mode=mode, strength=strength, chunk_mask=chunk_mask)  # type: ignore[arg-type]
+    held: dict[str, Any] = {"mode": mode, "strength": strength, "chunk_mask": chunk_mask}
 
-    return _edit_regions("extend", audio, caption, lambda n: extension_of(before, after, n), task, options)
+    def task(latents: Tensor, canvas: Tensor, *regions: Region) -> Task:
+        return tasks.extend(latents, canvas, regions, **held)
+
+    call = Origin("extend", {"after": after, "before": before, **held})
+    return _edit_regions("extend", audio, caption, lambda n: extension_of(before, after, n), task, options, call)
 
 
 def add_track(
@@ -151,12 +151,14 @@ def add_track(
     from acestep_core.render.repaint import region_of
 
     tasks.check_tracks([track])
+    held: dict[str, Any] = {"mode": mode, "strength": strength, "chunk_mask": chunk_mask}
 
     def task(latents: Tensor, canvas: Tensor, region: Region) -> Task:
-        return tasks.lego(latents, canvas, region, track, mode=mode, strength=strength, chunk_mask=chunk_mask)  # type: ignore[arg-type]
+        return tasks.lego(latents, canvas, region, track, **held)
 
     words = caption or ("" if options.get("song") else track)
-    return _edit_regions("lego", audio, words, lambda n: (region_of(start, end, n),), task, options)
+    call = Origin("add_track", {"track": track, "start": start, "end": end, **held})
+    return _edit_regions("lego", audio, words, lambda n: (region_of(start, end, n),), task, options, call)
 
 
 def extract(audio: AudioLike, track: str, caption: str = "", **options: Any) -> Generation:
@@ -164,7 +166,8 @@ def extract(audio: AudioLike, track: str, caption: str = "", **options: Any) -> 
     from acestep_core.render import tasks
 
     tasks.check_tracks([track])
-    return _edit("extract", audio, caption, lambda z, w: tasks.extract(z, w.shape[-1], track), options)
+    call = Origin("extract", {"track": track})
+    return _edit("extract", audio, caption, lambda z, w: tasks.extract(z, w.shape[-1], track), options, call)
 
 
 def complete(audio: AudioLike, tracks: Sequence[str] = (), caption: str = "", **options: Any) -> Generation:
@@ -172,7 +175,8 @@ def complete(audio: AudioLike, tracks: Sequence[str] = (), caption: str = "", **
     from acestep_core.render import tasks
 
     tasks.check_tracks(tracks)
-    return _edit("complete", audio, caption, lambda z, w: tasks.complete(z, w.shape[-1], tracks), options)
+    call = Origin("complete", {"tracks": list(tracks)})
+    return _edit("complete", audio, caption, lambda z, w: tasks.complete(z, w.shape[-1], tracks), options, call)
 
 
 def morph(
@@ -201,13 +205,18 @@ def morph(
     def task(latents: Tensor, wave: Tensor) -> Task:
         return tasks.morph(latents, wave.shape[-1], edit)
 
-    return _edit("text2music", audio, caption, task, options)
+    return _edit("text2music", audio, caption, task, options, Origin("morph", asdict(edit)))
 
 
 def _edit(
-    name: str, audio: AudioLike, caption: str, task: Callable[[Tensor, Tensor], Task], given: dict[str, Any]
+    name: str,
+    audio: AudioLike,
+    caption: str,
+    task: Callable[[Tensor, Tensor], Task],
+    given: dict[str, Any],
+    call: Origin,
 ) -> Generation:
-    return _edit_regions(name, audio, caption, lambda samples: (), task, given)
+    return _edit_regions(name, audio, caption, lambda samples: (), task, given, call)
 
 
 def _edit_regions(
@@ -217,6 +226,7 @@ def _edit_regions(
     regions_of: Callable[[int], tuple[Region, ...]],
     task_of: Callable[..., Task],
     given: dict[str, Any],
+    call: Origin,
 ) -> Generation:
     """Loads, pads and encodes the source, makes the task of it and renders that."""
     from acestep_core.models.models import Models, open_models
@@ -236,6 +246,7 @@ def _edit_regions(
         latents = encode_audio(models.vae, tasks.whole_frames(canvas)[None], monitor=monitor)
         references = reference_latents(models.vae, options.references, options.reference_seed, monitor)
     task = tasks.with_references(task_of(latents, canvas, *regions), references)
+    files = describe_recordings("source", [audio]) + describe_recordings("reference", options.references)
     return render(
         song,
         (task,),
@@ -244,6 +255,7 @@ def _edit_regions(
         models=models,
         settings=options.settings,
         finish=(options.peak_db, options.fade_in, options.fade_out),
+        origin=replace(call, files=files, reference_seed=options.reference_seed),
         monitor=monitor,
         watch=watch,
     )

@@ -3,107 +3,51 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.errors import InvalidInput
-from acestep_core.monitor import Monitor, ProgressCallback
+from acestep_core.codes import check_codes
+from acestep_core.errors import CodesError, InvalidInput
+from acestep_core.monitor import SILENT, Monitor, ProgressCallback
+from acestep_core.origin import Origin, describe_recordings
+from acestep_core.settings import RenderSettings
 from acestep_core.song import Song
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from acestep_core.models.handles import ModelHandle
+    from acestep_core.judge.lyric_timing import SungLyrics
+    from acestep_core.judge.record import SongRecord
     from acestep_core.models.models import Models
     from acestep_core.planner.plan import Plan
     from acestep_core.planner.think import Thinking
-    from acestep_core.render.guidance import Guidance
-    from acestep_core.render.sampler import Sampling
     from acestep_core.render.tasks import Task
-    from acestep_core.render.wavelet import WaveletCorrection
     from acestep_core.sources import AudioLike
 
 DEFAULT_SECONDS = 120.0
 """Length of a song whose length nobody decided, as upstream's."""
 
 
-@dataclass(frozen=True)
-class RenderSettings:
-    """How the DiT is run. None means: as the checkpoint's preset says.
-
-    Attributes:
-        steps, shift, timesteps: the schedule, see `render.schedule`.
-        guidance: scale; 1 is off and all that turbo takes.
-        guidance_mode, guidance_start, guidance_end: see `render.guidance.Guidance`.
-        method, velocity_clamp, velocity_ema, wavelet: see `render.sampler.Sampling`.
-        retake_seed, retake_variance: turns each item's noise towards that of other seeds, see `render.noise.retake`.
-        latent_shift, latent_rescale: applied to the latents before decoding.
-    """
-
-    steps: int | None = None
-    shift: float | None = None
-    timesteps: Sequence[float] | None = None
-    guidance: float | None = None
-    guidance_mode: str = "apg"
-    guidance_start: float | None = None
-    guidance_end: float | None = None
-    method: str = "euler"
-    velocity_clamp: float = 0.0
-    velocity_ema: float = 0.0
-    wavelet: WaveletCorrection | None = None
-    retake_seed: int | None = None
-    retake_variance: float = 0.0
-    latent_shift: float = 0.0
-    latent_rescale: float = 1.0
-
-    def schedule(self, handle: ModelHandle) -> Tensor:
-        """The flow times for `handle`, `[N + 1]`."""
-        from acestep_core.render.schedule import check_steps, schedule
-
-        steps = handle.preset.steps if self.steps is None else self.steps
-        if self.timesteps is None:
-            check_steps(steps, handle.info.kind)
-        return schedule(steps, handle.preset.shift if self.shift is None else self.shift, self.timesteps)
-
-    def guide(self, handle: ModelHandle) -> Guidance:
-        from acestep_core.render.guidance import Guidance
-
-        start, end = handle.preset.cfg_interval
-        return Guidance(
-            self.guidance_mode,  # type: ignore[arg-type]
-            handle.preset.guidance if self.guidance is None else self.guidance,
-            start if self.guidance_start is None else self.guidance_start,
-            end if self.guidance_end is None else self.guidance_end,
-        )
-
-    def sampling(self) -> Sampling:
-        from acestep_core.render.sampler import Sampling
-
-        return Sampling(self.method, self.velocity_clamp, self.velocity_ema, self.wavelet)  # type: ignore[arg-type]
-
-    def initial_noise(self, seeds: Sequence[int], frames: int) -> Tensor | None:
-        """Noise `[B, frames, 64]` where it is not the seeds' own."""
-        from acestep_core.render.noise import item_seeds, noise, retake
-
-        if self.retake_variance == 0:
-            return None
-        others = item_seeds(self.retake_seed, len(seeds))
-        return retake(noise(seeds, frames), noise(others, frames), self.retake_variance)
-
-
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """A batch of songs and everything that made them.
+    """Songs of a batch and everything that made them.
 
     Attributes:
         audio: `[B, 2, S]` float32 at 48 kHz.
         latents: `[B, T, 64]`.
-        seeds: of each item; run one alone with its seed to get it again.
+        song: what was rendered, the plan merged in.
+        tasks: one for all songs, or one for each.
+        seeds: of each song; run one alone with its seed to get it again.
+        settings: with nothing left open, see `RenderSettings.resolved`.
         seconds: wall time of each stage.
         plan: what the language model decided, if it was asked.
+        origin: what else is needed to make the batch again.
+        places: of the songs in the batch as it was made, of which these may be a part.
+        scores: of each song, by name, where they were judged, see `judge.takes`.
+        timing: when each line is sung, of each song, where that was listened for.
     """
 
     audio: Tensor
@@ -116,31 +60,66 @@ class Generation:
     seconds: dict[str, float] = field(default_factory=dict)
     plan: Plan | None = None
     sample_rate: int = 48000
+    origin: Origin = field(default_factory=Origin)
+    places: tuple[int, ...] = ()
+    scores: tuple[Mapping[str, Any], ...] = ()
+    timing: tuple[SungLyrics, ...] = ()
 
-    def save(self, path: str | Path, format: str | None = None, bitrate: int | None = None) -> list[Path]:
-        """Writes every item, never over an existing file; returns the paths.
+    def __post_init__(self) -> None:
+        if not self.places:
+            object.__setattr__(self, "places", tuple(range(len(self.seeds))))
+
+    def select(self, items: Sequence[int]) -> Generation:
+        """Some of the songs, in the order asked for, counted from 0."""
+        chosen = list(items)
+
+        def part(values: tuple) -> tuple:
+            return tuple(values[item] for item in chosen) if len(values) == len(self.seeds) else values
+
+        return replace(
+            self,
+            audio=self.audio[chosen],
+            latents=self.latents[chosen],
+            tasks=part(self.tasks),
+            seeds=part(self.seeds),
+            places=part(self.places),
+            scores=part(self.scores),
+            timing=part(self.timing),
+        )
+
+    def record(self, item: int = 0) -> SongRecord:
+        """Everything needed to make one of the songs again, see `replay`. Reads the models' files for their hashes."""
+        from acestep_core.origin import record_of
+
+        return record_of(self, item)
+
+    def save(
+        self,
+        path: str | Path,
+        format: str | None = None,
+        bitrate: int | None = None,
+        *,
+        record: bool = True,
+        subtitles: Sequence[str] = (),
+        monitor: Monitor = SILENT,
+    ) -> list[Path]:
+        """Writes every song, never over an existing file; returns the paths of the audio.
 
         Args:
             path: the file to write. A batch, and a name that is taken, get numbers: `song_00001.flac`.
             format: a key of `audio.FORMATS`; None goes by the file's suffix.
             bitrate: kbit/s, for mp3 and opus.
-        """
-        from acestep_core.audio import FORMATS, format_for, write_audio
-        from acestep_core.files import unique_path
+            record: writes beside each song a JSON file of the same name from which `replay` makes it again.
+            subtitles: writes its timed lyrics too: `lrc`, `vtt`, `srt`, or `json` as `song.lyrics.json`. Where nobody
+                has listened for them yet, this takes a moment and the model.
 
-        path = Path(path)
-        chosen = format or format_for(path)
-        suffix = FORMATS[chosen].suffix
-        path.parent.mkdir(parents=True, exist_ok=True)
-        plain = path.with_suffix(suffix)
-        written = []
-        for item, seed in zip(self.audio, self.seeds, strict=True):
-            with ExitStack() as stack:
-                alone = len(self.seeds) == 1 and not plain.exists()
-                target = plain if alone else stack.enter_context(unique_path(path.parent, path.stem, suffix))
-                write_audio(target, item, self.sample_rate, chosen, bitrate, self.tags(seed))
-            written.append(target)
-        return written
+        Raises:
+            InvalidInput: there is no such format.
+            StorageError: the disk is full, or the folder cannot be written; what was written before is whole.
+        """
+        from acestep_core.saving import save
+
+        return save(self, Path(path), format, bitrate, record=record, subtitles=subtitles, monitor=monitor)
 
     def tags(self, seed: int) -> dict[str, str]:
         """What a player shows, and the seed."""
@@ -173,6 +152,7 @@ def generate(
     batch: int = 1,
     song: Song | None = None,
     think: bool | Thinking = False,
+    codes: Sequence[int] | Sequence[Sequence[int]] = (),
     references: Sequence[AudioLike] = (),
     reference_seed: int = 0,
     models: Models | str | Path | None = None,
@@ -194,6 +174,8 @@ def generate(
         seed: of the first item; item i has seed + i. None draws one, which the result tells.
         batch: how many songs.
         think: lets the language model plan the song and write its codes first; `Thinking` says how.
+        codes: semantic codes to follow instead, five a second, such as those of a record: a sequence for all songs, or
+            one for each. Without a duration the song is as long as they are.
         references: recordings whose timbre to take; `reference_seed` chooses which thirty seconds are heard.
         models: a checkpoint's folder or file, or what `open_models` returned; None takes what is found, or the tiny
             checkpoint.
@@ -221,39 +203,58 @@ def generate(
     if not isinstance(models, Models):
         models = open_models(models, variant)
     monitor, watch = Monitor(progress, cancelled), Stopwatch()
-    seeds = item_seeds(seed, batch)
+    sequences = _sequences(codes, batch)
+    seeds = item_seeds(seed, max(batch, len(sequences)))
     plan: Plan | None = None
-    codes: tuple[tuple[int, ...], ...] = ()
+    asked: dict[str, Any] | None = None
     if think:
         from acestep_core.planner.think import Thinking
         from acestep_core.planner.think import think as think_first
 
+        if sequences:
+            raise InvalidInput("Thinking writes codes of its own; leave out either think or codes.")
         if models.lm is None:
             raise InvalidInput(
                 "There is no language model to think with; fetch one with `acestep models download main`."
             )
         thinking = think if isinstance(think, Thinking) else Thinking()
+        thinking = replace(thinking, seed=seeds[0] if thinking.seed is None else thinking.seed)
         with watch.stage("think"):
             thought = think_first(models.lm, song, seeds, thinking, DEFAULT_SECONDS, monitor=monitor)
-        plan, song, codes = thought.plan, thought.song, thought.codes
-    seconds = song.duration or DEFAULT_SECONDS
-    tasks = [text2music(seconds, item) for item in codes] or [text2music(seconds)]
+        plan, song, sequences, asked = thought.plan, thought.song, thought.codes, asdict(thinking)
+    seconds = song.duration or (None if sequences else DEFAULT_SECONDS)
+    tasks = [text2music(seconds, sequence) for sequence in sequences] or [text2music(seconds)]
     if references:
         with watch.stage("encode"):
             clips = reference_latents(models.vae, references, reference_seed, monitor)
         tasks = [with_references(task, clips) for task in tasks]
+    files = describe_recordings("reference", references)
     return render(
         song,
         tasks,
         seed=seeds[0],
-        batch=batch,
+        batch=len(seeds),
         models=models,
         settings=settings,
         finish=(peak_db, fade_in, fade_out),
         plan=plan,
+        origin=Origin("generate", files=files, reference_seed=reference_seed, think=asked),
         monitor=monitor,
         watch=watch,
     )
+
+
+def _sequences(codes: Sequence[int] | Sequence[Sequence[int]], batch: int) -> tuple[tuple[int, ...], ...]:
+    """One sequence of codes for all songs, or one for each."""
+    if not codes:
+        return ()
+    rows = [codes] if isinstance(codes[0], int) else codes
+    sequences = tuple(check_codes(row) for row in rows)  # type: ignore[arg-type]
+    if not all(sequences):
+        raise CodesError("A song of the batch has no codes; give some for every song, or none at all.")
+    if len(sequences) > 1 and batch not in (1, len(sequences)):
+        raise InvalidInput(f"There are codes for {len(sequences)} songs, but the batch has {batch}; make them agree.")
+    return sequences
 
 
 def render(
@@ -267,10 +268,16 @@ def render(
     settings: RenderSettings | None = None,
     finish: tuple[float | None, float, float] = (-1.0, 0.0, 0.0),
     plan: Plan | None = None,
+    origin: Origin | None = None,
     monitor: Monitor | None = None,
     watch: Stopwatch | None = None,
 ) -> Generation:
-    """Renders a song as its tasks say (one task for all items, or one for each)."""
+    """Renders a song as its tasks say (one task for all items, or one for each).
+
+    Args:
+        finish: peak level, fade-in and fade-out, see `render.post.Finish`.
+        origin: where the tasks came from, so that the songs can be made again.
+    """
     from acestep_core.models.models import Models, open_models
     from acestep_core.render.conditioning import condition
     from acestep_core.render.noise import item_seeds
@@ -282,7 +289,7 @@ def render(
         models = open_models(models, variant)
     seeds = item_seeds(seed, batch if len(tasks) == 1 else len(tasks))
     times, guidance, sampling = settings.schedule(models.model), settings.guide(models.model), settings.sampling()
-    finishing = Finish(*finish)
+    settings, finishing = settings.resolved(models.model), Finish(*finish)
     with watch.stage("condition"):
         conditioning = condition(models.model, [song], tasks, monitor=monitor)
     with watch.stage("sample"):
@@ -291,4 +298,8 @@ def render(
     with watch.stage("decode"):
         shift, rescale = settings.latent_shift, settings.latent_rescale
         audio = decode_latents(models.vae, latents, tasks, finishing, shift, rescale, monitor=monitor)
-    return Generation(audio, latents, song, tuple(tasks), tuple(seeds), models, settings, watch.seconds, plan)
+    codes = tuple(task.codes for task in tasks) if any(task.codes for task in tasks) else ()
+    origin = replace(origin or Origin(), seeds=tuple(seeds), codes=codes, finish=asdict(finishing))
+    return Generation(
+        audio, latents, song, tuple(tasks), tuple(seeds), models, settings, watch.seconds, plan, origin=origin
+    )

@@ -84,7 +84,7 @@ def test_cancel(tiny_models):
 
 def test_saving_never_overwrites(tiny_models, tmp_path):
     song = generate("a calm piano", duration=10, seed=1, models=tiny_models, settings=RenderSettings(steps=1))
-    names = [song.save(tmp_path / "song.flac")[0].name for _ in range(3)]
+    names = [song.save(tmp_path / "song.flac", record=False)[0].name for _ in range(3)]
     assert names == ["song.flac", "song_00001.flac", "song_00002.flac"]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
 
@@ -134,6 +134,34 @@ def test_every_mistake_is_one_clear_sentence(tiny_models, bad):
     assert text.endswith(".")
     assert "\n" not in text
     assert len(text) > 30
+
+
+def test_codes_are_followed_and_say_the_length(tiny_models):
+    settings = RenderSettings(steps=2)
+    one, two, other = (
+        generate("a", codes=codes, seed=1, batch=2, models=tiny_models, settings=settings)
+        for codes in ([7] * 9, [[7] * 9, [7] * 9], [[7] * 9, [8] * 9])
+    )
+    assert one.audio.shape == (2, 2, 9 * 9600) and one.seeds == (1, 2)
+    torch.testing.assert_close(one.latents, two.latents, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(one.latents[0], other.latents[0], atol=1e-4, rtol=1e-3)
+    assert (one.latents[1] - other.latents[1]).abs().max() > 0.01
+    assert generate("a", codes=[[7] * 9, [8] * 9], models=tiny_models, settings=settings).audio.shape[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"codes": [1, 64000]}, "64000"),
+        ({"codes": [[1], []]}, "no codes"),
+        ({"codes": [[1] * 9] * 2, "batch": 3}, "2 songs"),
+        ({"codes": [1] * 50, "think": True}, "think or codes"),
+        ({"codes": [[1] * 9, [1] * 99]}, "length"),
+    ],
+)
+def test_unusable_codes_are_refused(tiny_models, bad, says):
+    with pytest.raises(AceStepError, match=says):
+        generate("a", models=tiny_models, **bad)
 
 
 def test_song_and_fields_together_are_refused(tiny_models):

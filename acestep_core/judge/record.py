@@ -13,7 +13,6 @@ import platform
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from acestep_core import __version__
 from acestep_core.codes import check_codes
 from acestep_core.errors import InvalidInput
 from acestep_core.files import atomic_write
+from acestep_core.fingerprints import sha256_of
 from acestep_core.song import Song
 
 FORMAT = "acestep-song"
@@ -53,7 +53,7 @@ class FileRecord:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.role or not self.name or {"/", "\\"} & set(self.name):
+        if not self.role or self.name in ("", ".", "..") or {"/", "\\", "\0"} & set(self.name):
             raise InvalidInput(f"A file of a record needs a role and a name without folders, not {self.name!r}.")
         if self.sha256 and not _SHA256.fullmatch(self.sha256):
             raise InvalidInput(f"The SHA-256 of {self.name} must be 64 hexadecimal digits, not {self.sha256!r}.")
@@ -78,11 +78,14 @@ class SongRecord:
     seeds: the ones really used: `noise` of this item, and `plan`, `reference`, `retake` where they mattered.
     plan: the language model's plan as text (`Plan.to_text`); empty for none.
     codes: semantic codes; empty for none.
-    task: name and settings of the task.
+    task: its `name`; the `call` of the front door that made it with its `arguments`; the `seeds` (and `codes`, where
+        they differ) of the whole batch and this item's `index` in it, since a batch differs from single songs in its
+        last bits; `think`, how the language model was asked.
     settings: how it was sampled, presets resolved to numbers.
-    finish: peak level and fades.
+    finish: peak level and fades, and the format of the file.
     files: models, adapters, sources and references, with their hashes.
-    machine: `device` and `dtype` of each model; on others the same song may differ in its last bits.
+    machine: `device`, its `name`, and the number format of each model; on others the same song may differ in its last
+        bits.
     versions: of this library, Python and torch.
     seconds: wall time of each stage.
     scores: by name, where the song was judged.
@@ -214,26 +217,22 @@ def versions() -> dict[str, str]:
 
 
 def describe_file(role: str, path: Path, strength: float | None = None) -> FileRecord:
-    """The record of a file, or of a folder by the weights in it. A file is read once per process until it changes.
+    """The record of a file, or of a folder by the weights in it and below.
 
     Raises:
         InvalidInput: there is no such file, or no weights are in the folder.
     """
-    path = Path(path).resolve()
-    files = sorted(file for file in path.iterdir() if file.suffix in _WEIGHTS) if path.is_dir() else [path]
+    path = Path(path)
+    name = path.resolve().name if path.name in ("", "..") else path.name  # of a link, not of what it points to
+    files = sorted(file for file in path.rglob("*") if file.suffix in _WEIGHTS) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise InvalidInput(f"There is nothing to describe at {path.name}; give a file, or a folder with weights.")
-    hashes = [_hash(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    hashes = [sha256_of(file) for file in files]
     if len(files) > 1:
-        lines = "".join(f"{digest}  {file.name}\n" for digest, file in zip(hashes, files, strict=True))
+        listed = zip(hashes, (file.relative_to(path).as_posix() for file in files), strict=True)
+        lines = "".join(f"{digest}  {inside}\n" for digest, inside in listed)
         hashes = [hashlib.sha256(lines.encode()).hexdigest()]
-    return FileRecord(role, path.name, hashes[0], strength)
-
-
-@lru_cache(maxsize=64)
-def _hash(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return FileRecord(role, name, hashes[0], strength)
 
 
 def _split(cls: type, values: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,0 +1,124 @@
+"""Where a batch came from, in plain values, and the records made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep_core.errors import AudioError
+from acestep_core.judge.record import FileRecord, SongRecord, describe_file, versions
+from acestep_core.sources import AudioLike, load_source
+
+if TYPE_CHECKING:
+    from acestep_core.generation import Generation
+    from acestep_core.models.models import Models
+
+WAVEFORM = "waveform"
+"""Name of a recording that was no file."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made a batch, besides song, models and settings. All values are plain JSON.
+
+    Attributes:
+        call: the function of the front door, such as `repaint`; empty where the tasks were made by hand.
+        arguments: of that function, besides those that are kept elsewhere.
+        files: sources and references in the order they were given; for a song made again, its language model too.
+        seeds: of all items.
+        codes: of all items, or one sequence for all; empty for none.
+        finish: `peak_db`, `fade_in` and `fade_out`.
+        reference_seed: which thirty seconds of the references were heard.
+        think: how the language model was asked; None if it was not.
+    """
+
+    call: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[FileRecord, ...] = ()
+    seeds: tuple[int, ...] = ()
+    codes: tuple[tuple[int, ...], ...] = ()
+    finish: Mapping[str, float | None] = field(default_factory=dict)
+    reference_seed: int = 0
+    think: Mapping[str, Any] | None = None
+
+
+def describe_recordings(role: str, recordings: Sequence[AudioLike]) -> tuple[FileRecord, ...]:
+    """Files by their bytes, waveforms by their samples at 48 kHz."""
+    return tuple(describe_recording(role, recording) for recording in recordings)
+
+
+def describe_recording(role: str, recording: AudioLike) -> FileRecord:
+    if isinstance(recording, str | Path):
+        if not Path(recording).is_file():
+            raise AudioError(f"There is no recording at {recording}; check its name.")
+        return describe_file(role, Path(recording))
+    samples = load_source(recording).contiguous().numpy()
+    return FileRecord(role, WAVEFORM, hashlib.sha256(samples.tobytes()).hexdigest())
+
+
+def describe_models(models: Models, lm: bool = False) -> tuple[FileRecord, ...]:
+    """The weights a song depends on. Reads all of them where their hashes are not known yet.
+
+    Args:
+        lm: whether the language model is one of them.
+    """
+    model = models.model
+    dit = describe_file("dit", model.path)
+    found = [FileRecord(dit.role, dit.name, dit.sha256, extra={"variant": model.variant})]
+    if model.text is not None:
+        found.append(describe_file("text_encoder", model.text.path))
+    found.append(describe_file("vae", models.vae.path))
+    if lm and models.lm is not None:
+        found.append(describe_file("lm", models.lm.path))
+    return (*found, *(describe_file("adapter", adapter.path, adapter.strength) for adapter in model.adapters))
+
+
+def machine_of(models: Models) -> dict[str, str]:
+    """Device and number formats that the models really use."""
+    from acestep_core import devices
+
+    device = devices.pick_device(models.model.device)
+    handles = {"dit": models.model, "text": models.model.text, "vae": models.vae}
+    found = {"device": str(device), "name": devices.device_name(device), "system": platform.system()}
+    for role, handle in handles.items():
+        if handle is not None:
+            place = devices.pick_device(handle.device)
+            dtype = devices.dtype_name(devices.dtype_for(role, place, handle.dtype))
+            found["text_encoder" if role == "text" else role] = dtype if place == device else f"{dtype} on {place}"
+    return found
+
+
+def record_of(made: Generation, item: int) -> SongRecord:
+    """The record of one item of a batch."""
+    origin, task = made.origin, made.tasks[item if len(made.tasks) > 1 else 0]
+    about: dict[str, Any] = {"name": task.name, "call": origin.call, "arguments": dict(origin.arguments)}
+    about |= {"index": made.places[item], "seeds": list(origin.seeds)}
+    if len(origin.codes) > 1:
+        about["codes"] = [list(codes) for codes in origin.codes]
+    seeds = {"noise": made.seeds[item]}
+    if origin.think is not None:
+        about["think"] = dict(origin.think)
+        seeds["plan"] = origin.think["seed"]
+    if any(file.role == "reference" for file in origin.files):
+        seeds["reference"] = origin.reference_seed
+    if made.settings.retake_seed is not None and made.settings.retake_variance != 0:
+        seeds["retake"] = made.settings.retake_seed
+    asked_here = origin.think is not None and not any(file.role == "lm" for file in origin.files)
+    return SongRecord(
+        song=made.song.to_dict(),
+        seeds=seeds,
+        plan="" if made.plan is None else made.plan.to_text(),
+        codes=task.codes,
+        task=about,
+        settings=made.settings.to_dict(),
+        finish=origin.finish,
+        files=(*describe_models(made.models, asked_here), *origin.files),
+        machine=machine_of(made.models),
+        versions=versions(),
+        seconds=made.seconds,
+        scores=made.scores[item] if made.scores else {},
+    )
