@@ -20,6 +20,13 @@ TINY_MARK = "tiny.json"
 TEXT_ROWS = (151669, 151936)
 LM_ROWS = 217204
 LABELS = {"dit": "DiT", "vae": "VAE", "text_encoder": "text encoder", "lm": "language model"}
+# What to download where a kind is missing.
+PUBLISHED = {
+    "dit": "main",
+    "vae": catalog.VAE,
+    "text_encoder": catalog.TEXT_ENCODER,
+    "lm": catalog.LANGUAGE_MODELS[1],
+}
 
 
 @dataclass(frozen=True)
@@ -70,9 +77,14 @@ class Found:
         if broken:
             raise CheckpointError(broken)
         raise CheckpointError(
-            f"There is no {LABELS[kind]} in {self.root}; fetch one with `acestep models download main`, "
-            "or choose another folder."
+            f"There is no {LABELS[kind]} in {self.root}; fetch one with `acestep models download {PUBLISHED[kind]} "
+            f"--to {self.folder}`, or choose another folder."
         )
+
+    @property
+    def folder(self) -> Path:
+        """The checkpoints folder that the root is, or lies in."""
+        return self.root.parent if self.root.is_file() or is_upstream_dit(self.root) else self.root
 
 
 def search_roots(comfyui: Iterable[Path] = ()) -> list[Path]:
@@ -117,7 +129,8 @@ def find_checkpoint(root: Path) -> Found:
     """What lies under a checkpoints folder, or belongs to one model folder or file.
 
     For a single model the folder that holds it is searched too, for the VAE, text encoder and language models that go
-    with it; its own entries come first. Raises CheckpointError where `root` does not exist.
+    with it, never for another DiT; its own entries come first. Raises CheckpointError where `root` does not exist, or
+    is a file that is no safetensors file or damaged.
     """
     root = Path(root).expanduser()
     if not root.exists():
@@ -130,10 +143,14 @@ def find_checkpoint(root: Path) -> Found:
     if is_upstream_dit(root):
         around = list(scan(root.parent))
     elif root.is_file():
+        if not own:
+            open_weights(root)
         around = list(scan(root.parent.parent if root.parent.name in COMFYUI_FOLDERS else root.parent))
-    taken = {entry.kind for entry in own}
-    own += [entry for entry in around if entry.kind not in taken]
-    return Found(root, tuple(sorted(own, key=_rank)))
+    taken = {"dit", *(entry.kind for entry in own)}
+    whole = {entry.path for entry in around if entry.kind == "dit"}
+    # Files of their own before the parts of somebody's all-in-one file.
+    around = sorted((entry for entry in around if entry.kind not in taken), key=lambda entry: entry.path in whole)
+    return Found(root, tuple(sorted([*own, *around], key=_rank)))
 
 
 def find_tokenizer(files: QwenFiles, roots: Iterable[Path] | None = None) -> Path:
@@ -215,11 +232,12 @@ def _scan_folder(folder: Path) -> Iterator[ModelEntry]:
                 yield _entry(kind, folder / name, "diffusers")
         return
     config_file = folder / "config.json"
-    if not config_file.is_file():
-        return
     try:
         config = read_json(config_file)
-    except CheckpointError:
+    except CheckpointError as error:
+        if kind := _kind_by_name(folder):
+            variant = folder.name.removeprefix("acestep-v15-") if kind == "dit" else None
+            yield ModelEntry(kind, folder.name, folder, "upstream", variant, 0, str(error))
         return
     if config.get("model_type") == "acestep" or "timbre_fix_frame" in config:
         yield _dit_entry(folder, "upstream", config_file)
@@ -227,6 +245,18 @@ def _scan_folder(folder: Path) -> Iterator[ModelEntry]:
         yield _entry("vae", folder, "upstream")
     elif config.get("model_type") == "qwen3" and _is_ours(folder, config.get("vocab_size", 0)):
         yield _entry("lm" if _is_lm(config["vocab_size"]) else "text_encoder", folder, "upstream")
+
+
+def _kind_by_name(folder: Path) -> str | None:
+    """What a folder of weights without a readable config.json was meant to be."""
+    if not any(folder.glob("*.safetensors*")):
+        return None
+    if folder.name in (catalog.VAE, catalog.TEXT_ENCODER):
+        weights = any(folder.glob("diffusion_pytorch_model.*"))  # ComfyUI's vae/ holds other files
+        return "text_encoder" if folder.name == catalog.TEXT_ENCODER else "vae" if weights else None
+    if folder.name in catalog.LANGUAGE_MODELS:
+        return "lm"
+    return "dit" if folder.name in {variant.folder for variant in catalog.VARIANTS.values()} else None
 
 
 def _is_ours(path: Path, rows: int) -> bool:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 
 from acestep_core.checkpoints.find import find_tokenizer
 from acestep_core.checkpoints.layouts import open_dit, open_lm, open_text_encoder, open_vae
-from acestep_core.checkpoints.weights import assign
+from acestep_core.checkpoints.weights import AGAIN, assign
+from acestep_core.errors import CheckpointError
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
@@ -42,15 +44,31 @@ def load_vae(handle: VAEHandle, dtype: torch.dtype) -> OobleckVAE:
     return _ready(vae)
 
 
-def load_qwen(handle: TextHandle | LMHandle, dtype: torch.dtype) -> tuple[Qwen3, Path]:
-    """A Qwen3 model and its tokenizer.json."""
+def load_qwen(handle: TextHandle | LMHandle, dtype: torch.dtype) -> tuple[Qwen3, Tokenizer]:
+    """A Qwen3 model and its tokenizer."""
     is_lm = isinstance(handle, LMHandle)
     files = open_lm(handle.path) if is_lm else open_text_encoder(handle.path)
-    tokenizer = handle.tokenizer or find_tokenizer(files)
+    tokenizer = load_tokenizer(handle.tokenizer or find_tokenizer(files), files.config["vocab_size"])
     with torch.device("meta"):
         model = Qwen3(Qwen3Config.from_json(files.config))
     assign(model, files.tensors, files.source, dtype)
     return _ready(model), tokenizer
+
+
+def load_tokenizer(path: Path, rows: int) -> Tokenizer:
+    """The tokenizer of a model whose embedding has `rows` rows. Raises CheckpointError where it is damaged or another
+    model's.
+    """
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more specific
+        raise CheckpointError(f"The tokenizer {path} cannot be read; {AGAIN}.") from error
+    if tokenizer.get_vocab_size() > rows:
+        raise CheckpointError(
+            f"The tokenizer {path} has {tokenizer.get_vocab_size()} tokens, but its model knows {rows}; "
+            "put the model's own tokenizer.json there."
+        )
+    return tokenizer
 
 
 def _ready(module: Module) -> Module:

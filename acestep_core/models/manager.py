@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from acestep_core import devices
@@ -204,6 +203,12 @@ class ModelManager:
         with self._lock:
             self._shrink(lambda: True, None, drop=True)
 
+    def forget(self, entry: Entry) -> None:
+        """Drops one model that a host with its own memory manager has taken off its device; not while it is in use."""
+        with self._lock:
+            if not entry.pins and self._entries.get(entry.key) is entry:
+                del self._entries[entry.key]
+
     def loaded(self) -> list[str]:
         """One line per cached model, for status pages."""
         with self._lock:
@@ -238,8 +243,7 @@ def _load_model(manager: ModelManager, handle: ModelHandle, dtype: torch.dtype) 
 
 
 def _load_qwen(manager: ModelManager, handle: TextHandle | LMHandle, dtype: torch.dtype) -> tuple[nn.Module, Any]:
-    model, tokenizer_file = loading.load_qwen(handle, dtype)
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    model, tokenizer = loading.load_qwen(handle, dtype)
     if isinstance(handle, TextHandle):
         return model, TextEncoder(model, tokenizer)
     from acestep_core.planner.language_model import LanguageModel

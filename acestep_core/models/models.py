@@ -42,11 +42,9 @@ def open_models(
 
     Args:
         path: a checkpoints folder, a model folder or a weights file; None takes the first place where models are
-        found, and the
-            tiny checkpoint where there is none.
+            found, and the tiny checkpoint where there is none.
         variant: which DiT to take where there are several, such as `turbo` or `xl-base`; what a ComfyUI file is,
-        since it
-            cannot say.
+            since it cannot say.
         lm: a language model's folder or file, or part of its name (`1.7B`); None takes the first one.
         dtype, device: see `devices`.
 
@@ -84,24 +82,45 @@ def tiny_folder() -> Path:
 
 
 def _first_found() -> Found | None:
+    """The first place with a usable DiT; None where nothing was ever put anywhere."""
+    broken = None
     for root in search_roots():
-        if root.exists() and (found := find_checkpoint(root)).dits:
-            return found
+        if root.exists():
+            found = find_checkpoint(root)
+            if found.dits:
+                return found
+            broken = broken or next((entry.problem for entry in found.entries if entry.kind == "dit"), None)
+    if broken:  # who has downloaded weights must not get the tiny checkpoint instead
+        raise CheckpointError(broken)
     return None
 
 
 def _choose_dit(found: Found, variant: str | None) -> Path:
-    if variant is None or len(found.dits) < 2:
-        return found.need("dit")
+    """The DiT of that variant, never another one because that one is broken."""
+    broken = [entry for entry in found.entries if entry.kind == "dit" and entry.problem]
+    if variant is None:
+        path = found.need("dit")
+        for entry in broken:
+            log.warning("Passed over: %s", entry.problem)
+        return path
     wanted = variant_named(variant).name
     for entry in found.dits:
         if entry.variant == wanted:
             return entry.path
+    problems = [str(entry.problem) for entry in broken if entry.variant == wanted]
     unsure = [entry.path for entry in found.dits if entry.variant is None]
-    if len(unsure) == 1:
+    if not problems and len(unsure) == 1:
         return unsure[0]
+    problems += [str(entry.problem) for entry in broken if entry.variant is None]
+    if problems:
+        raise CheckpointError(problems[0])
+    if found.need("dit") == found.root:
+        return found.root  # what was asked for by its path is opened, or refused, for what it is
     names = ", ".join(entry.variant or entry.name for entry in found.dits)
-    raise CheckpointError(f"There is no {wanted} model in {found.root}, only {names}; choose one of these.")
+    raise CheckpointError(
+        f"There is no {wanted} model in {found.root}, only {names}; choose one of these, or fetch it with "
+        f"`acestep models download {wanted} --to {found.root}`."
+    )
 
 
 def _choose_lm(found: Found, lm: str | Path | None, dtype: str, device: str) -> LMHandle | None:
