@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from acestep_core.models.manager import Entry
+from acestep_core import devices
+from acestep_core.models.manager import Entry, manager
 
 
 class ACEStepWeights(nn.Module):
@@ -20,9 +21,11 @@ class ACEStepWeights(nn.Module):
 
     def __init__(self, entry: Entry) -> None:
         super().__init__()
-        self.entry = entry
+        self.entry: Entry | None = entry
 
     def to(self, device: Any) -> ACEStepWeights:  # type: ignore[override]
+        if self.entry is None:
+            return self
         if torch.device(device) == self.entry.device:
             self.entry.module.to(device)
         else:
@@ -35,17 +38,34 @@ class ComfyPlacement:
 
     def __init__(self) -> None:
         self.patchers: dict[Entry, Any] = {}
+        self.emptied: list[Any] = []
 
     def place(self, entry: Entry, working: int) -> None:
         memory = sys.modules["comfy.model_management"]
+        self.emptied.clear()
         if entry not in self.patchers:
-            patcher = sys.modules["comfy.model_patcher"].ModelPatcher
-            self.patchers[entry] = patcher(
-                ACEStepWeights(entry), entry.device, memory.unet_offload_device(), size=entry.nbytes
-            )
+            self.patchers[entry] = self._patcher(entry, memory.unet_offload_device())
         # Models in use are named again, so that making room for this one cannot take them away.
         used = [patcher for other, patcher in self.patchers.items() if other.pins or other is entry]
         memory.load_models_gpu(used, memory_required=working, force_full_load=True)
+
+    def _patcher(self, entry: Entry, offload_device: Any) -> Any:
+        patcher = sys.modules["comfy.model_patcher"].ModelPatcher
+        made = patcher(ACEStepWeights(entry), entry.device, offload_device, size=entry.nbytes)
+        if devices.is_host(entry.device):
+            kind = sys.modules["comfy.patcher_extension"].CallbacksMP.ON_DETACH
+            made.add_callback(kind, self._unloaded)
+        return made
+
+    def _unloaded(self, patcher: Any, entirely: bool) -> None:
+        """In main memory there is no home to go to: what ComfyUI unloads is forgotten."""
+        entry = patcher.model.entry
+        if not entirely or entry is None or entry.pins:
+            return
+        patcher.model.entry = None
+        self.patchers.pop(entry, None)
+        self.emptied.append(patcher)  # ComfyUI still looks at it after this
+        manager.forget(entry)
 
     def remove(self, entry: Entry) -> None:
         patcher = self.patchers.pop(entry, None)
