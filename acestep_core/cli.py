@@ -16,6 +16,17 @@ COMMANDS = ("song", "run", "queue", "serve", "models", "bench")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status (0 done, 1 refused or failed, 130 cancelled)."""
+    try:
+        return _run(arguments)
+    except (KeyboardInterrupt, Cancelled):
+        sys.stderr.write("\nCancelled.\n")
+        return 130
+    except AceStepError as error:
+        sys.stderr.write(f"acestep: {error}\n")
+        return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="acestep", description="Make music with ACE-Step 1.5.")
     parser.add_argument("--version", action="version", version=f"acestep-nodes {__version__}")
     parser.add_argument("--verbose", action="store_true", help="say what is loaded and why")
@@ -25,14 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add_parser(subparsers)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
-    try:
-        return modules[options.command].run(options)
-    except (KeyboardInterrupt, Cancelled):
-        sys.stderr.write("\nCancelled.\n")
-        return 130
-    except AceStepError as error:
-        sys.stderr.write(f"acestep: {error}\n")
-        return 1
+    status: int = modules[options.command].run(options)
+    return status
 
 
 if __name__ == "__main__":
