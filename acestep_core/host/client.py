@@ -117,7 +117,8 @@ class HostClient:
                 if not entry:
                     entry = await self._wait(prompt_id, events, watch)
             except asyncio.CancelledError:
-                await self.cancel(prompt_id)
+                with contextlib.suppress(HostError):  # the server may be what was lost
+                    await self.cancel(prompt_id)
                 raise
         check_outcome(workflow, (entry.get("status") or {}).get("messages", []))
         outputs = entry.get("outputs", {})
@@ -165,8 +166,9 @@ class HostClient:
         opened = asyncio.Event()
         listener = asyncio.create_task(self._listen(queue, opened))
         try:
-            with contextlib.suppress(asyncio.TimeoutError):  # without events, history is polled
-                await asyncio.wait_for(opened.wait(), 10)
+            with contextlib.suppress(TimeoutError):  # without events, history is polled
+                async with asyncio.timeout(10):
+                    await opened.wait()
             yield queue
         finally:
             listener.cancel()
@@ -189,7 +191,8 @@ class HostClient:
         while True:
             ended = False
             try:
-                message = await asyncio.wait_for(events.get(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):  # not wait_for, which may swallow a cancel before 3.12
+                    message = await events.get()
                 ended = _tell(message, prompt_id, watch)
                 if not ended:
                     continue

@@ -191,8 +191,9 @@ class Hub:
     async def close(self) -> None:
         """Says goodbye to everybody."""
         for client in list(self._clients.values()):
-            with contextlib.suppress(ConnectionError, RuntimeError, asyncio.TimeoutError):
-                await asyncio.wait_for(client.socket.close(code=1001, message=b"the host stops"), 1)
+            with contextlib.suppress(ConnectionError, RuntimeError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await client.socket.close(code=1001, message=b"the host stops")
 
 
 def _jpeg(image: Image) -> bytes:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from acestep_core.errors import InvalidInput
 from acestep_core.host.wire import loads
 
+_T = TypeVar("_T")
+
 BODY_SECONDS = 60.0
 """A body that takes longer than this between two pieces is given up."""
 
 _THREAD_FROM = 2**18
 """Bodies of this many bytes are parsed in a thread, so that the event loop stays responsive."""
+
+
+async def in_time(awaitable: Awaitable[_T]) -> _T:
+    """Awaits the next piece of a body. Raises TimeoutError if it does not come."""
+    async with asyncio.timeout(BODY_SECONDS):
+        return await awaitable
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
@@ -30,7 +39,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     size = 0
     try:
         while True:
-            piece = await asyncio.wait_for(request.content.readany(), BODY_SECONDS)
+            piece = await in_time(request.content.readany())
             if not piece:
                 return b"".join(pieces)
             size += len(piece)

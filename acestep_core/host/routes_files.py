@@ -19,7 +19,7 @@ from acestep_core.errors import InvalidInput
 from acestep_core.files import atomic_write, confine
 from acestep_core.host.host import Host
 from acestep_core.host.paths import PUBLIC, STAGED, UPLOADABLE, split_annotation
-from acestep_core.host.requests import BODY_SECONDS, bad_request, too_large
+from acestep_core.host.requests import bad_request, in_time, too_large
 
 INERT = ("audio/", "video/", "image/", "text/plain", "application/json")
 """Content types that are shown as what they are; SVG is not, as it may carry scripts."""
@@ -101,7 +101,7 @@ async def _staged(
     try:
         try:
             reader = await request.multipart()
-            while (part := await asyncio.wait_for(reader.next(), BODY_SECONDS)) is not None:
+            while (part := await in_time(reader.next())) is not None:
                 if not isinstance(part, BodyPartReader) or len(fields) >= _MAX_FIELDS:
                     raise bad_request("invalid_upload", "The form has too many or nested parts.")
                 if part.name == "image" and part.filename is not None and not found:
@@ -120,7 +120,7 @@ async def _staged(
 async def _receive(part: BodyPartReader, path: Path, limit: int) -> None:
     size = 0
     with path.open("wb") as file:
-        while chunk := await asyncio.wait_for(part.read_chunk(2**18), BODY_SECONDS):
+        while chunk := await in_time(part.read_chunk(2**18)):
             size += len(chunk)
             if size > limit:
                 raise too_large(limit)
@@ -129,7 +129,7 @@ async def _receive(part: BodyPartReader, path: Path, limit: int) -> None:
 
 async def _field(part: BodyPartReader) -> str:
     value = b""
-    while chunk := await asyncio.wait_for(part.read_chunk(), BODY_SECONDS):
+    while chunk := await in_time(part.read_chunk()):
         value += chunk
         if len(value) > _MAX_FIELD:
             raise too_large(_MAX_FIELD)
