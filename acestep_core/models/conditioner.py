@@ -25,7 +25,7 @@ class Encoder(nn.Module):
     def encode(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
         """Runs the layers on embedded `[B, L, D]`. `mask` `[B, L]` marks real tokens; None means all are."""
         length, config = h.shape[1], self.config
-        cos, sin = rope_table(length, config.head_dim, config.rope_theta, h.device, h.dtype)
+        cos, sin = rope_table(torch.arange(length, device=h.device), config.head_dim, config.rope_theta, h.dtype)
         full: Tensor | None = None
         sliding: Tensor | Band | None
         if mask is None:

@@ -159,7 +159,7 @@ class DiT(nn.Module):
             groups.append(CrossGroup(start, start + rows, tuple(k for k, _ in pairs), tuple(v for _, v in pairs)))
             start += rows
         length = math.ceil(frames / config.patch_size)
-        cos, sin = rope_table(length, config.head_dim, config.rope_theta, device, dtype)
+        cos, sin = rope_table(torch.arange(length, device=device), config.head_dim, config.rope_theta, dtype)
         band = Band.build(length, config.sliding_window, device) if config.use_sliding_window else None
         r_embedding = self.time_embed_r(torch.zeros(1, device=device, dtype=dtype))
         return Prepared(tuple(groups), cos, sin, band, r_embedding)

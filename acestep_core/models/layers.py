@@ -41,18 +41,16 @@ class MLP(nn.Module):
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
-def rope_table(
-    length: int, head_dim: int, theta: float, device: torch.device, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """cos and sin `[length, head_dim]` of rotary position embedding in the rotate-half layout, computed in fp32."""
-    inverse = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float32, device=device) / head_dim)
-    angles = torch.outer(torch.arange(length, dtype=torch.float32, device=device), inverse)
+def rope_table(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """cos and sin `[..., L, head_dim]` of rotary embedding at `positions` `[..., L]`, in rotate-half layout."""
+    exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device) / head_dim
+    angles = positions.float().unsqueeze(-1) * theta**-exponent
     angles = torch.cat([angles, angles], dim=-1)
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
 def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotates `x` `[B, H, L, D]` by position; `cos`, `sin` are `[L, D]`."""
+    """Rotates `x` `[B, H, L, D]` by position; `cos`, `sin` are `[L, D]` or `[B, 1, L, D]`."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin
 

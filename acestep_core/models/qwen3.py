@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acestep_core.errors import CheckpointError
+from acestep_core.models.layers import RMSNorm, apply_rope, rope_table
 
 
 @dataclass(frozen=True)
@@ -134,31 +135,6 @@ class Linear(nn.Linear):
         return project(x, self.weight)
 
 
-class RMSNorm(nn.Module):
-    def __init__(self, size: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
-
-
-def rotary_table(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine `[B or 1, 1, L, head_dim]` of the rotary angles at `positions` (`[L]` or `[B, L]`)."""
-    exponents = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device) / head_dim
-    angles = positions.float()[..., None] * (1.0 / theta**exponents)
-    angles = torch.cat((angles, angles), dim=-1)
-    if angles.dim() == 2:
-        angles = angles[None]
-    return angles.cos().to(dtype)[:, None], angles.sin().to(dtype)[:, None]
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    left, right = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-right, left), dim=-1) * sin
-
-
 class Attention(nn.Module):
     def __init__(self, config: Qwen3Config) -> None:
         super().__init__()
@@ -183,7 +159,7 @@ class Attention(nn.Module):
         q = self.q_norm(self.q_proj(x).view(batch, length, self.heads, self.head_dim)).transpose(1, 2)
         k = self.k_norm(self.k_proj(x).view(batch, length, self.kv_heads, self.head_dim)).transpose(1, 2)
         v = self.v_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
-        q, k = rotate(q, *rotary), rotate(k, *rotary)
+        q, k = apply_rope(q, *rotary), apply_rope(k, *rotary)
         if kv is not None and slots is not None:
             keys, values = kv
             keys[:, :, slots], values[:, :, slots] = k, v
@@ -269,7 +245,8 @@ class Qwen3(nn.Module):
             positions = torch.arange(x.shape[1], device=x.device)
         if cache is not None and slots is None:
             slots = positions
-        rotary = rotary_table(positions, self.config.head_dim, self.config.rope_theta, x.dtype)
+        cos, sin = rope_table(positions, self.config.head_dim, self.config.rope_theta, x.dtype)
+        rotary = (cos, sin) if positions.dim() == 1 else (cos[:, None], sin[:, None])
         for index, layer in enumerate(self.layers):
             kv = None if cache is None else (cache.keys[index], cache.values[index])
             x = layer(x, rotary, kv, slots, mask)
