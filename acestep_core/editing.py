@@ -243,8 +243,9 @@ def _edit_regions(
     canvas = regions[0].pad(wave) if regions else wave
     monitor, watch = Monitor(options.progress, options.cancelled), Stopwatch()
     with watch.stage("encode"):
-        latents = encode_audio(models.vae, tasks.whole_frames(canvas)[None], monitor=monitor)
-        references = reference_latents(models.vae, options.references, options.reference_seed, monitor)
+        settings = (options.settings or RenderSettings()).tiled(models.vae)
+        latents = encode_audio(models.vae, tasks.whole_frames(canvas)[None], tile=settings.tile, monitor=monitor)
+        references = reference_latents(models.vae, options.references, options.reference_seed, monitor, settings.tile)
     task = tasks.with_references(task_of(latents, canvas, *regions), references)
     files = describe_recordings("source", [audio]) + describe_recordings("reference", options.references)
     return render(
@@ -253,7 +254,7 @@ def _edit_regions(
         seed=options.seed,
         batch=options.batch,
         models=models,
-        settings=options.settings,
+        settings=settings,
         finish=(options.peak_db, options.fade_in, options.fade_out),
         origin=replace(call, files=files, reference_seed=options.reference_seed),
         monitor=monitor,

@@ -226,7 +226,8 @@ def generate(
     tasks = [text2music(seconds, sequence) for sequence in sequences] or [text2music(seconds)]
     if references:
         with watch.stage("encode"):
-            clips = reference_latents(models.vae, references, reference_seed, monitor)
+            settings = (settings or RenderSettings()).tiled(models.vae)
+            clips = reference_latents(models.vae, references, reference_seed, monitor, settings.tile)
         tasks = [with_references(task, clips) for task in tasks]
     files = describe_recordings("reference", references)
     return render(
@@ -296,8 +297,9 @@ def render(
         initial = settings.initial_noise(seeds, conditioning.frames)
         latents = render_latents(models.model, conditioning, seeds, times, guidance, sampling, initial, monitor)
     with watch.stage("decode"):
-        shift, rescale = settings.latent_shift, settings.latent_rescale
-        audio = decode_latents(models.vae, latents, tasks, finishing, shift, rescale, monitor=monitor)
+        settings = settings.tiled(models.vae)
+        shift, rescale, tile = settings.latent_shift, settings.latent_rescale, settings.tile
+        audio = decode_latents(models.vae, latents, tasks, finishing, shift, rescale, tile, monitor)
     codes = tuple(task.codes for task in tasks) if any(task.codes for task in tasks) else ()
     origin = replace(origin or Origin(), seeds=tuple(seeds), codes=codes, finish=asdict(finishing))
     return Generation(

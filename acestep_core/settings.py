@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from acestep_core.errors import InvalidInput
 from acestep_core.values import fields_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from acestep_core.models.handles import ModelHandle
+    from acestep_core.models.handles import ModelHandle, VAEHandle
     from acestep_core.render.guidance import Guidance
     from acestep_core.render.sampler import Sampling
     from acestep_core.render.wavelet import WaveletCorrection
@@ -28,6 +29,8 @@ class RenderSettings:
         method, velocity_clamp, velocity_ema, wavelet: see `render.sampler.Sampling`.
         retake_seed, retake_variance: turns each item's noise towards that of other seeds, see `render.noise.retake`.
         latent_shift, latent_rescale: applied to the latents before decoding.
+        tile: latent frames that the VAE takes at once, at most; None is as many as fit the memory. Other tiles may
+            change the last bits.
     """
 
     steps: int | None = None
@@ -45,6 +48,7 @@ class RenderSettings:
     retake_variance: float = 0.0
     latent_shift: float = 0.0
     latent_rescale: float = 1.0
+    tile: int | None = None
 
     def schedule(self, handle: ModelHandle) -> Tensor:
         """The flow times for `handle`, `[N + 1]`."""
@@ -79,6 +83,16 @@ class RenderSettings:
             return None
         others = item_seeds(self.retake_seed, len(seeds))
         return retake(noise(seeds, frames), noise(others, frames), self.retake_variance)
+
+    def tiled(self, handle: VAEHandle) -> RenderSettings:
+        """The same with a tile that fits the memory now. Loads the VAE."""
+        from acestep_core.models.manager import manager
+        from acestep_core.render.vae import pick_tile
+
+        if self.tile is not None and self.tile < 1:
+            raise InvalidInput(f"A tile must hold at least 1 latent frame, not {self.tile}; leave it out to pick one.")
+        with manager.resident(handle) as vae:
+            return replace(self, tile=pick_tile(vae, self.tile))
 
     def resolved(self, handle: ModelHandle) -> RenderSettings:
         """The same without anything left open: presets as numbers, the retake's seed drawn. Own timesteps leave steps

@@ -48,12 +48,17 @@ def load_source(audio: AudioLike) -> Tensor:
 
 
 def reference_latents(
-    handle: VAEHandle, clips: Sequence[AudioLike], seed: int = 0, monitor: Monitor = SILENT
+    handle: VAEHandle,
+    clips: Sequence[AudioLike],
+    seed: int = 0,
+    monitor: Monitor = SILENT,
+    tile: int | None = None,
 ) -> list[Tensor]:
     """Latents `[1, 750, 64]` of each reference recording.
 
     Args:
         seed: chooses which thirty seconds of a longer one are heard.
+        tile: see `render.vae.encode`.
     """
     import torch
 
@@ -61,4 +66,4 @@ def reference_latents(
     from acestep_core.render.render import encode_audio
 
     heard = [reference_clip(load_source(clip), torch.Generator().manual_seed(seed)) for clip in clips]
-    return [encode_audio(handle, clip[None], monitor=monitor) for clip in heard]
+    return [encode_audio(handle, clip[None], tile=tile, monitor=monitor) for clip in heard]

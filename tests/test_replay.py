@@ -87,10 +87,12 @@ def test_every_setting_is_kept(tiny_models, tmp_path):
         retake_variance=0.3,
         latent_shift=0.01,
         latent_rescale=0.98,
+        tile=50,
     )
     made = generate("a", duration=10, models=tiny_models, settings=settings, peak_db=None, fade_in=1.0)
     record = made.record()
     assert record.seeds == {"noise": made.seeds[0], "retake": made.settings.retake_seed}
+    assert record.settings["tile"] == 50 and None not in (made.settings.guidance_start, made.settings.guidance_end)
     assert same(replay(SongRecord.from_json(record.to_json()), tiny_models), made)
 
 
@@ -236,6 +238,7 @@ def test_another_checkpoint_is_told_or_refused(tiny_models, tmp_path, caplog, mo
         ({"task": {"call": "generate", "seeds": [1], "index": 0, "codes": [3]}}, "one list of codes"),
         ({"settings": {"steps": "8"}}, "settings.steps must be int | None"),
         ({"settings": {"wavelet": 3}}, "settings.wavelet must be a table"),
+        ({"settings": {"tile": 0}}, "at least 1 latent frame"),
         ({"finish": {"peak_db": "loud"}}, "finish.peak_db"),
     ],
 )

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acestep_core.commands.progress import ProgressBar
-from acestep_core.errors import InvalidInput
+from acestep_core.errors import AceStepError, AlignmentError, InvalidInput
 
 if TYPE_CHECKING:
     from acestep_core.generation import Generation
     from acestep_core.models.models import Models
+    from acestep_core.monitor import Monitor
     from acestep_core.song import Song
 
 TASKS = ("text2music", "cover", "repaint", "extend", "add-track", "extract", "complete")
@@ -55,15 +56,25 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--bitrate", type=int, help="kbit/s of mp3 and opus")
     parser.add_argument("-o", "--output", default="output/song.flac", metavar="FILE", help="default output/song.flac")
+    parser.add_argument("--no-record", action="store_true", help="no .json beside the song to make it again from")
+    parser.add_argument(
+        "--subtitles", default="", metavar="KINDS", help="timed lyrics beside the song: lrc, vtt, srt, json, or several"
+    )
+    parser.add_argument("--best-of", type=int, metavar="K", help="make K takes, score them and keep the best")
+    parser.add_argument("--keep", type=int, default=1, metavar="N", help="how many of them (default 1)")
 
 
 def run(options: argparse.Namespace) -> int:
     from acestep_core.audio import format_for
     from acestep_core.models.models import open_models
+    from acestep_core.monitor import Monitor
+    from acestep_core.saving import check_subtitles
     from acestep_core.song import Song
 
     output = Path(options.output)
     audio_format = options.format or format_for(output)  # refused before an hour of work, not after
+    subtitles = options.subtitles.replace(",", " ").split()
+    check_subtitles(subtitles)
     song = Song(
         caption=options.caption,
         lyrics=_read_lyrics(options.lyrics),
@@ -84,16 +95,69 @@ def run(options: argparse.Namespace) -> int:
             "Using the built-in tiny checkpoint, which has random weights and makes noise, not music; "
             "name real weights with --models.\n"
         )
+    _check_best_of(options, song, models)
     start = time.perf_counter()
     with ProgressBar() as bar:
         result = _make(options, song, models, bar)
     if result.plan is not None:
         sys.stderr.write(f"The plan:\n{result.plan.to_text()}\n")
-    for path, seed in zip(result.save(output, audio_format, options.bitrate), result.seeds, strict=True):
+    with ProgressBar() as bar:
+        if options.best_of is not None:
+            result = _best(options, result, audio_format, Monitor(bar))
+        paths = result.save(
+            output,
+            audio_format,
+            options.bitrate,
+            record=not options.no_record,
+            subtitles=subtitles,
+            monitor=Monitor(bar),
+        )
+    for path, seed in zip(paths, result.seeds, strict=True):
         sys.stdout.write(f"{path}  seed {seed}  {result.audio.shape[-1] / result.sample_rate:.2f} s\n")
     stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in result.seconds.items())
     sys.stderr.write(f"{time.perf_counter() - start:.1f} s in all: {stages}.\n")
     return 0
+
+
+def _check_best_of(options: argparse.Namespace, song: Song, models: Models) -> None:
+    """Refuses to choose where there is nothing to choose by, before the takes are made."""
+    if options.best_of is None:
+        if options.keep != 1:
+            raise InvalidInput("--keep goes with --best-of; say of how many takes to keep the best.")
+        return
+    if options.batch != 1:
+        raise InvalidInput("--best-of says how many takes are made; leave out --batch.")
+    if not 1 <= options.keep <= options.best_of:
+        raise InvalidInput(f"Of {options.best_of} takes, 1 to {options.best_of} can be kept, not {options.keep}.")
+    if models.lm is None and (song.instrumental or not song.lyrics.strip()):
+        raise InvalidInput("Without lyrics and a language model takes cannot be scored; leave out --best-of.")
+
+
+def _best(options: argparse.Namespace, result: Generation, audio_format: str, monitor: Monitor) -> Generation:
+    """The best takes, best first; shows how all of them did. If that fails or is stopped, all are saved."""
+    from acestep_core.judge.best_of import table_text
+    from acestep_core.judge.takes import keep_best
+
+    try:
+        best, ranking = keep_best(_judged(result, monitor), options.keep)
+    except (AceStepError, KeyboardInterrupt):
+        for path in result.save(options.output, audio_format, options.bitrate, record=not options.no_record):
+            sys.stdout.write(f"{path}  not scored\n")
+        raise
+    sys.stderr.write(f"{table_text(ranking)}\n")
+    return best
+
+
+def _judged(result: Generation, monitor: Monitor) -> Generation:
+    from acestep_core.judge.takes import judge_takes
+
+    try:
+        return judge_takes(result, monitor=monitor)
+    except AlignmentError as error:
+        if result.models.lm is None:
+            raise
+        sys.stderr.write(f"Note: how the lyrics are sung is not scored. {error}\n")
+        return judge_takes(result, lyrics=False, monitor=monitor)
 
 
 def _make(options: argparse.Namespace, song: Song, models: Models, bar: ProgressBar) -> Generation:
@@ -106,7 +170,7 @@ def _make(options: argparse.Namespace, song: Song, models: Models, bar: Progress
         "song": song,
         "references": options.reference,
         "seed": options.seed,
-        "batch": options.batch,
+        "batch": options.best_of or options.batch,
         "models": models,
         "settings": settings,
         "progress": bar,

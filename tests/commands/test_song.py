@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import soundfile
 import torch
@@ -14,7 +16,7 @@ def song(tiny_root, tmp_path):
 
     def call(*arguments: str, output: str = "song.flac") -> tuple[int, list]:
         status = main(["song", *arguments, "--models", str(tiny_root), "-o", str(tmp_path / output)])
-        return status, sorted(path for path in tmp_path.iterdir() if path.suffix != ".txt")
+        return status, sorted(path for path in tmp_path.iterdir() if path.suffix not in (".txt", ".json"))
 
     return call
 
@@ -51,6 +53,11 @@ def test_a_batch_gets_numbered_files(song):
         (("pop", "--task", "cover"), "--source"),
         (("pop", "--source", "x.wav"), "--task"),
         (("pop", "--lora", "x=loud"), "number"),
+        (("pop", "--subtitles", "lrc,ass"), "'ass'"),
+        (("pop", "--keep", "2"), "--best-of"),
+        (("pop", "--best-of", "2", "--batch", "2"), "--batch"),
+        (("pop", "--best-of", "2", "--keep", "3"), "1 to 2"),
+        (("pop", "--best-of", "2", "--keep", "0"), "1 to 2"),
         (("pop", "--format", "mp3", "--bitrate", "1", "--duration", "10", "--steps", "1"), "kbit/s"),
     ],
 )
@@ -81,6 +88,64 @@ def test_tasks_on_a_recording(song, tmp_path, arguments, seconds):
     status, [path] = song("pop", "--source", str(source), "--steps", "2", "--seed", "1", *arguments)
     assert status == 0
     assert soundfile.info(path).frames == seconds * 48000
+
+
+def test_record_and_subtitles_lie_beside_the_song(song, tmp_path):
+    lyrics = tmp_path / "lyrics.txt"
+    lyrics.write_text("[Verse]\nhello", encoding="utf-8")
+    arguments = ("pop", "--duration", "10", "--seed", "1", "--steps", "1", "--lyrics", str(lyrics))
+    _, paths = song(*arguments, "--subtitles", "lrc,vtt")
+    assert [path.name for path in paths] == ["song.flac", "song.lrc", "song.vtt"]
+    record = json.loads((tmp_path / "song.json").read_text(encoding="utf-8"))
+    assert record["song"]["lyrics"] == "[Verse]\nhello" and record["settings"]["steps"] == 1
+    song(*arguments, "--no-record", output="bare.flac")
+    assert not (tmp_path / "bare.json").exists()
+
+
+def test_the_best_of_three(song, tmp_path, capsys):
+    lyrics = tmp_path / "lyrics.txt"
+    lyrics.write_text("sing with me\nall night", encoding="utf-8")
+    arguments = ("pop", "--duration", "10", "--seed", "4", "--steps", "1", "--lyrics", str(lyrics))
+    _, paths = song(*arguments, "--best-of", "3", "--keep", "2")
+    assert [path.name for path in paths] == ["song_00001.flac", "song_00002.flac"]
+    captured = capsys.readouterr()
+    table = [line.split() for line in captured.err.splitlines() if line.split() and line.split()[0] in "123"]
+    assert [row[-1] == "*" for row in table] == [True, True, False]
+    totals = [float(row[3]) for row in table]
+    assert totals == sorted(totals, reverse=True)
+    records = [json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) for path in paths]
+    assert [str(record["seeds"]["noise"]) for record in records] == [row[2] for row in table[:2]]
+    for record, row in zip(records, table):
+        assert record["task"]["seeds"] == [4, 5, 6] and record["task"]["index"] == int(row[1]) - 1
+        scores = record["scores"]
+        assert (scores["lm"] + scores["alignment"]) / 2 == pytest.approx(float(row[3]), abs=0.001)
+        assert set(scores["parts"]) == {"caption", "lyrics", "metas", "coverage", "monotonicity", "confidence"}
+
+
+def test_takes_that_cannot_be_scored_are_all_kept(song, monkeypatch, capsys):
+    from acestep_core.errors import OutOfMemory
+    from acestep_core.judge import takes
+
+    def fail(*_, **__):
+        raise OutOfMemory("It does not fit.")
+
+    monkeypatch.setattr(takes, "judge_takes", fail)
+    status, paths = song("pop", "--duration", "10", "--seed", "4", "--steps", "1", "--best-of", "2")
+    assert status == 1 and [path.name for path in paths] == ["song_00001.flac", "song_00002.flac"]
+    assert "does not fit" in capsys.readouterr().err
+
+
+def test_without_alignment_heads_the_language_model_judges(song, monkeypatch, capsys):
+    from acestep_core.errors import AlignmentError
+    from acestep_core.judge import takes
+
+    def fail(*_, **__):
+        raise AlignmentError("No heads are known.")
+
+    monkeypatch.setattr(takes, "listen_to_batch", fail)
+    status, paths = song("pop", "--duration", "10", "--seed", "4", "--steps", "1", "--best-of", "2")
+    assert status == 0 and [path.name for path in paths] == ["song.flac"]
+    assert "No heads are known." in capsys.readouterr().err
 
 
 def test_the_tiny_checkpoint_is_the_default_and_says_so(tiny_root, tmp_path, monkeypatch, capsys):
