@@ -70,7 +70,7 @@ def load_pack(root: Path) -> Pack:
 def find_pack() -> Path | None:
     """The folder of the pack that this library belongs to, or None where only the library is installed."""
     library = Path(__file__).resolve().parents[1]
-    for folder in (library.parent, library / "pack"):
+    for folder in (library.parent, library.parent / "acestep_nodes"):  # a checkout, an installed wheel
         entry = folder / "__init__.py"
         if entry.is_file() and "NODE_CLASS_MAPPINGS" in entry.read_text(encoding="utf-8"):
             return folder
