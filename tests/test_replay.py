@@ -359,3 +359,46 @@ def test_large_files_are_read_once(tmp_path, monkeypatch):
     (tmp_path / "small").write_bytes(b"ab")
     fingerprints.sha256_of(tmp_path / "small")
     assert "small" not in (tmp_path / "cache" / "sha256.json").read_text()
+
+
+def run(tmp_path, *arguments):
+    from acestep_core.cli import main
+
+    return main(["run", *map(str, arguments), "--output", str(tmp_path / "again"), "--base-directory", str(tmp_path)])
+
+
+def test_the_command_makes_the_same_file_again(tiny_root, tiny_models, recording, tmp_path, capsys, monkeypatch):
+    made = editing.cover(recording, "a", seed=3, batch=2, models=tiny_models, settings=QUICK)
+    first, second = made.save(tmp_path / "song.mp3", bitrate=96)
+    for models in (("--models-directory", tiny_root), ()):
+        if not models:
+            (tmp_path / "models").symlink_to(tiny_root)
+        assert run(tmp_path, second.with_suffix(".json"), *models, "--json") == 0
+        [path] = json.loads(capsys.readouterr().out)["files"]["song"]
+        assert open(path, "rb").read() == second.read_bytes() != first.read_bytes()  # noqa: PTH123, SIM115
+    names = sorted(path.name for path in (tmp_path / "again").iterdir())
+    assert names == [f"song_00002{n}.{end}" for n in ("", "_00001") for end in ("json", "mp3")]
+    again = SongRecord.load(tmp_path / "again" / "song_00002.json")
+    assert again.to_dict() | {"seconds": 0} == SongRecord.load(second.with_suffix(".json")).to_dict() | {"seconds": 0}
+
+
+def test_the_command_refuses_what_it_cannot_do(tiny_root, tiny_models, tmp_path, capsys):
+    made = generate("a", duration=10, seed=3, models=tiny_models, settings=QUICK)
+    [path] = made.save(tmp_path / "song.flac")
+    assert run(tmp_path, path.with_suffix(".json"), "--set", "x.y=1") == 1
+    assert "nothing to --set" in capsys.readouterr().err
+    path.with_suffix(".json").write_text('{"format": "acestep-song"}')
+    assert run(tmp_path, path.with_suffix(".json")) == 1
+    assert capsys.readouterr().err.startswith("acestep: ")
+    assert not (tmp_path / "again").exists()
+
+
+def test_the_command_runs_the_graph_of_a_record(tmp_path, capsys):
+    graph = {
+        "1": {"class_type": "PrimitiveString", "inputs": {"value": "x"}, "_meta": {"title": "Say"}},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+    record = SongRecord(song={"caption": "a"}, seeds={"noise": 1}, graph=graph)
+    record.save(tmp_path / "song.json")
+    assert run(tmp_path, tmp_path / "song.json", "--set", "say.value=hello", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["texts"] == {"2": ["hello"]}

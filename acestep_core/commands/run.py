@@ -1,4 +1,4 @@
-"""`acestep run`: runs a workflow file in this process."""
+"""`acestep run`: runs a workflow file in this process, or makes a song again from its record."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acestep_core.commands.progress import ProgressBar
+from acestep_core.errors import InvalidInput
 from acestep_core.host.options import add_host_options, folders_of, packs_of
+
+if TYPE_CHECKING:
+    from acestep_core.judge.record import SongRecord
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("run", help="run a workflow file here", description=__doc__)
+    parser = subparsers.add_parser("run", help="run a workflow file or a song's record here", description=__doc__)
     add_workflow_options(parser)
     add_host_options(parser)
 
 
 def add_workflow_options(parser: argparse.ArgumentParser) -> None:
     """What `run` and `queue` have in common."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="canvas or API-format workflow")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="canvas or API-format workflow, or the record of a song"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -44,6 +51,9 @@ def run(options: argparse.Namespace) -> int:
     from acestep_core.host.batch import values_of
     from acestep_core.host.local import LocalRunner
 
+    record = _record_without_graph(options.file)
+    if record is not None:
+        return make_again(options, record)
     runner = LocalRunner(folders_of(options, options.output), packs_of(options), not options.disable_metadata)
     workflow = runner.load(options.file).with_inputs(values_of(options.set))
     places = (Path(), options.file.parent)
@@ -57,6 +67,45 @@ def run(options: argparse.Namespace) -> int:
             show(asyncio.run(one(workflow)).to_dict(), options.json)
             return 0
         return asyncio.run(batch(options, workflow, one))
+
+
+def _record_without_graph(file: Path) -> SongRecord | None:
+    """The record in a file, where it is one and the library itself made the song; graphs are run by the host."""
+    from acestep_core.judge.record import SongRecord, is_record
+
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None  # whoever reads it as a workflow says what is wrong
+    record = SongRecord.from_dict(values) if is_record(values) else None
+    return None if record is None or record.graph is not None else record
+
+
+def make_again(options: argparse.Namespace, record: SongRecord) -> int:
+    """Replays the song of a record into the output folder, in the format it had."""
+    from acestep_core.audio import FORMATS
+    from acestep_core.checkpoints.find import find_checkpoint
+    from acestep_core.replay import replay
+
+    if options.set or options.batch is not None:
+        raise InvalidInput(
+            "No graph made this song, so there is nothing to --set or to --batch; edit the file instead."
+        )
+    start = time.perf_counter()
+    models = options.models_directory or options.base_directory / "models"
+    if not (options.models_directory or (models.is_dir() and find_checkpoint(models).dits)):
+        models = None
+    form = record.finish.get("format")
+    form = form if form in FORMATS else "flac"
+    bitrate = record.finish.get("bitrate") if FORMATS[form].bitrates else None
+    stop = threading.Event()
+    with ProgressBar() as bar, _interruptible(stop):
+        made = replay(options.file, models, progress=bar, cancelled=stop.is_set)
+    target = options.output / f"{options.file.stem}{FORMATS[form].suffix}"
+    paths = made.save(target, form, bitrate, record=not options.disable_metadata)
+    files = {"song": [str(path) for path in paths]}
+    show({"seconds": round(time.perf_counter() - start, 3), "files": files, "texts": {}}, options.json)
+    return 0
 
 
 async def batch(options: argparse.Namespace, workflow: Any, one: Any) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from acestep_core.errors import GraphError
 from acestep_core.host.canvas import Definitions, Place, convert, is_canvas
+from acestep_core.judge.record import is_record
 
 UPLOADS = ("audio_upload", "image_upload", "video_upload", "file_upload")
 """Options of an input whose value names a file in the host's input folder."""
@@ -137,7 +138,15 @@ def load_workflow(path: Path, definitions: Definitions) -> Workflow:
 
 
 def parse_workflow(data: Any, definitions: Definitions, name: str = "The workflow") -> Workflow:
-    """As `load_workflow`, from parsed JSON. `{"prompt": …}`, the body of a request, is understood too."""
+    """As `load_workflow`, from parsed JSON. `{"prompt": …}`, the body of a request, is understood too, and so is the
+    record of a song that a graph made.
+    """
+    if is_record(data):
+        if data.get("graph") is None:
+            raise GraphError(
+                f"{name} is the record of a song that no graph made; only `acestep run` can make it again."
+            )
+        data = data["graph"]
     if is_canvas(data):
         canvas = copy.deepcopy(data)
         converted = convert(canvas, definitions)
