@@ -10,7 +10,7 @@ from pathlib import Path
 
 from acestep_core.checkpoints import catalog, keymaps, shapes
 from acestep_core.checkpoints.layouts import QwenFiles, display_name, fits_tokenizer, is_upstream_dit, is_xl
-from acestep_core.checkpoints.weights import Weights, open_weights, read_json
+from acestep_core.checkpoints.weights import MAX_HEADER, Weights, open_weights, read_json
 from acestep_core.errors import CheckpointError
 
 COMFYUI_FOLDERS = ("checkpoints", "diffusion_models", "unet", "vae", "text_encoders", "clip")
@@ -19,6 +19,9 @@ TINY_MARK = "tiny.json"
 # Rows of the embedding table: Qwen3's own vocabulary as published (the second is padded), and with the audio codes.
 TEXT_ROWS = (151669, 151936)
 LM_ROWS = 217204
+_MARKS = tuple(
+    mark.encode() for mark in (keymaps.DIT_MARK, keymaps.SAT_VAE_MARK, keymaps.DIFFUSERS_VAE_MARK, *keymaps.QWEN_MARKS)
+)
 LABELS = {"dit": "DiT", "vae": "VAE", "text_encoder": "text encoder", "lm": "language model"}
 # What to download where a kind is missing.
 PUBLISHED = {
@@ -273,14 +276,27 @@ def _scan_file(path: Path) -> Iterator[ModelEntry]:
     """The parts one safetensors file holds. A damaged file is mentioned only if its name suggests that it is ours."""
     if path.suffix != ".safetensors":
         return
+    named_so = "ace" in path.stem.lower() and ("1.5" in path.stem or "15" in path.stem)
     try:
+        if not named_so and _is_foreign(path):
+            return
         names = open_weights(path)
     except (CheckpointError, OSError) as error:
-        if "ace" in path.stem.lower() and ("1.5" in path.stem or "15" in path.stem):
+        if named_so:
             yield ModelEntry("dit", path.stem, path, "comfyui", None, path.stat().st_size, str(error))
         return
     for kind, part in _parts(path, names):
         yield ModelEntry(kind, path.stem, path, "comfyui", None, sum(_bytes(part)))
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether no tensor of ours is named in the header. Searching it is a hundred times as fast as parsing it, and
+    ComfyUI's folders are full of large models that are none of ours.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= MAX_HEADER else b""
+    return len(header) == length and not any(mark in header for mark in _MARKS)
 
 
 def _parts(path: Path, names: Weights) -> Iterator[tuple[str, Weights]]:

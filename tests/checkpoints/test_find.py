@@ -5,7 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from acestep_core.checkpoints import find
 from acestep_core.checkpoints.find import (
     find_checkpoint,
     find_tokenizer,
@@ -15,6 +18,7 @@ from acestep_core.checkpoints.find import (
     user_folder,
 )
 from acestep_core.checkpoints.layouts import open_lm, open_text_encoder
+from acestep_core.checkpoints.weights import open_weights
 from acestep_core.errors import CheckpointError
 
 
@@ -94,6 +98,17 @@ def test_other_models_are_left_alone(all_layouts: Path, tmp_path: Path):
     source = all_layouts / "comfyui" / "text_encoders" / "qwen_0.6b_ace15.safetensors"
     shutil.copyfile(source, text / "qwen_3_4b.safetensors")
     assert list_models([tmp_path]) == []
+
+
+def test_the_headers_of_other_models_are_not_parsed(all_layouts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    names = [*(all_layouts / "comfyui" / "vae").glob("*.safetensors")]
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copy(names[0], tmp_path / "checkpoints" / "ours.safetensors")
+    save_file({"model.diffusion_model.w": torch.zeros(2)}, tmp_path / "checkpoints" / "other.safetensors")
+    parsed = []
+    monkeypatch.setattr(find, "open_weights", lambda path: parsed.append(path.name) or open_weights(path))
+    assert [entry.name for entry in list_models([tmp_path])] == ["ours"]
+    assert parsed == ["ours.safetensors"]
 
 
 def test_broken_models_are_listed_with_their_problem(tiny_root: Path, tmp_path: Path):
