@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,21 +60,25 @@ def describe_recording(role: str, recording: AudioLike) -> FileRecord:
     return FileRecord(role, WAVEFORM, hashlib.sha256(samples.tobytes()).hexdigest())
 
 
-def describe_models(models: Models, lm: bool = False) -> tuple[FileRecord, ...]:
-    """The weights a song depends on. Reads all of them where their hashes are not known yet.
+def describe_models(models: Models, lm: bool = False, hashes: bool = True) -> tuple[FileRecord, ...]:
+    """The weights a song depends on.
 
     Args:
         lm: whether the language model is one of them.
+        hashes: also tells them by their content; they are read once for that, and remembered.
     """
+
+    def described(role: str, path: Path, strength: float | None = None) -> FileRecord:
+        return describe_file(role, path, strength) if hashes else FileRecord(role, path.name, strength=strength)
+
     model = models.model
-    dit = describe_file("dit", model.path)
-    found = [FileRecord(dit.role, dit.name, dit.sha256, extra={"variant": model.variant})]
+    found = [replace(described("dit", model.path), extra={"variant": model.variant})]
     if model.text is not None:
-        found.append(describe_file("text_encoder", model.text.path))
-    found.append(describe_file("vae", models.vae.path))
+        found.append(described("text_encoder", model.text.path))
+    found.append(described("vae", models.vae.path))
     if lm and models.lm is not None:
-        found.append(describe_file("lm", models.lm.path))
-    return (*found, *(describe_file("adapter", adapter.path, adapter.strength) for adapter in model.adapters))
+        found.append(described("lm", models.lm.path))
+    return (*found, *(described("adapter", adapter.path, adapter.strength) for adapter in model.adapters))
 
 
 def machine_of(models: Models) -> dict[str, str]:

@@ -11,6 +11,7 @@ from acestep_core import __version__
 from acestep_core.audio import FORMATS, write_audio
 from acestep_core.errors import InvalidInput
 from acestep_core.files import atomic_write, confine, unique_path
+from acestep_core.saving import make_folder, subtitle_suffix, write_text
 
 from . import inputs, wires
 from .host import host
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .render import MadeFrom
 
 FORMAT_CHOICES = ["flac", "mp3", "opus", "wav16", "wav32"]
+SUBTITLE_CHOICES = ["lrc", "vtt", "srt", "json", "all"]
 BITRATE_CHOICES = ["auto", "64", "96", "128", "160", "192", "224", "256", "320"]
 _ENCODER = f"acestep-nodes {__version__}"
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
@@ -64,13 +66,22 @@ class ACEStepSaveSong:
                 "bitrate": inputs.choice(
                     BITRATE_CHOICES, "auto", "kbit/s of mp3 and opus. 'auto' is 192 for mp3 and 128 for opus."
                 ),
-                "timing": inputs.wire(wires.TIMING, "Timed lyrics, saved as an .lrc file beside each song."),
+                "timing": inputs.wire(wires.TIMING, "Timed lyrics, saved as a file beside each song."),
                 "save_graph": inputs.switch(
                     True, "Store the graph in the file, so that it can be made again.", advanced=True
                 ),
                 "sidecar": inputs.switch(
-                    False, "Also write what made the song into a .json file beside it.", advanced=True
+                    True,
+                    "Also write what made the song into a .json file, from which `acestep run` makes it again.",
+                    advanced=True,
                 ),
+                "subtitles": inputs.choice(
+                    SUBTITLE_CHOICES,
+                    "lrc",
+                    "What timed lyrics become: lrc for players, vtt and srt for video, json for programs.",
+                    advanced=True,
+                ),
+                "zip": inputs.switch(False, "Also put all files of the batch into one .zip file.", advanced=True),
                 "audioUI": PLAYER,
             },
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
@@ -84,31 +95,43 @@ class ACEStepSaveSong:
         bitrate: str = "auto",
         timing: Timing | None = None,
         save_graph: bool = True,
-        sidecar: bool = False,
+        sidecar: bool = True,
+        subtitles: str = "lrc",
+        zip: bool = False,
         audioUI: Any = None,
         prompt: Any = None,
         extra_pnginfo: Any = None,
     ) -> dict[str, Any]:
-        from acestep_core.judge.subtitles import write_lrc
+        from acestep_core.judge.subtitles import write_subtitles
 
         root = host().output_folder().resolve()
         folder, stem = _target(root, filename_prefix)
         form = FORMATS[format]
         graph = _graph(prompt, extra_pnginfo) if save_graph and host().metadata_allowed() else {}
-        saved = []
         made: MadeFrom | None = audio.get("acestep")
         kbits = int(bitrate) if bitrate != "auto" and form.bitrates else None
         finish = {"format": format, "bitrate": kbits or form.bitrate}
-        for index, item in enumerate(_items(audio)):
+        songs = []
+        for index, item in enumerate(_items(audio)):  # all songs first: nothing that fails later can cost one
             with unique_path(folder, stem, form.suffix) as path:
                 tags = graph | _tags(made, index, finish)
                 write_audio(path, item, int(audio["sample_rate"]), format, kbits, tags)
-                if timing is not None and index < len(timing):
-                    _write(path.with_suffix(".lrc"), write_lrc(timing[index].lyrics, tags=False))
-                if sidecar:
-                    _write(path.with_suffix(".json"), _sidecar(made, index, finish, prompt if graph else None))
-            saved.append(_shown(path, root, "output"))
-        return {"ui": {"audio": saved}, "result": (audio,)}
+            songs.append(path)
+        files = list(songs)
+        for index, path in enumerate(songs):
+            texts = {}
+            if sidecar and (about := _sidecar(made, index, finish, prompt if graph else None)):
+                texts[".json"] = about
+            if timing is not None and index < len(timing):
+                for kind in SUBTITLE_CHOICES[:-1] if subtitles == "all" else [subtitles]:
+                    texts[subtitle_suffix(kind)] = write_subtitles(timing[index].lyrics, kind, tags=False)
+            for suffix, text in texts.items():
+                write_text(path.with_suffix(suffix), text)
+                files.append(path.with_suffix(suffix))
+        shown = {"audio": [_shown(path, root, "output") for path in songs]}
+        if zip:
+            shown["zip"] = [_shown(_zipped(folder, stem, files), root, "output")]
+        return {"ui": shown, "result": (audio,)}
 
 
 class ACEStepPreviewSong:
@@ -156,13 +179,18 @@ def _target(root: Path, prefix: str) -> tuple[Path, str]:
     stem = _FORBIDDEN.sub("_", parts.name).strip(" .") or "song"
     folders = [_FORBIDDEN.sub("_", part).rstrip(" .") if part != ".." else part for part in parts.parent.parts]
     folder = confine(Path(*[name for name in folders if name]), [root])
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return folder, stem
 
 
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def _zipped(folder: Path, stem: str, files: list[Path]) -> Path:
+    """All files in one, uncompressed: audio is already."""
+    from zipfile import ZipFile
+
+    with unique_path(folder, stem, ".zip") as path, atomic_write(path) as temporary, ZipFile(temporary, "w") as archive:
+        for file in files:
+            archive.write(file, file.name)
+    return path
 
 
 def _shown(path: Path, root: Path, kind: str) -> dict[str, str]:
@@ -185,26 +213,21 @@ def record_of(made: MadeFrom, item: int, finish: dict[str, Any], graph: Any, has
         graph: the API-format workflow, or None.
         hashes: also tell the weights by their content; they are read once for that, and remembered.
     """
-    from acestep_core.judge.record import FileRecord, SongRecord, describe_file, versions
+    from acestep_core.judge.record import SongRecord, versions
+    from acestep_core.models.models import Models
+    from acestep_core.origin import describe_models, machine_of
 
-    task, model = made.task(item), made.model
-    handles = {"dit": model, "text_encoder": model.text, "vae": made.vae}
-    weights: list[tuple[str, Path, float | None]] = [
-        (role, handle.path, None) for role, handle in handles.items() if handle is not None
-    ]
-    weights += [("adapter", adapter.path, adapter.strength) for adapter in model.adapters]
-    files = [
-        describe_file(role, path, strength) if hashes else FileRecord(role, path.name, strength=strength)
-        for role, path, strength in weights
-    ]
+    task = made.task(item)
+    models = None if made.vae is None else Models(made.model, made.vae)
     return SongRecord(
         song=made.song.to_dict(),
         seeds={"noise": made.seeds[item]},
         codes=task.codes,
-        task={"name": task.name, "index": made.places[item], "variant": model.variant},
+        task={"name": task.name, "index": made.places[item]},
         settings=made.settings,
         finish=made.finish | finish,
-        files=tuple(files),
+        files=() if models is None else describe_models(models, hashes=hashes),
+        machine={} if models is None else machine_of(models),
         versions=versions(),
         graph=graph,
     )
@@ -227,7 +250,7 @@ def _tags(made: MadeFrom | None, item: int, finish: dict[str, Any]) -> dict[str,
 
 
 def _sidecar(made: MadeFrom | None, item: int, finish: dict[str, Any], graph: Any) -> str:
-    """The record as JSON; of audio that other nodes made, the graph alone is known."""
+    """The record as JSON; of audio that other nodes made, only the graph is known, or nothing."""
     if made is None or item >= len(made.seeds):
-        return json.dumps({"graph": graph}, indent=2)
+        return "" if graph is None else json.dumps({"prompt": graph}, indent=2)
     return record_of(made, item, finish, graph, hashes=True).to_json()

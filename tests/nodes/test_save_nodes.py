@@ -2,16 +2,21 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import torch
 
 from acestep_core.audio import FORMATS, read_audio
+from acestep_core.cli import main
 from acestep_core.errors import AudioError, InvalidInput
+from acestep_core.judge.lyric_timing import SungLyrics
 from acestep_core.judge.record import SongRecord
+from acestep_core.judge.timing import Line, TimedLyrics
 from acestep_core.song import Song
 from acestep_core.tags import read_tags
 
+ROOT = Path(__file__).parents[2]
 PROMPT = {"1": {"class_type": "ACEStepSong", "inputs": {"caption": "Übung"}}}
 WORKFLOW = {"nodes": [{"id": 1, "title": "ノード"}]}
 
@@ -47,7 +52,7 @@ def test_bitrate_counts_only_where_there_is_one(call: Callable[..., Any], folder
 
 
 def test_batches_and_repeats_never_overwrite(call: Callable[..., Any], folders: Any) -> None:
-    names = [shown["filename"] for _ in range(2) for shown in save(call, audio=audio(items=3))]
+    names = [shown["filename"] for _ in range(2) for shown in save(call, audio=audio(items=3), sidecar=False)]
     assert names == [f"song_0000{number}.flac" for number in range(1, 7)]
     assert len(list((folders.output / "a/b").iterdir())) == 6
 
@@ -56,10 +61,12 @@ def test_the_graph_can_be_left_out_and_a_sidecar_added(call: Callable[..., Any],
     (shown,) = save(call, save_graph=False, sidecar=True, prompt=PROMPT)
     path = folders.output / "a/b" / shown["filename"]
     assert "prompt" not in read_tags(path)
-    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["graph"] is None
+    assert not path.with_suffix(".json").exists()
     (shown,) = save(call, sidecar=True, prompt=PROMPT)
     path = folders.output / "a/b" / shown["filename"]
-    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["graph"] == PROMPT
+    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["prompt"] == PROMPT
+    (shown,) = save(call, sidecar=False, prompt=PROMPT)
+    assert not (folders.output / "a/b" / shown["filename"]).with_suffix(".json").exists()
 
 
 @pytest.mark.parametrize("prefix", ["../out", "a/../../out", "/etc/out", "a/../../../x/y", "..", "C:\\..\\..\\..\\x"])
@@ -103,6 +110,53 @@ def test_preview_is_temporary_and_carries_the_graph(call: Callable[..., Any], fo
     path: Path = folders.temp / shown[1]["filename"]
     assert json.loads(read_tags(path)["prompt"]) == PROMPT
     assert not list(folders.output.iterdir())
+
+
+def test_a_batch_with_all_its_files_fits_into_one(call: Callable[..., Any], folders: Any) -> None:
+    timing = tuple(
+        SungLyrics(TimedLyrics((Line(text, 0.0, 1.0),)), None) for text in ("one", "two")
+    )  # fmt: skip
+    shown = call(
+        "ACEStepSaveSong",
+        audio=audio(items=2),
+        filename_prefix="x",
+        format="wav16",
+        timing=timing,
+        subtitles="all",
+        zip=True,
+        prompt=PROMPT,
+    )["ui"]
+    assert shown["zip"] == [{"filename": "x_00003.zip", "subfolder": "", "type": "output"}]
+    ends = ("wav", "json", "lrc", "vtt", "srt", "lyrics.json")
+    with ZipFile(folders.output / "x_00003.zip") as archive:
+        assert sorted(archive.namelist()) == sorted(f"x_0000{number}.{end}" for number in (1, 2) for end in ends)
+        assert archive.read("x_00002.wav") == (folders.output / "x_00002.wav").read_bytes()
+        assert "two" in archive.read("x_00002.srt").decode()
+
+
+def test_a_song_made_on_the_canvas_is_made_again_from_its_record(
+    bench: Any, folders: Any, tiny_root: Path, tmp_path: Path, capsys: Any
+) -> None:
+    outcome = bench(
+        load=("ACEStepLoader", {"preset": "auto"}),
+        song=("ACEStepSong", {"caption": "calm", "duration": 10.0}),
+        task=("ACEStepTextToMusic", {"song": "song.0"}),
+        cond=("ACEStepConditioning", {"model": "load.0", "song": "song.0", "task": "task.0"}),
+        sampler=(
+            "ACEStepSampler",
+            {"model": "load.0", "conditioning": "cond.0", "seed": 3, "batch_size": 2, "sampler": "euler"},
+        ),
+        decode=("ACEStepDecode", {"vae": "load.1", "latent": "sampler.0"}),
+        save=("ACEStepSaveSong", {"audio": "decode.0", "filename_prefix": "x", "format": "wav32"}),
+    )
+    assert outcome.success, outcome.error
+    record = folders.output / "x_00002.json"
+    assert SongRecord.load(record).machine["dit"] == "fp32" and SongRecord.load(record).seeds == {"noise": 4}
+    places = ["--output", str(tmp_path / "again"), "--base-directory", str(tmp_path), "--pack", str(ROOT)]
+    assert main(["run", str(record), "--models-directory", str(tiny_root), "--json", *places]) == 0
+    (paths,) = json.loads(capsys.readouterr().out)["files"].values()
+    for path, old in zip(map(Path, paths), ("x_00001.wav", "x_00002.wav"), strict=True):
+        assert path.read_bytes() == (folders.output / old).read_bytes()
 
 
 def test_the_record_tells_what_made_a_song(call: Callable[..., Any], folders: Any) -> None:

@@ -126,7 +126,7 @@ def test_timed_lyrics_are_saved_beside_the_song(call: Callable[..., Any], vae: A
     with pytest.raises(InvalidInput, match="set item to 1"):
         call("ACEStepTimedLyrics", timing=timing, format="lrc", words=True, tags=True, item=2)
     (audio,) = call("ACEStepDecode", vae=vae, latent=latent)
-    call("ACEStepSaveSong", audio=audio, filename_prefix="s", format="flac", timing=timing)
+    call("ACEStepSaveSong", audio=audio, filename_prefix="s", format="flac", timing=timing, sidecar=False)
     assert [path.name for path in sorted(folders.output.iterdir())] == [
         "s_00001.flac",
         "s_00001.lrc",
