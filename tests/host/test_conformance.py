@@ -147,6 +147,14 @@ def test_hostile_and_unknown_addresses(name: str, tmp_path: Path) -> None:
 
 
 def test_order_deletion_and_interruption(tmp_path: Path) -> None:
+    async def main() -> dict[str, Any]:
+        async with open_site(tmp_path) as site, site.listen(CLIENT, FEATURES) as events:
+            return await record_interruption(site, events)
+
+    check_interruption(asyncio.run(main()))
+
+
+async def record_interruption(site: Site, events: list[Any]) -> dict[str, Any]:
     """Three prompts: the first is interrupted, the second deleted, the third was put in front of the second."""
     first = GOLDEN["node_exception"]["request"].copy()
     first["5"] = {"class_type": "LabSlow", "inputs": {"audio": ["2", 0], "seconds": 6.0}}
@@ -155,32 +163,31 @@ def test_order_deletion_and_interruption(tmp_path: Path) -> None:
     def seeded(seed: int) -> dict[str, Any]:
         return {**usual, "2": {**usual["2"], "inputs": {**usual["2"]["inputs"], "seed": seed}}}
 
-    async def main() -> dict[str, Any]:
-        async with open_site(tmp_path) as site, site.listen(CLIENT, FEATURES) as events:
-            await site.run(seeded(101))
-            await eventually(lambda: len(events) >= 2)
-            await asyncio.sleep(0.1)
-            start = len(events)
-            ids = []
-            for prompt, front in ((first, False), (seeded(7), False), (seeded(8), True)):
-                body = {"prompt": prompt, "client_id": CLIENT, "front": front}
-                ids.append((await site.post("/prompt", body))[1]["prompt_id"])
-                if not front and len(ids) == 1:
-                    await eventually(lambda: any(_executes(event, "5") for event in events[start:]))
-            queue = normal((await site.get("/queue"))[1], ids)
-            await site.post("/queue", {"delete": [ids[1]]})
-            await site.post("/interrupt", {"prompt_id": "other"})
-            await asyncio.sleep(0.2)
-            await site.post("/interrupt", {"prompt_id": ids[0]})
-            await eventually(lambda: any(_ended(event, ids[2]) for event in events[start:]))
-            return {
-                "queue_order": {key: [item[1] for item in items] for key, items in queue.items()},
-                "ws": normal(events[start:], ids),
-                "history": number_of(normal((await site.get(f"/history/{ids[0]}"))[1], ids)),
-                "job": {**normal((await site.get(f"/api/jobs/{ids[0]}"))[1], ids), "priority": 0},
-            }
+    await site.run(seeded(101))
+    await eventually(lambda: len(events) >= 2)
+    await asyncio.sleep(0.1)
+    start = len(events)
+    ids = []
+    for prompt, front in ((first, False), (seeded(7), False), (seeded(8), True)):
+        body = {"prompt": prompt, "client_id": CLIENT, "front": front}
+        ids.append((await site.post("/prompt", body))[1]["prompt_id"])
+        if not front and len(ids) == 1:
+            await eventually(lambda: any(_executes(event, "5") for event in events[start:]))
+    queue = normal((await site.get("/queue"))[1], ids)
+    await site.post("/queue", {"delete": [ids[1]]})
+    await site.post("/interrupt", {"prompt_id": "other"})
+    await asyncio.sleep(0.2)
+    await site.post("/interrupt", {"prompt_id": ids[0]})
+    await eventually(lambda: any(_ended(event, ids[2]) for event in events[start:]))
+    return {
+        "queue_order": {key: [item[1] for item in items] for key, items in queue.items()},
+        "ws": normal(events[start:], ids),
+        "history": number_of(normal((await site.get(f"/history/{ids[0]}"))[1], ids)),
+        "job": {**normal((await site.get(f"/api/jobs/{ids[0]}"))[1], ids), "priority": 0},
+    }
 
-    found = asyncio.run(main())
+
+def check_interruption(found: dict[str, Any]) -> None:
     expected = normal(GOLDEN["interrupt"], [])
     number_of(expected["history"])
     expected["job"]["priority"] = 0

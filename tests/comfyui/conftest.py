@@ -1,0 +1,34 @@
+"""One real ComfyUI for all tests of this folder. They are skipped where `COMFYUI_DIR` does not name a checkout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.comfyui.comfy_server import Comfy, python_of, started
+
+
+@pytest.fixture(scope="session")
+def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comfy]:
+    """The server; it starts when the first test asks for it."""
+    folder = os.environ.get("COMFYUI_DIR")
+    if not folder:
+        pytest.skip("COMFYUI_DIR names no ComfyUI checkout (and COMFYUI_PYTHON no interpreter for it)")
+    main = Path(folder).expanduser().resolve() / "main.py"
+    if not main.is_file():
+        pytest.fail(f"COMFYUI_DIR is {folder}, but there is no main.py in it")
+    with started(main, python_of(main.parent), tmp_path_factory.mktemp("comfyui")) as comfy:
+        yield comfy
+
+
+@pytest.fixture(autouse=True)
+def only_ours(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    """The embedded host that ComfyUI is compared with finds no models of this machine either."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("ACESTEP_CHECKPOINTS", raising=False)
+    monkeypatch.delenv("ACESTEP_CHECKPOINTS_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,45 @@
+"""Tells the tests what they cannot see from outside: cost of the import, of the definitions, and who holds models."""
+
+import sys
+import time
+
+import comfy.model_management
+from aiohttp import web
+from server import PromptServer
+
+import nodes
+
+NODE_CLASS_MAPPINGS = {}
+_routes = PromptServer.instance.routes
+
+
+@_routes.get("/probe/import")
+async def imported(request):
+    return web.json_response(sys.acestep_import)
+
+
+@_routes.get("/probe/input_types")
+async def input_types(request):
+    ours = [cls for name, cls in nodes.NODE_CLASS_MAPPINGS.items() if name.startswith("ACEStep")]
+    start = time.thread_time()
+    for cls in ours:
+        cls.INPUT_TYPES()
+    return web.json_response({"nodes": len(ours), "cpu_seconds": time.thread_time() - start})
+
+
+@_routes.get("/probe/models")
+async def models(request):
+    module = sys.modules.get("acestep_core.models.manager")
+    manager = None if module is None else module.manager
+    loaded = [model.model for model in comfy.model_management.current_loaded_models if model.model is not None]
+    ours = [patcher for patcher in loaded if type(patcher.model).__name__ == "ACEStepWeights"]
+    return web.json_response(
+        {
+            "manager": [] if manager is None else manager.loaded(),
+            "placement": None if manager is None else type(manager.placement).__name__,
+            "known_to_comfyui": [str(patcher.model.entry.key[0]) for patcher in ours],
+            "bytes_seen_by_comfyui": [patcher.loaded_size() for patcher in ours],
+            "bytes_of_ours": [patcher.model.entry.nbytes for patcher in ours],
+            "pins": [patcher.model.entry.pins for patcher in ours],
+        }
+    )

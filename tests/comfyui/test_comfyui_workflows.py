@@ -1,0 +1,190 @@
+"""The example workflows in ComfyUI and in the embedded host: both succeed, and the songs are equal bit for bit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from acestep_core.audio import read_audio, write_audio
+from acestep_core.cli import main as cli
+from acestep_core.host.client import HostClient
+from acestep_core.host.context import Folders
+from acestep_core.host.results import Result, Update
+from acestep_core.host.workflow import Workflow, load_workflow
+from tests.comfyui.comfy_server import LORA, ROOT, Comfy
+from tests.host.lab_site import open_site
+
+WORKFLOWS = ROOT / "workflows"
+NAMES = sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json"))
+QUICK = {"duration": 10.0, "steps": 2, "after": 4.0, "max_duration": 12.0, "format": "wav32"}
+"""Makes minutes of an hour's music; samples are compared as they left the decoder."""
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the file that the workflows name, which the client uploads."""
+    folder = tmp_path_factory.mktemp("recordings")
+    time = torch.arange(6 * 48_000) / 48_000
+    write_audio(folder / "recording.flac", (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1))
+    return folder
+
+
+@dataclass
+class Run:
+    result: Result
+    updates: list[Update]
+
+
+async def in_both(comfy: Comfy, file: Path, recording: Path, folder: Path, **inputs: Any) -> tuple[Run, Run]:
+    """A workflow run in ComfyUI and in the embedded host with the pack and the models of ComfyUI's folders."""
+    comfy.post("/free", {"unload_models": False, "free_memory": True})  # nothing is left of the test before
+    await asyncio.sleep(0.3)
+    real = await run(comfy.url, file, recording, folder / "real", inputs)
+    folders = Folders.under(folder / "embedded", models=comfy.base / "models")
+    async with open_site(folder, folders=folders, packs=(comfy.pack,)) as site:
+        return real, await run(site.url, file, recording, folder / "ours", inputs)
+
+
+async def run(url: str, path: Path, recording: Path, output: Path, inputs: Mapping[str, Any] = {}) -> Run:
+    updates: list[Update] = []
+    async with HostClient(url) as client:
+        workflow = quick(await client.load(path)).with_inputs(inputs)
+        prepared = await client.prepare(workflow, (recording,))
+        return Run(await client.run(prepared, output, updates.append), updates)
+
+
+def quick(workflow: Workflow) -> Workflow:
+    """The workflow with short songs and few steps."""
+    for node_id, node in workflow.prompt.items():
+        declared = workflow.definitions[node["class_type"]]["input"]
+        for name, value in QUICK.items():
+            entry = declared["required"].get(name) or declared.get("optional", {}).get(name)
+            if entry is None or isinstance(node["inputs"].get(name), list):
+                continue
+            if not isinstance(entry[0], list) or value in entry[0]:
+                workflow.put(node_id, name, value)
+    return workflow
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_song_in_both(name: str, comfy: Comfy, recording: Path, tmp_path: Path) -> None:
+    file = WORKFLOWS / "api" / f"{name}.json"
+
+    real, ours = asyncio.run(in_both(comfy, file, recording, tmp_path))
+    assert shape(real) == shape(ours) and (real.result.paths or real.result.texts)
+    for one, other in zip(real.result.paths, ours.result.paths):
+        assert torch.equal(read_audio(one)[0], read_audio(other)[0])
+        assert read_audio(one)[0].abs().max() > 0.05
+    assert real.result.texts == ours.result.texts
+    assert seen(real) == seen(ours)
+
+
+def shape(run: Run) -> dict[str, list[str]]:
+    """Files per node; their numbers go on from run to run."""
+    return {node_id: [path.suffix for path in paths] for node_id, paths in run.result.files.items()}
+
+
+def seen(run: Run) -> dict[str, list[Any]]:
+    """What a user sees happening on the nodes: order, bars, and the lines under them."""
+    return {
+        "nodes": sorted(update.node_id for update in run.updates if update.kind == "node"),
+        "ends of bars": sorted(
+            {(u.node_id, u.total) for u in run.updates if u.kind == "progress" and u.value == u.total}
+        ),
+    }
+
+
+def test_a_lora_of_comfyuis_folder(comfy: Comfy, recording: Path, tmp_path: Path) -> None:
+    file = WORKFLOWS / "api" / "lora.json"
+    real, ours = asyncio.run(in_both(comfy, file, recording, tmp_path, **{"lora.lora": LORA}))
+    (one,), (other,) = real.result.paths, ours.result.paths
+    assert torch.equal(read_audio(one)[0], read_audio(other)[0])
+    (without,) = asyncio.run(run(comfy.url, file, recording, tmp_path / "without")).result.paths
+    assert not torch.equal(read_audio(one)[0], read_audio(without)[0])
+
+
+def test_canvas_files_run_as_well(comfy: Comfy, recording: Path, tmp_path: Path) -> None:
+    """A canvas file, converted with ComfyUI's own definitions, is the same prompt; its graph lands in the song."""
+
+    async def main() -> tuple[list[tuple[Workflow, Workflow]], Run]:
+        async with HostClient(comfy.url) as client:
+            known = await client.definitions()
+        files = [(WORKFLOWS / f"{name}.json", WORKFLOWS / "api" / f"{name}.json") for name in NAMES]
+        pairs = [(load_workflow(canvas, known), load_workflow(api, known)) for canvas, api in files]
+        return pairs, await run(comfy.url, WORKFLOWS / "round_trip.json", recording, tmp_path)
+
+    pairs, done = asyncio.run(main())
+    for name, (canvas, api) in zip(NAMES, pairs):
+        assert canvas.prompt == api.prompt, name
+    assert done.result.paths
+
+
+def test_the_queue_command(comfy: Comfy, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = WORKFLOWS / "api" / "text2music.json"
+    command = ["queue", str(file), "--server", comfy.url, "--output", str(tmp_path), "--json"]
+    sets = ["song.duration=10", "song.caption=lo-fi piano", "sampler.seed=5"]
+    assert cli([*command, *(part for item in sets for part in ("--set", item))]) == 0
+    result = json.loads(capfd.readouterr().out.splitlines()[-1])
+    (path,) = [Path(path) for paths in result["files"].values() for path in paths]
+    assert path.is_relative_to(tmp_path) and path.suffix == ".flac"
+    assert read_audio(path)[0].shape == (2, 480_000)
+
+
+def test_the_queue_command_says_what_failed(comfy: Comfy, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = WORKFLOWS / "api" / "text2music.json"
+    command = ["queue", str(file), "--server", comfy.url, "--output", str(tmp_path), "--set", "song.bpm=7"]
+    assert cli(command) != 0
+    error = capfd.readouterr().err
+    assert "Traceback" not in error and error.strip()
+
+
+@pytest.fixture
+def stock(comfy: Comfy, recording: Path) -> Iterator[dict[str, Any]]:
+    """Sound through ComfyUI's own nodes into ours and back."""
+    yield {
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "recording.flac"}},
+        "2": {"class_type": "ACEStepVAELoader", "inputs": {"vae": "auto"}},
+        "3": {"class_type": "ACEStepEncodeAudio", "inputs": {"vae": ["2", 0], "audio": ["1", 0]}},
+        "4": {"class_type": "ACEStepDecode", "inputs": {"vae": ["2", 0], "latent": ["3", 0]}},
+        "5": {"class_type": "SaveAudio", "inputs": {"audio": ["4", 0], "filename_prefix": "stock/flac"}},
+        "6": {
+            "class_type": "SaveAudioMP3",
+            "inputs": {"audio": ["4", 0], "filename_prefix": "stock/mp3", "quality": "320k"},
+        },
+        "7": {
+            "class_type": "SaveAudioOpus",
+            "inputs": {"audio": ["4", 0], "filename_prefix": "stock/opus", "quality": "128k"},
+        },
+        "8": {"class_type": "PreviewAudio", "inputs": {"audio": ["4", 0]}},
+        "9": {
+            "class_type": "ACEStepSaveSong",
+            "inputs": {"audio": ["4", 0], "filename_prefix": "stock/ours", "format": "wav32"},
+        },
+        "10": {"class_type": "AudioConcat", "inputs": {"audio1": ["4", 0], "audio2": ["1", 0], "direction": "after"}},
+        "11": {"class_type": "ACEStepPreviewSong", "inputs": {"audio": ["10", 0]}},
+    }
+
+
+def test_sound_of_comfyuis_nodes_and_ours(comfy: Comfy, stock: dict[str, Any], recording: Path, tmp_path: Path) -> None:
+    async def main() -> Result:
+        async with HostClient(comfy.url) as client:
+            await client.upload(recording / "recording.flac")
+            workflow = Workflow(stock, await client.definitions())
+            return await client.run(workflow, tmp_path)
+
+    files = asyncio.run(main()).files
+    ours = read_audio(files["9"][0])[0]
+    assert ours.shape == (2, 6 * 48_000)
+    flac = read_audio(files["5"][0])[0]
+    assert flac.shape == ours.shape and (flac - ours).abs().max() < 1e-4  # 16 bit
+    for node_id, suffix in (("6", ".mp3"), ("7", ".opus"), ("8", ".flac")):
+        assert files[node_id][0].suffix == suffix and files[node_id][0].stat().st_size > 5000
+    joined = read_audio(files["11"][0])[0]
+    assert joined.shape == (2, 12 * 48_000) and (joined[:, : 6 * 48_000] - ours).abs().max() < 1e-4
