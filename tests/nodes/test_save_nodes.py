@@ -113,9 +113,7 @@ def test_preview_is_temporary_and_carries_the_graph(call: Callable[..., Any], fo
 
 
 def test_a_batch_with_all_its_files_fits_into_one(call: Callable[..., Any], folders: Any) -> None:
-    timing = tuple(
-        SungLyrics(TimedLyrics((Line(text, 0.0, 1.0),)), None) for text in ("one", "two")
-    )  # fmt: skip
+    timing = tuple(SungLyrics(TimedLyrics((Line(text, 0.0, 1.0),)), None) for text in ("one", "two"))
     shown = call(
         "ACEStepSaveSong",
         audio=audio(items=2),
@@ -139,7 +137,19 @@ def test_a_song_made_on_the_canvas_is_made_again_from_its_record(
 ) -> None:
     outcome = bench(
         load=("ACEStepLoader", {"preset": "auto"}),
-        song=("ACEStepSong", {"caption": "calm", "duration": 10.0}),
+        song=(
+            "ACEStepSong",
+            {
+                "caption": "calm",
+                "lyrics": "",
+                "language": "unknown",
+                "instrumental": False,
+                "duration": 10.0,
+                "bpm": 0,
+                "keyscale": "auto",
+                "timesignature": "auto",
+            },
+        ),
         task=("ACEStepTextToMusic", {"song": "song.0"}),
         cond=("ACEStepConditioning", {"model": "load.0", "song": "song.0", "task": "task.0"}),
         sampler=(
