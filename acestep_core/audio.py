@@ -21,7 +21,7 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """How one output format is written. `bitrates` are those allowed, in kbit/s."""
+    """How one output format is written. `bitrates` are those allowed, in kbit/s (MP3 below 64 loses the exact length)."""
 
     suffix: str
     container: str
@@ -41,7 +41,7 @@ FORMATS: Final[dict[str, AudioFormat]] = {
         "MP3",
         "MPEG_LAYER_III",
         sample_rates=(32_000, 44_100, 48_000),
-        bitrates=(32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+        bitrates=(64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
         bitrate=192,
         channels=2,
     ),

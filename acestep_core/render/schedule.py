@@ -57,7 +57,7 @@ def check_steps(steps: int, family: str = "base") -> None:
     most = MAX_STEPS[family]
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
         usual = 8 if family == "turbo" else 50
-        raise InvalidInput(f"Steps must be a whole number from 1 to {most} here, not {steps}; {usual} is usual.")
+        raise InvalidInput(f"Steps must be a whole number from 1 to {most} here, not {steps!r}; {usual} is usual.")
 
 
 def start_index(times: Tensor, cover_noise_strength: float) -> int:

@@ -5,10 +5,11 @@ import torch
 
 from acestep_core.errors import GenerationError
 from acestep_core.render.post import check_latents, fade, limit_peak, normalize_peak, shift_rescale
-from tests.golden_data import case, case_ids, load_tensors, tolerance
+from acestep_core.render.vae import tiles
+from tests.golden_data import case, case_ids, load_json, load_tensors, tolerance
 
-NORMALIZE, CLIP, SHIFT = (
-    f"J_audio_post/{name}" for name in ("normalize_and_fade", "anti_clip", "latent_shift_rescale")
+NORMALIZE, CLIP, SHIFT, TILING = (
+    f"J_audio_post/{name}" for name in ("normalize_and_fade", "anti_clip", "latent_shift_rescale", "tiling")
 )
 
 
@@ -22,6 +23,11 @@ def outputs(prefix: str) -> list[str]:
 
 def _has(case_id: str) -> bool:
     return case_id in case_ids("J_audio_post/")
+
+
+def decode_rows() -> list[dict]:
+    rows = load_json(case(TILING)["file"])["decode"] if _has(TILING) else []
+    return [row for row in rows if "windows" in row]  # the others are too small to tile
 
 
 @pytest.mark.skipif(not _has(NORMALIZE), reason="the reference folder has no such case")
@@ -75,3 +81,16 @@ def test_latents_that_upstream_rejects_are_rejected(kind: str) -> None:
         latents[0, 3, 5] = float(kind)
     with pytest.raises(GenerationError):
         check_latents(latents)
+
+
+@pytest.mark.skipif(not _has(TILING), reason="the reference folder has no such case")
+@pytest.mark.parametrize("row", decode_rows(), ids=str)
+def test_windows_of_tiled_decoding(row: dict) -> None:
+    """Ours are upstream's at upstream's overlap, apart from what needs no tiles; 9 frames give the same audio."""
+    overlap = row["overlap"]
+    while row["chunk_size"] - 2 * overlap <= 0 and overlap > 4:
+        overlap //= 2
+    length, tile = row["latent_frames"], row["chunk_size"] - 2 * overlap
+    if length > row["chunk_size"]:
+        assert [list(window[:2]) for window in tiles(length, tile, overlap)] == row["windows"]
+    assert [tiles(length, tile)[0][2], tiles(length, tile)[-1][3]] == [0, row["output_frames"]]
