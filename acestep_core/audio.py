@@ -21,7 +21,7 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """How one output format is written. `bitrates` are those allowed, in kbit/s (MP3 below 64 loses the exact length)."""
+    """How a format is written. `bitrates` are those allowed, in kbit/s (MP3 below 64 loses the exact length)."""
 
     suffix: str
     container: str
