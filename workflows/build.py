@@ -24,9 +24,11 @@ from acestep_core.host.stock_nodes import PACKS  # noqa: E402
 
 Definitions = dict[str, dict[str, Any]]
 
-COLUMN, GAP, WIDTH = 380, 50, 320
-TITLE_HEIGHT, SLOT, WIDGET, TEXT = 30, 20, 26, 110
-NOTE_HEIGHT = 170
+COLUMN, COLUMN_HEIGHT, GAP, WIDTH = 350, 720, 60, 300
+TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER = 30, 20, 26, 110, 60
+NOTE_HEIGHT = 120
+GROWTH = {"ACEStepSampler": 260}
+"""By how much a node grows when it runs and shows what it has so far."""
 THUMBNAIL = (640, 400)
 
 
@@ -66,7 +68,7 @@ def api_form(graph: Graph, definitions: Definitions) -> dict[str, Any]:
 
 
 def canvas_form(name: str, graph: Graph, definitions: Definitions) -> dict[str, Any]:
-    """The file that the canvas opens, laid out from left to right."""
+    """The file that the canvas opens, laid out in columns."""
     ids, places = node_ids(graph), layout(graph, definitions)
     links: list[list[Any]] = []
     nodes = []
@@ -138,18 +140,19 @@ def node_ids(graph: Graph) -> dict[str, int]:
 
 
 def layout(graph: Graph, definitions: Definitions) -> dict[str, tuple[int, int, int]]:
-    """`(x, y, height)` of every node: a column for each step from the sources."""
-    depth: dict[str, int] = {}
-    for title, (_, given) in graph.nodes.items():  # sources come before what reads them
-        before = [value.rpartition(".")[0] for value in given.values() if _link(value, graph)]
-        depth[title] = max((depth[source] + 1 for source in before), default=0)
-    bottom: dict[int, int] = {}
+    """`(x, y, height)` of every node: columns filled from the top, in the order of the graph, like a newspaper.
+
+    Few columns keep the text readable where the canvas shows the whole workflow.
+    """
+    column = bottom = 0
     places = {}
     for title, (kind, _) in graph.nodes.items():
-        y = bottom.get(depth[title], 0)
         height = _height(definitions[kind])
-        places[title] = (depth[title] * COLUMN, y, height)
-        bottom[depth[title]] = y + height + TITLE_HEIGHT + GAP
+        room = height + GROWTH.get(kind, 0)
+        if bottom and bottom + room > COLUMN_HEIGHT:
+            column, bottom = column + 1, 0
+        places[title] = (column * COLUMN, bottom, height)
+        bottom += room + TITLE_HEIGHT + GAP
     return places
 
 
@@ -222,8 +225,10 @@ def _default(entry: Any) -> Any:
 def _height(definition: dict[str, Any]) -> int:
     entries = [entry for _, entry in _declared(definition)]
     widgets = sum(TEXT if entry[1].get("multiline") else WIDGET for entry in entries if _has_widget(entry))
+    widgets += sum(WIDGET for entry in entries if entry[1].get("control_after_generate"))
     sockets = sum(not _has_widget(entry) for entry in entries)
-    player = 60 if any(_type(entry) == "AUDIO_UI" for entry in entries) else 0
+    player = PLAYER if any(_type(entry) == "AUDIO_UI" for entry in entries) else 0
+    player += PLAYER + WIDGET if any(entry[1].get("audio_upload") for entry in entries) else 0
     text = TEXT if definition["name"] == "PreviewAny" else 0
     return 16 + SLOT * max(sockets, len(definition["output"])) + widgets + player + text
 

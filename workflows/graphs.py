@@ -5,86 +5,22 @@ What is not given has the node's default. Nodes stand in an order in which every
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-Nodes = dict[str, tuple[str, dict[str, Any]]]
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One workflow.
-
-    Args:
-        title: what it is called.
-        note: what stands beside it on the canvas (Markdown).
-        nodes: see above.
-        form: `Title.input` of every field of its app, most important first.
-        shows: titles of the nodes whose results the app shows.
-    """
-
-    title: str
-    note: str
-    nodes: Nodes
-    form: tuple[str, ...]
-    shows: tuple[str, ...] = ("Save",)
-
-
-LOAD: Nodes = {"Load": ("ACEStepLoader", {})}
-LYRICS = """[Verse]
-City lights are fading slow
-Footsteps where the rivers go
-
-[Chorus]
-Hold the night a little more
-Leave the moon outside the door"""
-SONG = {
-    "caption": "dreamy synth pop, airy female vocals, warm analog pads, gentle drum machine, nostalgic",
-    "lyrics": LYRICS,
-    "language": "en",
-    "duration": 60.0,
-}
-RECORDING: Nodes = {"Recording": ("LoadAudio", {"audio": "recording.flac"})}
-SONG_FIELDS = ("Song.caption", "Song.lyrics", "Song.language", "Song.instrumental", "Song.duration")
-
-
-def rendered(
-    task: str = "Task.0", song: str = "Song.0", model: str = "Load.0", vae: str = "Load.1", **sampler: Any
-) -> Nodes:
-    """From a task to a saved file."""
-    return {
-        "Conditioning": ("ACEStepConditioning", {"model": model, "song": song, "task": task}),
-        "Sampler": ("ACEStepSampler", {"model": model, "conditioning": "Conditioning.0", **sampler}),
-        "Decode": ("ACEStepDecode", {"vae": vae, "latent": "Sampler.0"}),
-        "Save": ("ACEStepSaveSong", {"audio": "Decode.0"}),
-    }
-
-
-def text2music(song: dict[str, Any] | None = None, **sampler: Any) -> Nodes:
-    return {
-        **LOAD,
-        "Song": ("ACEStepSong", SONG | (song or {})),
-        "Task": ("ACEStepTextToMusic", {"song": "Song.0"}),
-        **rendered(**sampler),
-    }
-
-
-def edited(kind: str, given: dict[str, Any], caption: str, lyrics: str = "", base: bool = False) -> Nodes:
-    """A task that starts from a recording."""
-    load: Nodes = LOAD
-    model, vae = "Load.0", "Load.1"
-    if base:
-        load = {"Model": ("ACEStepModelLoader", {"variant": "base"}), "VAE": ("ACEStepVAELoader", {})}
-        model, vae = "Model.0", "VAE.0"
-    song = {"caption": caption, "lyrics": lyrics, "instrumental": not lyrics, "duration": 0.0}
-    return {
-        **load,
-        **RECORDING,
-        "Song": ("ACEStepSong", song),
-        "Task": (kind, {"vae": vae, "audio": "Recording.0", **given}),
-        **rendered(model=model, vae=vae),
-    }
-
+from parts import (
+    LOAD,
+    LYRICS,
+    PLAN,
+    RECORD,
+    RECORDING,
+    SONG,
+    SONG_FIELDS,
+    Graph,
+    cover_sweep,
+    edited,
+    rendered,
+    retakes,
+    text2music,
+    two_models,
+)
 
 GRAPHS: dict[str, Graph] = {
     "text2music": Graph(
@@ -146,10 +82,10 @@ GRAPHS: dict[str, Graph] = {
         ("Recording.audio",),
         ("Preview",),
     ),
-    "plan": Graph(
-        "Plan first",
+    "think_text2music": Graph(
+        "Think, then play",
         "The language model thinks about the song and writes audio codes that the music follows. Each song of the "
-        "batch gets its own codes.",
+        "batch gets its own codes. Another seed of the sampler plays the same codes anew, without thinking again.",
         {
             **LOAD,
             "Song": ("ACEStepSong", SONG | {"duration": 0.0}),
@@ -161,9 +97,36 @@ GRAPHS: dict[str, Graph] = {
                 {"lm": "Load.2", "song": "Song.0", "plan": "Plan.1", "sampling": "LM Sampling.0"},
             ),
             "Task": ("ACEStepTextToMusic", {"song": "Plan.0", "codes": "Codes.0"}),
-            **rendered(song="Plan.0"),
+            **rendered(song="Plan.0", save={"plan": "Plan.1"}),
         },
-        ("Song.caption", "Song.lyrics", "Song.language", "Song.instrumental", "Plan.seed", "Codes.batch_size"),
+        (
+            "Song.caption",
+            "Song.lyrics",
+            "Song.language",
+            "Song.instrumental",
+            "Plan.seed",
+            "Codes.seed",
+            "Codes.batch_size",
+            "Sampler.seed",
+        ),
+        ("Save", "Plan text"),
+    ),
+    "edit_plan": Graph(
+        "Edit the plan by hand",
+        "The plan in the box is used word for word: change tempo, key, length or caption, and run. Empty the box to "
+        "let the model plan; what it wrote stands in **Plan text**, ready to be copied back and changed. A line that "
+        "cannot be understood is named by its number.",
+        {
+            **LOAD,
+            "Song": ("ACEStepSong", SONG | {"duration": 0.0}),
+            "Your plan": ("PrimitiveStringMultiline", {"value": PLAN}),
+            "Plan": ("ACEStepPlan", {"lm": "Load.2", "song": "Song.0", "edited_plan": "Your plan.0"}),
+            "Plan text": ("PreviewAny", {"source": "Plan.1"}),
+            "Codes": ("ACEStepPlanCodes", {"lm": "Load.2", "song": "Song.0", "plan": "Plan.1"}),
+            "Task": ("ACEStepTextToMusic", {"song": "Plan.0", "codes": "Codes.0"}),
+            **rendered(song="Plan.0", save={"plan": "Plan.1"}),
+        },
+        ("Song.caption", "Song.lyrics", "Your plan.value", "Codes.seed", "Sampler.seed"),
         ("Save", "Plan text"),
     ),
     "simple": Graph(
@@ -200,17 +163,37 @@ GRAPHS: dict[str, Graph] = {
         edited("ACEStepCover", {"strength": 0.8}, "bossa nova, nylon guitar, soft brushes, intimate"),
         ("Recording.audio", "Song.caption", "Song.lyrics", "Task.strength", "Sampler.seed"),
     ),
+    "cover_sweep": Graph(
+        "Cover in three strengths",
+        "The same cover three times with one seed: close to the recording, half way, and far from it.",
+        cover_sweep((1.0, 0.6, 0.2)),
+        ("Recording.audio", "Song.caption", "Song.lyrics", "Seed.value"),
+        ("Save 100%", "Save 60%", "Save 20%"),
+    ),
+    "morph": Graph(
+        "Morph",
+        "Moves a recording from what the first description says to what the song says. What both say stays.",
+        edited(
+            "ACEStepMorph",
+            {"source_caption": "synth pop, female vocals, drum machine", "source_lyrics": LYRICS, "start": 0.2},
+            "synth pop, female vocals, live jazz drums",
+            LYRICS,
+            base=True,
+        ),
+        ("Recording.audio", "Task.source_caption", "Task.source_lyrics", "Song.caption", "Song.lyrics", "Sampler.seed"),
+    ),
     "repaint": Graph(
-        "Repaint a part",
-        "Makes the part from start to end anew. Every sample outside stays.",
-        edited("ACEStepRepaint", {"start": 2.0, "end": 5.0}, "bright piano solo, expressive"),
+        "Repaint a bar",
+        "Makes the part from start to end anew; every sample outside stays. At 120 beats a minute a bar of four beats "
+        "lasts two seconds, so 2 to 4 is the second bar.",
+        edited("ACEStepRepaint", {"start": 2.0, "end": 4.0}, "bright piano solo, expressive"),
         ("Recording.audio", "Task.start", "Task.end", "Song.caption", "Song.lyrics", "Task.mode", "Sampler.seed"),
     ),
     "extend": Graph(
-        "Extend",
-        "Continues a recording, or leads into it. The recording itself stays.",
-        edited("ACEStepExtend", {"after": 20.0}, "the band builds up to a wide final chorus"),
-        ("Recording.audio", "Task.after", "Task.before", "Song.caption", "Song.lyrics", "Sampler.seed"),
+        "Extend both ways",
+        "Leads into a recording and continues it. The recording itself stays. 0 seconds leaves a side as it is.",
+        edited("ACEStepExtend", {"after": 20.0, "before": 10.0}, "a quiet intro builds up to a wide final chorus"),
+        ("Recording.audio", "Task.before", "Task.after", "Song.caption", "Song.lyrics", "Sampler.seed"),
     ),
     "add_track": Graph(
         "Add a track",
@@ -224,9 +207,15 @@ GRAPHS: dict[str, Graph] = {
         edited("ACEStepExtract", {"track": "vocals"}, "", base=True),
         ("Recording.audio", "Task.track", "Sampler.seed"),
     ),
+    "extract_stems": Graph(
+        "Extract all twelve tracks",
+        "Takes every track out of a mix, one after the other. The files carry the tracks' names. Needs a base model.",
+        edited("ACEStepExtract", {"track": "all"}, "", base=True, save={"filename_prefix": "stems/%track%"}),
+        ("Recording.audio", "Task.track", "Sampler.seed"),
+    ),
     "complete": Graph(
-        "Complete an arrangement",
-        "Builds a full song around a recording, such as a lone voice. Needs a base model.",
+        "Vocals to a full song",
+        "Builds a full arrangement around a recording, such as a lone voice. Needs a base model.",
         edited("ACEStepComplete", {}, "indie rock band, driving drums, round bass", LYRICS, base=True),
         ("Recording.audio", "Task.tracks", "Song.caption", "Song.lyrics", "Sampler.seed"),
     ),
@@ -274,9 +263,10 @@ GRAPHS: dict[str, Graph] = {
         },
         ("Recording.audio", "Song.caption", "Song.lyrics", "Sampler.seed"),
     ),
-    "timed_lyrics": Graph(
-        "Timed lyrics",
-        "Finds out when every word is sung, scores the take, and saves an .lrc file beside the song.",
+    "karaoke": Graph(
+        "Karaoke",
+        "Finds out when every word is sung, scores the take, and saves the timed lyrics beside the song: LRC with "
+        "words, WebVTT, SRT and JSON.",
         {
             **LOAD,
             "Song": ("ACEStepSong", SONG),
@@ -289,20 +279,20 @@ GRAPHS: dict[str, Graph] = {
             "Lyrics": ("ACEStepTimedLyrics", {"timing": "Alignment.0"}),
             "Text": ("PreviewAny", {"source": "Lyrics.0"}),
             "Report": ("PreviewAny", {"source": "Alignment.1"}),
-            "Save": ("ACEStepSaveSong", {"audio": "Decode.0", "timing": "Alignment.0"}),
+            "Save": ("ACEStepSaveSong", {"audio": "Decode.0", "timing": "Alignment.0", "subtitles": "all"}),
         },
-        (*SONG_FIELDS, "Lyrics.format", "Sampler.seed"),
+        (*SONG_FIELDS, "Save.subtitles", "Sampler.seed"),
         ("Save", "Text", "Report"),
     ),
     "best_of": Graph(
-        "Best of four",
-        "Plans codes for four takes, scores how well the codes fit the song and how well the lyrics are sung, and "
+        "Best of eight",
+        "Plans codes for eight takes, scores how well the codes fit the song and how well the lyrics are sung, and "
         "keeps the best take.",
         {
             **LOAD,
             "Song": ("ACEStepSong", SONG),
             "Plan": ("ACEStepPlan", {"lm": "Load.2", "song": "Song.0"}),
-            "Codes": ("ACEStepPlanCodes", {"lm": "Load.2", "song": "Song.0", "plan": "Plan.1", "batch_size": 4}),
+            "Codes": ("ACEStepPlanCodes", {"lm": "Load.2", "song": "Song.0", "plan": "Plan.1", "batch_size": 8}),
             "Score": ("ACEStepLMScore", {"lm": "Load.2", "song": "Song.0", "codes": "Codes.0", "plan": "Plan.1"}),
             "Task": ("ACEStepTextToMusic", {"song": "Plan.0", "codes": "Codes.0"}),
             "Conditioning": ("ACEStepConditioning", {"model": "Load.0", "song": "Plan.0", "task": "Task.0"}),
@@ -317,10 +307,100 @@ GRAPHS: dict[str, Graph] = {
             ),
             "Ranking": ("PreviewAny", {"source": "Best.2"}),
             "Decode": ("ACEStepDecode", {"vae": "Load.1", "latent": "Best.0"}),
-            "Save": ("ACEStepSaveSong", {"audio": "Decode.0", "timing": "Best.1"}),
+            "Save": ("ACEStepSaveSong", {"audio": "Decode.0", "timing": "Best.1", "plan": "Plan.1"}),
         },
         (*SONG_FIELDS, "Codes.batch_size", "Best.keep", "Codes.seed"),
         ("Save", "Ranking"),
+    ),
+    "score_recording": Graph(
+        "Score a recording",
+        "How well an existing recording fits a caption, and how well it sings its lyrics. Say what it should be.",
+        {
+            **LOAD,
+            **RECORDING,
+            "Song": ("ACEStepSong", SONG | {"duration": 0.0}),
+            "To codes": ("ACEStepAudioToCodes", {"model": "Load.0", "vae": "Load.1", "audio": "Recording.0"}),
+            "Score": ("ACEStepLMScore", {"lm": "Load.2", "song": "Song.0", "codes": "To codes.0"}),
+            "Fit": ("PreviewAny", {"source": "Score.1"}),
+            "Task": ("ACEStepCover", {"vae": "Load.1", "audio": "Recording.0"}),
+            "Conditioning": ("ACEStepConditioning", {"model": "Load.0", "song": "Song.0", "task": "Task.0"}),
+            "Encode": ("ACEStepEncodeAudio", {"vae": "Load.1", "audio": "Recording.0"}),
+            "Alignment": (
+                "ACEStepLyricAlignment",
+                {"model": "Load.0", "conditioning": "Conditioning.0", "latent": "Encode.0"},
+            ),
+            "Singing": ("PreviewAny", {"source": "Alignment.1"}),
+            "Preview": (
+                "ACEStepPreviewSong",
+                {"audio": "Recording.0", "timing": "Alignment.0", "lm_scores": "Score.0"},
+            ),
+        },
+        ("Recording.audio", "Song.caption", "Song.lyrics", "Song.language"),
+        ("Preview", "Fit", "Singing"),
+    ),
+    "regenerate": Graph(
+        "Make a saved song again",
+        "Name a song that Save Song wrote, such as `acestep/song_00001.json` (or its .flac), or paste the text of its "
+        "record. Then change what you like: the seed for another take, the caption for another style. To make the very "
+        "same song again, with the models it was made with, run `acestep run song_00001.json`.",
+        {
+            **LOAD,
+            "Record": ("ACEStepLoadRecord", {"record": RECORD}),
+            "Task": ("ACEStepTextToMusic", {"song": "Record.0", "codes": "Record.2"}),
+            **rendered(
+                song="Record.0",
+                save={"plan": "Record.1"},
+                seed="Record.3",
+                sigmas="Record.4",
+                guidance="Record.5",
+            ),
+        },
+        ("Record.record",),
+    ),
+    "retakes": Graph(
+        "Retakes",
+        "A song and two takes that depart from it: a close relative and a distant one. The share says how far the "
+        "noise turns towards that of the retake seed.",
+        retakes((0.2, 0.5)),
+        (
+            *SONG_FIELDS,
+            "Seed.value",
+            "Retake seed.value",
+            "Sampler retake 20%.variation",
+            "Sampler retake 50%.variation",
+        ),
+        ("Save original", "Save retake 20%", "Save retake 50%"),
+    ),
+    "compare": Graph(
+        "A and B",
+        "The same song with the same seed from two models, to hear which is better. Any two things can be compared "
+        "this way: two samplers, two captions, with and without a LoRA.",
+        two_models(("turbo", "base")),
+        (*SONG_FIELDS, "Seed.value", "Model A.variant", "Model B.variant"),
+        ("Save A", "Save B"),
+    ),
+    "two_loras": Graph(
+        "Two LoRAs mixed",
+        "Two trained styles at once, each with its own strength. Put LoRA files into `models/loras` and choose them; "
+        "switch one off to hear what it does.",
+        {
+            **LOAD,
+            "LoRA 1": ("ACEStepLoRALoader", {"model": "Load.0", "strength": 0.7}),
+            "LoRA 2": ("ACEStepLoRALoader", {"model": "LoRA 1.0", "strength": 0.5}),
+            "Song": ("ACEStepSong", SONG),
+            "Task": ("ACEStepTextToMusic", {"song": "Song.0"}),
+            **rendered(model="LoRA 2.0"),
+        },
+        (
+            "LoRA 1.lora",
+            "LoRA 1.strength",
+            "LoRA 1.enabled",
+            "LoRA 2.lora",
+            "LoRA 2.strength",
+            "LoRA 2.enabled",
+            *SONG_FIELDS,
+            "Sampler.seed",
+        ),
     ),
     "lora": Graph(
         "With a LoRA",
