@@ -36,6 +36,7 @@ def _sha256(path: Path, size: int, changed: int) -> str:
     entry = known.get(str(path))
     if isinstance(entry, list) and entry[:2] == [size, changed] and len(entry) == 3:
         return str(entry[2])
+    log.info("reading %s once for its hash", path.name)
     digest = _read(path)
     _remember({**known, str(path): [size, changed, digest]})
     return digest
