@@ -87,10 +87,12 @@ def started(main: Path, python: str, base: Path) -> Iterator[Comfy]:
         "--listen": "127.0.0.1",
         "--port": port,
     }
+    # as from the second start on
+    subprocess.run([python, "-m", "compileall", "-q", str(comfy.pack)], check=True, env=environment(base))
     command = [python, str(main), "--cpu", "--disable-api-nodes", "--disable-auto-launch"]
     command += [str(part) for option in options.items() for part in option]
     with comfy.log.open("wb") as log:
-        process = subprocess.Popen(command, cwd=base, env=_environment(base), stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=base, env=environment(base), stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait(comfy, process)
         yield comfy
@@ -149,7 +151,7 @@ def _write_foreign(folder: Path) -> None:
         (folder / f"other_{index}.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
 
 
-def _environment(base: Path) -> dict[str, str]:
+def environment(base: Path) -> dict[str, str]:
     left_out = ("ACESTEP_", "COMFYUI_", "PYTHON", "VIRTUAL_ENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     caches = {"XDG_CACHE_HOME": str(base / "cache"), "LOCALAPPDATA": str(base / "cache")}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.comfyui.comfy_server import EXTRA_DIT, ROOT, Comfy
+from tests.comfyui.comfy_server import EXTRA_DIT, ROOT, Comfy, environment, python_of
 from tests.host.lab_site import Site, eventually
 
 CLIENT = "fedcba9876543210"
@@ -78,7 +80,8 @@ def test_a_model_from_extra_model_paths(comfy: Comfy) -> None:
 
 def planning() -> dict[str, Any]:
     """A language model that writes codes for ten minutes of music."""
-    prompt = json.loads((ROOT / "workflows" / "api" / "plan.json").read_text(encoding="utf-8"))
+    texts = (path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflows" / "api").glob("*.json")))
+    prompt = json.loads(next(text for text in texts if "ACEStepPlanCodes" in text))
     song = next(node for node in prompt.values() if node["class_type"] == "ACEStepSong")
     song["inputs"]["duration"] = 600.0
     return prompt
@@ -150,3 +153,18 @@ def test_a_failure_is_one_sentence_on_its_node(comfy: Comfy, tmp_path: Path) -> 
     assert event == "execution_error" and error["node_id"] == "decode"
     assert error["exception_type"].endswith("InvalidInput")
     assert error["exception_message"].strip().count("\n") == 0 and "ACE-Step 1.5" in error["exception_message"]
+
+
+def test_models_in_use_stay_when_memory_is_short(comfy: Comfy) -> None:
+    """ComfyUI's model management with a device that has room for two models: it takes whole ones, and never one that
+    a node is using."""
+    script = Path(__file__).with_name("short_of_memory.py")
+    main = Path(os.environ["COMFYUI_DIR"]).expanduser().resolve()
+    command = [python_of(main), str(script), str(main), str(comfy.pack)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(comfy.base))
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    for used, placed in found["steps"]:
+        assert set(used) <= set(placed) and len(placed) <= 2
+    assert [len(placed) for _, placed in found["steps"]] == [1, 2, 2, 2, 2]
+    assert found["left"] == []
