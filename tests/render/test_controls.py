@@ -1,4 +1,4 @@
-"""The later controls: morph, retake, wavelet correction, latent shift, references. Off by default, and then exactly so."""
+"""The later controls: morph, retake, wavelet correction, latent shift, references. Off by default, exactly so."""
 
 from __future__ import annotations
 
