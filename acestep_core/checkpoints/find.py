@@ -238,9 +238,9 @@ def _scan_folder(folder: Path) -> Iterator[ModelEntry]:
     try:
         config = read_json(config_file)
     except CheckpointError as error:
-        if kind := _kind_by_name(folder):
-            named = folder.name.removeprefix("acestep-v15-") if kind == "dit" else None
-            yield ModelEntry(kind, folder.name, folder, "upstream", named, 0, str(error))
+        if meant := _kind_by_name(folder):
+            variant = folder.name.removeprefix("acestep-v15-") if meant == "dit" else None
+            yield ModelEntry(meant, folder.name, folder, "upstream", variant, 0, str(error))
         return
     if config.get("model_type") == "acestep" or "timbre_fix_frame" in config:
         yield _dit_entry(folder, "upstream", config_file)
