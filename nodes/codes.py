@@ -8,7 +8,7 @@ from acestep_core.codes import codes_to_text, text_to_codes, text_to_codes_lenie
 from acestep_core.errors import CodesError
 
 from . import inputs, wires
-from .host import monitor
+from .host import host, monitor
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import ModelHandle, VAEHandle
@@ -49,6 +49,8 @@ class ACEStepAudioToCodes:
         latents = encode_audio(vae, whole_frames(waveform), monitor=monitor())
         with torch.inference_mode(), manager.resident(model.bare) as module:
             codes = [module.codes(item[None].to(module.device, module.dtype))[0] for item in latents]
+        if remark := wires.conversion(audio):
+            host().say(remark)
         return (tuple(tuple(song.tolist()) for song in codes),)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from acestep_core.song import Song
 
     from .codes import Codes
-    from .render import Conditioned, MadeFrom
+    from .made import Conditioned, MadeFrom
 
 Timing = tuple["SungLyrics", ...]
 """What travels on the wire: one entry per song of the batch."""
@@ -212,7 +213,8 @@ class ACEStepBestOf:
         host().say(f"```\n{text}\n```")
         chosen = latent | {"samples": latent["samples"][items]}
         if made is not None:
-            chosen["acestep"] = made.select(items)
+            scored = replace(made, scores=tuple(take.scores for take in takes))
+            chosen["acestep"] = scored.select(items)
         return chosen, None if timing is None else tuple(timing[item] for item in items), text
 
 

@@ -196,11 +196,14 @@ class ACEStepLoRALoader:
                     models.lora_choices(), models.NO_LORA, "A file or PEFT folder below models/loras."
                 ),
                 "strength": inputs.number(1.0, -2.0, 2.0, 0.05, "1 is as trained, 0 leaves the model alone."),
-            }
+            },
+            "optional": {
+                "enabled": inputs.switch(True, "Off leaves the model alone, to hear the difference."),
+            },
         }
 
-    def load(self, model: ModelHandle, lora: str, strength: float) -> tuple[ModelHandle]:
-        if lora == models.NO_LORA or strength == 0:
+    def load(self, model: ModelHandle, lora: str, strength: float, enabled: bool = True) -> tuple[ModelHandle]:
+        if lora == models.NO_LORA or strength == 0 or not enabled:
             return (model,)
         from acestep_core.models.adapters import inspect_adapter
 

@@ -13,6 +13,7 @@ from .plan import (
     ACEStepPlanCodes,
     ACEStepUnderstand,
 )
+from .record import ACEStepLoadRecord
 from .render import (
     ACEStepConditioning,
     ACEStepDecode,
@@ -23,12 +24,11 @@ from .render import (
 )
 from .save import ACEStepPreviewSong, ACEStepSaveSong
 from .song import ACEStepSong, ACEStepSongInfo
+from .stems import ACEStepComplete, ACEStepExtract, ACEStepLego
 from .task import (
-    ACEStepComplete,
     ACEStepCover,
     ACEStepExtend,
-    ACEStepExtract,
-    ACEStepLego,
+    ACEStepMorph,
     ACEStepReferenceAudio,
     ACEStepRepaint,
     ACEStepTextToMusic,
@@ -71,6 +71,8 @@ NODES: tuple[type, ...] = (
     ACEStepBestOf,
     ACEStepSaveSong,
     ACEStepPreviewSong,
+    ACEStepMorph,
+    ACEStepLoadRecord,
 )
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}

@@ -2,75 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
 from acestep_core.song import Song
 
 from . import inputs, wires
-from .host import monitor
+from .host import host, monitor
+from .made import Conditioned, MadeFrom
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from acestep_core.models.handles import ModelHandle, VAEHandle
     from acestep_core.render.guidance import Guidance
-    from acestep_core.render.sampler import Conditioning
     from acestep_core.render.tasks import Task
 
 GUIDANCE_MODES = ["apg", "adg", "adg_w_norm", "adg_wo_clip", "cfg", "none"]
 SAMPLERS = ["euler", "heun", "sde"]
 WAVELETS = ["off", "double", "low", "high", "pix"]
 MAX_BATCH = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Conditioned:
-    """What the conditioning wire carries: what the sampler reads, and what it was made from."""
-
-    conditioning: Conditioning
-    song: Song
-    tasks: tuple[Task, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class MadeFrom:
-    """Travels with latents, for the decoder to cut and splice, and with audio, for the record that is saved with it.
-
-    Attributes:
-        tasks: one for all songs, or one for each.
-        seeds: of each song.
-        places: of the songs in the batch as it was sampled, of which these may be a part.
-        settings: how they were sampled and finished, in the words of the library's settings.
-        vae: what decoded them, once that has happened.
-    """
-
-    tasks: tuple[Task, ...]
-    song: Song
-    seeds: tuple[int, ...]
-    model: ModelHandle
-    settings: dict[str, Any]
-    places: tuple[int, ...] = ()
-    vae: VAEHandle | None = None
-    finish: dict[str, float | None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.places:
-            object.__setattr__(self, "places", tuple(range(len(self.seeds))))
-
-    def task(self, item: int) -> Task:
-        return self.tasks[item if len(self.tasks) > 1 else 0]
-
-    def select(self, items: Sequence[int]) -> MadeFrom:
-        """Some of the songs, in the order asked for, counted from 0."""
-        return replace(
-            self,
-            tasks=tuple(self.task(item) for item in items),
-            seeds=tuple(self.seeds[item] for item in items),
-            places=tuple(self.places[item] for item in items),
-        )
 
 
 class ACEStepConditioning:
@@ -90,13 +42,25 @@ class ACEStepConditioning:
                 "model": inputs.wire(wires.MODEL, "The model that will sample; it also encodes."),
                 "song": inputs.wire(wires.SONG, "What to make."),
                 "task": inputs.wire(wires.TASK, "How to make it, from one of the task nodes."),
-            }
+            },
+            "optional": {
+                "album_caption": inputs.text(
+                    "For stems checkpoints: describes the whole song, while the caption describes one track.",
+                    multiline=True,
+                    advanced=True,
+                ),
+            },
         }
 
-    def encode(self, model: ModelHandle, song: Song, task: tuple[Task, ...]) -> tuple[Conditioned]:
+    def encode(
+        self, model: ModelHandle, song: Song, task: tuple[Task, ...], album_caption: str = ""
+    ) -> tuple[Conditioned]:
         from acestep_core.render.conditioning import condition
 
-        return (Conditioned(condition(model, [song], task, monitor=monitor()), song, tuple(task)),)
+        made = condition(model, [song], task, album_caption, monitor())
+        if album_caption.strip() and not model.stems:
+            host().say("This is no stems checkpoint, so the album caption is not used.")
+        return (Conditioned(made, song, tuple(task)),)
 
 
 class ACEStepSchedule:
@@ -156,7 +120,13 @@ class ACEStepGuidance:
                     "apg",
                     "apg is the usual one; adg turns instead of stretching; cfg is plain; none switches it off.",
                 ),
-                "scale": inputs.number(7.0, 1.0, 30.0, 0.1, "1 is off; 7 is usual; higher is closer to the text."),
+                "scale": inputs.number(
+                    0.0,
+                    0.0,
+                    30.0,
+                    0.1,
+                    "Higher is closer to the text; 1 is off. 0 takes the model's own: 7, or off for turbo.",
+                ),
                 "start": inputs.number(
                     0.0, 0.0, 1.0, 0.01, "Guide only while the flow time is at least this; 0 guides to the end."
                 ),
@@ -290,6 +260,8 @@ class ACEStepSampler:
         presets = RenderSettings()
         times = presets.schedule(model) if sigmas is None else sigmas
         guidance = presets.guide(model) if guidance is None else guidance
+        if guidance.scale == 0:
+            guidance = replace(guidance, scale=model.preset.guidance)
         correction = None if wavelet == "off" else WaveletCorrection(wavelet, wavelet_low, wavelet_high)  # type: ignore[arg-type]
         initial = None
         if variation > 0:
@@ -442,6 +414,8 @@ class ACEStepEncodeAudio:
         latents = encode_audio(
             vae, whole_frames(waveform), posterior_seed if sample_posterior else None, tile or None, monitor=monitor()
         )
+        if remark := wires.conversion(audio):
+            host().say(remark)
         return (wires.to_latent(latents),)
 
 

@@ -15,14 +15,15 @@ from acestep_core.saving import make_folder, subtitle_suffix, write_text
 
 from . import inputs, wires
 from .host import host
+from .remarks import about, filled
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from acestep_core.judge.record import SongRecord
 
-    from .judge import Timing
-    from .render import MadeFrom
+    from .judge import Scores, Timing
+    from .made import MadeFrom
 
 FORMAT_CHOICES = ["flac", "mp3", "opus", "wav16", "wav32"]
 SUBTITLE_CHOICES = ["lrc", "vtt", "srt", "json", "all"]
@@ -30,7 +31,8 @@ BITRATE_CHOICES = ["auto", "64", "96", "128", "160", "192", "224", "256", "320"]
 _ENCODER = f"acestep-nodes {__version__}"
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 PLAYER: inputs.Declaration = ("AUDIO_UI", {})
-"""The canvas puts its audio player where a node declares this input. Nothing arrives through it."""
+"""The canvas puts its audio player where a node declares this input. Nothing arrives through it, and it stays the last
+input: a saved workflow keeps no value for it, so values after it would move up."""
 
 
 class ACEStepSaveSong:
@@ -53,7 +55,8 @@ class ACEStepSaveSong:
             "required": {
                 "audio": inputs.wire("AUDIO", "The songs to save."),
                 "filename_prefix": inputs.text(
-                    "Name below the output folder; '/' makes folders. A number is added, nothing is overwritten.",
+                    "Name below the output folder; '/' makes folders. A number is added, nothing is overwritten. "
+                    "%seed%, %task%, %track%, %bpm%, %key% and %date% are filled in.",
                     "acestep/song",
                 ),
                 "format": inputs.choice(
@@ -82,6 +85,7 @@ class ACEStepSaveSong:
                     advanced=True,
                 ),
                 "zip": inputs.switch(False, "Also put all files of the batch into one .zip file.", advanced=True),
+                "plan": inputs.text("The plan that the songs came from, for the record.", forceInput=True),
                 "audioUI": PLAYER,
             },
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
@@ -98,6 +102,7 @@ class ACEStepSaveSong:
         sidecar: bool = True,
         subtitles: str = "lrc",
         zip: bool = False,
+        plan: str = "",
         audioUI: Any = None,
         prompt: Any = None,
         extra_pnginfo: Any = None,
@@ -105,7 +110,6 @@ class ACEStepSaveSong:
         from acestep_core.judge.subtitles import write_subtitles
 
         root = host().output_folder().resolve()
-        folder, stem = _target(root, filename_prefix)
         form = FORMATS[format]
         graph = _graph(prompt, extra_pnginfo) if save_graph and host().metadata_allowed() else {}
         made: MadeFrom | None = audio.get("acestep")
@@ -113,14 +117,15 @@ class ACEStepSaveSong:
         finish = {"format": format, "bitrate": kbits or form.bitrate}
         songs = []
         for index, item in enumerate(_items(audio)):  # all songs first: nothing that fails later can cost one
+            folder, stem = _target(root, filled(filename_prefix, made, index))
             with unique_path(folder, stem, form.suffix) as path:
-                tags = graph | _tags(made, index, finish)
+                tags = graph | _tags(made, index, finish, plan)
                 write_audio(path, item, int(audio["sample_rate"]), format, kbits, tags)
             songs.append(path)
         files = list(songs)
         for index, path in enumerate(songs):
             texts = {}
-            if sidecar and (about := _sidecar(made, index, finish, prompt if graph else None)):
+            if sidecar and (about := _sidecar(made, index, finish, prompt if graph else None, plan)):
                 texts[".json"] = about
             if timing is not None and index < len(timing):
                 for kind in SUBTITLE_CHOICES[:-1] if subtitles == "all" else [subtitles]:
@@ -130,7 +135,7 @@ class ACEStepSaveSong:
                 files.append(path.with_suffix(suffix))
         shown = {"audio": [_shown(path, root, "output") for path in songs]}
         if zip:
-            shown["zip"] = [_shown(_zipped(folder, stem, files), root, "output")]
+            shown["zip"] = [_shown(_zipped(*_target(root, filled(filename_prefix, made)), files), root, "output")]
         return {"ui": shown, "result": (audio,)}
 
 
@@ -149,12 +154,24 @@ class ACEStepPreviewSong:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {"audio": inputs.wire("AUDIO", "The songs to play.")},
-            "optional": {"audioUI": PLAYER},
+            "optional": {
+                "timing": inputs.wire(wires.TIMING, "Shows how well the lyrics of each song are sung."),
+                "lm_scores": inputs.wire(wires.SCORES, "Shows the language model's score of each song."),
+                "plan": inputs.text("Shows the plan that the songs came from.", forceInput=True),
+                "audioUI": PLAYER,
+            },
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
         }
 
     def preview(
-        self, audio: dict[str, Any], audioUI: Any = None, prompt: Any = None, extra_pnginfo: Any = None
+        self,
+        audio: dict[str, Any],
+        timing: Timing | None = None,
+        lm_scores: Scores | None = None,
+        plan: str = "",
+        audioUI: Any = None,
+        prompt: Any = None,
+        extra_pnginfo: Any = None,
     ) -> dict[str, Any]:
         root = host().temp_folder().resolve()
         graph = _graph(prompt, extra_pnginfo) if host().metadata_allowed() else {}
@@ -163,6 +180,8 @@ class ACEStepPreviewSong:
             with unique_path(root, "acestep_preview", ".flac") as path:
                 write_audio(path, item, int(audio["sample_rate"]), metadata=graph)
             shown.append(_shown(path, root, "temp"))
+        if text := about(audio.get("acestep"), len(shown), timing, lm_scores, plan):
+            host().say(text)
         return {"ui": {"audio": shown}, "result": (audio,)}
 
 
@@ -205,12 +224,15 @@ def _graph(prompt: Any, extra: Any) -> dict[str, str]:
     return {name: json.dumps(part) for name, part in parts.items() if str(name).isidentifier()}
 
 
-def record_of(made: MadeFrom, item: int, finish: dict[str, Any], graph: Any, hashes: bool) -> SongRecord:
+def record_of(
+    made: MadeFrom, item: int, finish: dict[str, Any], graph: Any, plan: str = "", *, hashes: bool
+) -> SongRecord:
     """What made song `item`.
 
     Args:
         finish: format and bitrate of the file.
         graph: the API-format workflow, or None.
+        plan: as text.
         hashes: also tell the weights by their content; they are read once for that, and remembered.
     """
     from acestep_core.judge.record import SongRecord, versions
@@ -222,18 +244,20 @@ def record_of(made: MadeFrom, item: int, finish: dict[str, Any], graph: Any, has
     return SongRecord(
         song=made.song.to_dict(),
         seeds={"noise": made.seeds[item]},
+        plan=plan,
         codes=task.codes,
-        task={"name": task.name, "index": made.places[item]},
+        task={"name": task.name, "index": made.places[item], "tracks": list(task.tracks)},
         settings=made.settings,
         finish=made.finish | finish,
         files=() if models is None else describe_models(models, hashes=hashes),
         machine={} if models is None else machine_of(models),
         versions=versions(),
+        scores=made.scores[item] if made.scores else {},
         graph=graph,
     )
 
 
-def _tags(made: MadeFrom | None, item: int, finish: dict[str, Any]) -> dict[str, str]:
+def _tags(made: MadeFrom | None, item: int, finish: dict[str, Any], plan: str) -> dict[str, str]:
     """What players show, and everything once more for programs."""
     if made is None or item >= len(made.seeds):
         return {"encoder": _ENCODER}
@@ -244,13 +268,13 @@ def _tags(made: MadeFrom | None, item: int, finish: dict[str, Any]) -> dict[str,
         "bpm": str(song.bpm or ""),
         "key": song.keyscale,
         "encoder": _ENCODER,
-        "acestep": json.dumps(record_of(made, item, finish, None, hashes=False).to_dict()),
+        "acestep": json.dumps(record_of(made, item, finish, None, plan, hashes=False).to_dict()),
     }
     return {name: text for name, text in shown.items() if text}
 
 
-def _sidecar(made: MadeFrom | None, item: int, finish: dict[str, Any], graph: Any) -> str:
+def _sidecar(made: MadeFrom | None, item: int, finish: dict[str, Any], graph: Any, plan: str) -> str:
     """The record as JSON; of audio that other nodes made, only the graph is known, or nothing."""
     if made is None or item >= len(made.seeds):
         return "" if graph is None else json.dumps({"prompt": graph}, indent=2)
-    return record_of(made, item, finish, graph, hashes=True).to_json()
+    return record_of(made, item, finish, graph, plan, hashes=True).to_json()

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.song import Song
-from acestep_core.vocabulary import TRACKS
 
 from . import inputs, wires
-from .host import monitor
+from .host import host, monitor
+from .sources import (
+    TASK_CATEGORY,
+    TASK_TIP,
+    Tasks,
+    from_recordings,
+    keep_input,
+    mask_input,
+    mode_inputs,
+    source_inputs,
+    start_end,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,61 +29,15 @@ if TYPE_CHECKING:
 
     from .codes import Codes
 
-Tasks = tuple["Task", ...]
-"""What travels on the wire: one task for the whole batch, or one for each song of it."""
-
-MODES = ["balanced", "conservative", "aggressive"]
-CHUNK_MASKS = ["ones", "window", "twos"]
-_CATEGORY = "ACE-Step/task"
-_TASK_TIP = "What to do, for the conditioning."
-
-
-def _source_inputs() -> dict[str, Any]:
-    return {
-        "vae": inputs.wire(wires.VAE, "The VAE that encodes the recording."),
-        "audio": inputs.wire("AUDIO", "The recording to work on, up to 600 seconds."),
-    }
-
-
-def _mode_inputs(default: str) -> dict[str, Any]:
-    return {
-        "mode": inputs.choice(
-            MODES,
-            default,
-            "How closely the rest is held while sampling: conservative throughout, aggressive not at all.",
-        ),
-        "strength": inputs.number(0.5, 0.0, 1.0, 0.05, "For balanced: 0 is like conservative, 1 like aggressive."),
-    }
-
-
-def _mask_input() -> dict[str, Any]:
-    return {
-        "chunk_mask": inputs.choice(
-            CHUNK_MASKS,
-            "ones",
-            "What the model is told about the region: nothing (ones), where it is (window), decide yourself (twos).",
-            advanced=True,
-        )
-    }
-
-
-def _start_end() -> dict[str, Any]:
-    return {
-        "start": inputs.number(0.0, -600.0, 600.0, 0.1, "Seconds where the region begins; below 0 adds a beginning."),
-        "end": inputs.number(
-            -1.0, -1.0, 1200.0, 0.1, "Seconds where it ends; -1 is the end of the recording, beyond it adds an ending."
-        ),
-    }
-
 
 class ACEStepTextToMusic:
     TITLE = "ACE-Step Text to Music"
-    CATEGORY = _CATEGORY
+    CATEGORY = TASK_CATEGORY
     DESCRIPTION = "Makes music from the song's text, guided by audio codes if there are some."
     SEARCH_ALIASES: ClassVar = ["text2music", "generate song", "t2m", "empty latent"]
     RETURN_TYPES = (wires.TASK,)
     RETURN_NAMES = ("task",)
-    OUTPUT_TOOLTIPS = (_TASK_TIP,)
+    OUTPUT_TOOLTIPS = (TASK_TIP,)
     FUNCTION = "make"
 
     @classmethod
@@ -107,19 +70,19 @@ class ACEStepTextToMusic:
 
 class ACEStepCover:
     TITLE = "ACE-Step Cover"
-    CATEGORY = _CATEGORY
+    CATEGORY = TASK_CATEGORY
     DESCRIPTION = "Another rendition of a recording, in the style of the song's caption."
     SEARCH_ALIASES: ClassVar = ["remix", "audio to audio", "style transfer", "restyle"]
     RETURN_TYPES = (wires.TASK,)
     RETURN_NAMES = ("task",)
-    OUTPUT_TOOLTIPS = (_TASK_TIP,)
+    OUTPUT_TOOLTIPS = (TASK_TIP,)
     FUNCTION = "make"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                **_source_inputs(),
+                **source_inputs(),
                 "strength": inputs.number(
                     1.0, 0.0, 1.0, 0.05, "1 follows the recording's structure to the end; lower hands over to the text."
                 ),
@@ -147,29 +110,24 @@ class ACEStepCover:
         def task(latents: Tensor, wave: Tensor) -> Task:
             return cover(latents, wave.shape[-1], strength=strength, noise_strength=noise_strength, fsq=semantic)
 
-        return (_from_audio(vae, audio, task),)
+        return (from_recordings(vae, audio, task),)
 
 
 class ACEStepRepaint:
     TITLE = "ACE-Step Repaint"
-    CATEGORY = _CATEGORY
+    CATEGORY = TASK_CATEGORY
     DESCRIPTION = "Makes one part of a recording anew; every sample outside stays as it is."
     SEARCH_ALIASES: ClassVar = ["inpaint", "edit", "replace section", "fix"]
     RETURN_TYPES = (wires.TASK,)
     RETURN_NAMES = ("task",)
-    OUTPUT_TOOLTIPS = (_TASK_TIP,)
+    OUTPUT_TOOLTIPS = (TASK_TIP,)
     FUNCTION = "make"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
-            "required": {**_source_inputs(), **_start_end(), **_mode_inputs("balanced")},
-            "optional": {
-                **_mask_input(),
-                "keep_outside": inputs.switch(
-                    True, "Put the recording's own samples back outside the region.", advanced=True
-                ),
-            },
+            "required": {**source_inputs(), **start_end(), **mode_inputs("balanced")},
+            "optional": {**mask_input(), **keep_input()},
         }
 
     def make(
@@ -197,29 +155,29 @@ class ACEStepRepaint:
                 keep_outside=keep_outside,
             )
 
-        return (_from_audio(vae, audio, task, lambda samples: (region_of(start, end, samples),)),)
+        return (from_recordings(vae, audio, task, lambda samples: (region_of(start, end, samples),)),)
 
 
 class ACEStepExtend:
     TITLE = "ACE-Step Extend"
-    CATEGORY = _CATEGORY
+    CATEGORY = TASK_CATEGORY
     DESCRIPTION = "Adds music before or after a recording, which stays as it is."
     SEARCH_ALIASES: ClassVar = ["outpaint", "continue", "longer", "intro", "outro"]
     RETURN_TYPES = (wires.TASK,)
     RETURN_NAMES = ("task",)
-    OUTPUT_TOOLTIPS = (_TASK_TIP,)
+    OUTPUT_TOOLTIPS = (TASK_TIP,)
     FUNCTION = "make"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                **_source_inputs(),
+                **source_inputs(),
                 "after": inputs.number(30.0, 0.0, 600.0, 1.0, "Seconds to add after the recording."),
                 "before": inputs.number(0.0, 0.0, 600.0, 1.0, "Seconds to add before it."),
-                **_mode_inputs("conservative"),
+                **mode_inputs("conservative"),
             },
-            "optional": _mask_input(),
+            "optional": mask_input(),
         }
 
     def make(
@@ -238,108 +196,69 @@ class ACEStepExtend:
         def task(latents: Tensor, canvas: Tensor, *regions: Region) -> Task:
             return extend(latents, canvas, regions, mode=mode, strength=strength, chunk_mask=chunk_mask)  # type: ignore[arg-type]
 
-        return (_from_audio(vae, audio, task, lambda samples: extension_of(before, after, samples)),)
+        return (from_recordings(vae, audio, task, lambda samples: extension_of(before, after, samples)),)
 
 
-class ACEStepLego:
-    TITLE = "ACE-Step Add Track"
-    CATEGORY = _CATEGORY
-    DESCRIPTION = "A new track that plays along with a recording. Needs a base model."
-    SEARCH_ALIASES: ClassVar = ["lego", "add instrument", "accompany", "layer", "stem"]
+class ACEStepMorph:
+    TITLE = "ACE-Step Morph"
+    CATEGORY = TASK_CATEGORY
+    DESCRIPTION = "Moves a recording from what it is to what the song says (flow-edit). Best with base and SFT models."
+    SEARCH_ALIASES: ClassVar = ["flow edit", "flowedit", "change lyrics", "edit audio", "audio to audio"]
     RETURN_TYPES = (wires.TASK,)
     RETURN_NAMES = ("task",)
-    OUTPUT_TOOLTIPS = (_TASK_TIP,)
+    OUTPUT_TOOLTIPS = (TASK_TIP,)
     FUNCTION = "make"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                **_source_inputs(),
-                "track": inputs.choice(TRACKS, "drums", "The track to add."),
-                **_start_end(),
-                **_mode_inputs("balanced"),
+                **source_inputs(),
+                "source_caption": inputs.text(
+                    "Describes the recording as it is. What it shares with the song's caption stays.",
+                    "pop song, acoustic guitar, male vocals",
+                    multiline=True,
+                ),
+                "source_lyrics": inputs.text("Lyrics of the recording as it is.", multiline=True),
+                "start": inputs.number(
+                    0.0, 0.0, 1.0, 0.05, "Share of the steps to leave out at the beginning; more stays nearer to it."
+                ),
+                "end": inputs.number(
+                    1.0, 0.0, 1.0, 0.05, "Share of the steps after which the song is followed freely; 1 never lets go."
+                ),
             },
-            "optional": _mask_input(),
+            "optional": {
+                "average": inputs.integer(
+                    1, 1, 16, "Draws of noise in each step; more is steadier and slower.", advanced=True
+                ),
+            },
         }
 
     def make(
         self,
         vae: VAEHandle,
         audio: dict[str, Any],
-        track: str,
+        source_caption: str,
+        source_lyrics: str,
         start: float,
         end: float,
-        mode: str,
-        strength: float,
-        chunk_mask: str = "ones",
+        average: int = 1,
     ) -> tuple[Tasks]:
-        from acestep_core.render.repaint import region_of
-        from acestep_core.render.tasks import lego
+        from acestep_core.render.flow_edit import FlowEdit
+        from acestep_core.render.tasks import morph
 
-        def task(latents: Tensor, canvas: Tensor, region: Region) -> Task:
-            return lego(latents, canvas, region, track, mode=mode, strength=strength, chunk_mask=chunk_mask)  # type: ignore[arg-type]
-
-        return (_from_audio(vae, audio, task, lambda samples: (region_of(start, end, samples),)),)
-
-
-class ACEStepExtract:
-    TITLE = "ACE-Step Extract Track"
-    CATEGORY = _CATEGORY
-    DESCRIPTION = "Takes one track out of a mix. Needs a base model."
-    SEARCH_ALIASES: ClassVar = ["stem separation", "isolate vocals", "karaoke", "demix"]
-    RETURN_TYPES = (wires.TASK,)
-    RETURN_NAMES = ("task",)
-    OUTPUT_TOOLTIPS = (_TASK_TIP,)
-    FUNCTION = "make"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {**_source_inputs(), "track": inputs.choice(TRACKS, "vocals", "The track to take out.")}}
-
-    def make(self, vae: VAEHandle, audio: dict[str, Any], track: str) -> tuple[Tasks]:
-        from acestep_core.render.tasks import extract
-
-        return (_from_audio(vae, audio, lambda latents, wave: extract(latents, wave.shape[-1], track)),)
-
-
-class ACEStepComplete:
-    TITLE = "ACE-Step Complete"
-    CATEGORY = _CATEGORY
-    DESCRIPTION = "A full arrangement around a recording, such as a lone voice. Needs a base model."
-    SEARCH_ALIASES: ClassVar = ["arrange", "accompaniment", "backing track", "vocal to music"]
-    RETURN_TYPES = (wires.TASK,)
-    RETURN_NAMES = ("task",)
-    OUTPUT_TOOLTIPS = (_TASK_TIP,)
-    FUNCTION = "make"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {
-                **_source_inputs(),
-                "tracks": inputs.text(
-                    "Tracks to add, separated by commas; empty leaves it to the model. Known are: " + ", ".join(TRACKS),
-                    "drums, bass, guitar",
-                ),
-            }
-        }
-
-    def make(self, vae: VAEHandle, audio: dict[str, Any], tracks: str) -> tuple[Tasks]:
-        from acestep_core.render.tasks import check_tracks, complete
-
-        names = check_tracks([name for name in tracks.split(",") if name.strip()])
-        return (_from_audio(vae, audio, lambda latents, wave: complete(latents, wave.shape[-1], names)),)
+        edit = FlowEdit(source_caption, source_lyrics, start, end, average)
+        return (from_recordings(vae, audio, lambda latents, wave: morph(latents, wave.shape[-1], edit)),)
 
 
 class ACEStepReferenceAudio:
     TITLE = "ACE-Step Reference Audio"
-    CATEGORY = _CATEGORY
+    CATEGORY = TASK_CATEGORY
     DESCRIPTION = "Gives a task the timbre of a recording. Chain several to mix their timbres."
     SEARCH_ALIASES: ClassVar = ["timbre", "voice reference", "style reference", "sound like"]
     RETURN_TYPES = (wires.TASK,)
     RETURN_NAMES = ("task",)
-    OUTPUT_TOOLTIPS = (_TASK_TIP,)
+    OUTPUT_TOOLTIPS = (TASK_TIP,)
     FUNCTION = "make"
 
     @classmethod
@@ -366,24 +285,6 @@ class ACEStepReferenceAudio:
 
         clips = [reference_clip(item, torch.Generator().manual_seed(clip_seed)) for item in wires.from_audio(audio)]
         latents = [encode_audio(vae, clip[None], monitor=monitor()) for clip in clips]
+        if remark := wires.conversion(audio):
+            host().say(remark)
         return (tuple(with_references(item, (*item.references, *latents)) for item in task),)
-
-
-def _from_audio(
-    vae: VAEHandle,
-    audio: dict[str, Any],
-    task: Callable[..., Task],
-    regions_of: Callable[[int], tuple[Region, ...]] = lambda samples: (),
-) -> Tasks:
-    """Pads, checks and encodes each recording of a batch, and makes a task of it."""
-    from acestep_core.render.render import encode_audio
-    from acestep_core.render.tasks import check_source, whole_frames
-
-    tasks = []
-    for wave in wires.from_audio(audio):
-        check_source(wave.shape[-1])
-        regions = regions_of(wave.shape[-1])
-        canvas = regions[0].pad(wave) if regions else wave
-        latents = encode_audio(vae, whole_frames(canvas)[None], monitor=monitor())
-        tasks.append(task(latents, canvas, *regions))
-    return tuple(tasks)

@@ -49,6 +49,15 @@ def to_audio(waveform: Tensor) -> dict[str, Any]:
     return {"waveform": waveform.float().cpu(), "sample_rate": SAMPLE_RATE}
 
 
+def conversion(audio: dict[str, Any]) -> str:
+    """What `from_audio` changes, as a sentence; empty for nothing."""
+    rate, channels = int(audio["sample_rate"]), audio["waveform"].shape[1]
+    if rate == SAMPLE_RATE and channels == 2:
+        return ""
+    kind = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
+    return f"The recording ({rate} Hz, {kind}) was converted to {SAMPLE_RATE} Hz stereo."
+
+
 def from_audio(audio: dict[str, Any] | None) -> Tensor:
     """ComfyUI's AUDIO as `[B, 2, S]` at 48 kHz.
 

@@ -78,6 +78,7 @@ class Task:
         prompt_seconds: length the prompt states; None to state the song's.
         references: latents of reference clips, each `[1, 750, 64]`; empty for silence.
         morph: what the source is, to be moved from there to the song (flow-edit); None for no morph.
+        tracks: the tracks that the instruction names.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Task:
     prompt_seconds: float | None = None
     references: tuple[Tensor, ...] = ()
     morph: FlowEdit | None = None
+    tracks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.chunk_mask not in CHUNK_MASKS:
@@ -279,7 +281,7 @@ def lego(
     """A new track that plays along with the source inside `region`. Arguments as `repaint`."""
     names = check_tracks([track])
     task = _regional("lego", "lego", source, waveform, (region,), mode, strength, chunk_mask, keep_outside)
-    return replace(task, instruction=instruction_for("lego", names))
+    return replace(task, instruction=instruction_for("lego", names), tracks=names)
 
 
 def extract(source: Tensor, samples: int, track: str) -> Task:
@@ -385,7 +387,8 @@ def check_source(samples: int) -> None:
 def _from_source(name: str, source: Tensor, samples: int, tracks: tuple[str, ...]) -> Task:
     instruction = instruction_for(name, tracks)
     seconds = samples / SAMPLE_RATE
-    return Task(name, instruction, frames_for(samples, source), samples, source=source, prompt_seconds=seconds)
+    frames = frames_for(samples, source)
+    return Task(name, instruction, frames, samples, source=source, prompt_seconds=seconds, tracks=tracks)
 
 
 def _regional(

@@ -69,7 +69,8 @@ def test_extend_adds_at_both_ends(call: Callable[..., Any], vae: Any, recording:
 def test_stem_tasks_run_on_base_only(
     call: Callable[..., Any], vae: Any, recording: Any, node: str, inputs: dict[str, Any]
 ) -> None:
-    (task,) = call(node, vae=vae, audio=recording, **inputs)
+    task, *_ = call(node, vae=vae, audio=recording, **inputs)
+    task = task[0] if node == "ACEStepExtract" else task  # a list, of one here
     assert render(call, task, vae, "base").shape == (1, 2, 6 * RATE)
     with pytest.raises(InvalidInput, match="base checkpoint"):
         render(call, task, vae)
