@@ -33,7 +33,14 @@ MISSING_FRONTEND = (
     "The canvas is not installed. Install it with: pip install 'acestep-nodes[canvas]' (the API works without it).\n"
 )
 
+FIRST_WORKFLOW = "text2music"
+"""What a browser is shown that comes for the first time; the frontend's own first graph needs nodes for images."""
+
+VISITED = "acestep_visited"
+"""The cookie that says that a browser has been here."""
+
 EXAMPLE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
+_YEAR = 31536000
 _LOCALE_PARTS = ("nodeDefs", "commands", "settings")
 _TYPES = {
     ".css": "text/css",
@@ -140,6 +147,7 @@ def static_routes(host: Host) -> list[web.RouteDef]:
     """Routes that exist once: pack scripts and the frontend itself."""
     packs = host.registry.packs
     frontend = frontend_folder()
+    first = next((p.name for p in packs if any(path.stem == FIRST_WORKFLOW for path in _examples(p))), None)
     if frontend is None:
         _log.warning("%s", MISSING_FRONTEND.strip())
 
@@ -151,6 +159,9 @@ def static_routes(host: Host) -> list[web.RouteDef]:
 
     async def no_templates(request: web.Request) -> web.Response:
         return web.json_response([])
+
+    async def no_search_options(request: web.Request) -> web.Response:
+        return web.json_response(None)
 
     async def no_style(request: web.Request) -> web.Response:
         return web.Response(content_type="text/css")
@@ -164,7 +175,10 @@ def static_routes(host: Host) -> list[web.RouteDef]:
     async def index(request: web.Request) -> web.StreamResponse:
         if frontend is None:
             return web.Response(status=503, text=MISSING_FRONTEND)
+        if first is not None and not request.query and VISITED not in request.cookies:
+            return web.Response(status=302, headers={"Location": f"?template={FIRST_WORKFLOW}&source={quote(first)}"})
         response = serve_file(frontend, "index.html")
+        response.set_cookie(VISITED, "1", max_age=_YEAR, httponly=True, samesite="Lax")
         response.headers["Cache-Control"] = "no-store, must-revalidate"
         return response
 
@@ -173,13 +187,14 @@ def static_routes(host: Host) -> list[web.RouteDef]:
             return web.Response(status=404)
         response = serve_file(frontend, request.path.lstrip("/"))
         if request.path.startswith("/assets/"):  # their names contain a hash of their content
-            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+            response.headers["Cache-Control"] = f"public, max-age={_YEAR}, immutable"
         return response
 
     return [
         web.get("/", index),
         web.get("/templates/index.json", no_templates),
         web.get("/templates/index_logo.json", no_templates),
+        web.get("/templates/fuse_options.json", no_search_options),
         web.get("/user.css", no_style),
         web.get("/internal/logs/raw", logs),
         web.patch("/internal/logs/subscribe", subscribe),

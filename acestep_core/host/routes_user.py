@@ -18,8 +18,13 @@ from acestep_core.host.host import Host
 from acestep_core.host.requests import bad_request, read_body, read_json, read_object
 from acestep_core.host.routes_files import content_type
 
-PRESETS = {"Comfy.TutorialCompleted": True}
-"""Settings of somebody who has changed none. This one keeps the template browser from covering the canvas."""
+PRESETS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"],
+    "Comfy.Minimap.Visible": False,
+}
+"""Settings of somebody who has changed none. They keep the template browser and guided tours from covering the canvas,
+and the small map from covering the player of the last node."""
 
 _MAX_SETTING = 2**20
 

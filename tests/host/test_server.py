@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from acestep_core.errors import HostError
+from acestep_core.host.routes_user import PRESETS
 from tests.host.lab_site import Site, eventually, open_site, with_site
 
 
@@ -78,13 +79,14 @@ async def test_object_info_describes_classic_nodes(site: Site) -> None:
 @with_site()
 async def test_what_the_frontend_asks_first(site: Site) -> None:
     assert (await site.get("/api/users"))[1] == {"storage": "server", "migrated": True}
-    assert (await site.get("/api/settings"))[1] == {"Comfy.TutorialCompleted": True}
+    assert (await site.get("/api/settings"))[1] == PRESETS
     assert (await site.get("/api/extensions"))[1] == ["/extensions/lab_pack/lab.js"]
     assert (await site.get("/api/workflow_templates"))[1] == {"lab_pack": ["lab_basic"]}
     assert (await site.get("/api/i18n"))[1]["en"]["nodeDefs"]["LabTone"]["display_name"] == "Lab Tone"
     assert (await site.get("/api/global_subgraphs"))[1] == {}
     assert (await site.get("/api/node_replacements"))[1] == {}
     assert (await site.get("/templates/index.json"))[1] == []
+    assert (await site.get("/templates/fuse_options.json")) == (200, None)
     assert await site.get("/api/userdata?dir=workflows&recurse=true") == (200, [])
     assert await site.get("/api/userdata/user.css") == (200, b"")
     system = (await site.get("/api/system_stats"))[1]
@@ -276,7 +278,7 @@ async def test_settings_are_kept(site: Site) -> None:
     assert (await site.post("/api/settings/Lab.Volume", 0.5))[0] == 200
     assert (await site.post("/api/settings", {"A": [1], "B": None}))[0] == 200
     assert (await site.get("/settings/Lab.Volume"))[1] == 0.5
-    assert (await site.get("/settings"))[1] == {"Comfy.TutorialCompleted": True, "Lab.Volume": 0.5, "A": [1], "B": None}
+    assert (await site.get("/settings"))[1] == PRESETS | {"Lab.Volume": 0.5, "A": [1], "B": None}
     await asyncio.gather(*(site.post(f"/api/settings/S{i}", i) for i in range(20)))
     stored = json.loads((site.folders.user / "default" / "comfy.settings.json").read_text())
     assert {f"S{i}" for i in range(20)} <= stored.keys()
