@@ -33,13 +33,14 @@ async def models(request):
     manager = None if module is None else module.manager
     loaded = [model.model for model in comfy.model_management.current_loaded_models if model.model is not None]
     ours = [patcher for patcher in loaded if type(patcher.model).__name__ == "ACEStepWeights"]
+    entries = [entry for patcher in ours if (entry := patcher.model.entry) is not None]  # None: just being unloaded
     return web.json_response(
         {
             "manager": [] if manager is None else manager.loaded(),
             "placement": None if manager is None else type(manager.placement).__name__,
-            "known_to_comfyui": [str(patcher.model.entry.key[0]) for patcher in ours],
+            "known_to_comfyui": [str(entry.key[0]) for entry in entries],
             "bytes_seen_by_comfyui": [patcher.loaded_size() for patcher in ours],
-            "bytes_of_ours": [patcher.model.entry.nbytes for patcher in ours],
-            "pins": [patcher.model.entry.pins for patcher in ours],
+            "bytes_of_ours": [entry.nbytes for entry in entries],
+            "pins": [entry.pins for entry in entries],
         }
     )
