@@ -23,7 +23,7 @@ from tests.host.lab_site import open_site
 
 WORKFLOWS = ROOT / "workflows"
 NAMES = sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json"))
-QUICK = {"duration": 10.0, "steps": 2, "after": 4.0, "max_duration": 12.0, "format": "wav32"}
+QUICK = {"duration": 10.0, "steps": 2, "after": 4.0, "before": 2.0, "max_duration": 12.0, "format": "wav32"}
 """Makes minutes of an hour's music; samples are compared as they left the decoder."""
 
 
