@@ -61,7 +61,7 @@ def open_models(
     model = ModelHandle(
         files.source, dtype, device, files.variant.name, text, vae, stems=bool(files.config.get("is_lego_sft"))
     )
-    return Models(model, vae, _choose_lm(found, lm, dtype, device), is_tiny(found.root))
+    return Models(model, vae, _choose_lm(found, lm, dtype, device), is_tiny(found.folder))
 
 
 def tiny_folder() -> Path:

@@ -86,3 +86,8 @@ def test_the_tokenizer_must_be_readable_and_the_models_own(root: Path) -> None:
     file.write_text("{}")
     with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be read"):
         load_tokenizer(file, 300)
+
+
+def test_the_tiny_checkpoint_is_known_by_its_folders_too(root: Path) -> None:
+    assert open_models(root).tiny
+    assert open_models(root / "acestep-v15-turbo").tiny
