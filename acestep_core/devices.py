@@ -7,6 +7,8 @@ silence on cards without bf16.
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -142,3 +144,34 @@ def has_float64(device: torch.device) -> bool:
 def has_native_gqa(device: torch.device) -> bool:
     """Whether unmasked attention with fewer key than query heads has a fast kernel on `device`."""
     return device.type == "cuda"
+
+
+def records_graphs(device: torch.device) -> bool:
+    """Whether work on `device` can be recorded once and replayed without the host's overhead."""
+    return device.type == "cuda"
+
+
+def record_graph(work: Callable[[], None]) -> torch.cuda.CUDAGraph:
+    """Records what `work` asks the device to do; `replay()` does it again on the same tensors."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    return graph
+
+
+def new_event() -> torch.cuda.Event:
+    """A mark in the stream of a device that records graphs; `synchronize` waits until the device is past it."""
+    return torch.cuda.Event()
+
+
+def describe_accelerators() -> list[dict[str, Any]]:
+    """Name, kind and memory of each graphics card, in the words of ComfyUI's system statistics."""
+    found = []
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        free, total = torch.cuda.mem_get_info(index)
+        reserved = torch.cuda.memory_reserved(index)
+        unused = reserved - torch.cuda.memory_allocated(index)
+        memory = {"vram_total": total, "vram_free": free + unused, "torch_vram_total": reserved}
+        named = {"name": torch.cuda.get_device_name(index), "type": "cuda", "index": index}
+        found.append({**named, **memory, "torch_vram_free": unused})
+    return found

@@ -47,6 +47,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--lora", action="append", default=[], metavar="PATH[=STRENGTH]", help="LoRA or LoKr to apply")
     parser.add_argument("--models", metavar="PATH", help="checkpoints folder, model folder or file")
     parser.add_argument("--variant", help="which checkpoint, such as turbo, base or xl-turbo")
+    parser.add_argument("--dtype", choices=("auto", "bf16", "fp32"), default="auto", help="number format of the models")
+    parser.add_argument("--device", default="auto", help="such as cuda, cuda:1, xpu, mps or cpu (default: the best)")
     parser.add_argument("--steps", type=int, help="sampling steps (default: the checkpoint's)")
     parser.add_argument("--shift", type=float, help="schedule shift (default: the checkpoint's)")
     parser.add_argument("--guidance", type=float, help="guidance scale (default: the checkpoint's; turbo takes none)")
@@ -87,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     )
     for warning in song.warnings():
         sys.stderr.write(f"Note: {warning}\n")
-    models = open_models(options.models, options.variant)
+    models = open_models(options.models, options.variant, dtype=options.dtype, device=options.device)
     for text in options.lora:
         models = models.with_adapter(*_adapter(text))
     if models.tiny:

@@ -193,6 +193,7 @@ def static_routes(host: Host) -> list[web.RouteDef]:
     return [
         web.get("/", index),
         web.get("/templates/index.json", no_templates),
+        web.get("/templates/index.{language}.json", no_templates),
         web.get("/templates/index_logo.json", no_templates),
         web.get("/templates/fuse_options.json", no_search_options),
         web.get("/user.css", no_style),
@@ -242,22 +243,14 @@ def system_stats() -> dict[str, Any]:
 
 
 def _devices(total: int, free: int) -> list[dict[str, Any]]:
-    torch = sys.modules.get("torch")
-    accelerator = getattr(torch, "cuda", None)
-    devices = []
-    if torch is not None and accelerator is not None and accelerator.is_available():
-        for index in range(accelerator.device_count()):
-            vram_free, vram_total = accelerator.mem_get_info(index)
-            reserved = accelerator.memory_reserved(index)
-            unused = reserved - accelerator.memory_allocated(index)
-            name = accelerator.get_device_name(index)
-            devices.append(_device(name, "cuda", index, vram_total, vram_free + unused, reserved, unused))
-    return devices or [_device(platform.processor() or "cpu", "cpu", None, total, free, total, free)]
+    """The graphics cards, or the processor; torch is not loaded just to tell."""
+    found: list[dict[str, Any]] = []
+    if "torch" in sys.modules:
+        from acestep_core.devices import describe_accelerators
 
-
-def _device(name: str, kind: str, index: int | None, *memory: int) -> dict[str, Any]:
-    keys = ("vram_total", "vram_free", "torch_vram_total", "torch_vram_free")
-    return {"name": name, "type": kind, "index": index, **dict(zip(keys, memory, strict=True))}
+        found = describe_accelerators()
+    memory = {"vram_total": total, "vram_free": free, "torch_vram_total": total, "torch_vram_free": free}
+    return found or [{"name": platform.processor() or "cpu", "type": "cpu", "index": None, **memory}]
 
 
 def _memory() -> tuple[int, int]:

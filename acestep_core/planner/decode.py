@@ -73,7 +73,7 @@ def decode_text(
     def step(reach: int) -> None:
         logits.copy_(lm.model.logits(rows.append(token, reach), lm.ids.text_slice))
 
-    recorded = Recorded(step, logits.is_cuda)
+    recorded = Recorded(step, logits.device)
     written: list[int] = []
     while True:
         start = len(written)
@@ -118,8 +118,8 @@ def decode_codes(
     rows = Rows(lm, prompts, limit)
     writer = CodesWriter(lm, rows, len(songs), guided, sampling, limit, open_end=count is None)
     writer.keys = draw_keys([song.seed for song in songs], limit).to(lm.device)
-    on_cuda = writer.logits.is_cuda
-    write, ahead = Recorded(writer.step, on_cuda), RunAhead(on_cuda)
+    device = writer.logits.device
+    write, ahead = Recorded(writer.step, device), RunAhead(device)
     for index in range(limit):
         write(reach_of(rows.width + index + 1))
         ahead.wait()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from acestep_core.devices import new_event, record_graph, records_graphs
 from acestep_core.errors import InvalidInput
 from acestep_core.models.qwen3 import StaticKVCache
 from acestep_core.planner.language_model import MAX_POSITIONS, LanguageModel
@@ -94,10 +96,10 @@ class Recorded:
     `step` must keep all its state in tensors that it changes in place. On other devices it is simply called.
     """
 
-    def __init__(self, step: Callable[[int], None], on_cuda: bool) -> None:
+    def __init__(self, step: Callable[[int], None], device: torch.device) -> None:
         self.step = step
-        self.uses_graphs = on_cuda
-        self.graphs: dict[int, torch.cuda.CUDAGraph | None] = {}
+        self.uses_graphs = records_graphs(device)
+        self.graphs: dict[int, Any] = {}
 
     def __call__(self, reach: int) -> None:
         if not self.uses_graphs or reach not in self.graphs:
@@ -106,10 +108,7 @@ class Recorded:
             return
         graph = self.graphs[reach]
         if graph is None:
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                self.step(reach)
-            self.graphs[reach] = graph
+            graph = self.graphs[reach] = record_graph(lambda: self.step(reach))
         graph.replay()
 
 
@@ -120,8 +119,8 @@ class RunAhead:
     asked for, and there is nothing to wait for.
     """
 
-    def __init__(self, on_cuda: bool) -> None:
-        self.step_before = torch.cuda.Event() if on_cuda else None
+    def __init__(self, device: torch.device) -> None:
+        self.step_before = new_event() if records_graphs(device) else None
 
     def wait(self) -> None:
         """Call once per step, after asking for it."""

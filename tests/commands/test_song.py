@@ -49,6 +49,7 @@ def test_a_batch_gets_numbered_files(song):
         (("pop", "--bpm", "500"), "300"),
         (("pop", "--lyrics", "/no/such/file"), "lyrics file"),
         (("pop", "--variant", "nonsense"), "variant"),
+        (("pop", "--device", "toaster"), "auto"),
         (("pop", "--guidance", "7", "--duration", "10"), "turbo"),
         (("pop", "--task", "cover"), "--source"),
         (("pop", "--source", "x.wav"), "--task"),

@@ -223,7 +223,7 @@ def test_a_step_never_waits_for_the_device(lm, sampling, open_end):
 
 def test_a_recorded_step_is_called_once_for_every_replay_elsewhere():
     calls = []
-    recorded = Recorded(calls.append, on_cuda=False)
+    recorded = Recorded(calls.append, device=torch.device("cpu"))
     for reach in (256, 256, 512):
         recorded(reach)
     assert calls == [256, 256, 512]
