@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-BENCHMARKS = {"lm": "acestep_core.planner.bench"}
+BENCHMARKS = {"lm": "acestep_core.planner.bench", "lrc": "acestep_core.commands.bench_lrc"}
 """Name -> module with `HELP`, `add_arguments(parser)`, `measure(options) -> dict` and `table(dict) -> str`."""
 
 
