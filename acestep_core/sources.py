@@ -60,10 +60,9 @@ def reference_latents(
         seed: chooses which thirty seconds of a longer one are heard.
         tile: see `render.vae.encode`.
     """
-    import torch
-
+    from acestep_core.render.noise import generators
     from acestep_core.render.reference import reference_clip
     from acestep_core.render.render import encode_audio
 
-    heard = [reference_clip(load_source(clip), torch.Generator().manual_seed(seed)) for clip in clips]
+    heard = [reference_clip(load_source(clip), *generators([seed])) for clip in clips]
     return [encode_audio(handle, clip[None], tile=tile, monitor=monitor) for clip in heard]

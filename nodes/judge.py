@@ -106,7 +106,7 @@ class ACEStepTimedLyrics:
     def write(self, timing: Timing, format: str, words: bool, tags: bool, item: int = 0) -> tuple[str]:
         from acestep_core.judge.subtitles import write_subtitles
 
-        if item >= len(timing):
+        if not 0 <= item < len(timing):
             raise InvalidInput(f"There are {len(timing)} songs; set item to {len(timing) - 1} or less.")
         return (write_subtitles(timing[item].lyrics, format, words=words, tags=tags),)
 

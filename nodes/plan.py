@@ -313,7 +313,7 @@ class ACEStepUnderstand:
         from acestep_core.models.manager import manager
         from acestep_core.planner.understand import LISTEN_SAMPLING, understand_codes
 
-        if item >= len(codes):
+        if not 0 <= item < len(codes):
             raise InvalidInput(f"There are codes of {len(codes)} recordings; set item to {len(codes) - 1} or less.")
         watch = monitor()
         with manager.resident(needed(lm)) as model:

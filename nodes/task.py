@@ -277,13 +277,12 @@ class ACEStepReferenceAudio:
         }
 
     def make(self, vae: VAEHandle, task: Tasks, audio: dict[str, Any], clip_seed: int = 0) -> tuple[Tasks]:
-        import torch
-
+        from acestep_core.render.noise import generators
         from acestep_core.render.reference import reference_clip
         from acestep_core.render.render import encode_audio
         from acestep_core.render.tasks import with_references
 
-        clips = [reference_clip(item, torch.Generator().manual_seed(clip_seed)) for item in wires.from_audio(audio)]
+        clips = [reference_clip(item, *generators([clip_seed])) for item in wires.from_audio(audio)]
         latents = [encode_audio(vae, clip[None], monitor=monitor()) for clip in clips]
         if remark := wires.conversion(audio):
             host().say(remark)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from acestep_core.errors import InvalidInput
 from acestep_core.planner.prompts import PromptForm
+from acestep_core.render.noise import generators
 from acestep_core.vocabulary import NO_USER_INPUT
 
 _HEAD = 1024
@@ -124,8 +125,7 @@ def choose(logits: Tensor, keys: Tensor, sampling: LMSampling) -> Tensor:
 
 def draw_keys(seeds: list[int], count: int) -> Tensor:
     """`[songs, count]` random int64, every row from a generator of its own: the same on every device."""
-    rows = [torch.Generator().manual_seed(seed) for seed in seeds]
-    return torch.stack([torch.randint(2**62, (count,), generator=row) for row in rows])
+    return torch.stack([torch.randint(2**62, (count,), generator=row) for row in generators(seeds)])
 
 
 def gumbel(key: Tensor, ids: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from acestep_core.errors import InvalidInput
 
 MAX_SEED = 2**64 - 1
+MAX_BATCH = 1024
 CHANNELS = 64
 
 
@@ -26,11 +27,17 @@ def item_seeds(seed: int | None, batch: int) -> list[int]:
     """`[seed, seed + 1, ...]`, one per item; None draws the first one. Wraps after 2**64 - 1."""
     if seed is None:
         seed = random_seed()
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-        raise InvalidInput(f"A seed must be a whole number from 0 to {MAX_SEED}, not {seed}.")
-    if batch < 1:
-        raise InvalidInput(f"The batch must hold at least one song, not {batch}.")
+    check_seed(seed)
+    if not 1 <= batch <= MAX_BATCH:
+        raise InvalidInput(f"A batch holds 1 to {MAX_BATCH} songs, not {batch}; make more in several runs.")
     return [(seed + i) % (MAX_SEED + 1) for i in range(batch)]
+
+
+def check_seed(seed: int) -> int:
+    """The seed itself. Raises InvalidInput where it is none."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise InvalidInput(f"A seed must be a whole number from 0 to {MAX_SEED}, not {seed!r}.")
+    return seed
 
 
 def generators(seeds: Sequence[int]) -> list[torch.Generator]:
@@ -38,7 +45,7 @@ def generators(seeds: Sequence[int]) -> list[torch.Generator]:
 
     torch's CPU generator uses the low 32 bits of a seed.
     """
-    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+    return [torch.Generator().manual_seed(check_seed(seed)) for seed in seeds]
 
 
 def draw(sources: Sequence[torch.Generator], frames: int) -> Tensor:
