@@ -149,11 +149,13 @@ class ModelManager:
 
     @contextmanager
     def _pinned(self, handle: Handle, working: int) -> Iterator[Entry]:
-        with self._lock:
+        # Parameters are ordinary tensors whatever mode the caller is in: hosts run nodes in inference mode, and a
+        # trainer could not use tensors made there.
+        with self._lock, torch.inference_mode(False):
             entry = self._entry(handle)
             entry.pins += 1
         try:
-            with self._lock:
+            with self._lock, torch.inference_mode(False):
                 self.placement.place(entry, working)
             yield entry
         finally:
@@ -238,7 +240,7 @@ def _load_model(manager: ModelManager, handle: ModelHandle, dtype: torch.dtype) 
                 f"{handle.path} holds no silence latent; load it with a VAE, or put silence_latent.pt beside it."
             )
         with manager.resident(handle.vae) as vae:
-            model.silence_latent = encode_silence(vae)
+            model.silence_latent = encode_silence(vae).clone()
     return model, None
 
 

@@ -35,6 +35,11 @@ def test_each_handle_gives_its_own_kind(own, tiny_models):
         assert isinstance(text, TextEncoder)
 
 
+def test_parameters_are_ordinary_tensors_whatever_the_callers_mode(own, tiny_models):
+    with torch.inference_mode(), own.resident(replace(tiny_models.model, dtype="fp32")) as model:
+        assert not any(tensor.is_inference() for tensor in (*model.parameters(), *model.buffers()))
+
+
 def test_another_dtype_is_another_entry(own, tiny_models):
     with own.resident(tiny_models.vae) as first:
         pass
