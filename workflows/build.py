@@ -24,7 +24,7 @@ from acestep_core.host.stock_nodes import PACKS  # noqa: E402
 
 Definitions = dict[str, dict[str, Any]]
 
-COLUMN, COLUMN_HEIGHT, GAP, WIDTH = 350, 720, 60, 300
+COLUMN, COLUMN_HEIGHT, GAP, WIDTH = 350, 760, 80, 300
 TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER = 30, 20, 26, 110, 60
 NOTE_HEIGHT = 120
 GROWTH = {"ACEStepSampler": 260}

@@ -166,6 +166,9 @@ def static_routes(host: Host) -> list[web.RouteDef]:
     async def no_style(request: web.Request) -> web.Response:
         return web.Response(content_type="text/css")
 
+    async def log_text(request: web.Request) -> web.Response:
+        return web.json_response("")  # part of the error reports that the frontend writes
+
     async def logs(request: web.Request) -> web.Response:
         return web.json_response({"entries": [], "size": {"cols": 80, "rows": 24}})
 
@@ -197,6 +200,7 @@ def static_routes(host: Host) -> list[web.RouteDef]:
         web.get("/templates/index_logo.json", no_templates),
         web.get("/templates/fuse_options.json", no_search_options),
         web.get("/user.css", no_style),
+        web.get("/internal/logs", log_text),
         web.get("/internal/logs/raw", logs),
         web.patch("/internal/logs/subscribe", subscribe),
         web.get("/extensions/{pack}/{path:.+}", pack_file),

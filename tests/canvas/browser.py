@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -20,8 +21,15 @@ FLAGS = [
     *("--enable-unsafe-swiftshader", "--autoplay-policy=no-user-gesture-required"),
 ]
 
-FOREIGN = ("Content Security Policy", "sentry.io", "comfy.templates.json", "deprecated", "AudioContext")
-"""Parts of console messages that are the frontend's own business, among them what our policy keeps it from sending."""
+FOREIGN = (
+    *("Content Security Policy", "sentry.io", "comfy.templates.json", "deprecated", "AudioContext", "favicon.ico"),
+    *("accessed before initialization", "Invalid file signature", "/en.md", "/ko.md", "/zh.md"),
+)
+"""Parts of console messages that are the frontend's own business: what our policy keeps it from sending, help pages
+that it asks for in the user's language first, and complaints of its MP3 reader about every file that has tags."""
+
+FRONTEND = "ACESTEP_FRONTEND"
+"""Names a folder with another frontend, from `pip install --target FOLDER --no-deps comfyui-frontend-package==…`."""
 
 
 def chromium() -> str | None:
@@ -37,12 +45,24 @@ def require_browser() -> None:
         pytest.skip("the frontend package is not installed", allow_module_level=True)
 
 
+def other_frontend() -> Path | None:
+    """The folder that `ACESTEP_FRONTEND` names, if there is a frontend in it."""
+    folder = Path(os.environ.get(FRONTEND) or "-")
+    return folder.resolve() if (folder / "comfyui_frontend_package" / "static" / "index.html").is_file() else None
+
+
 class Canvas:
     """One open page."""
 
-    def __init__(self, page: Any, errors: list[str]) -> None:
+    def __init__(self, page: Any, errors: list[str], label: str = "") -> None:
         self.page = page
         self.errors = errors
+        self.label = label
+
+    async def open(self, address: str) -> None:
+        """Goes there and waits until the nodes are registered."""
+        await self.page.goto(address)
+        await self.until("!!(window.app?.extensionManager && window.LiteGraph?.registered_node_types?.LoadAudio)", 90)
 
     async def js(self, code: str, argument: Any = None) -> Any:
         return await self.page.evaluate(code, argument)
@@ -51,15 +71,45 @@ class Canvas:
         """Waits until a JavaScript expression holds."""
         await self.page.wait_for_function(condition, timeout=seconds * 1000)
 
+    async def show(self, workflow: dict[str, Any]) -> None:
+        """Opens a workflow, as if its file were dropped."""
+        await self.js("workflow => app.loadGraphData(workflow)", workflow)
+        await self.until(f"app.graph.id === {json.dumps(workflow['id'])}")
+
+    async def set(self, node: int, **widgets: Any) -> None:
+        """Changes widgets of a node as a user does."""
+        await self.js(
+            """([id, values]) => {
+                for (const widget of app.graph.getNodeById(id).widgets)
+                    if (widget.name in values) { widget.value = values[widget.name]; widget.callback?.(widget.value) }
+            }""",
+            [node, widgets],
+        )
+
+    async def prompt(self) -> dict[str, Any]:
+        """What the canvas would send."""
+        return await self.js("() => app.graphToPrompt().then(found => found.output)")
+
+    async def frame(self) -> None:
+        """Lets the canvas draw what has changed."""
+        await self.js("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    async def queue(self) -> str:
+        """Presses Run and gives how it ended: `success`, `error` or `interrupted`."""
+        await self.js(
+            """() => {
+                window.ended = null
+                for (const kind of ['success', 'error', 'interrupted']) window.comfyAPI.api.api.addEventListener(
+                    `execution_${kind}`, event => { window.ended ??= kind; window.ending = event.detail })
+                return app.queuePrompt(0)
+            }"""
+        )
+        await self.until("window.ended !== null")
+        return await self.js("() => window.ended")
+
     async def run(self) -> dict[str, Any]:
         """Presses Run and gives the outputs by node id."""
-        await self.js(
-            "() => { window.ended = null; for (const kind of ['success', 'error', 'interrupted'])"
-            " window.comfyAPI.api.api.addEventListener(`execution_${kind}`, e => { window.ended = kind }) }"
-        )
-        await self.js("() => app.queuePrompt(0)")
-        await self.until("window.ended !== null")
-        assert await self.js("() => window.ended") == "success"
+        assert await self.queue() == "success"
         await self.until("Object.keys(app.nodeOutputs || {}).length > 0")
         return await self.js("() => JSON.parse(JSON.stringify(app.nodeOutputs))")
 
@@ -68,29 +118,42 @@ class Canvas:
         folder = os.environ.get("ACESTEP_SCREENSHOTS")
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            await self.page.screenshot(path=f"{folder}/{name}.png")
+            await self.page.screenshot(path=f"{folder}/{self.label}{name}.png")
 
 
 @asynccontextmanager
-async def open_canvas(url: str, path: str = "/") -> AsyncIterator[Canvas]:
-    """Opens the canvas and waits until its nodes are registered."""
+async def open_browser() -> AsyncIterator[Any]:
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         try:
-            page = await browser.new_page(viewport={"width": 1400, "height": 900})
-            errors: list[str] = []
-            page.on("console", lambda message: _note(errors, message))
-            page.on("pageerror", lambda error: errors.append(f"page: {error}"))
-            await page.goto(url + path)
-            canvas = Canvas(page, errors)
-            await canvas.until(
-                "!!(window.app?.extensionManager && window.LiteGraph?.registered_node_types?.LoadAudio)", 90
-            )
-            yield canvas
+            yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def open_page(browser: Any, address: str, label: str = "") -> AsyncIterator[Canvas]:
+    """Opens the canvas as somebody new, and waits until its nodes are registered."""
+    context = await browser.new_context(viewport={"width": 1400, "height": 900})
+    try:
+        page = await context.new_page()
+        errors: list[str] = []
+        page.on("console", lambda message: _note(errors, message))
+        page.on("pageerror", lambda error: errors.append(f"page: {error}"))
+        canvas = Canvas(page, errors, label)
+        await canvas.open(address)
+        yield canvas
+    finally:
+        await context.close()
+
+
+@asynccontextmanager
+async def open_canvas(url: str, path: str = "/") -> AsyncIterator[Canvas]:
+    """The same with a browser of its own."""
+    async with open_browser() as browser, open_page(browser, url + path) as canvas:
+        yield canvas
 
 
 def _note(errors: list[str], message: Any) -> None:
