@@ -20,6 +20,7 @@ class Conditioned:
     conditioning: Conditioning
     song: Song
     tasks: tuple[Task, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class MadeFrom:
         settings: how they were sampled and finished, in the words of the library's settings.
         vae: what decoded them, once that has happened.
         scores: of each song by name, where they were judged.
+        seconds: wall time of each stage, when it last ran.
     """
 
     tasks: tuple[Task, ...]
@@ -44,6 +46,7 @@ class MadeFrom:
     vae: VAEHandle | None = None
     finish: dict[str, float | None] = field(default_factory=dict)
     scores: tuple[Mapping[str, float | None], ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.places:

@@ -55,12 +55,15 @@ class ACEStepConditioning:
     def encode(
         self, model: ModelHandle, song: Song, task: tuple[Task, ...], album_caption: str = ""
     ) -> tuple[Conditioned]:
+        from acestep_core.generation import Stopwatch
         from acestep_core.render.conditioning import condition
 
-        made = condition(model, [song], task, album_caption, monitor())
+        watch = Stopwatch()
+        with watch.stage("condition"):
+            made = condition(model, [song], task, album_caption, monitor())
         if album_caption.strip() and not model.stems:
             host().say("This is no stems checkpoint, so the album caption is not used.")
-        return (Conditioned(made, song, tuple(task)),)
+        return (Conditioned(made, song, tuple(task), watch.seconds),)
 
 
 class ACEStepSchedule:
@@ -246,7 +249,7 @@ class ACEStepSampler:
         wavelet_low: float = 0.05,
         wavelet_high: float = 0.02,
     ) -> tuple[dict[str, Any]]:
-        from acestep_core.generation import RenderSettings
+        from acestep_core.generation import RenderSettings, Stopwatch
         from acestep_core.render import noise
         from acestep_core.render.render import render_latents
         from acestep_core.render.sampler import Sampling
@@ -267,16 +270,10 @@ class ACEStepSampler:
         if variation > 0:
             other = noise.item_seeds(variation_seed, len(seeds))
             initial = noise.retake(noise.noise(seeds, given.frames), noise.noise(other, given.frames), variation)
-        latents = render_latents(
-            model,
-            given,
-            seeds,
-            times,
-            guidance,
-            Sampling(sampler, velocity_clamp, velocity_ema, correction),  # type: ignore[arg-type]
-            initial,
-            monitor(),
-        )
+        sampling = Sampling(sampler, velocity_clamp, velocity_ema, correction)  # type: ignore[arg-type]
+        watch = Stopwatch()
+        with watch.stage("sample"):
+            latents = render_latents(model, given, seeds, times, guidance, sampling, initial, monitor())
         settings = {
             "timesteps": times.tolist(),
             "guidance": guidance.scale if guidance.enabled else 1.0,
@@ -290,7 +287,8 @@ class ACEStepSampler:
             "retake_seed": variation_seed if variation > 0 else None,
             "retake_variance": variation,
         }
-        made_from = MadeFrom(conditioning.tasks, conditioning.song, tuple(seeds), model, settings)
+        seconds = {**conditioning.seconds, **watch.seconds}
+        made_from = MadeFrom(conditioning.tasks, conditioning.song, tuple(seeds), model, settings, seconds=seconds)
         return (wires.to_latent(latents, acestep=made_from),)
 
 
@@ -345,26 +343,22 @@ class ACEStepDecode:
         latent_rescale: float = 1.0,
         tile: int = 0,
     ) -> tuple[dict[str, Any]]:
+        from acestep_core.generation import Stopwatch
         from acestep_core.render.post import Finish
         from acestep_core.render.render import decode_latents
 
         latents = wires.from_latent(latent)
         made_from: MadeFrom | None = latent.get("acestep")
         finish = Finish(peak_db if normalize else None, fade_in, fade_out)
-        audio = decode_latents(
-            vae,
-            latents,
-            () if made_from is None else made_from.tasks,
-            finish,
-            latent_shift,
-            latent_rescale,
-            tile or None,
-            monitor(),
-        )
+        tasks = () if made_from is None else made_from.tasks
+        watch = Stopwatch()
+        with watch.stage("decode"):
+            audio = decode_latents(vae, latents, tasks, finish, latent_shift, latent_rescale, tile or None, monitor())
         if made_from is None:
             return (wires.to_audio(audio),)
         settings = made_from.settings | {"latent_shift": latent_shift, "latent_rescale": latent_rescale}
-        made_from = replace(made_from, settings=settings, vae=vae, finish=asdict(finish))
+        seconds = {**made_from.seconds, **watch.seconds}
+        made_from = replace(made_from, settings=settings, vae=vae, finish=asdict(finish), seconds=seconds)
         return (wires.to_audio(audio) | {"acestep": made_from},)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -252,6 +253,7 @@ def record_of(
         files=() if models is None else describe_models(models, hashes=hashes),
         machine={} if models is None else machine_of(models),
         versions=versions(),
+        seconds=made.seconds,
         scores=made.scores[item] if made.scores else {},
         graph=graph,
     )
@@ -262,13 +264,14 @@ def _tags(made: MadeFrom | None, item: int, finish: dict[str, Any], plan: str) -
     if made is None or item >= len(made.seeds):
         return {"encoder": _ENCODER}
     song = made.song
+    untimed = replace(made, seconds={})  # so that the same song is the same file, however long it took
     shown = {
         "title": song.caption[:120],
         "lyrics": song.lyrics,
         "bpm": str(song.bpm or ""),
         "key": song.keyscale,
         "encoder": _ENCODER,
-        "acestep": json.dumps(record_of(made, item, finish, None, plan, hashes=False).to_dict()),
+        "acestep": json.dumps(record_of(untimed, item, finish, None, plan, hashes=False).to_dict()),
     }
     return {name: text for name, text in shown.items() if text}
 

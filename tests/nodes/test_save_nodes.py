@@ -186,3 +186,5 @@ def test_the_record_tells_what_made_a_song(call: Callable[..., Any], folders: An
     assert [(file.role, len(file.sha256)) for file in record.files] == [("dit", 64), ("text_encoder", 64), ("vae", 64)]
     tag = SongRecord.from_dict(json.loads(read_tags(path)["acestep"]))
     assert (tag.codes, tag.seeds, tag.settings) == (record.codes, record.seeds, record.settings)
+    assert list(record.seconds) == ["condition", "sample", "decode"] and min(record.seconds.values()) > 0
+    assert tag.seconds == {}  # the same song is the same file, however long it took
