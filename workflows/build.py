@@ -27,7 +27,7 @@ Definitions = dict[str, dict[str, Any]]
 COLUMN, COLUMN_HEIGHT, GAP, WIDTH = 350, 760, 80, 300
 TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER = 30, 20, 26, 110, 60
 NOTE_HEIGHT = 120
-GROWTH = {"ACEStepSampler": 260}
+GROWTH = {"ACEStepSampler": 260, "ACEStepLoader": 30}
 """By how much a node grows when it runs and shows what it has so far."""
 THUMBNAIL = (640, 400)
 

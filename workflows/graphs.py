@@ -25,7 +25,7 @@ from parts import (
 GRAPHS: dict[str, Graph] = {
     "text2music": Graph(
         "Text to music",
-        "Describe the song, write the lyrics, press Run. Without models in `models/acestep` a tiny test model makes "
+        "Describe the song, write the lyrics, press Run. Without models in **models/acestep** a tiny test model makes "
         "noise, so that you can see how everything works.",
         text2music(),
         (*SONG_FIELDS, "Sampler.seed"),
@@ -340,9 +340,9 @@ GRAPHS: dict[str, Graph] = {
     ),
     "regenerate": Graph(
         "Make a saved song again",
-        "Name a song that Save Song wrote, such as `acestep/song_00001.json` (or its .flac), or paste the text of its "
+        "Name a song that Save Song wrote, such as **acestep/song_00001.json** (or its .flac), or paste the text of its "
         "record. Then change what you like: the seed for another take, the caption for another style. To make the very "
-        "same song again, with the models it was made with, run `acestep run song_00001.json`.",
+        "same song again, with the models it was made with, run **acestep run song_00001.json**.",
         {
             **LOAD,
             "Record": ("ACEStepLoadRecord", {"record": RECORD}),
@@ -381,7 +381,7 @@ GRAPHS: dict[str, Graph] = {
     ),
     "two_loras": Graph(
         "Two LoRAs mixed",
-        "Two trained styles at once, each with its own strength. Put LoRA files into `models/loras` and choose them; "
+        "Two trained styles at once, each with its own strength. Put LoRA files into **models/loras** and choose them; "
         "switch one off to hear what it does.",
         {
             **LOAD,
@@ -404,7 +404,7 @@ GRAPHS: dict[str, Graph] = {
     ),
     "lora": Graph(
         "With a LoRA",
-        "Adds a trained style or voice to the model. Put LoRA files into `models/loras`.",
+        "Adds a trained style or voice to the model. Put LoRA files into **models/loras**.",
         {
             **LOAD,
             "LM": ("ACEStepLMLoader", {}),
