@@ -22,9 +22,10 @@ PRESETS = {
     "Comfy.TutorialCompleted": True,
     "Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"],
     "Comfy.Minimap.Visible": False,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 4,
 }
 """Settings of somebody who has changed none. They keep the template browser and guided tours from covering the canvas,
-and the small map from covering the player of the last node."""
+the small map from covering the player of the last node, and text from vanishing when a whole workflow is in view."""
 
 _MAX_SETTING = 2**20
 
