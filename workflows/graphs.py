@@ -341,8 +341,8 @@ GRAPHS: dict[str, Graph] = {
     "regenerate": Graph(
         "Make a saved song again",
         "Name a song that Save Song wrote, such as **acestep/song_00001.json** (or its .flac), or paste the text of "
-        "its record. Then change what you like: the seed for another take, the caption for another style. To make the very "
-        "same song again, with the models it was made with, run **acestep run song_00001.json**.",
+        "its record. Then change what you like: the seed for another take, the caption for another style. To make the "
+        "very same song again, with the models it was made with, run **acestep run song_00001.json**.",
         {
             **LOAD,
             "Record": ("ACEStepLoadRecord", {"record": RECORD}),
