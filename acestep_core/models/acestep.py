@@ -39,13 +39,6 @@ class AceStepModel(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.null_condition_emb.dtype
 
-    def silence(self, frames: int) -> Tensor:
-        """The first `frames` frames of silence `[1, frames, 64]`, repeated where the stored silence is shorter."""
-        stored = self.silence_latent
-        if frames > stored.shape[1]:
-            stored = stored.repeat(1, -(-frames // stored.shape[1]), 1)
-        return stored[:, :frames]
-
     def codes(self, latents: Tensor) -> Tensor:
         """Latents `[B, T, 64]` -> semantic codes `[B, ceil(T/5)]`."""
         return self.tokenizer.encode(latents, self.silence_latent)

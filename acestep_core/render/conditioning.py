@@ -20,7 +20,7 @@ from acestep_core.models.text import LYRICS_LIMIT, TextEncoder
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render.prompts import instruction_for, song_prompts, stems_caption
 from acestep_core.render.sampler import Branch, Conditioning, Hold
-from acestep_core.render.tasks import Task, check_task
+from acestep_core.render.tasks import Task, check_task, silence_frames
 from acestep_core.song import Song
 
 
@@ -112,7 +112,7 @@ def _embed(text: TextEncoder, song: Song, task: Task, caption: str | None) -> _T
 
 
 def _condition(model: AceStepModel, texts: list[_Texts], tasks: list[Task], monitor: Monitor) -> Conditioning:
-    silence = model.silence_latent
+    silence = model.silence_latent.cpu()
     encoded: dict[tuple, Tensor] = {}
 
     def encode(row: int, caption: Tensor, lyrics: Tensor) -> Tensor:
@@ -128,8 +128,8 @@ def _condition(model: AceStepModel, texts: list[_Texts], tasks: list[Task], moni
 
     first = tasks[0]
     masks = torch.cat([task.chunk_mask_values() for task in tasks])
-    quiet = model.silence(first.frames).cpu().expand(len(tasks), -1, -1)
-    before = torch.cat([task.source_latents(silence.cpu(), _hints_of_codes(model, task)) for task in tasks])
+    quiet = silence_frames(silence, first.frames).expand(len(tasks), -1, -1)
+    before = torch.cat([task.source_latents(silence, _hints_of_codes(model, task)) for task in tasks])
     if first.morph is None:
         source = torch.cat([_source(model, task, row) for task, row in zip(tasks, before.split(1), strict=True)])
     else:
@@ -149,7 +149,7 @@ def _condition(model: AceStepModel, texts: list[_Texts], tasks: list[Task], moni
         cover_strength=first.cover_strength,
         source=before if first.cover_noise_strength > 0 or first.morph is not None else None,
         start_strength=first.cover_noise_strength,
-        hold=_hold(tasks, silence.cpu()),
+        hold=_hold(tasks, silence),
         was=was,
         morph=first.morph,
         lyric_tokens=tuple(text.lyric_tokens for text in texts),

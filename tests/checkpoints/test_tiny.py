@@ -16,6 +16,7 @@ from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_norm
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
+from acestep_core.render.tasks import silence_frames
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -117,12 +118,12 @@ def test_velocities_are_around_one_and_follow_the_condition(tiny_root: Path, nam
     generator = torch.Generator().manual_seed(0)
     x, context = (
         torch.randn(1, 250, 64, generator=generator),
-        torch.cat([model.silence(250), torch.ones(1, 250, 64)], -1),
+        torch.cat([silence_frames(model.silence_latent, 250), torch.ones(1, 250, 64)], -1),
     )
     width = model.config.text_hidden_dim
     conditions = [
         model.encoder(torch.randn(1, 12, width, generator=generator), torch.randn(1, 20, width, generator=generator),
-                      model.silence(750))
+                      silence_frames(model.silence_latent, 750))
         for _ in range(2)
     ]  # fmt: skip
     for t in (1.0, 0.5, 0.1):
