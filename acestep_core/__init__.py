@@ -8,16 +8,16 @@ from typing import Any
 __version__ = "0.1.0"
 
 _LAZY = {
-    "generate": "acestep_core.generation",
-    "Generation": "acestep_core.generation",
-    "cover": "acestep_core.editing",
-    "repaint": "acestep_core.editing",
-    "extend": "acestep_core.editing",
-    "add_track": "acestep_core.editing",
-    "extract": "acestep_core.editing",
-    "complete": "acestep_core.editing",
-    "morph": "acestep_core.editing",
-    "Song": "acestep_core.song",
+    "generate": "acestep_core.pipeline.generation",
+    "Generation": "acestep_core.pipeline.generation",
+    "cover": "acestep_core.pipeline.editing",
+    "repaint": "acestep_core.pipeline.editing",
+    "extend": "acestep_core.pipeline.editing",
+    "add_track": "acestep_core.pipeline.editing",
+    "extract": "acestep_core.pipeline.editing",
+    "complete": "acestep_core.pipeline.editing",
+    "morph": "acestep_core.pipeline.editing",
+    "Song": "acestep_core.song.description",
     "Monitor": "acestep_core.monitor",
     "AceStepError": "acestep_core.errors",
 }

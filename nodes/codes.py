@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from acestep_core.codes import codes_to_text, text_to_codes, text_to_codes_lenient
 from acestep_core.errors import CodesError
+from acestep_core.song.codes import codes_to_text, text_to_codes, text_to_codes_lenient
 
 from . import inputs, wires
 from .host import host, monitor
@@ -41,7 +41,7 @@ class ACEStepAudioToCodes:
         import torch
 
         from acestep_core.models.manager import manager
-        from acestep_core.render.render import encode_audio
+        from acestep_core.render.stages import encode_audio
         from acestep_core.render.tasks import check_source, whole_frames
 
         waveform = wires.from_audio(audio)

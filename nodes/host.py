@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from acestep_core.host import context
+from acestep_core.host.graph import context
 from acestep_core.monitor import Monitor
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from .plan import needed
 if TYPE_CHECKING:
     from acestep_core.judge.lyric_timing import SungLyrics
     from acestep_core.models.handles import LMHandle, ModelHandle
-    from acestep_core.song import Song
+    from acestep_core.song.description import Song
 
     from .codes import Codes
     from .made import Conditioned, MadeFrom

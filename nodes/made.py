@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from acestep_core.models.handles import ModelHandle, VAEHandle
     from acestep_core.render.sampler import Conditioning
     from acestep_core.render.tasks import Task
-    from acestep_core.song import Song
+    from acestep_core.song.description import Song
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from acestep_core.checkpoints.catalog import VARIANTS
 from acestep_core.errors import CheckpointError
-from acestep_core.files import confine
+from acestep_core.io.files import confine
 
 from .host import host
 
@@ -128,7 +128,7 @@ def is_tiny(path: Path) -> bool:
 def tiny_entries() -> list[ModelEntry]:
     """The models of the tiny checkpoint, which is built in seconds when it is asked for first."""
     from acestep_core.checkpoints.find import list_models
-    from acestep_core.models.models import tiny_folder
+    from acestep_core.pipeline.opening import tiny_folder
 
     return list_models([tiny_folder()])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
-from acestep_core.song import Song
+from acestep_core.song.description import Song
 from acestep_core.vocabulary import DURATION_MAX, DURATION_MIN
 
 from . import inputs, wires
@@ -274,7 +274,7 @@ class ACEStepPlanCodes:
         from acestep_core.models.manager import manager
         from acestep_core.planner.plan import Plan
         from acestep_core.planner.planning import write_codes
-        from acestep_core.render.noise import item_seeds
+        from acestep_core.seeds import item_seeds
 
         decided = Plan.from_text(plan).or_else(Plan.of_song(song))
         watch = monitor()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
-from acestep_core.files import confine
+from acestep_core.io.files import confine
 
 from . import inputs, wires
 from .host import host
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from acestep_core.judge.record import SongRecord
+    from acestep_core.records.song_record import SongRecord
     from acestep_core.render.guidance import Guidance
-    from acestep_core.settings import RenderSettings
-    from acestep_core.song import Song
+    from acestep_core.render.settings import RenderSettings
+    from acestep_core.song.description import Song
 
     from .codes import Codes
 
@@ -63,8 +63,8 @@ class ACEStepLoadRecord:
             return float("nan")
 
     def read(self, record: str) -> tuple[Song, str, Codes, int, Tensor | None, Guidance | None]:
-        from acestep_core.judge.record import SongRecord
-        from acestep_core.settings import RenderSettings
+        from acestep_core.records.song_record import SongRecord
+        from acestep_core.render.settings import RenderSettings
 
         found = SongRecord.from_json(record) if _is_text(record) else _load(_path(record))
         settings = RenderSettings.from_dict(found.settings)
@@ -86,8 +86,8 @@ def _path(record: str) -> Path:
 
 
 def _load(path: Path) -> SongRecord:
-    from acestep_core.judge.record import SongRecord
-    from acestep_core.tags import read_tags
+    from acestep_core.io.tags import read_tags
+    from acestep_core.records.song_record import SongRecord
 
     if path.suffix.lower() == ".json":
         return SongRecord.load(path)

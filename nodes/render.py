@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
-from acestep_core.song import Song
+from acestep_core.song.description import Song
 
 from . import inputs, wires
 from .host import host, monitor
@@ -55,7 +55,7 @@ class ACEStepConditioning:
     def encode(
         self, model: ModelHandle, song: Song, task: tuple[Task, ...], album_caption: str = ""
     ) -> tuple[Conditioned]:
-        from acestep_core.generation import Stopwatch
+        from acestep_core.pipeline.generation import Stopwatch
         from acestep_core.render.conditioning import condition
 
         watch = Stopwatch()
@@ -98,7 +98,7 @@ class ACEStepSchedule:
         }
 
     def make(self, model: ModelHandle, steps: int, shift: float, timesteps: str = "") -> tuple[Tensor]:
-        from acestep_core.generation import RenderSettings
+        from acestep_core.pipeline.generation import RenderSettings
 
         own = _numbers(timesteps) if timesteps.strip() else None
         return (RenderSettings(steps=steps or None, shift=shift or None, timesteps=own).schedule(model),)
@@ -249,10 +249,10 @@ class ACEStepSampler:
         wavelet_low: float = 0.05,
         wavelet_high: float = 0.02,
     ) -> tuple[dict[str, Any]]:
-        from acestep_core.generation import RenderSettings, Stopwatch
-        from acestep_core.render import noise
-        from acestep_core.render.render import render_latents
+        from acestep_core import seeds as noise
+        from acestep_core.pipeline.generation import RenderSettings, Stopwatch
         from acestep_core.render.sampler import Sampling
+        from acestep_core.render.stages import render_latents
         from acestep_core.render.wavelet import WaveletCorrection
 
         given = conditioning.conditioning
@@ -343,9 +343,9 @@ class ACEStepDecode:
         latent_rescale: float = 1.0,
         tile: int = 0,
     ) -> tuple[dict[str, Any]]:
-        from acestep_core.generation import Stopwatch
+        from acestep_core.pipeline.generation import Stopwatch
         from acestep_core.render.post import Finish
-        from acestep_core.render.render import decode_latents
+        from acestep_core.render.stages import decode_latents
 
         latents = wires.from_latent(latent)
         made_from: MadeFrom | None = latent.get("acestep")
@@ -400,7 +400,7 @@ class ACEStepEncodeAudio:
         posterior_seed: int = 0,
         tile: int = 0,
     ) -> tuple[dict[str, Any]]:
-        from acestep_core.render.render import encode_audio
+        from acestep_core.render.stages import encode_audio
         from acestep_core.render.tasks import check_source, whole_frames
 
         waveform = wires.from_audio(audio)

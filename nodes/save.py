@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core import __version__
-from acestep_core.audio import FORMATS, write_audio
 from acestep_core.errors import InvalidInput
-from acestep_core.files import atomic_write, confine, unique_path
-from acestep_core.saving import make_folder, subtitle_suffix, write_text
+from acestep_core.io.audio import FORMATS, write_audio
+from acestep_core.io.files import atomic_write, confine, unique_path
+from acestep_core.pipeline.saving import make_folder, subtitle_suffix, write_text
 
 from . import inputs, wires
 from .host import host
@@ -21,7 +21,7 @@ from .remarks import about, filled
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from acestep_core.judge.record import SongRecord
+    from acestep_core.records.song_record import SongRecord
 
     from .judge import Scores, Timing
     from .made import MadeFrom
@@ -236,9 +236,9 @@ def record_of(
         plan: as text.
         hashes: also tell the weights by their content; they are read once for that, and remembered.
     """
-    from acestep_core.judge.record import SongRecord, versions
-    from acestep_core.models.models import Models
-    from acestep_core.origin import describe_models, machine_of
+    from acestep_core.models.handles import Models
+    from acestep_core.pipeline.provenance import describe_models, machine_of
+    from acestep_core.records.song_record import SongRecord, versions
 
     task = made.task(item)
     models = None if made.vae is None else Models(made.model, made.vae)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from acestep_core.song import Song
+from acestep_core.song.description import Song
 from acestep_core.vocabulary import BPM_MAX, DURATION_MAX, LANGUAGES, PLAIN_KEYSCALES, TIME_SIGNATURES
 
 from . import inputs, wires

@@ -73,7 +73,7 @@ def from_recordings(
     regions_of: Callable[[int], tuple[Region, ...]] = lambda samples: (),
 ) -> tuple[Any, ...]:
     """Pads, checks and encodes each recording of a batch, and makes of it what `task` returns."""
-    from acestep_core.render.render import encode_audio
+    from acestep_core.render.stages import encode_audio
     from acestep_core.render.tasks import check_source, whole_frames
 
     tasks = []

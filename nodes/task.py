@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from acestep_core.song import Song
+from acestep_core.song.description import Song
 
 from . import inputs, wires
 from .host import host, monitor
@@ -60,7 +60,7 @@ class ACEStepTextToMusic:
         }
 
     def make(self, song: Song, codes: Codes | None = None, codes_strength: float = 1.0) -> tuple[Tasks]:
-        from acestep_core.generation import DEFAULT_SECONDS
+        from acestep_core.pipeline.generation import DEFAULT_SECONDS
         from acestep_core.render.tasks import text2music
 
         if not codes:
@@ -277,10 +277,10 @@ class ACEStepReferenceAudio:
         }
 
     def make(self, vae: VAEHandle, task: Tasks, audio: dict[str, Any], clip_seed: int = 0) -> tuple[Tasks]:
-        from acestep_core.render.noise import generators
         from acestep_core.render.reference import reference_clip
-        from acestep_core.render.render import encode_audio
+        from acestep_core.render.stages import encode_audio
         from acestep_core.render.tasks import with_references
+        from acestep_core.seeds import generators
 
         clips = [reference_clip(item, *generators([clip_seed])) for item in wires.from_audio(audio)]
         latents = [encode_audio(vae, clip[None], monitor=monitor()) for clip in clips]

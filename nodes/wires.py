@@ -66,7 +66,7 @@ def from_audio(audio: dict[str, Any] | None) -> Tensor:
     """
     import torch
 
-    from acestep_core.audio import to_48k_stereo
+    from acestep_core.io.audio import to_48k_stereo
 
     waveform = None if audio is None else audio.get("waveform")
     if audio is None or waveform is None or waveform.ndim != 3 or 0 in waveform.shape:

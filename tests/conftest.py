@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A freshly built tiny checkpoints folder in upstream's layout."""
-    from acestep_core.checkpoints.tiny import build_tiny
+    from acestep_core.builtin.tiny import build_tiny
 
     root = tmp_path_factory.mktemp("tiny") / "checkpoints"
     build_tiny(root)
@@ -23,7 +23,7 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_models(tiny_root: Path):
     """Handles of the tiny turbo checkpoint with its VAE and language model."""
-    from acestep_core.models.models import open_models
+    from acestep_core.pipeline.opening import open_models
 
     return open_models(tiny_root, "turbo")
 
@@ -31,6 +31,6 @@ def tiny_models(tiny_root: Path):
 @pytest.fixture(scope="session")
 def tiny_base(tiny_root: Path):
     """Handles of the tiny base checkpoint."""
-    from acestep_core.models.models import open_models
+    from acestep_core.pipeline.opening import open_models
 
     return open_models(tiny_root, "base")

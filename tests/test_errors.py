@@ -9,7 +9,7 @@ from pathlib import Path
 from acestep_core import errors
 
 ROOT = Path(__file__).parent.parent
-THEIR_WORDING = "acestep_core/host/jobs.py"  # answers of ComfyUI's HTTP interface, word for word
+THEIR_WORDING = "acestep_core/host/queue/jobs.py"  # answers of ComfyUI's HTTP interface, word for word
 CLASSES = {name for name, value in vars(errors).items() if isinstance(value, type)}
 
 

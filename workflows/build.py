@@ -19,8 +19,8 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from graphs import GRAPHS, Graph  # noqa: E402
 
-from acestep_core.host.packs import Registry, load_pack  # noqa: E402
-from acestep_core.host.stock_nodes import PACKS  # noqa: E402
+from acestep_core.host.graph.packs import Registry, load_pack  # noqa: E402
+from acestep_core.host.graph.stock_nodes import PACKS  # noqa: E402
 
 Definitions = dict[str, dict[str, Any]]
 

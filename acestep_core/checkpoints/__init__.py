@@ -1,4 +1,4 @@
-"""Finds, opens, checks, downloads and builds checkpoints. Importing it loads neither torch nor any file."""
+"""Finds, opens, checks and downloads checkpoints. Importing it loads neither torch nor any file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ _LAZY = {
     "assign": "weights",
     "check": "verify",
     "download": "download",
-    "build_tiny": "tiny",
 }
 
 __all__ = list(_LAZY)

@@ -23,11 +23,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from acestep_core.checkpoints import catalog
-from acestep_core.checkpoints.find import user_folder
 from acestep_core.checkpoints.verify import HASH_FILE, PART_SUFFIX, sha256
 from acestep_core.checkpoints.weights import read_json
 from acestep_core.errors import DownloadError
-from acestep_core.files import atomic_write
+from acestep_core.io.files import atomic_write
+from acestep_core.io.folders import user_folder
 from acestep_core.monitor import SILENT, Monitor
 
 log = logging.getLogger(__name__)

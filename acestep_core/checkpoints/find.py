@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from acestep_core.checkpoints import catalog, keymaps, shapes
 from acestep_core.checkpoints.layouts import QwenFiles, display_name, fits_tokenizer, is_upstream_dit, is_xl
 from acestep_core.checkpoints.weights import MAX_HEADER, Weights, open_weights, read_json
 from acestep_core.errors import CheckpointError
+from acestep_core.io.folders import user_folder
 
 COMFYUI_FOLDERS = ("checkpoints", "diffusion_models", "unet", "vae", "text_encoders", "clip")
 AUDIO_CODES = 65535
@@ -100,17 +100,6 @@ def search_roots(comfyui: Iterable[Path] = ()) -> list[Path]:
     named = [*several, os.environ.get("ACESTEP_CHECKPOINTS_DIR", "")]
     roots = [Path(name).expanduser() for name in named if name]
     return list(dict.fromkeys([*roots, Path("checkpoints"), user_folder(), *comfyui]))
-
-
-def user_folder() -> Path:
-    """Where downloads go unless told otherwise: the user's cache, in the place this system has for it."""
-    if sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "acestep" / "checkpoints"
 
 
 def list_models(roots: Iterable[Path] | None = None) -> list[ModelEntry]:

@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-BENCHMARKS = {"lm": "acestep_core.planner.bench", "lrc": "acestep_core.commands.bench_lrc"}
+BENCHMARKS = {"lm": "acestep_core.planner.decode_bench", "lrc": "acestep_core.commands.bench_lrc"}
 """Name -> module with `HELP`, `add_arguments(parser)`, `measure(options) -> dict` and `table(dict) -> str`."""
 
 
@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from acestep_core.files import atomic_write
+    from acestep_core.io.files import atomic_write
 
     benchmark = import_module(BENCHMARKS[options.benchmark])
     result = benchmark.measure(options)

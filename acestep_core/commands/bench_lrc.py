@@ -15,14 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    from acestep_core.judge.bench import measure as align
+    from acestep_core.judge.alignment_bench import measure as align
 
     results = align(options.songs, options.seed)
     return {"benchmark": "lrc", "songs": options.songs, "seed": options.seed, "scenes": [asdict(r) for r in results]}
 
 
 def table(result: dict[str, Any]) -> str:
-    from acestep_core.judge.bench import Result
-    from acestep_core.judge.bench import table as rows
+    from acestep_core.judge.alignment_bench import Result
+    from acestep_core.judge.alignment_bench import table as rows
 
     return rows([Result(**scene) for scene in result["scenes"]])

@@ -105,7 +105,7 @@ def _download(args: argparse.Namespace) -> int:
 
 
 def _tiny(args: argparse.Namespace) -> int:
-    from acestep_core.checkpoints.tiny import build_tiny
+    from acestep_core.builtin.tiny import build_tiny
 
     start = time.monotonic()
     folder = build_tiny(args.folder, args.seed, args.variants, args.layouts)

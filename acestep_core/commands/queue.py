@@ -23,8 +23,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    from acestep_core.host.batch import values_of
-    from acestep_core.host.client import HostClient
+    from acestep_core.host.client.batch import values_of
+    from acestep_core.host.client.client import HostClient
 
     async with HostClient(options.server, options.token) as client:
         workflow = (await client.load(options.file)).with_inputs(values_of(options.set))

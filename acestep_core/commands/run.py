@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from acestep_core.commands.progress import ProgressBar
 from acestep_core.errors import InvalidInput
-from acestep_core.host.options import add_host_options, folders_of, packs_of
+from acestep_core.host.server.host_options import add_host_options, folders_of, packs_of
 
 if TYPE_CHECKING:
-    from acestep_core.judge.record import SongRecord
+    from acestep_core.records.song_record import SongRecord
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -48,8 +48,8 @@ def add_workflow_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from acestep_core.host.batch import values_of
-    from acestep_core.host.local import LocalRunner
+    from acestep_core.host.client.batch import values_of
+    from acestep_core.host.client.local import LocalRunner
 
     record = _record_without_graph(options.file)
     if record is not None:
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _record_without_graph(file: Path) -> SongRecord | None:
     """The record in a file, where it is one and the library itself made the song; graphs are run by the host."""
-    from acestep_core.judge.record import SongRecord, is_record
+    from acestep_core.records.song_record import SongRecord, is_record
 
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
@@ -83,9 +83,9 @@ def _record_without_graph(file: Path) -> SongRecord | None:
 
 def make_again(options: argparse.Namespace, record: SongRecord) -> int:
     """Replays the song of a record into the output folder, in the format it had."""
-    from acestep_core.audio import FORMATS
     from acestep_core.checkpoints.find import find_checkpoint
-    from acestep_core.replay import replay
+    from acestep_core.io.audio import FORMATS
+    from acestep_core.pipeline.replay import replay
 
     if options.set or options.batch is not None:
         raise InvalidInput(
@@ -110,7 +110,7 @@ def make_again(options: argparse.Namespace, record: SongRecord) -> int:
 
 async def batch(options: argparse.Namespace, workflow: Any, one: Any) -> int:
     """Runs all rows; exit status 1 if one of them failed."""
-    from acestep_core.host.batch import Journal, Row, read_rows, run_batch
+    from acestep_core.host.client.batch import Journal, Row, read_rows, run_batch
 
     rows = read_rows(options.batch)
     journal = Journal(options.output / f"{options.batch.stem}.journal.jsonl")

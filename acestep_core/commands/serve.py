@@ -10,10 +10,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from acestep_core.host.options import add_host_options, folders_of, packs_of
+from acestep_core.host.server.host_options import add_host_options, folders_of, packs_of
 
 if TYPE_CHECKING:
-    from acestep_core.host.host import HostConfig
+    from acestep_core.host.server.host import HostConfig
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -29,8 +29,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from acestep_core.host.host import HostConfig
-    from acestep_core.host.security import Policy
+    from acestep_core.host.server.host import HostConfig
+    from acestep_core.host.server.security import Policy
 
     policy = Policy(options.listen, options.token, tuple(options.allow_host))
     if not policy.local and not policy.token:
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _serve(config: HostConfig) -> None:
-    from acestep_core.host.server import running
+    from acestep_core.host.server.server import running
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

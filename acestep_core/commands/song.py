@@ -12,10 +12,10 @@ from acestep_core.commands.progress import ProgressBar
 from acestep_core.errors import AceStepError, AlignmentError, InvalidInput
 
 if TYPE_CHECKING:
-    from acestep_core.generation import Generation
-    from acestep_core.models.models import Models
+    from acestep_core.models.handles import Models
     from acestep_core.monitor import Monitor
-    from acestep_core.song import Song
+    from acestep_core.pipeline.generation import Generation
+    from acestep_core.song.description import Song
 
 TASKS = ("text2music", "cover", "repaint", "extend", "add-track", "extract", "complete")
 
@@ -67,11 +67,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from acestep_core.audio import format_for
-    from acestep_core.models.models import open_models
+    from acestep_core.io.audio import format_for
     from acestep_core.monitor import Monitor
-    from acestep_core.saving import check_subtitles
-    from acestep_core.song import Song
+    from acestep_core.pipeline.opening import open_models
+    from acestep_core.pipeline.saving import check_subtitles
+    from acestep_core.song.description import Song
 
     output = Path(options.output)
     audio_format = options.format or format_for(output)  # refused before an hour of work, not after
@@ -138,7 +138,7 @@ def _check_best_of(options: argparse.Namespace, song: Song, models: Models) -> N
 def _best(options: argparse.Namespace, result: Generation, audio_format: str, monitor: Monitor) -> Generation:
     """The best takes, best first; shows how all of them did. If that fails or is stopped, all are saved."""
     from acestep_core.judge.best_of import table_text
-    from acestep_core.judge.takes import keep_best
+    from acestep_core.pipeline.takes import keep_best
 
     try:
         best, ranking = keep_best(_judged(result, monitor), options.keep)
@@ -151,7 +151,7 @@ def _best(options: argparse.Namespace, result: Generation, audio_format: str, mo
 
 
 def _judged(result: Generation, monitor: Monitor) -> Generation:
-    from acestep_core.judge.takes import judge_takes
+    from acestep_core.pipeline.takes import judge_takes
 
     try:
         return judge_takes(result, monitor=monitor)
@@ -164,8 +164,8 @@ def _judged(result: Generation, monitor: Monitor) -> Generation:
 
 def _make(options: argparse.Namespace, song: Song, models: Models, bar: ProgressBar) -> Generation:
     """Calls the front door of the task."""
-    from acestep_core import editing
-    from acestep_core.generation import RenderSettings, generate
+    from acestep_core.pipeline import editing
+    from acestep_core.pipeline.generation import RenderSettings, generate
 
     settings = RenderSettings(options.steps, options.shift, None, options.guidance, method=options.method)
     common = {

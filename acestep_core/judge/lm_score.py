@@ -23,14 +23,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from acestep_core.codes import codes_to_text
 from acestep_core.errors import CodesError, InvalidInput
+from acestep_core.models.language_model import LanguageModel
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.planner.language_model import LanguageModel
+from acestep_core.planner.lm_prompts import understand_prompt
 from acestep_core.planner.metas import serialize_cot
 from acestep_core.planner.plan import Plan
-from acestep_core.planner.prompts import understand_prompt
-from acestep_core.song import Song
+from acestep_core.song.codes import codes_to_text
+from acestep_core.song.description import Song
 from acestep_core.vocabulary import NO_USER_INPUT
 
 WEIGHTS: Mapping[str, float] = {"caption": 0.5, "lyrics": 0.3, "metas": 0.2}

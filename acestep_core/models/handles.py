@@ -83,3 +83,17 @@ class ModelHandle(Handle):
     def bare(self) -> ModelHandle:
         """This model without adapters."""
         return replace(self, adapters=())
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a song needs. `tiny` marks the built-in tiny checkpoint, which makes noise instead of music."""
+
+    model: ModelHandle
+    vae: VAEHandle
+    lm: LMHandle | None = None
+    tiny: bool = False
+
+    def with_adapter(self, path: str | Path, strength: float = 1.0) -> Models:
+        """The same with one more LoRA or LoKr."""
+        return replace(self, model=self.model.with_adapter(Path(path), strength))

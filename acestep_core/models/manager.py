@@ -28,7 +28,7 @@ from acestep_core.models.silence import encode_silence
 from acestep_core.models.text import TextEncoder
 
 if TYPE_CHECKING:
-    from acestep_core.planner.language_model import LanguageModel
+    from acestep_core.models.language_model import LanguageModel
 
 log = logging.getLogger(__name__)
 
@@ -248,7 +248,7 @@ def _load_qwen(manager: ModelManager, handle: TextHandle | LMHandle, dtype: torc
     model, tokenizer = loading.load_qwen(handle, dtype)
     if isinstance(handle, TextHandle):
         return model, TextEncoder(model, tokenizer)
-    from acestep_core.planner.language_model import LanguageModel
+    from acestep_core.models.language_model import LanguageModel
 
     return model, LanguageModel(model, tokenizer)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from acestep_core.models.language_model import LanguageModel
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.planner.decode import decode_text
 from acestep_core.planner.grammar import PlanText, cot_grammar
-from acestep_core.planner.language_model import LanguageModel
 from acestep_core.planner.metas import parse_output
 from acestep_core.planner.plan import Plan
 from acestep_core.planner.sampling import LMSampling

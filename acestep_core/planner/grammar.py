@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from acestep_core.errors import GenerationError
-from acestep_core.planner.language_model import LanguageModel
+from acestep_core.models.language_model import LanguageModel
 from acestep_core.planner.metas import PLAN_FIELDS, plan_yaml
 from acestep_core.vocabulary import BPM_MAX, BPM_MIN, DURATION_MAX, DURATION_MIN, KEYSCALES, LANGUAGES, TIME_SIGNATURES
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from acestep_core.codes import text_to_codes_lenient
+from acestep_core.song.codes import text_to_codes_lenient
 
 PLAN_FIELDS = ("bpm", "caption", "duration", "keyscale", "language", "timesignature")
 """What a plan may hold, in the order the model writes it."""

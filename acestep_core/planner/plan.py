@@ -11,7 +11,7 @@ import yaml
 
 from acestep_core.errors import InvalidInput, PlanError
 from acestep_core.planner.metas import PLAN_FIELDS, dump, entries, scalar, serialize_cot
-from acestep_core.song import (
+from acestep_core.song.description import (
     Song,
     normalize_bpm,
     normalize_duration,

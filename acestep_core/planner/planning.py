@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from acestep_core.codes import seconds_to_codes
 from acestep_core.errors import InvalidInput
+from acestep_core.models.language_model import LanguageModel
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.planner.answer import CAPTION_TOKENS, write_answer
 from acestep_core.planner.decode import CodesPrompt, decode_codes
-from acestep_core.planner.language_model import LanguageModel
+from acestep_core.planner.lm_prompts import codes_prompt, codes_prompt_unconditional, plan_prompt
 from acestep_core.planner.plan import Plan
-from acestep_core.planner.prompts import codes_prompt, codes_prompt_unconditional, plan_prompt
 from acestep_core.planner.sampling import LMSampling
-from acestep_core.song import Song
+from acestep_core.song.codes import seconds_to_codes
+from acestep_core.song.description import Song
 from acestep_core.vocabulary import DURATION_MAX, DURATION_MIN
 
 CHUNK = 8

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from acestep_core.devices import new_event, record_graph, records_graphs
 from acestep_core.errors import InvalidInput
+from acestep_core.models.language_model import MAX_POSITIONS, LanguageModel
 from acestep_core.models.qwen3 import StaticKVCache
-from acestep_core.planner.language_model import MAX_POSITIONS, LanguageModel
 
 BUCKET = 256
 """Attention reads the cache up to the next multiple of this many columns, so that few shapes occur."""

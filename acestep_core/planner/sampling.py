@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from acestep_core.errors import InvalidInput
-from acestep_core.planner.prompts import PromptForm
-from acestep_core.render.noise import generators
+from acestep_core.planner.lm_prompts import PromptForm
+from acestep_core.seeds import generators
 from acestep_core.vocabulary import NO_USER_INPUT
 
 _HEAD = 1024

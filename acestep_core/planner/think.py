@@ -11,7 +11,7 @@ from acestep_core.monitor import SILENT, Monitor
 from acestep_core.planner.plan import Plan, merge
 from acestep_core.planner.planning import CHUNK, PlanSettings, plan_song, write_codes
 from acestep_core.planner.sampling import LMSampling
-from acestep_core.song import Song
+from acestep_core.song.description import Song
 
 
 @dataclass(frozen=True)

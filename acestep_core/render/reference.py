@@ -1,16 +1,40 @@
-"""Reference audio for the timbre: which thirty seconds of a clip the model hears."""
+"""Reference audio for the timbre: which thirty seconds of a clip the model hears, and their latents."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from acestep_core.errors import AudioError
+from acestep_core.io.recordings import AudioLike, load_source
+from acestep_core.models.handles import VAEHandle
+from acestep_core.monitor import SILENT, Monitor
+from acestep_core.render.stages import encode_audio
+from acestep_core.seeds import generators
 from acestep_core.vocabulary import SAMPLE_RATE
 
 REFERENCE_SAMPLES = 30 * SAMPLE_RATE
 SEGMENT = 10 * SAMPLE_RATE
 SILENT_BELOW = 1e-6
+
+
+def reference_latents(
+    handle: VAEHandle,
+    clips: Sequence[AudioLike],
+    seed: int = 0,
+    monitor: Monitor = SILENT,
+    tile: int | None = None,
+) -> list[Tensor]:
+    """Latents `[1, 750, 64]` of each reference recording.
+
+    Args:
+        seed: chooses which thirty seconds of a longer one are heard.
+        tile: see `render.vae.encode`.
+    """
+    heard = [reference_clip(load_source(clip), *generators([seed])) for clip in clips]
+    return [encode_audio(handle, clip[None], tile=tile, monitor=monitor) for clip in heard]
 
 
 def reference_clip(waveform: Tensor, generator: torch.Generator) -> Tensor:

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from acestep_core.errors import AudioError, InvalidInput, UnsupportedTask
 from acestep_core.render.flow_edit import FlowEdit
-from acestep_core.render.prompts import instruction_for
 from acestep_core.render.repaint import (
     Region,
     RepaintSettings,
@@ -25,6 +24,7 @@ from acestep_core.render.repaint import (
     repaint_settings,
     soft_mask,
 )
+from acestep_core.render.text_prompts import instruction_for
 from acestep_core.vocabulary import BASE_TASKS, DURATION_MAX, FRAMES_PER_CODE, HOP, SAMPLE_RATE, TRACKS, TURBO_TASKS
 
 MIN_FRAMES = 128

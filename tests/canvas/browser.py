@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from acestep_core.host.routes_info import frontend_folder
+from acestep_core.host.server.routes_info import frontend_folder
 
 FLAGS = [
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import torch
 
-from acestep_core.audio import read_audio, write_audio
-from acestep_core.host import routes_info
-from acestep_core.host.context import Folders
-from acestep_core.host.workflow import parse_workflow
+from acestep_core.host.graph.context import Folders
+from acestep_core.host.graph.workflow import parse_workflow
+from acestep_core.host.server import routes_info
+from acestep_core.io.audio import read_audio, write_audio
 from tests.canvas.browser import FRONTEND, Canvas, open_browser, open_page, other_frontend, require_browser
 from tests.host.lab_site import Site, open_site
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from acestep_core.host.workflow import parse_workflow
+from acestep_core.host.graph.workflow import parse_workflow
 from tests.canvas.browser import Canvas, open_canvas, require_browser
 from tests.host.lab_site import LAB_PACK, Site, open_site
 from tests.host.test_canvas import SHOW, node, socket, with_subgraph

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from acestep_core.checkpoints.tiny import build_tiny
+from acestep_core.builtin.tiny import build_tiny
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from acestep_core.checkpoints.find import (
     is_tiny,
     list_models,
     search_roots,
-    user_folder,
 )
 from acestep_core.checkpoints.layouts import open_lm, open_text_encoder
 from acestep_core.checkpoints.weights import open_weights
 from acestep_core.errors import CheckpointError
+from acestep_core.io.folders import user_folder
 
 
 def test_roots_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

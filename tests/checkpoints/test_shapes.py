@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from acestep_core.builtin.tiny import DIT, QWEN, VAE, XL
 from acestep_core.checkpoints import keymaps, shapes
-from acestep_core.checkpoints.tiny import DIT, QWEN, VAE, XL
 from acestep_core.errors import CheckpointError
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
@@ -122,7 +122,7 @@ def test_dit_names_go_to_diffusers_and_back(config):
         AceStepConditionEncoder,
     )
 
-    from acestep_core.checkpoints.tiny_layouts import component_config
+    from acestep_core.builtin.tiny_layouts import component_config
 
     config = config | {"is_turbo": True}
     classes = {

@@ -23,7 +23,7 @@ import aiohttp
 import torch
 from safetensors.torch import save_file
 
-from acestep_core.checkpoints.tiny import build_tiny
+from acestep_core.builtin.tiny import build_tiny
 from acestep_core.checkpoints.weights import open_weights
 from tests.host.lab_site import LAB_PACK, Site
 

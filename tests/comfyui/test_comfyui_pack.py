@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from acestep_core.host.context import Folders
+from acestep_core.host.graph.context import Folders
 from tests.comfyui.comfy_server import EXTRA_DIT, PACK, Comfy
 from tests.host.lab_site import open_site
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from acestep_core.audio import read_audio, write_audio
-from acestep_core.cli import main as cli
-from acestep_core.host.client import HostClient
-from acestep_core.host.context import Folders
-from acestep_core.host.results import Result, Update
-from acestep_core.host.workflow import Workflow, load_workflow
+from acestep_core.commands.main import main as cli
+from acestep_core.host.client.client import HostClient
+from acestep_core.host.graph.context import Folders
+from acestep_core.host.graph.workflow import Workflow, load_workflow
+from acestep_core.host.queue.results import Result, Update
+from acestep_core.io.audio import read_audio, write_audio
 from tests.comfyui.comfy_server import LORA, ROOT, Comfy
 from tests.host.lab_site import open_site
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from acestep_core.cli import main
+from acestep_core.commands.main import main
 
 
 def test_lrc_benchmark_prints_a_table_and_writes_json(tmp_path, capsys):

@@ -11,7 +11,7 @@ import pytest
 
 from acestep_core.commands import run
 from acestep_core.errors import AceStepError, GraphError
-from acestep_core.tags import read_tags
+from acestep_core.io.tags import read_tags
 
 LAB_PACK = Path(__file__).parents[1] / "host" / "lab_pack"
 EXAMPLE = LAB_PACK / "example_workflows" / "lab_basic.json"

@@ -6,8 +6,8 @@ import pytest
 import soundfile
 import torch
 
-from acestep_core.cli import main
-from acestep_core.models import models as finding
+from acestep_core.commands.main import main
+from acestep_core.pipeline import opening as finding
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_the_best_of_three(song, tmp_path, capsys):
 
 def test_takes_that_cannot_be_scored_are_all_kept(song, monkeypatch, capsys):
     from acestep_core.errors import OutOfMemory
-    from acestep_core.judge import takes
+    from acestep_core.pipeline import takes
 
     def fail(*_, **__):
         raise OutOfMemory("It does not fit.")
@@ -138,7 +138,7 @@ def test_takes_that_cannot_be_scored_are_all_kept(song, monkeypatch, capsys):
 
 def test_without_alignment_heads_the_language_model_judges(song, monkeypatch, capsys):
     from acestep_core.errors import AlignmentError
-    from acestep_core.judge import takes
+    from acestep_core.pipeline import takes
 
     def fail(*_, **__):
         raise AlignmentError("No heads are known.")

@@ -12,9 +12,9 @@ from typing import Any
 
 import aiohttp
 
-from acestep_core.host.context import Folders
-from acestep_core.host.host import Host, HostConfig
-from acestep_core.host.server import RunningServer, running
+from acestep_core.host.graph.context import Folders
+from acestep_core.host.server.host import Host, HostConfig
+from acestep_core.host.server.server import RunningServer, running
 
 LAB_PACK = Path(__file__).parent / "lab_pack"
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from acestep_core.errors import GraphError
-from acestep_core.host import batch
-from acestep_core.host.batch import Journal, Row, read_rows, run_batch, values_of
-from acestep_core.host.results import Result, RunFailed
-from acestep_core.host.workflow import Workflow, parse_workflow
+from acestep_core.host.client import batch
+from acestep_core.host.client.batch import Journal, Row, read_rows, run_batch, values_of
+from acestep_core.host.graph.workflow import Workflow, parse_workflow
+from acestep_core.host.queue.results import Result, RunFailed
 from tests.host.test_canvas import DEFINITIONS
 
 PROMPT = {"1": {"class_type": "LabWord", "inputs": {"text": "x"}, "_meta": {"title": "Word"}}}

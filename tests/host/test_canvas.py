@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acestep_core.errors import GraphError
-from acestep_core.host import stock_nodes
-from acestep_core.host.packs import Registry, load_pack
-from acestep_core.host.workflow import parse_workflow
+from acestep_core.host.graph import stock_nodes
+from acestep_core.host.graph.packs import Registry, load_pack
+from acestep_core.host.graph.workflow import parse_workflow
 from tests.host.lab_site import LAB_PACK
 
 DEFINITIONS = Registry([*stock_nodes.PACKS, load_pack(LAB_PACK)]).definitions()

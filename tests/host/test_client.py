@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from acestep_core.errors import Cancelled, HostError
-from acestep_core.host.client import HostClient
-from acestep_core.host.results import RunFailed, Update
-from acestep_core.host.security import Policy
-from acestep_core.host.workflow import parse_workflow
+from acestep_core.host.client.client import HostClient
+from acestep_core.host.graph.workflow import parse_workflow
+from acestep_core.host.queue.results import RunFailed, Update
+from acestep_core.host.server.security import Policy
 from tests.host.lab_site import LAB_PACK, Site, eventually, with_site
 from tests.host.test_server import SLOW, wav
 
@@ -179,7 +179,7 @@ async def test_the_token(site: Site) -> None:
 
 
 def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acestep_core.host.client._RETRIES", 1)
+    monkeypatch.setattr("acestep_core.host.client.client._RETRIES", 1)
 
     async def ask(url: str) -> None:
         async with HostClient(url) as client:

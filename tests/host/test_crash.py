@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from acestep_core.audio import read_audio
+from acestep_core.io.audio import read_audio
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9")
 
 SERVE = """
 import asyncio, sys
 from pathlib import Path
-from acestep_core.host.context import Folders
-from acestep_core.host.host import HostConfig
-from acestep_core.host.server import running
+from acestep_core.host.graph.context import Folders
+from acestep_core.host.server.host import HostConfig
+from acestep_core.host.server.server import running
 
 async def main():
     config = HostConfig(Folders.under(Path(sys.argv[1])), (Path(sys.argv[2]),), port=0)

@@ -7,12 +7,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from acestep_core.host import stock_nodes
-from acestep_core.host.context import Folders
-from acestep_core.host.executor import Executor
-from acestep_core.host.job import Job, Outcome
-from acestep_core.host.packs import Pack, Registry, load_pack
-from acestep_core.host.validation import validate
+from acestep_core.host.graph import stock_nodes
+from acestep_core.host.graph.context import Folders
+from acestep_core.host.graph.packs import Pack, Registry, load_pack
+from acestep_core.host.graph.validation import validate
+from acestep_core.host.queue.executor import Executor
+from acestep_core.host.queue.job import Job, Outcome
 from tests.host.lab_site import LAB_PACK
 
 

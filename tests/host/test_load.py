@@ -7,9 +7,9 @@ import statistics
 import time
 from typing import Any
 
-from acestep_core.host.history import History
-from acestep_core.host.job import Job, Outcome
-from acestep_core.host.queue import Ticket, job_text
+from acestep_core.host.queue.history import History
+from acestep_core.host.queue.job import Job, Outcome
+from acestep_core.host.queue.prompt_queue import Ticket, job_text
 from tests.host.lab_site import Site, eventually, with_site
 from tests.host.test_server import text_prompt
 

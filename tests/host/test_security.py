@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from acestep_core.errors import HostError
-from acestep_core.host.context import Folders
-from acestep_core.host.host import HostConfig
-from acestep_core.host.security import Policy, redactor
-from acestep_core.host.server import running
+from acestep_core.host.graph.context import Folders
+from acestep_core.host.server.host import HostConfig
+from acestep_core.host.server.security import Policy, redactor
+from acestep_core.host.server.server import running
 from tests.host.lab_site import LAB_PACK, Site, eventually, open_site, with_site
 from tests.host.test_server import SLOW, text_prompt, upload, wav
 from tests.host.test_validation import PROMPTS
@@ -343,7 +343,7 @@ async def test_a_slow_sender_holds_up_nobody(site: Site) -> None:
 
 @with_site()
 async def test_a_client_that_never_reads_is_dropped(site: Site, limit: int = 300) -> None:
-    from acestep_core.host import events
+    from acestep_core.host.server import events
 
     before = events.MAX_BACKLOG_BYTES
     events.MAX_BACKLOG_BYTES = 2**20

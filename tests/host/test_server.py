@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from acestep_core.errors import HostError
-from acestep_core.host.routes_user import PRESETS
+from acestep_core.host.server.routes_user import PRESETS
 from tests.host.lab_site import Site, eventually, open_site, with_site
 
 
@@ -253,7 +253,7 @@ async def test_part_of_a_file(site: Site) -> None:
 
 @with_site()
 async def test_saved_flac_carries_its_graph(site: Site) -> None:
-    from acestep_core.tags import read_tags
+    from acestep_core.io.tags import read_tags
 
     prompt = {**SLOW, "4": {"class_type": "SaveAudio", "inputs": {"audio": ["2", 0], "filename_prefix": "audio/s"}}}
     del prompt["3"]
@@ -265,7 +265,7 @@ async def test_saved_flac_carries_its_graph(site: Site) -> None:
 
 @with_site(metadata=False)
 async def test_metadata_can_be_switched_off(site: Site) -> None:
-    from acestep_core.tags import read_tags
+    from acestep_core.io.tags import read_tags
 
     prompt = {**SLOW, "4": {"class_type": "SaveAudio", "inputs": {"audio": ["2", 0], "filename_prefix": "s"}}}
     entry = await site.run(prompt, extra_data={"extra_pnginfo": {"workflow": {"id": "w"}}})

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep_core.host import stock_nodes
-from acestep_core.host.packs import Pack, Registry, load_pack
-from acestep_core.host.validation import types_match, validate
+from acestep_core.host.graph import stock_nodes
+from acestep_core.host.graph.packs import Pack, Registry, load_pack
+from acestep_core.host.graph.validation import types_match, validate
 from tests.host.lab_site import LAB_PACK
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from acestep_core.errors import GraphError
-from acestep_core.host.workflow import Workflow, load_workflow, parse_workflow
+from acestep_core.host.graph.workflow import Workflow, load_workflow, parse_workflow
 from tests.host.lab_site import LAB_PACK
 from tests.host.test_canvas import DEFINITIONS
 

@@ -19,9 +19,9 @@ from acestep_core.judge.lm_score import (
 )
 from acestep_core.models.manager import manager
 from acestep_core.monitor import Monitor
+from acestep_core.planner.lm_prompts import understand_prompt
 from acestep_core.planner.plan import Plan
-from acestep_core.planner.prompts import understand_prompt
-from acestep_core.song import Song
+from acestep_core.song.description import Song
 
 SONG = Song(
     "warm pads: a #1 hit", "[Verse]\nhello 夜空\n", language="en", bpm=120, keyscale="C major", timesignature="4"

@@ -17,9 +17,9 @@ from acestep_core.judge.subtitles import parse_lrc, write_lrc
 from acestep_core.judge.timing import TimedLyrics
 from acestep_core.monitor import Monitor
 from acestep_core.render.conditioning import condition
-from acestep_core.render.noise import noise
 from acestep_core.render.tasks import text2music
-from acestep_core.song import Song
+from acestep_core.seeds import noise
+from acestep_core.song.description import Song
 
 FRAME = 0.08
 

@@ -300,8 +300,8 @@ def test_in_a_run_it_acts_on_its_own_branch_only(tiny_models, tmp_path):
     from dataclasses import replace
 
     from acestep_core import generate
-    from acestep_core.generation import RenderSettings
     from acestep_core.models.manager import manager
+    from acestep_core.pipeline.generation import RenderSettings
 
     with manager.resident(tiny_models.model) as model:
         shapes = linear_shapes(model.decoder)

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from acestep_core.host.context import Folders, hosting
-from acestep_core.host.executor import Executor, Job, Outcome
-from acestep_core.host.host import inference_mode
-from acestep_core.host.packs import Pack, Registry, load_pack
-from acestep_core.host.stock_nodes import PACKS
-from acestep_core.host.validation import validate
+from acestep_core.host.graph.context import Folders, hosting
+from acestep_core.host.graph.packs import Pack, Registry, load_pack
+from acestep_core.host.graph.stock_nodes import PACKS
+from acestep_core.host.graph.validation import validate
+from acestep_core.host.queue.executor import Executor, Job, Outcome
+from acestep_core.host.server.host import inference_mode
 
 ROOT = Path(__file__).parents[2]
 

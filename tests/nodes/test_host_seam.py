@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from acestep_core.host import context
-from acestep_core.host.context import Folders, hosting
+from acestep_core.host.graph import context
+from acestep_core.host.graph.context import Folders, hosting
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from acestep_core.errors import InvalidInput
-from acestep_core.judge.record import SongRecord
-from acestep_core.song import Song
+from acestep_core.records.song_record import SongRecord
+from acestep_core.song.description import Song
 from acestep_core.vocabulary import TRACKS
 
 RATE = 48_000
@@ -197,7 +197,7 @@ CONVERTED = "The recording (44100 Hz, mono) was converted to 48000 Hz stereo."
     ],
 )
 def test_a_conversion_is_said(bench: Any, node: str, inputs: dict[str, Any]) -> None:
-    from acestep_core.audio import write_audio
+    from acestep_core.io.audio import write_audio
 
     audio = recording(2, 1, 44_100)
     bench.folders.input.mkdir(parents=True, exist_ok=True)
@@ -233,7 +233,7 @@ REFUSALS = [
 def test_refusals_stand_on_the_node_as_a_sentence(
     bench: Any, node: str, inputs: dict[str, Any], seconds: float, variant: str, where: str, reason: str
 ) -> None:
-    from acestep_core.audio import write_audio
+    from acestep_core.io.audio import write_audio
 
     bench.folders.input.mkdir(parents=True, exist_ok=True)
     write_audio(bench.folders.input / "source.wav", recording(seconds)["waveform"][0], RATE, "wav32")

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from acestep_core.errors import AceStepError
-from acestep_core.host.context import hosting
-from acestep_core.host.packs import Registry, load_pack
-from acestep_core.host.stock_nodes import PACKS
-from acestep_core.host.validation import validate
-from acestep_core.song import Song
+from acestep_core.host.graph.context import hosting
+from acestep_core.host.graph.packs import Registry, load_pack
+from acestep_core.host.graph.stock_nodes import PACKS
+from acestep_core.host.graph.validation import validate
+from acestep_core.song.description import Song
 
 PACK = load_pack(Path(__file__).parents[2])
 CLASSES = PACK.classes
@@ -49,7 +49,7 @@ def values_of(kind: str, options: dict[str, Any]) -> Iterator[float]:
 @pytest.fixture(scope="module")
 def parts(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Something short for every wire, by the names of the inputs."""
-    from acestep_core.host.context import Folders
+    from acestep_core.host.graph.context import Folders
 
     folders = Folders.under(tmp_path_factory.mktemp("fuzz"), models=tiny_root)
 

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from acestep_core.codes import codes_to_seconds
 from acestep_core.errors import InvalidInput, PlanError
-from acestep_core.song import Song
+from acestep_core.song.codes import codes_to_seconds
+from acestep_core.song.description import Song
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from acestep_core.host.packs import Pack, load_pack
+from acestep_core.host.graph.packs import Pack, load_pack
 
 ROOT = Path(__file__).parents[2]
 PINNED = json.loads((Path(__file__).parent / "pinned.json").read_text(encoding="utf-8"))

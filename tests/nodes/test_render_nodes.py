@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from acestep_core.audio import read_audio
 from acestep_core.errors import CheckpointError, InvalidInput
+from acestep_core.io.audio import read_audio
 
 LOAD = {"model": ("ACEStepModelLoader", {"model": "auto"}), "vae": ("ACEStepVAELoader", {"vae": "auto"})}
 
@@ -217,7 +217,7 @@ def test_loaders(call: Callable[..., Any], folders: Any) -> None:
 
 
 def test_the_tiny_model_stands_in_where_there_is_none(pack: Any, tmp_path: Any, registry: Any) -> None:
-    from acestep_core.host.context import Folders, hosting
+    from acestep_core.host.graph.context import Folders, hosting
 
     with hosting(Folders.under(tmp_path / "empty")):
         declared = pack.classes["ACEStepModelLoader"].INPUT_TYPES()
@@ -232,7 +232,7 @@ def test_the_tiny_model_stands_in_where_there_is_none(pack: Any, tmp_path: Any, 
 def test_auto_notices_new_models(pack: Any, tmp_path: Any, tiny_root: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 
-    from acestep_core.host.context import Folders, hosting
+    from acestep_core.host.graph.context import Folders, hosting
 
     loader = pack.classes["ACEStepVAELoader"]
     folders = Folders.under(tmp_path / "some")

@@ -7,14 +7,14 @@ from zipfile import ZipFile
 import pytest
 import torch
 
-from acestep_core.audio import FORMATS, read_audio
-from acestep_core.cli import main
+from acestep_core.commands.main import main
 from acestep_core.errors import AudioError, InvalidInput
+from acestep_core.io.audio import FORMATS, read_audio
+from acestep_core.io.tags import read_tags
 from acestep_core.judge.lyric_timing import SungLyrics
-from acestep_core.judge.record import SongRecord
 from acestep_core.judge.timing import Line, TimedLyrics
-from acestep_core.song import Song
-from acestep_core.tags import read_tags
+from acestep_core.records.song_record import SongRecord
+from acestep_core.song.description import Song
 
 ROOT = Path(__file__).parents[2]
 PROMPT = {"1": {"class_type": "ACEStepSong", "inputs": {"caption": "Übung"}}}

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import torch
 
-from acestep_core.audio import read_audio
 from acestep_core.errors import AudioError, InvalidInput
-from acestep_core.song import Song
+from acestep_core.io.audio import read_audio
+from acestep_core.song.description import Song
 
 RATE = 48_000
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from acestep_core.planner.plan import Plan
-from acestep_core.song import Song
+from acestep_core.song.description import Song
 from acestep_core.vocabulary import UNKNOWN_LANGUAGE
 
 REASONS = {

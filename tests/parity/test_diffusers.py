@@ -11,10 +11,10 @@ import torch
 from torch.testing import assert_close
 
 from acestep_core import generate
-from acestep_core.generation import RenderSettings, render
-from acestep_core.models.models import open_models
+from acestep_core.pipeline.generation import RenderSettings, render
+from acestep_core.pipeline.opening import open_models
 from acestep_core.render.tasks import text2music
-from acestep_core.song import Song
+from acestep_core.song.description import Song
 
 pytest.importorskip("diffusers", "0.38.0", reason="diffusers with ACE-Step classes is not installed")
 
@@ -24,7 +24,7 @@ LYRICS = "[Verse]\nwe walk along the river\n\n[Chorus]\n夜の川 élan"
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory):
-    from acestep_core.checkpoints.tiny import build_tiny
+    from acestep_core.builtin.tiny import build_tiny
 
     root = tmp_path_factory.mktemp("diffusers") / "checkpoints"
     return build_tiny(root, variants=("turbo", "base"), layouts=("diffusers",), vae_encoder_channels=128)

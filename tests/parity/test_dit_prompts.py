@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acestep_core.render import prompts
+from acestep_core.render import text_prompts as prompts
 from tests.golden_data import case, case_ids, load_json
 
 ROWS = [row for i in case_ids("G_prompts/dit_text_prompts") for row in load_json(case(i)["file"])["rows"]]

@@ -8,8 +8,9 @@ import re
 import pytest
 import torch
 
+from acestep_core import seeds as noise
 from acestep_core.errors import InvalidInput
-from acestep_core.render import guidance, noise, repaint, schedule
+from acestep_core.render import guidance, repaint, schedule
 from acestep_core.vocabulary import SAMPLE_RATE
 from tests.golden_data import case, case_ids, load_json, load_tensors
 

@@ -4,9 +4,7 @@ import re
 
 import pytest
 
-from acestep_core.planner.metas import parse_output, serialize_cot
-from acestep_core.planner.plan import Plan, merge
-from acestep_core.planner.prompts import (
+from acestep_core.planner.lm_prompts import (
     chat,
     codes_prompt,
     codes_prompt_unconditional,
@@ -17,7 +15,9 @@ from acestep_core.planner.prompts import (
     text_prompt_unconditional,
     understand_prompt,
 )
-from acestep_core.song import Song
+from acestep_core.planner.metas import parse_output, serialize_cot
+from acestep_core.planner.plan import Plan, merge
+from acestep_core.song.description import Song
 from acestep_core.vocabulary import LM_INSTRUCTIONS, NO_USER_INPUT
 from tests.golden_data import case_ids, load_json
 from tests.parity.deviations_planner import lyrics, merged

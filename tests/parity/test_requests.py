@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from acestep_core.errors import InvalidInput
-from acestep_core.render import prompts, schedule, tasks
+from acestep_core.render import schedule, tasks
+from acestep_core.render import text_prompts as prompts
 from acestep_core.render.repaint import Region, region_mask, region_of, repaint_settings
 from acestep_core.vocabulary import SAMPLE_RATE
 from tests.golden_data import case_ids, load_json

@@ -24,7 +24,7 @@ from acestep_core.judge.lm_score import (
 from acestep_core.judge.lyric_timing import listen, timed_lyrics
 from acestep_core.judge.lyric_tokens import is_sung, token_bytes
 from acestep_core.judge.subtitles import write_lrc
-from acestep_core.render.noise import noise
+from acestep_core.seeds import noise
 from tests.golden_data import case, cases, load_json, load_tensors, tolerance
 from tests.parity import deviations_judge as deviations
 from tests.parity.reference_models import reference_model

@@ -8,9 +8,9 @@ from functools import cache
 import torch
 from tokenizers import Tokenizer
 
-from acestep_core.checkpoints.tiny_tokenizer import tokenizer_json
+from acestep_core.builtin.tiny_tokenizer import tokenizer_json
+from acestep_core.models.language_model import LanguageModel
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
-from acestep_core.planner.language_model import LanguageModel
 
 
 @cache

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from acestep_core.errors import Cancelled, GenerationError, InvalidInput
+from acestep_core.models.language_model import MAX_POSITIONS
 from acestep_core.monitor import Monitor
 from acestep_core.planner.decode import CodesPrompt, CodesWriter, decode_codes, decode_text
 from acestep_core.planner.grammar import FreeText
-from acestep_core.planner.language_model import MAX_POSITIONS
-from acestep_core.planner.prompts import codes_prompt, codes_prompt_unconditional, plan_prompt
+from acestep_core.planner.lm_prompts import codes_prompt, codes_prompt_unconditional, plan_prompt
 from acestep_core.planner.rows import BUCKET, Recorded, Rows, reach_of
 from acestep_core.planner.sampling import LMSampling
 from tests.planner.fixtures import tiny_lm

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from acestep_core.errors import InvalidInput, PlanError
 from acestep_core.planner.metas import parse_output
 from acestep_core.planner.plan import Plan, merge
-from acestep_core.song import Song
+from acestep_core.song.description import Song
 from acestep_core.vocabulary import KEYSCALES, LANGUAGES, TIME_SIGNATURES
 
 captions = st.text(max_size=200) | st.text(alphabet="ab :#'\"\n-é温\u2028\x85\t\\{[&%|>,`", max_size=200)

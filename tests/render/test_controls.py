@@ -7,9 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from acestep_core import generate
-from acestep_core.editing import morph
 from acestep_core.errors import InvalidInput
-from acestep_core.generation import RenderSettings
+from acestep_core.pipeline.editing import morph
+from acestep_core.pipeline.generation import RenderSettings
 from acestep_core.render.wavelet import WaveletCorrection
 
 
@@ -57,8 +57,8 @@ def test_latent_shift_is_heard(tiny_models):
 
 def test_a_morph_to_itself_is_the_recording(tiny_base, recording):
     """The same description on both sides: both velocities are equal, so nothing moves."""
-    from acestep_core.render.render import encode_audio
-    from acestep_core.sources import load_source
+    from acestep_core.io.recordings import load_source
+    from acestep_core.render.stages import encode_audio
 
     settings = RenderSettings(steps=6, guidance=1.0)
     same = morph(recording, "a calm piano", "a calm piano", models=tiny_base, seed=1, settings=settings)

@@ -7,8 +7,8 @@ from acestep_core.errors import Cancelled, InvalidInput
 from acestep_core.monitor import Monitor
 from acestep_core.render.flow_edit import Branch, FlowEdit, flow_edit
 from acestep_core.render.guidance import OFF, Guidance
-from acestep_core.render.noise import draw, generators
 from acestep_core.render.schedule import schedule
+from acestep_core.seeds import draw, generators
 
 SOURCE = torch.randn(1, 6, 64, generator=torch.Generator().manual_seed(1))
 TIMES = schedule(6, 2.0)

@@ -10,8 +10,8 @@ import pytest
 MEASURE = """
 import resource, sys
 import torch
-from acestep_core.models.models import open_models
-from acestep_core.render.render import decode_latents
+from acestep_core.pipeline.opening import open_models
+from acestep_core.render.stages import decode_latents
 
 torch.set_num_threads(1)
 latents = torch.randn(1, 25 * int(sys.argv[2]), 64, generator=torch.Generator().manual_seed(0))

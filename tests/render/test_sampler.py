@@ -11,12 +11,12 @@ from acestep_core.models.manager import manager
 from acestep_core.monitor import Monitor
 from acestep_core.render.conditioning import condition
 from acestep_core.render.guidance import OFF, Guidance
-from acestep_core.render.noise import noise
-from acestep_core.render.render import render_latents
 from acestep_core.render.sampler import Sampling
 from acestep_core.render.schedule import schedule
+from acestep_core.render.stages import render_latents
 from acestep_core.render.tasks import text2music
-from acestep_core.song import Song
+from acestep_core.seeds import noise
+from acestep_core.song.description import Song
 
 SONG = Song(caption="a calm piano", lyrics="[Verse]\nwe walk along the river", duration=10)
 TASK = text2music(10)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from acestep_core.audio import write_audio
-from acestep_core.host.context import Folders, hosting
-from acestep_core.host.executor import Executor, Job, Outcome
-from acestep_core.host.host import inference_mode
-from acestep_core.host.packs import Registry, load_pack
-from acestep_core.host.stock_nodes import PACKS
-from acestep_core.host.validation import validate
-from acestep_core.host.workflow import Workflow, load_workflow
+from acestep_core.host.graph.context import Folders, hosting
+from acestep_core.host.graph.packs import Registry, load_pack
+from acestep_core.host.graph.stock_nodes import PACKS
+from acestep_core.host.graph.validation import validate
+from acestep_core.host.graph.workflow import Workflow, load_workflow
+from acestep_core.host.queue.executor import Executor, Job, Outcome
+from acestep_core.host.server.host import inference_mode
+from acestep_core.io.audio import write_audio
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "workflows"

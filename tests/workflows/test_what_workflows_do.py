@@ -10,10 +10,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from acestep_core.audio import read_audio
-from acestep_core.cli import main as cli
-from acestep_core.judge.record import SongRecord
+from acestep_core.commands.main import main as cli
+from acestep_core.io.audio import read_audio
 from acestep_core.judge.subtitles import parse_subtitles
+from acestep_core.records.song_record import SongRecord
 from acestep_core.vocabulary import TRACKS
 
 RATE = 48_000

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from acestep_core.audio import read_audio
-from acestep_core.host.context import hosting
+from acestep_core.host.graph.context import hosting
+from acestep_core.io.audio import read_audio
 from acestep_core.vocabulary import TRACKS
 
 FOLDER = Path(__file__).parents[2] / "workflows"

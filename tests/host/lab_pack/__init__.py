@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from acestep_core.host.context import ExecutionBlocker, current
+from acestep_core.host.graph.context import ExecutionBlocker, current
 
 WEB_DIRECTORY = "./web"
 HIDDEN = {"unique_id": "UNIQUE_ID", "prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}

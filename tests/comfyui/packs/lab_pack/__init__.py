@@ -10,7 +10,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
-from acestep_core.host import context
+from acestep_core.host.graph import context
 
 from . import lab
 

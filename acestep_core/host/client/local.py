@@ -1,0 +1,130 @@
+"""Running workflows in this process, through the same validator and executor as the server, without the server."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from acestep_core.host.graph.context import Folders, hosting
+from acestep_core.host.graph.paths import annotated
+from acestep_core.host.graph.validation import validate
+from acestep_core.host.graph.workflow import Workflow, load_workflow
+from acestep_core.host.queue.executor import Executor
+from acestep_core.host.queue.job import Job
+from acestep_core.host.queue.results import Result, Update, Watch, check_outcome, refusal, shown_files, shown_texts
+from acestep_core.host.server.host import inference_mode, load_registry
+from acestep_core.io.files import atomic_write
+
+
+class LocalRunner:
+    """Holds the node packs and what the executor keeps between runs."""
+
+    def __init__(self, folders: Folders, packs: Sequence[Path], metadata: bool = True) -> None:
+        self.folders = folders
+        self._sink = _WatchSink()
+        with hosting(folders):
+            self.registry = load_registry(packs)
+        # output nodes always run, so that every run leaves its files
+        self._executor = Executor(
+            self.registry, folders, self._sink, guard=inference_mode, metadata=metadata, reuse_outputs=False
+        )
+
+    def load(self, path: Path) -> Workflow:
+        """A workflow file, read with the node types of the packs."""
+        with hosting(self.folders):
+            return load_workflow(path, self.registry.definitions())
+
+    def prepare(self, workflow: Workflow, folders: tuple[Path, ...] = (Path(),)) -> Workflow:
+        """Copies the local files that the workflow names (looked for in `folders`) to the input folder."""
+        prepared = workflow.with_inputs({})
+        for node_id, name, value in prepared.files():
+            local = next((path for folder in folders if (path := folder / Path(value).expanduser()).is_file()), None)
+            if local is not None and not local.resolve().is_relative_to(self.folders.input):
+                prepared.put(node_id, name, _copy_in(local, self.folders.input))
+        return prepared
+
+    async def run(
+        self,
+        workflow: Workflow,
+        output: Path | None = None,
+        watch: Watch | None = None,
+        stop: threading.Event | None = None,
+        prompt_id: str | None = None,
+    ) -> Result:
+        """Validates and runs a workflow.
+
+        Args:
+            workflow: its files are in the input folder, see `prepare`.
+            output: where its nodes save; the output folder by default.
+            watch: told how it goes.
+            stop: set it to cancel.
+
+        Raises:
+            RunFailed: the workflow is not valid, or a node failed.
+            Cancelled: `stop` was set.
+        """
+        start = time.perf_counter()
+        folders = self.folders if output is None else replace(self.folders, output=output)
+        with hosting(folders):
+            report = validate(workflow.prompt, self.registry)
+        if report.error is not None or report.node_errors:
+            raise refusal(workflow, report.error, report.node_errors)
+        job_id = prompt_id or str(uuid.uuid4())
+        job = Job(0, job_id, workflow.prompt, tuple(report.outputs), workflow.extra_data, client="local")
+        self._sink.watch = watch
+        self._executor.folders = folders
+        outcome = await self._executor.run(job, stop)
+        check_outcome(workflow, outcome.messages)
+        files: dict[str, list[Path]] = {}
+        for node_id, item in shown_files(outcome.outputs):
+            subfolder = str(item.get("subfolder") or "")
+            path = annotated(folders, f"{subfolder}/{item['filename']}".lstrip("/"), str(item.get("type") or "output"))
+            files.setdefault(node_id, []).append(path)
+        return Result(job_id, files, shown_texts(outcome.outputs), time.perf_counter() - start)
+
+
+class _WatchSink:
+    """Turns the executor's events into updates. Implements `progress.Sink`."""
+
+    def __init__(self) -> None:
+        self.watch: Watch | None = None
+
+    def send(self, event: str, data: dict[str, Any], client: str | None = None) -> None:
+        if self.watch is None:
+            return
+        if event == "executing":
+            self.watch(Update("node", data["node"]))
+        elif event == "progress":
+            self.watch(Update("progress", data["node"], data["value"], data["max"]))
+        elif event == "execution_cached":
+            self.watch(Update("cached", total=len(data["nodes"])))
+
+    def preview(self, image: Any, about: dict[str, Any], client: str | None) -> None:
+        pass
+
+    def text(self, node_id: str, prompt_id: str, text: str, client: str | None) -> None:
+        if self.watch is not None:
+            self.watch(Update("text", node_id, text=text))
+
+    def watching(self, client: str | None) -> bool:
+        return False
+
+
+def _copy_in(local: Path, folder: Path) -> str:
+    """Copies a file into `folder` and returns its name there; one of the same name and content is used again."""
+    number, path = 0, folder / local.name
+    while path.exists():
+        if filecmp.cmp(local, path, shallow=False):
+            return path.name
+        number += 1
+        path = folder / f"{local.stem} ({number}){local.suffix}"
+    with atomic_write(path) as temporary:
+        shutil.copyfile(local, temporary)
+    return path.name

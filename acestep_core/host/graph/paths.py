@@ -1,0 +1,90 @@
+"""File names as graphs write them, and the files they stand for."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path, PurePosixPath
+
+from acestep_core.errors import InvalidInput
+from acestep_core.host.graph.context import Folders
+from acestep_core.io.files import confine
+
+PUBLIC = ("input", "output", "temp")
+"""Folders that graphs and requests may name."""
+
+PREVIEW = "ComfyUI_temp_"
+STAGED = ".upload-"
+"""How temporary files are called: those that preview nodes make, and uploads on their way in."""
+
+AUDIO = frozenset(".wav .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .w64 .rf64 .caf .au".split())  # noqa: SIM905
+_OTHER = frozenset(".m4a .aac .mp4 .webm .mkv .mov .png .jpg .jpeg .webp .gif .lrc .srt .vtt .txt".split())  # noqa: SIM905
+UPLOADABLE = AUDIO | _OTHER
+"""What may be uploaded: media and plain text, nothing a browser or the system would run."""
+
+
+def split_annotation(name: str) -> tuple[str, str | None]:
+    """`"a.wav [output]"` -> `("a.wav", "output")`; a name without such an ending has no folder."""
+    for kind in PUBLIC:
+        if name.endswith(f"[{kind}]"):
+            return name[: -len(kind) - 2].rstrip(), kind
+    return name, None
+
+
+def annotated(folders: Folders, name: str, default: str = "input") -> Path:
+    """The file that a name such as `sub/a.wav` or `a.wav [output]` stands for; it need not exist.
+
+    Raises:
+        InvalidInput: it leads out of the folder.
+    """
+    plain, kind = split_annotation(name)
+    root: Path = getattr(folders, kind or default)
+    path = confine(plain, [root])
+    if not path.is_relative_to(root):
+        raise InvalidInput(f"The path {plain!r} lies outside the {kind or default} folder; move the file there.")
+    return path
+
+
+def save_place(root: Path, prefix: str) -> tuple[Path, str, str]:
+    """Where files of a `filename_prefix` such as `audio/song` or `%year%-%month%/song` go.
+
+    Returns:
+        The folder (made if absent), the stem, and the subfolder relative to `root` as the canvas names it.
+
+    Raises:
+        InvalidInput: the prefix leads out of `root`.
+    """
+    now = time.localtime()
+    for field, value in {
+        "%year%": f"{now.tm_year:04d}",
+        "%month%": f"{now.tm_mon:02d}",
+        "%day%": f"{now.tm_mday:02d}",
+        "%hour%": f"{now.tm_hour:02d}",
+        "%minute%": f"{now.tm_min:02d}",
+        "%second%": f"{now.tm_sec:02d}",
+    }.items():
+        prefix = prefix.replace(field, value)
+    wanted = PurePosixPath(prefix.replace("\\", "/"))
+    if wanted.is_absolute() or ".." in wanted.parts or "\0" in prefix:
+        raise InvalidInput(f"The file name prefix {prefix!r} leads out of the output folder; remove what does.")
+    stem = wanted.name or "audio"
+    folder = confine(str(wanted.parent), [root])
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder, stem, "" if folder == root else folder.relative_to(root).as_posix()
+
+
+def listed_audio(folder: Path) -> list[str]:
+    """Names of the audio files directly in `folder`, sorted."""
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in AUDIO and not entry.name.startswith(".") and entry.is_file()
+    )
+
+
+def clear_temporary(folder: Path) -> None:
+    """Removes what an earlier host left in its temporary folder, and nothing else that may be there."""
+    for path in folder.iterdir():
+        if path.name.startswith((PREVIEW, STAGED)) and path.is_file():
+            with contextlib.suppress(OSError):  # still open somewhere: it goes next time
+                path.unlink()

@@ -1,0 +1,184 @@
+"""Workflow files, and setting their inputs by name."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from acestep_core.errors import GraphError
+from acestep_core.host.graph.canvas import Definitions, Place, convert, is_canvas
+
+UPLOADS = ("audio_upload", "image_upload", "video_upload", "file_upload")
+"""Options of an input whose value names a file in the host's input folder."""
+
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+@dataclass
+class Workflow:
+    """A workflow that can be run: the prompt, and the canvas it came from, if it came from one."""
+
+    prompt: dict[str, Any]
+    definitions: Definitions
+    canvas: dict[str, Any] | None = None
+    places: dict[tuple[str, str], list[Place]] = field(default_factory=dict)
+
+    def with_inputs(self, values: Mapping[str, Any]) -> Workflow:
+        """A copy in which inputs such as `song.caption` have new values, on the canvas too.
+
+        Args:
+            values: `NODE.input` -> value. NODE is an id, a title or a node type, in any case. Texts are read as the
+                type that the input declares.
+
+        Raises:
+            GraphError: there is no such node or input, several nodes are meant, or the value is of another type.
+        """
+        prompt, canvas, places = copy.deepcopy((self.prompt, self.canvas, self.places))
+        changed = Workflow(prompt, self.definitions, canvas, places)
+        for key, value in values.items():
+            changed._set(key, value)
+        return changed
+
+    @property
+    def extra_data(self) -> dict[str, Any]:
+        """What `/prompt` takes beside the prompt, so that saved files can restore the canvas."""
+        return {} if self.canvas is None else {"extra_pnginfo": {"workflow": self.canvas}}
+
+    def title(self, node_id: str) -> str:
+        """How the user knows a node."""
+        node = self.prompt.get(node_id, {})
+        return (node.get("_meta") or {}).get("title") or node.get("class_type") or node_id
+
+    def files(self) -> list[tuple[str, str, str]]:
+        """`(node id, input, value)` of every input that names a file to be uploaded."""
+        found = []
+        for node_id, node in self.prompt.items():
+            for name, value in node["inputs"].items():
+                options = self._entry(node_id, name)[1]
+                if isinstance(value, str) and any(options.get(kind) for kind in UPLOADS):
+                    found.append((node_id, name, value))
+        return found
+
+    def put(self, node_id: str, name: str, value: Any) -> None:
+        """Sets an input without any conversion."""
+        self.prompt[node_id]["inputs"][name] = value
+        for place in self.places.get((node_id, name), []):
+            place.write(value)
+
+    def _set(self, key: str, value: Any) -> None:
+        node_id, name = self._find(key)
+        kind, options = self._entry(node_id, name)
+        if isinstance(value, str):
+            value = _read(key, value, kind, options)
+        self.put(node_id, name, value)
+
+    def _find(self, key: str) -> tuple[str, str]:
+        known = False
+        for index in [i for i, letter in enumerate(key) if letter == "."]:
+            nodes = self._named(key[:index])
+            known = known or bool(nodes)
+            fitting = [node_id for node_id in nodes if self._has(node_id, key[index + 1 :])]
+            if len(fitting) > 1:
+                ids = ", ".join(fitting)
+                raise GraphError(f"{key!r} fits several nodes; name one by its id: {ids}.")
+            if fitting:
+                return fitting[0], key[index + 1 :]
+        if known:
+            node_id = next(node for i, c in enumerate(key) if c == "." for node in self._named(key[:i]))
+            names = ", ".join(self._inputs(node_id))
+            raise GraphError(f"{key!r} names no input of {self.title(node_id)!r}; it has: {names or 'none'}.")
+        titles = ", ".join(f"{self.title(node_id)} ({node_id})" for node_id in self.prompt)
+        raise GraphError(f"{key!r} names no node of the workflow; use NODE.input with one of: {titles}.")
+
+    def _named(self, name: str) -> list[str]:
+        """Nodes by id, else by title, else by type."""
+        if name in self.prompt:
+            return [name]
+        wanted = name.strip().casefold()
+        by_title = [node_id for node_id in self.prompt if self.title(node_id).casefold() == wanted]
+        if by_title:
+            return by_title
+        return [node_id for node_id, node in self.prompt.items() if node["class_type"].casefold() == wanted]
+
+    def _has(self, node_id: str, name: str) -> bool:
+        return name in self._inputs(node_id)
+
+    def _inputs(self, node_id: str) -> list[str]:
+        declared = self.definitions.get(self.prompt[node_id]["class_type"], {}).get("input", {})
+        names = [name for group in ("required", "optional") for name in declared.get(group) or {}]
+        return list(dict.fromkeys([*names, *self.prompt[node_id]["inputs"]]))
+
+    def _entry(self, node_id: str, name: str) -> tuple[Any, Mapping[str, Any]]:
+        declared = self.definitions.get(self.prompt[node_id]["class_type"], {}).get("input", {})
+        for group in ("required", "optional"):
+            entry = (declared.get(group) or {}).get(name)
+            if entry is not None:
+                return entry[0], entry[1] if len(entry) > 1 else {}
+        return None, {}
+
+
+def load_workflow(path: Path, definitions: Definitions) -> Workflow:
+    """Reads a canvas or API-format file.
+
+    Raises:
+        GraphError: it cannot be read, is neither, or uses node types that are not in `definitions`.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GraphError(f"There is no workflow file {str(path)!r}; check the name.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise GraphError(f"{path.name} cannot be read as JSON; save the workflow again.") from error
+    return parse_workflow(data, definitions, path.name)
+
+
+def parse_workflow(data: Any, definitions: Definitions, name: str = "The workflow") -> Workflow:
+    """As `load_workflow`, from parsed JSON. `{"prompt": …}`, the body of a request, is understood too, and so is the
+    record of a song that a graph made.
+    """
+    if isinstance(data, dict) and "graph" in data and isinstance(data.get("format"), str):
+        if data["graph"] is None:
+            raise GraphError(
+                f"{name} is the record of a song that no graph made; only `acestep run` can make it again."
+            )
+        data = data["graph"]
+    if is_canvas(data):
+        canvas = copy.deepcopy(data)
+        converted = convert(canvas, definitions)
+        return Workflow(converted.prompt, definitions, canvas, converted.places)
+    if isinstance(data, dict) and isinstance(data.get("prompt"), dict) and "class_type" not in data["prompt"]:
+        data = data["prompt"]
+    if not isinstance(data, dict) or not data or not all(_is_node(node) for node in data.values()):
+        raise GraphError(f"{name} is neither a canvas workflow nor an API-format prompt; export it from the canvas.")
+    return Workflow(copy.deepcopy(data), definitions)
+
+
+def _is_node(node: Any) -> bool:
+    return isinstance(node, dict) and isinstance(node.get("class_type"), str) and isinstance(node.get("inputs"), dict)
+
+
+def _read(key: str, text: str, kind: Any, options: Mapping[str, Any]) -> Any:
+    """A text as a value of the declared type."""
+    choices = kind if isinstance(kind, list) else options.get("options") if kind == "COMBO" else None
+    try:
+        if choices is not None:
+            return next((choice for choice in choices if str(choice) == text), text)
+        if kind == "INT":
+            return int(text)
+        if kind == "FLOAT":
+            return float(text)
+        if kind == "BOOLEAN":
+            if text.lower() not in (*_TRUE, *_FALSE):
+                raise ValueError(text)
+            return text.lower() in _TRUE
+        if kind == "STRING":
+            return text
+        return json.loads(text)
+    except ValueError:
+        if isinstance(kind, str) and kind in ("INT", "FLOAT", "BOOLEAN"):
+            raise GraphError(f"{key} takes a value of type {kind}, not {text!r}.") from None
+        return text

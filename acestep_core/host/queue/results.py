@@ -1,0 +1,96 @@
+"""What a finished prompt left behind, and how its failure is put into a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from acestep_core.errors import Cancelled, HostError
+from acestep_core.host.graph.workflow import Workflow
+
+
+class RunFailed(HostError):
+    """This workflow cannot be run, or one of its nodes failed; another may still run."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The files and texts of one run, by node id. Files are where the caller wanted them."""
+
+    prompt_id: str
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def paths(self) -> list[Path]:
+        return [path for paths in self.files.values() for path in paths]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        files = {node_id: [str(path) for path in paths] for node_id, paths in self.files.items()}
+        return {"prompt_id": self.prompt_id, "seconds": round(self.seconds, 3), "files": files, "texts": self.texts}
+
+
+@dataclass(frozen=True)
+class Update:
+    """Something to show while a prompt runs: `kind` is queued, cached, node, progress or text."""
+
+    kind: str
+    node_id: str = ""
+    value: float = 0
+    total: float = 0
+    text: str = ""
+
+
+Watch = Callable[[Update], None]
+"""Receives updates, in the event loop of whoever runs the prompt."""
+
+
+def shown_files(outputs: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`(node id, {"filename", "subfolder", "type"})` of every file in the outputs that history records."""
+    for node_id, shown in outputs.items():
+        for items in shown.values() if isinstance(shown, dict) else ():
+            for item in items if isinstance(items, list) else ():
+                if isinstance(item, dict) and isinstance(item.get("filename"), str):
+                    yield node_id, item
+
+
+def shown_texts(outputs: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The texts that nodes show."""
+    texts = {}
+    for node_id, shown in outputs.items():
+        found = shown.get("text") if isinstance(shown, dict) else None
+        if found:
+            texts[node_id] = [str(text) for text in found]
+    return texts
+
+
+def check_outcome(workflow: Workflow, messages: list[Any]) -> None:
+    """Raises what the last message of a history entry says went wrong.
+
+    Raises:
+        RunFailed: a node failed.
+        Cancelled: the run was interrupted.
+    """
+    for event, data in messages:
+        if event == "execution_interrupted":
+            raise Cancelled("The run was cancelled.")
+        if event == "execution_error":
+            node_id = str(data.get("node_id"))
+            reason = str(data.get("exception_message", "")).strip() or data.get("exception_type")
+            raise RunFailed(f"Node {workflow.title(node_id)!r} ({node_id}, {data.get('node_type')}) failed: {reason}")
+
+
+def refusal(workflow: Workflow, error: Any, node_errors: Any) -> RunFailed:
+    """The error for a prompt that validation refused, wholly or in part."""
+    reasons = []
+    for node_id, entry in node_errors.items() if isinstance(node_errors, dict) else ():
+        for problem in entry.get("errors", []):
+            name = f"{workflow.title(str(node_id))!r} ({node_id})"
+            reasons.append(f"{name}: {problem.get('message')}: {problem.get('details')}")
+    if not reasons and isinstance(error, dict):
+        reasons.append(f"{error.get('message')} {error.get('details') or ''}".strip())
+    return RunFailed(f"The workflow cannot run: {'; '.join(reasons) or error}.")

@@ -1,0 +1,239 @@
+"""The host without HTTP: node packs, queue, worker, history, events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from acestep_core.host.graph import stock_nodes
+from acestep_core.host.graph.context import Folders, hosting
+from acestep_core.host.graph.packs import Registry, load_pack
+from acestep_core.host.graph.validation import Report, validate
+from acestep_core.host.queue import jobs
+from acestep_core.host.queue.executor import Executor
+from acestep_core.host.queue.history import History
+from acestep_core.host.queue.job import Job, Outcome
+from acestep_core.host.queue.prompt_queue import PromptQueue, Ticket
+from acestep_core.host.server.events import Hub
+from acestep_core.host.server.security import LOOPBACK, Policy, redactor
+
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class HostConfig:
+    """Args:
+    folders: where nodes and requests read and write.
+    packs: folders of node packs.
+    policy: who may talk to the host.
+    port: 0 for any free one.
+    max_upload, max_json: bytes of an uploaded file, and of any other request.
+    max_nodes: nodes of one prompt.
+    metadata: whether saved files carry the prompt and workflow that made them.
+    free_models: unloads the library's models; called by `/free` and when memory runs out.
+    """
+
+    folders: Folders
+    packs: tuple[Path, ...] = ()
+    policy: Policy = LOOPBACK
+    port: int = 8188
+    max_upload: int = 100 * 2**20
+    max_json: int = 16 * 2**20
+    max_nodes: int = 2000
+    metadata: bool = True
+    free_models: Callable[[], None] = lambda: None
+
+
+def load_registry(packs: Collection[Path]) -> Registry:
+    """The stock nodes and those of the given pack folders.
+
+    Raises:
+        GraphError: a folder is no pack or cannot be imported.
+    """
+    return Registry([*stock_nodes.PACKS, *(load_pack(folder) for folder in packs)])
+
+
+def inference_mode() -> AbstractContextManager[Any]:
+    """Nodes run without gradients, as in ComfyUI; a node that trains opens `torch.inference_mode(False)`."""
+    import torch
+
+    return torch.inference_mode()
+
+
+class Host:
+    """Owns the queue, the worker thread and what they produce. Made inside an event loop by `start`."""
+
+    def __init__(self, config: HostConfig) -> None:
+        self.config = config
+        self.folders = config.folders
+        with hosting(config.folders):
+            self.registry = load_registry(config.packs)
+        self.features = {
+            "supports_preview_metadata": True,
+            "max_upload_size": config.max_upload,
+            "node_replacements": True,
+            "assets": False,
+        }
+        self.hub = Hub(self.features)
+        self.history = History()
+        self.queue = PromptQueue(lambda remaining: self.hub.send("status", _status(remaining)))
+        places = [(getattr(config.folders, name), name) for name in ("input", "output", "temp", "user", "models")]
+        places += [(pack.root, pack.name) for pack in self.registry.packs if pack.root is not None]
+        self.redact = redactor(places)
+        self.executor = Executor(
+            self.registry,
+            config.folders,
+            self.hub,
+            guard=inference_mode,
+            redact=self.redact,
+            make_room=config.free_models,
+            metadata=config.metadata,
+        )
+        self._counter = 0
+        self._checks = ThreadPoolExecutor(1, thread_name_prefix="acestep-validate")
+        self._worker = threading.Thread(target=self._work, name="acestep-worker", daemon=True)
+
+    def start(self) -> None:
+        """Starts the worker; call it in the event loop that serves the clients."""
+        self.hub.start()
+        self._worker.start()
+
+    async def stop(self) -> None:
+        """Stops the running job, the worker and all connections."""
+        self.queue.close()
+        await self.hub.close()
+        await asyncio.to_thread(self._worker.join, 10)
+        self._checks.shutdown(wait=False, cancel_futures=True)
+
+    async def aside(self, function: Callable[..., _Result], *args: Any) -> _Result:
+        """Calls into node classes off the event loop, one call at a time and in order."""
+        context = contextvars.copy_context()
+
+        def call() -> _Result:
+            with hosting(self.folders):
+                return function(*args)
+
+        return await asyncio.get_running_loop().run_in_executor(self._checks, context.run, call)
+
+    # -- prompts -------------------------------------------------------------------------------------------------------
+
+    def next_number(self, front: bool) -> int:
+        """The place of a new prompt: after all others, or before them."""
+        number = self._counter
+        self._counter += 1
+        return -number if front else number
+
+    async def check(self, prompt: Any, targets: Collection[str] | None) -> Report:
+        return await self.aside(validate, prompt, self.registry, targets, self.config.max_nodes, self.redact)
+
+    def enqueue(self, job: Job) -> None:
+        """Queues a validated job.
+
+        Raises:
+            HostError: the queue is full or knows this id already.
+        """
+        self.queue.put(job)
+
+    def status(self) -> dict[str, Any]:
+        return _status(self.queue.remaining())["status"]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """All jobs the host remembers, as `/api/jobs` describes them."""
+        running, pending = self.queue.listing()
+        return [
+            *(jobs.waiting(ticket.job, "in_progress") for ticket in running),
+            *(jobs.waiting(ticket.job, "pending") for ticket in pending),
+            *self.history.summaries(),
+        ]
+
+    def job(self, job_id: str) -> dict[str, Any] | None:
+        """One job with its results, or None."""
+        running, pending = self.queue.listing()
+        for tickets, status in ((running, "in_progress"), (pending, "pending")):
+            for ticket in tickets:
+                if ticket.job.id == job_id:
+                    return jobs.waiting(ticket.job, status)
+        summary, entry = self.history.summary(job_id), self.history.entry(job_id)
+        return None if summary is None or entry is None else jobs.detailed(summary, entry)
+
+    def cancel(self, job_id: str) -> bool:
+        """Removes a pending job, stops a running one. False: there is none of this id."""
+        return self.queue.delete(job_id) or self.queue.interrupt(job_id)
+
+    # -- worker --------------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        loop = asyncio.new_event_loop()
+        try:
+            self._warm_up()
+            while not self.queue.closed:
+                ticket = self.queue.get()
+                if ticket is not None:
+                    self._run(loop, ticket)
+                self._do_chores()
+        finally:
+            loop.close()
+
+    def _warm_up(self) -> None:
+        """Imports torch now, so that the first prompt does not wait for it."""
+        try:
+            inference_mode()
+        except Exception:  # every prompt will fail and say so; the server itself can still be used
+            _log.exception("torch cannot be imported")
+
+    def _run(self, loop: asyncio.AbstractEventLoop, ticket: Ticket) -> None:
+        job = ticket.job
+        try:
+            outcome = loop.run_until_complete(self.executor.run(job, ticket.stop))
+        except BaseException as error:  # a defect of ours must not end the worker; clients see the job fail
+            _log.exception("The executor failed on prompt %s", job.id)
+            outcome = Outcome(success=False, messages=[["execution_error", _defect(job, error)]])
+        self.history.add(ticket, outcome)
+        self.queue.done()
+        if job.client is not None:
+            self.hub.send("executing", {"node": None, "prompt_id": job.id}, job.client)
+
+    def _do_chores(self) -> None:
+        chores = self.queue.take_chores()
+        if chores.free_memory:
+            self.executor.forget()
+        if chores.unload_models or chores.free_memory:
+            try:
+                self.config.free_models()
+            except Exception:  # foreign code; the worker goes on
+                _log.exception("Unloading the models failed")
+            gc.collect()
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _status(remaining: int) -> dict[str, Any]:
+    return {"status": {"exec_info": {"queue_remaining": remaining}}}
+
+
+def _defect(job: Job, error: BaseException) -> dict[str, Any]:
+    node_id = job.outputs[0]
+    return {
+        "prompt_id": job.id,
+        "node_id": node_id,
+        "node_type": job.prompt[node_id]["class_type"],
+        "executed": [],
+        "exception_message": "The host failed; its log says why.\n",
+        "exception_type": type(error).__name__,
+        "traceback": [],
+        "current_inputs": {},
+        "current_outputs": [],
+    }

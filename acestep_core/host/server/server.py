@@ -1,0 +1,69 @@
+"""The HTTP and WebSocket server around a `Host`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from acestep_core.errors import HostError
+from acestep_core.host.graph.paths import clear_temporary
+from acestep_core.host.server import routes_files, routes_info, routes_prompt, routes_user
+from acestep_core.host.server.host import Host, HostConfig
+from acestep_core.host.server.security import middleware
+
+
+def build_app(host: Host) -> web.Application:
+    """All routes. Those of the API exist twice, bare and below `/api`."""
+    app = web.Application(middlewares=[middleware(host.config.policy)], client_max_size=host.config.max_json)
+    for room in (routes_prompt, routes_files, routes_user, routes_info):
+        for route in room.routes(host):
+            app.router.add_route(route.method, route.path, route.handler)
+            app.router.add_route(route.method, f"/api{route.path}", route.handler)
+    app.add_routes(routes_info.static_routes(host))
+    return app
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that accepts connections."""
+
+    host: Host
+    url: str
+
+
+@asynccontextmanager
+async def running(config: HostConfig) -> AsyncIterator[RunningServer]:
+    """Serves while the block runs.
+
+    Raises:
+        HostError: a non-loopback address without a token, or the port is taken.
+        GraphError: a node pack cannot be loaded.
+    """
+    policy = config.policy
+    if not policy.local and not policy.token:
+        raise HostError(f"Listening on {policy.address} lets others in; set a token with --token.")
+    host = Host(config)
+    clear_temporary(config.folders.temp)
+    runner = web.AppRunner(build_app(host), access_log=None, shutdown_timeout=2)
+    await runner.setup()
+    host.start()
+    try:
+        site = web.TCPSite(runner, policy.address, config.port)
+        try:
+            await site.start()
+        except OSError as error:
+            reason = f"{policy.address} port {config.port} cannot be used; choose another one with --port."
+            raise HostError(reason) from error
+        yield RunningServer(host, _url(runner, policy.address))
+    finally:
+        await host.stop()
+        await runner.cleanup()
+
+
+def _url(runner: web.AppRunner, address: str) -> str:
+    port = runner.addresses[0][1]
+    name = f"[{address}]" if ":" in address else address
+    return f"http://{name}:{port}"

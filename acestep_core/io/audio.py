@@ -1,0 +1,210 @@
+"""Audio files in and out: any rate and channel count in, 48 kHz stereo inside, FLAC, WAV, MP3 or Opus out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from acestep_core.errors import AudioError, InvalidInput
+from acestep_core.io.files import atomic_write
+from acestep_core.io.tags import write_tags
+from acestep_core.vocabulary import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BLOCK = 1 << 16
+"""Samples handed to the encoder at once; some encoders keep a whole block on the stack."""
+
+
+@dataclass(frozen=True)
+class AudioFormat:
+    """How a format is written. `bitrates` are those allowed, in kbit/s (MP3 below 64 loses the exact length)."""
+
+    suffix: str
+    container: str
+    subtype: str
+    sample_rates: tuple[int, ...] = ()
+    bitrates: tuple[int, ...] = ()
+    bitrate: int | None = None
+    channels: int = 8
+
+
+FORMATS: Final[dict[str, AudioFormat]] = {
+    "flac": AudioFormat(".flac", "FLAC", "PCM_24"),
+    "wav16": AudioFormat(".wav", "WAV", "PCM_16"),
+    "wav32": AudioFormat(".wav", "WAV", "FLOAT"),
+    "mp3": AudioFormat(
+        ".mp3",
+        "MP3",
+        "MPEG_LAYER_III",
+        sample_rates=(32_000, 44_100, 48_000),
+        bitrates=(64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+        bitrate=192,
+        channels=2,
+    ),
+    "opus": AudioFormat(
+        ".opus",
+        "OGG",
+        "OPUS",
+        sample_rates=(8_000, 12_000, 16_000, 24_000, 48_000),
+        bitrates=(32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 448, 510),
+        bitrate=128,
+        channels=2,
+    ),
+}
+
+
+def format_for(path: Path | str) -> str:
+    """The output format that a file name asks for; `.wav` means 16 bit.
+
+    Raises:
+        InvalidInput: the suffix is none of the formats'.
+    """
+    suffix = Path(path).suffix.lower()
+    for name, form in FORMATS.items():
+        if form.suffix == suffix:
+            return name
+    raise InvalidInput(f"{Path(path).name!r} has no known audio suffix; use .flac, .wav, .mp3 or .opus.")
+
+
+def read_audio(path: Path | str) -> tuple[Tensor, int]:
+    """Reads a WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus file.
+
+    Returns:
+        The waveform, float32 `[C, S]` within about ±1, and its sample rate.
+
+    Raises:
+        AudioError: the file is absent, empty, damaged or of another kind.
+    """
+    import soundfile
+    import torch
+
+    path = Path(path)
+    if not path.is_file():
+        raise AudioError(f"There is no audio file {path.name!r}; check the name and the folder.")
+    try:
+        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise AudioError(f"{path.name} cannot be read as audio; convert it to WAV, FLAC, MP3, Ogg or Opus.") from error
+    if samples.shape[0] == 0:
+        raise AudioError(f"{path.name} holds no audio; choose another file.")
+    waveform = torch.from_numpy(samples).T.contiguous()
+    if not waveform.isfinite().all():
+        raise AudioError(f"{path.name} holds samples that are not numbers; export it again.")
+    return waveform, sample_rate
+
+
+def to_48k_stereo(waveform: Tensor, sample_rate: int) -> Tensor:
+    """Brings `waveform` `[C, S]` to float32 `[2, S']` at 48 kHz within ±1.
+
+    Mono is doubled, of more channels the first two are kept. Resampling is soxr's (high quality), whatever else is
+    installed, so that every machine feeds the models the same samples.
+
+    Raises:
+        AudioError: the waveform is empty or not of that shape, or the rate is not positive.
+    """
+    if waveform.ndim != 2 or 0 in waveform.shape:
+        raise AudioError(f"The waveform must be channels by samples and not empty, not {list(waveform.shape)}.")
+    stereo = waveform[:2].float().cpu()
+    stereo = stereo.expand(2, -1) if stereo.shape[0] == 1 else stereo
+    return resample(stereo, sample_rate, SAMPLE_RATE).clamp(-1.0, 1.0)
+
+
+def resample(waveform: Tensor, sample_rate: int, wanted: int) -> Tensor:
+    """Resamples `waveform` `[C, S]` on the CPU to about `S * wanted / sample_rate` samples.
+
+    Raises:
+        AudioError: a rate is not positive.
+    """
+    if sample_rate <= 0 or wanted <= 0:
+        raise AudioError(f"The sample rate must be positive, not {min(sample_rate, wanted)}.")
+    if sample_rate == wanted:
+        return waveform
+    import soxr
+    import torch
+
+    samples = waveform.detach().float().cpu().T.contiguous().numpy()
+    return torch.from_numpy(soxr.resample(samples, sample_rate, wanted, quality="HQ")).T.contiguous()
+
+
+def write_audio(
+    path: Path | str,
+    waveform: Tensor,
+    sample_rate: int = SAMPLE_RATE,
+    format: str = "flac",
+    bitrate: int | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Writes `waveform` `[C, S]` to `path`, whole or not at all.
+
+    Samples beyond ±1 are clipped, except in `wav32`, which keeps them. A rate that the format cannot hold is resampled
+    to 48 kHz. The same arguments give the same bytes.
+
+    Args:
+        path: the file to make; an existing one is replaced. Its suffix is not looked at.
+        waveform: float, any device.
+        sample_rate: of the waveform, in Hz.
+        format: a key of `FORMATS`: `flac` (24 bit), `wav16`, `wav32` (float), `mp3`, `opus`.
+        bitrate: kbit/s, one of `FORMATS[format].bitrates`; None takes the format's own default.
+        metadata: texts to store in the file, see `acestep_core.io.tags`.
+
+    Raises:
+        InvalidInput: unknown format, bitrate not offered by it, or a tag name that cannot be stored.
+        AudioError: the waveform is empty, not finite, or has too many channels, or the encoder failed.
+        StorageError: the disk is full or the folder is absent.
+    """
+    import soundfile
+
+    form = _checked_format(format, bitrate)
+    if waveform.ndim != 2 or 0 in waveform.shape:
+        raise AudioError(f"The waveform must be channels by samples and not empty, not {list(waveform.shape)}.")
+    channels = waveform.shape[0]
+    if channels > form.channels:
+        raise AudioError(f"{format} holds at most {form.channels} channels, not {channels}; mix down or save as flac.")
+    waveform = waveform.detach().float().cpu()
+    if not waveform.isfinite().all():
+        raise AudioError("The waveform holds samples that are not numbers, so it was not saved.")
+    if form.sample_rates and sample_rate not in form.sample_rates:
+        waveform, sample_rate = resample(waveform, sample_rate, SAMPLE_RATE), SAMPLE_RATE
+    level = _compression_level(format, bitrate or form.bitrate, channels)
+    with atomic_write(path) as temporary:
+        try:
+            with soundfile.SoundFile(
+                temporary,
+                "w",
+                sample_rate,
+                channels,
+                form.subtype,
+                format=form.container,
+                compression_level=level,
+                bitrate_mode="CONSTANT" if format == "mp3" else None,
+            ) as file:
+                for block in waveform.split(_BLOCK, dim=-1):
+                    file.write(block.T.numpy())
+        except soundfile.SoundFileError as error:
+            raise AudioError(
+                f"{Path(path).name} could not be encoded as {format}; check the free disk space or use flac."
+            ) from error
+        write_tags(temporary, metadata or {})
+
+
+def _checked_format(name: str, bitrate: int | None) -> AudioFormat:
+    if name not in FORMATS:
+        raise InvalidInput(f"The audio format {name!r} is not known; use one of {', '.join(FORMATS)}.")
+    form = FORMATS[name]
+    if bitrate is not None and bitrate not in form.bitrates:
+        offered = f"use one of {', '.join(map(str, form.bitrates))}" if form.bitrates else "leave it out"
+        raise InvalidInput(f"{name} cannot be written with {bitrate} kbit/s; {offered}.")
+    return form
+
+
+def _compression_level(format: str, bitrate: int | None, channels: int) -> float | None:
+    """libsndfile's compression level, 0 to 1, for which it computes `bitrate` back (its mpeg and opus encoders)."""
+    if bitrate is None:
+        return None
+    if format == "mp3":
+        return (320 - bitrate) / (320 - 32)
+    return min(max(1.0 - (bitrate * 1000 / channels - 6000) / 250_000, 0.0), 1.0)

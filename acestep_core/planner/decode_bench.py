@@ -1,0 +1,251 @@
+"""How fast the language model writes codes, beside transformers doing the same work in the same process.
+
+Weights are random: speed does not depend on them, except that a flat distribution makes top-p sort everything, so the
+logits are scaled until they are as decided as a trained model's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from acestep_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import torch
+
+    from acestep_core.models.language_model import LanguageModel
+
+HELP = "tokens per second of the language model's codes"
+VOCABULARY = 217_204
+SIZES = {  # hidden size, width of the MLP, layers, query heads, key heads, head width
+    "tiny": (256, 768, 8, 4, 2, 64),
+    "0.6b": (1024, 3072, 28, 16, 8, 128),
+    "1.7b": (2048, 6144, 28, 16, 8, 128),
+    "4b": (2560, 9728, 36, 32, 8, 128),
+}
+OURS, BATCHED, UNBATCHED = "acestep", "transformers, batched guidance", "transformers, guidance_scale"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--size", choices=SIZES, default="tiny", help="all with the real vocabulary (default tiny)")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="songs at once (default 1)")
+    parser.add_argument("--prompt", type=int, default=400, metavar="N", help="prompt tokens (default 400)")
+    parser.add_argument("--tokens", type=int, default=60, metavar="N", help="codes per song (default 60)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="interleaved repetitions (default 3)")
+    parser.add_argument("--cfg", type=float, default=2.0, metavar="S", help="guidance scale (default 2)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="on a CPU (default 1)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (default auto)")
+    parser.add_argument("--alone", action="store_true", help="without transformers")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Runs the variants in turn and returns seconds per token of each, prefill taken off, with all settings."""
+    import torch
+
+    from acestep_core.devices import is_host, pick_device
+
+    if min(options.batch, options.prompt, options.tokens, options.rounds) < 1:
+        raise InvalidInput("batch, prompt, tokens and rounds must be at least 1.")
+    device = pick_device(options.device)
+    lm = random_model(options.size, device)
+    writers: dict[str, Callable[[int], Any]] = {OURS: our_writer(lm, options)}
+    if not options.alone:
+        writers |= transformers_writers(lm, options)
+    clock, threads = _clock(device), torch.get_num_threads()
+    seconds: dict[str, list[float]] = {name: [] for name in writers}
+    torch.set_num_threads(options.threads)
+    try:
+        for writer in writers.values():
+            writer(3)
+        for _ in range(options.rounds):
+            for name, writer in writers.items():
+                short, long = (_timed(writer, count, clock) for count in (2, options.tokens + 2))
+                seconds[name].append((long - short) / options.tokens)
+    finally:
+        torch.set_num_threads(threads)
+    result = {name: {"best": min(times), "median": statistics.median(times)} for name, times in seconds.items()}
+    ours = result[OURS]["best"]
+    floor = None if is_host(device) else memory_floor(lm, options)
+    return {
+        "benchmark": "lm",
+        "device": _name(device),
+        "dtype": str(lm.dtype).removeprefix("torch."),
+        "settings": {name: getattr(options, name) for name in ("size", "batch", "prompt", "tokens", "rounds", "cfg")},
+        "seconds_per_token": result,
+        "speedup": {name: times["best"] / ours for name, times in result.items() if name != OURS},
+        "songs_at_once_tokens_per_second": options.batch / ours,
+        "fraction_of_memory_floor": None if floor is None else floor / ours,
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result for people."""
+    settings = ", ".join(f"{name} {value}" for name, value in result["settings"].items())
+    lines = [f"{result['device']}, {result['dtype']}, {settings}", ""]
+    lines.append(f"{'':32}{'ms/token':>10}{'median':>10}{'tokens/s':>10}{'ours is':>10}")
+    for name, times in result["seconds_per_token"].items():
+        ratio = result["speedup"].get(name)
+        lines.append(
+            f"{name:32}{times['best'] * 1e3:10.2f}{times['median'] * 1e3:10.2f}"
+            f"{result['settings']['batch'] / times['best']:10.1f}" + (f"{ratio:9.2f}x" if ratio else "")
+        )
+    if result["fraction_of_memory_floor"] is not None:
+        lines.append(f"\n{result['fraction_of_memory_floor']:.0%} of what the memory's bandwidth allows.")
+    return "\n".join(lines)
+
+
+def random_model(size: str, device: torch.device) -> LanguageModel:
+    """A language model of the given size with random weights, made on the device."""
+    import torch
+    from tokenizers import Tokenizer
+
+    from acestep_core.builtin.tiny_tokenizer import tokenizer_json
+    from acestep_core.devices import dtype_for
+    from acestep_core.models.language_model import LanguageModel
+    from acestep_core.models.qwen3 import Qwen3, Qwen3Config
+
+    config = Qwen3Config(VOCABULARY, *SIZES[size])
+    with torch.device("meta"):
+        model = Qwen3(config)
+    model = model.to(dtype_for("lm", device)).to_empty(device=device)
+    generator = torch.Generator(device).manual_seed(0)
+    for parameter in model.requires_grad_(False).parameters():
+        if parameter.dim() > 1:
+            parameter.normal_(std=0.02, generator=generator)
+        else:
+            parameter.fill_(1)
+    model.norm.weight.fill_(8 / (0.02 * config.hidden_size**0.5))  # logits with a standard deviation of 8
+    return LanguageModel(model.eval(), Tokenizer.from_str(tokenizer_json(codes=True)))
+
+
+def our_writer(lm: LanguageModel, options: argparse.Namespace) -> Callable[[int], Any]:
+    from acestep_core.planner.decode import CodesPrompt, decode_codes
+    from acestep_core.planner.sampling import LMSampling
+
+    conditional, unconditional = prompts(lm, options.prompt)
+    other = unconditional if options.cfg != 1 else None
+    songs = [CodesPrompt(conditional, other, seed) for seed in range(options.batch)]
+    sampling = LMSampling(cfg_scale=options.cfg)
+    return lambda count: decode_codes(lm, songs, sampling, count)
+
+
+def transformers_writers(lm: LanguageModel, options: argparse.Namespace) -> dict[str, Callable[[int], Any]]:
+    """`generate` with the same weights, prompts and sampling; codes only, as ours.
+
+    Batched guidance needs a processor of one's own, and top-p then runs on both rows of a song, for `generate` has no
+    notion of two rows that share a token. `guidance_scale` runs the two prompts one after the other.
+    """
+    import torch
+    from transformers import LogitsProcessor, LogitsProcessorList, Qwen3ForCausalLM
+    from transformers import Qwen3Config as ReferenceConfig
+
+    values: dict[str, Any] = asdict(lm.model.config) | {"tie_word_embeddings": True, "bos_token_id": None}
+    values |= {"pad_token_id": lm.ids.end, "eos_token_id": lm.ids.end}
+    with lm.device:
+        reference: Any = Qwen3ForCausalLM(ReferenceConfig(**values)).eval()
+    reference.model.load_state_dict(lm.model.state_dict(), assign=True)
+    reference.tie_weights()
+    codes = lm.ids.code_slice
+
+    class CodesOnly(LogitsProcessor):
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            masked = torch.full_like(scores, -torch.inf)
+            masked[:, codes] = scores[:, codes]
+            return masked
+
+    class BatchedGuidance(LogitsProcessor):
+        """Rows are conditional, then unconditional. Both halves draw from the guided logits: the same work."""
+
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            conditional, unconditional = scores.float().log_softmax(-1).chunk(2)
+            return (unconditional + options.cfg * (conditional - unconditional)).repeat(2, 1)
+
+    conditional, unconditional = (
+        torch.tensor([prompt] * options.batch, device=lm.device) for prompt in prompts(lm, options.prompt)
+    )
+    both = torch.cat((conditional, unconditional)) if options.cfg != 1 else conditional
+    sampling: dict[str, Any] = {"do_sample": True, "temperature": 0.85, "top_p": 0.9, "top_k": 0}
+
+    def generate(prompt: torch.Tensor, count: int, processors: list[LogitsProcessor], **more: Any) -> Any:
+        return reference.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=count,
+            logits_processor=LogitsProcessorList(processors),
+            **sampling,
+            **more,
+        )
+
+    guidance = [BatchedGuidance()] if options.cfg != 1 else []
+    writers = {BATCHED: lambda count: generate(both, count, [*guidance, CodesOnly()])}
+    if options.cfg != 1:
+        more = {"guidance_scale": options.cfg, "negative_prompt_ids": unconditional}
+        more["negative_prompt_attention_mask"] = torch.ones_like(unconditional)
+        writers[UNBATCHED] = lambda count: generate(conditional, count, [CodesOnly()], **more)
+    return writers
+
+
+def prompts(lm: LanguageModel, length: int) -> tuple[list[int], list[int]]:
+    """Two different prompts of the same length, so that `generate` needs no padding."""
+    text = lm.ids.first_code
+    return [(7 * i + 11) % text for i in range(length)], [(5 * i + 3) % text for i in range(length)]
+
+
+def memory_floor(lm: LanguageModel, options: argparse.Namespace) -> float:
+    """Seconds a token takes if all it costs is reading the weights and the cache once at the measured bandwidth."""
+    config = lm.model.config
+    weights = sum(p.numel() for p in lm.model.layers.parameters()) + lm.ids.codes * config.hidden_size
+    rows = options.batch * (2 if options.cfg != 1 else 1)
+    context = options.prompt + options.tokens / 2
+    cache = 2 * rows * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * context
+    return (weights + cache) * lm.model.norm.weight.element_size() / bandwidth(lm.device)
+
+
+def bandwidth(device: torch.device) -> float:
+    """Bytes per second of a copy within the device's memory, read and write counted."""
+    import torch
+
+    source = torch.empty(2**30, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    clock, best = _clock(device), float("inf")
+    for _ in range(10):
+        best = min(best, _timed(lambda _: target.copy_(source), 0, clock))
+    return 2 * source.numel() / best
+
+
+def _name(device: torch.device) -> str:
+    import torch
+
+    from acestep_core.devices import is_host
+
+    if is_host(device):
+        return platform.processor() or platform.machine()
+    return getattr(torch, device.type).get_device_name(device) if hasattr(torch, device.type) else device.type
+
+
+def _clock(device: torch.device) -> Callable[[], float]:
+    """CPU seconds of this process on a CPU, which other processes disturb least; elsewhere wall time, synchronised."""
+    import torch
+
+    from acestep_core.devices import is_host
+
+    if is_host(device):
+        return time.process_time
+
+    def synchronised() -> float:
+        torch.accelerator.synchronize()
+        return time.perf_counter()
+
+    return synchronised
+
+
+def _timed(writer: Callable[[int], Any], count: int, clock: Callable[[], float]) -> float:
+    start = clock()
+    writer(count)
+    return clock() - start

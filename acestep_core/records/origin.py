@@ -1,0 +1,55 @@
+"""Where a batch came from, in plain values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from acestep_core.errors import AudioError
+from acestep_core.io.recordings import AudioLike, load_source
+from acestep_core.records.song_record import FileRecord, describe_file
+
+WAVEFORM = "waveform"
+"""Name of a recording that was no file."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made a batch, besides song, models and settings. All values are plain JSON.
+
+    Attributes:
+        call: the function of the front door, such as `repaint`; empty where the tasks were made by hand.
+        arguments: of that function, besides those that are kept elsewhere.
+        files: sources and references in the order they were given; for a song made again, its language model too.
+        seeds: of all items.
+        codes: of all items, or one sequence for all; empty for none.
+        finish: `peak_db`, `fade_in` and `fade_out`.
+        reference_seed: which thirty seconds of the references were heard.
+        think: how the language model was asked; None if it was not.
+    """
+
+    call: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[FileRecord, ...] = ()
+    seeds: tuple[int, ...] = ()
+    codes: tuple[tuple[int, ...], ...] = ()
+    finish: Mapping[str, float | None] = field(default_factory=dict)
+    reference_seed: int = 0
+    think: Mapping[str, Any] | None = None
+
+
+def describe_recordings(role: str, recordings: Sequence[AudioLike]) -> tuple[FileRecord, ...]:
+    """Files by their bytes, waveforms by their samples at 48 kHz."""
+    return tuple(describe_recording(role, recording) for recording in recordings)
+
+
+def describe_recording(role: str, recording: AudioLike) -> FileRecord:
+    if isinstance(recording, str | Path):
+        if not Path(recording).is_file():
+            raise AudioError(f"There is no recording at {recording}; check its name.")
+        return describe_file(role, Path(recording))
+    samples = load_source(recording).contiguous().numpy()
+    return FileRecord(role, WAVEFORM, hashlib.sha256(samples.tobytes()).hexdigest())

@@ -1,0 +1,114 @@
+"""The two heavy stages of a song, with models from the manager: conditioning -> latents -> audio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from acestep_core import seeds as noise
+from acestep_core.models.handles import ModelHandle, VAEHandle
+from acestep_core.models.manager import manager
+from acestep_core.monitor import SILENT, Monitor
+from acestep_core.render import vae
+from acestep_core.render.guidance import OFF, Guidance, check_guidance
+from acestep_core.render.morph import morph
+from acestep_core.render.post import Finish, check_audio, check_latents, limit_peak, shift_rescale
+from acestep_core.render.sampler import Conditioning, Sampling, sample
+from acestep_core.render.tasks import Task
+
+
+def render_latents(
+    handle: ModelHandle,
+    conditioning: Conditioning,
+    seeds: Sequence[int],
+    times: Tensor,
+    guidance: Guidance = OFF,
+    sampling: Sampling = Sampling(),  # noqa: B008
+    initial: Tensor | None = None,
+    monitor: Monitor = SILENT,
+) -> Tensor:
+    """Samples a batch.
+
+    Args:
+        conditioning: of one row per seed, or of one row, which is then used for all seeds.
+        seeds: one per item; item i gets the noise of seed i whatever else is in the batch.
+        initial: noise `[B, T, 64]` to use instead of the seeds' own; `sde` still draws from the seeds.
+
+    Returns:
+        Latents `[B, T, 64]` fp32 in main memory.
+
+    Raises:
+        InvalidInput: guidance on a turbo checkpoint.
+        GenerationError: the result is not finite.
+    """
+    check_guidance(guidance, handle.info.is_turbo)
+    conditioning = conditioning.repeated(len(seeds))
+    sources = noise.generators(seeds)
+    first = noise.draw(sources, conditioning.frames)
+
+    def redraw() -> Tensor:
+        return noise.draw(sources, conditioning.frames)
+
+    with manager.resident(handle) as model:
+        if conditioning.morph is not None:
+            latents = morph(model.decoder, conditioning, times, guidance, sampling, redraw, monitor)
+        else:
+            start = first if initial is None else initial
+            latents = sample(model.decoder, conditioning, start, times, guidance, sampling, redraw, monitor)
+    check_latents(latents)
+    return latents.clone()  # the caller may change it, which torch forbids for what inference mode made
+
+
+def decode_latents(
+    handle: VAEHandle,
+    latents: Tensor,
+    tasks: Sequence[Task] = (),
+    finish: Finish = Finish(),  # noqa: B008
+    shift: float = 0.0,
+    rescale: float = 1.0,
+    tile: int | None = None,
+    monitor: Monitor = SILENT,
+) -> Tensor:
+    """Latents `[B, T, 64]` -> finished audio `[B, 2, S]` at 48 kHz in main memory.
+
+    Args:
+        tasks: one per item, or one for all: the length to cut to, what to put back into the source. Spliced items are
+            not normalised, because every sample outside the region stays as it was.
+        shift, rescale: applied to the latents first.
+
+    Raises:
+        GenerationError: latents or audio are unusable; the message gives the likely cause.
+    """
+    check_latents(latents)
+    with torch.inference_mode(), manager.resident(handle) as module:
+        audio = vae.decode(module, shift_rescale(latents, shift, rescale), tile, monitor)
+    spread = list(tasks) * (latents.shape[0] if len(tasks) == 1 else 1)
+    items = []
+    for i, item in enumerate(audio.split(1)):
+        task = spread[i] if spread else None
+        if task is not None and task.splice is not None:
+            items.append(task.splice.apply(item[0])[None, :, : task.samples])
+        else:  # in place: there may be no room for a second copy
+            item = item if task is None else item[..., : task.samples]
+            items.append(finish.apply(limit_peak(item, out=item), out=item))
+    if any(task.splice is not None for task in spread):
+        audio = torch.cat(items)
+    elif spread:
+        audio = audio[..., : spread[0].samples]
+    check_audio(audio)
+    return audio
+
+
+def encode_audio(
+    handle: VAEHandle, audio: Tensor, seed: int | None = None, tile: int | None = None, monitor: Monitor = SILENT
+) -> Tensor:
+    """Audio `[B, 2, S]` at 48 kHz -> latents `[B, S // 1920, 64]` fp32 in main memory.
+
+    Args:
+        seed: draws from the VAE's posterior, as upstream does; None takes its mean.
+    """
+    generator = None if seed is None else noise.generators([seed])[0]
+    with torch.inference_mode(), manager.resident(handle) as module:
+        return vae.encode(module, audio, tile, generator, monitor)

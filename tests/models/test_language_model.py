@@ -1,0 +1,48 @@
+"""Special tokens are looked up, never assumed; the grammar engine sees the same ids."""
+
+import pytest
+from tokenizers import Tokenizer, models
+
+from acestep_core.errors import CheckpointError
+from acestep_core.models.language_model import LanguageModel, TokenIds
+from acestep_core.models.qwen3 import Qwen3, Qwen3Config
+from tests.planner.fixtures import tiny_lm, tokenizer
+
+
+def test_ids_come_from_the_tokenizer():
+    lm = tiny_lm(codes=500)
+    for token, index in (("<|im_end|>", lm.ids.end), ("<think>", lm.ids.think), ("</think>", lm.ids.think_end)):
+        assert lm.tokenizer.token_to_id(token) == index
+    for code in (0, 250, 499):
+        assert lm.tokenizer.token_to_id(f"<|audio_code_{code}|>") == lm.ids.first_code + code
+    assert lm.ids.code_slice == slice(lm.ids.first_code, lm.ids.first_code + 500)
+
+
+def test_encode_knows_special_tokens_and_adds_none():
+    lm = tiny_lm(codes=500)
+    assert lm.encode("<think><|audio_code_3|>") == [lm.ids.think, lm.ids.first_code + 3]
+    text = "<|im_start|>user\nŽluťoučký 温柔 🎵<|im_end|>\n</think>\n\n"
+    assert lm.decode(lm.encode(text)) == text
+
+
+def test_the_grammar_engine_has_the_same_tokens_without_the_codes():
+    lm = tiny_lm(codes=500)
+    engine = lm.grammar_tokenizer
+    assert engine.vocab_size == lm.ids.first_code
+    text = "bpm: 120\ncaption: a calm song\nkeyscale: F# minor\n"
+    assert engine.tokenize_str(text) == lm.encode(text)
+
+
+def test_plain_text_leaves_control_tokens_out():
+    lm = tiny_lm(codes=500)
+    assert not lm.plain_text[[lm.ids.end, lm.ids.think, lm.ids.think_end]].any()
+    assert lm.plain_text[lm.encode("any words")].all()
+
+
+def test_another_tokenizer_is_refused():
+    with pytest.raises(CheckpointError, match="audio_code_0"):
+        TokenIds.find(Tokenizer(models.BPE()))
+    words = tokenizer(codes=500)
+    small = Qwen3(Qwen3Config(100, 16, 16, 1, 2, 1, 8))
+    with pytest.raises(CheckpointError, match="belongs to it"):
+        LanguageModel(small, words)

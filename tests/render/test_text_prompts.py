@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from acestep_core.render import text_prompts as p
+from acestep_core.song.description import Song
+
+
+def test_a_song_becomes_two_prompts():
+    song = Song(caption="calm piano", lyrics="[Verse]\nla", language="en", bpm=90, keyscale="Am", timesignature="4/4")
+    text, lyric = p.song_prompts(song, p.instruction_for("text2music"), 61.9)
+    assert text == (
+        "# Instruction\nFill the audio semantic mask based on the given conditions:\n\n# Caption\ncalm piano\n\n"
+        "# Metas\n- bpm: 90\n- timesignature: 4\n- keyscale: A minor\n- duration: 61 seconds\n<|endoftext|>\n"
+    )
+    assert lyric == "# Languages\nen\n\n# Lyric\n[Verse]\nla<|endoftext|>"
+
+
+def test_another_caption_replaces_the_song_s():
+    text, _ = p.song_prompts(Song(caption="a"), p.instruction_for("lego", ("bass",)), 10, caption="Local: b")
+    assert "# Caption\nLocal: b\n\n" in text
+    assert "BASS" in text
+
+
+def test_braces_and_percent_signs_are_only_text():
+    assert "{0} %s {}" in p.text_prompt("x", "{0} %s {}", p.metas_text())
+    assert "{0} %s {}" in p.lyric_prompt("{0} %s {}", "en")
+
+
+def test_extending_and_covering_without_codes_share_instructions():
+    assert p.instruction_for("extend") == p.instruction_for("repaint")
+    assert p.instruction_for("cover_nofsq") == p.instruction_for("cover")

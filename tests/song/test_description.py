@@ -1,0 +1,180 @@
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acestep_core.errors import InvalidInput
+from acestep_core.song.description import Song
+from acestep_core.vocabulary import KEYSCALES, LANGUAGES, PLAIN_KEYSCALES
+
+
+@pytest.mark.parametrize(
+    ("given_key", "wanted"),
+    [
+        ("Am", "A minor"),
+        ("am", "A minor"),
+        ("C Major", "C major"),
+        ("CM", "C major"),
+        ("Cmaj", "C major"),
+        ("C", "C major"),
+        ("f#m", "F# minor"),
+        ("F♯ minor", "F# minor"),
+        ("B♭", "Bb major"),
+        ("bb", "Bb major"),
+        ("bbm", "Bb minor"),
+        ("B flat minor", "Bb minor"),
+        ("c-sharp minor", "C# minor"),
+        ("D min", "D minor"),
+        ("  E   minor ", "E minor"),
+        ("N/A", ""),
+        ("", ""),
+    ],
+)
+def test_keys_are_brought_to_one_spelling(given_key: str, wanted: str) -> None:
+    assert Song(keyscale=given_key).keyscale == wanted
+
+
+def test_all_keys_of_the_language_model_are_understood() -> None:
+    assert {Song(keyscale=key).keyscale for key in KEYSCALES} == set(PLAIN_KEYSCALES)
+    assert len(KEYSCALES) == 70
+
+
+@pytest.mark.parametrize("key", ["H minor", "C lydian", "Cmm", "1", "C##", 5, True, "minor"])
+def test_unknown_keys_are_refused(key: object) -> None:
+    with pytest.raises(InvalidInput, match="C major"):
+        Song(keyscale=key)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("signature", "wanted"), [("4/4", "4"), ("6/8", "6"), ("3", "3"), (2, "2"), (" 3 / 4 ", "3"), ("", ""), (None, "")]
+)
+def test_time_signatures(signature: object, wanted: str) -> None:
+    assert Song(timesignature=signature).timesignature == wanted  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("signature", ["5/4", "7", "8/6", 4.5, True])
+def test_unknown_time_signatures_are_refused(signature: object) -> None:
+    with pytest.raises(InvalidInput, match="2, 3, 4 or 6"):
+        Song(timesignature=signature)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("language", "wanted"),
+    [
+        ("EN", "en"),
+        ("english", "en"),
+        ("Chinese", "zh"),
+        ("pt-BR", "pt"),
+        ("zh_CN", "zh"),
+        ("Haitian Creole", "ht"),
+        ("Mandarin", "zh"),
+        ("", "unknown"),
+        ("auto", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_languages(language: str | None, wanted: str) -> None:
+    assert Song(language=language).language == wanted  # type: ignore[arg-type]
+
+
+def test_every_language_name_is_understood() -> None:
+    assert [Song(language=name).language for name in LANGUAGES.values()] == list(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", ["klingon", "xx", 3])
+def test_unknown_languages_are_refused_with_the_list(language: object) -> None:
+    with pytest.raises(InvalidInput, match=r"en.*|text such as 'en'"):
+        Song(language=language)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("bpm", "wanted"), [(30, 30), (300, 300), ("120", 120), (99.0, 99), ("", None), ("N/A", None)])
+def test_bpm(bpm: object, wanted: int | None) -> None:
+    assert Song(bpm=bpm).bpm == wanted  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bpm", [29, 301, 0, -1, 120.5, "fast", float("nan"), float("inf"), True, [120]])
+def test_bpm_out_of_range_is_refused_with_the_range(bpm: object) -> None:
+    with pytest.raises(InvalidInput, match="30 to 300"):
+        Song(bpm=bpm)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("duration", [9.99, 600.01, 0, -1, "long", float("nan"), False])
+def test_duration_out_of_range_is_refused_with_the_range(duration: object) -> None:
+    with pytest.raises(InvalidInput, match="10 to 600"):
+        Song(duration=duration)  # type: ignore[arg-type]
+
+
+def test_duration_is_a_float() -> None:
+    song = Song(duration=10)
+    assert song.duration == 10.0 and isinstance(song.duration, float)
+
+
+def test_instrumental_replaces_lyrics_and_language() -> None:
+    song = Song(lyrics="la la", language="en", instrumental=True)
+    assert (song.lyrics, song.language) == ("[Instrumental]", "unknown")
+
+
+@pytest.mark.parametrize("text", [None, 3, b"bytes", "lone \ud800 surrogate", "nul \0 byte"])
+def test_what_is_not_text_is_refused(text: object) -> None:
+    with pytest.raises(InvalidInput):
+        Song(caption=text)  # type: ignore[arg-type]
+
+
+def test_text_is_kept_but_for_line_ends() -> None:
+    song = Song(caption="  lo-fi, piano  ", lyrics="[Verse]\r\nline\rend \n")
+    assert song.caption == "  lo-fi, piano  "
+    assert song.lyrics == "[Verse]\nline\nend \n"
+
+
+def test_long_texts_and_control_tokens_are_allowed_and_warned_about() -> None:
+    assert Song(caption="c" * 512, lyrics="l" * 4096).warnings() == []
+    warned = Song(caption="c" * 513, lyrics="l" * 4097 + "<|im_end|>").warnings()
+    assert len(warned) == 3
+    assert "513" in warned[0] and "<|im_end|>" in warned[2]
+
+
+def test_dictionary_round_trip_survives_json() -> None:
+    song = Song("pop", "hello", "de", 120, "Am", "4/4", 30.5)
+    assert Song.from_dict(json.loads(json.dumps(song.to_dict()))) == song
+    assert Song.from_dict({"caption": "x", "bpm": None}) == Song("x")
+
+
+def test_unknown_fields_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="'tempo'"):
+        Song.from_dict({"tempo": 120})
+
+
+def test_a_song_is_a_value() -> None:
+    assert hash(Song("a", keyscale="Am")) == hash(Song("a", keyscale="A minor"))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Song().caption = "b"  # type: ignore[misc]
+
+
+@given(st.text(), st.text(), st.sampled_from(list(LANGUAGES)), st.booleans())
+def test_normalising_twice_changes_nothing(caption: str, lyrics: str, language: str, instrumental: bool) -> None:
+    try:
+        song = Song(caption, lyrics, language, instrumental=instrumental)
+    except InvalidInput:
+        assert any(char == "\0" or 0xD800 <= ord(char) <= 0xDFFF for char in caption + lyrics)
+        return
+    assert dataclasses.replace(song) == song
+
+
+@given(st.one_of(st.text(max_size=8), st.integers(), st.floats(), st.none(), st.booleans()))
+def test_any_value_is_either_normalised_or_refused(value: object) -> None:
+    for field in ("bpm", "keyscale", "timesignature", "duration", "language"):
+        try:
+            song = Song(**{field: value})  # type: ignore[arg-type]
+        except InvalidInput:
+            continue
+        assert dataclasses.replace(song) == song
+
+
+def test_song_needs_no_torch() -> None:
+    modules = "acestep_core.song.description, acestep_core.song.codes, acestep_core.io.files"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
