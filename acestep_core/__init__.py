@@ -7,20 +7,31 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_LAZY = {
-    "generate": "acestep_core.pipeline.generation",
-    "Generation": "acestep_core.pipeline.generation",
-    "cover": "acestep_core.pipeline.editing",
-    "repaint": "acestep_core.pipeline.editing",
-    "extend": "acestep_core.pipeline.editing",
-    "add_track": "acestep_core.pipeline.editing",
-    "extract": "acestep_core.pipeline.editing",
-    "complete": "acestep_core.pipeline.editing",
-    "morph": "acestep_core.pipeline.editing",
-    "Song": "acestep_core.song.description",
-    "Monitor": "acestep_core.monitor",
-    "AceStepError": "acestep_core.errors",
+_HOME = {
+    "pipeline.generation": ("generate", "Generation"),
+    "pipeline.editing": ("cover", "repaint", "extend", "add_track", "extract", "complete", "morph"),
+    "pipeline.replay": ("replay",),
+    "pipeline.opening": ("open_models",),
+    "planner.think": ("Thinking",),
+    "options": ("RenderSettings", "Finish", "LMSampling", "PlanSettings"),
+    "song.description": ("Song",),
+    "records.song_record": ("SongRecord",),
+    "monitor": ("Monitor",),
+    "errors": ("AceStepError",),
 }
+_HOME = {
+    "pipeline.generation": ("generate", "Generation"),
+    "pipeline.editing": ("cover", "repaint", "extend", "add_track", "extract", "complete", "morph"),
+    "pipeline.replay": ("replay",),
+    "pipeline.opening": ("open_models",),
+    "planner.think": ("Thinking",),
+    "options": ("RenderSettings", "Finish", "LMSampling", "PlanSettings"),
+    "song.description": ("Song",),
+    "records.song_record": ("SongRecord",),
+    "monitor": ("Monitor",),
+    "errors": ("AceStepError",),
+}
+_LAZY = {name: f"acestep_core.{module}" for module, names in _HOME.items() for name in names}
 
 __all__ = ["__version__", *_LAZY]
 

@@ -7,7 +7,8 @@ silence on cards without bf16.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -45,6 +46,23 @@ def pick_device(name: str = "auto") -> torch.device:
             f"Device {name!r} is not present here; choose one of auto, {', '.join(available_devices())}."
         )
     return device
+
+
+def thread_count() -> int:
+    """How many threads the processor computes with."""
+    return torch.get_num_threads()
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Computes on the processor with as many threads as a song was made with, which decides its last bits."""
+    before = torch.get_num_threads()
+    if count and count != before:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def offload_device() -> torch.device:

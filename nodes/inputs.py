@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from acestep_core.declared import Option, Options, options_of
+
 Declaration = tuple[Any, dict[str, Any]]
 
 MAX_SEED = 2**53 - 1
@@ -39,3 +41,35 @@ def wire(kind: str, tooltip: str, **options: Any) -> Declaration:
 
 def seed(tooltip: str) -> Declaration:
     return integer(0, 0, MAX_SEED, tooltip, control_after_generate=True)
+
+
+def widgets(group: type[Options], *names: str, advanced: bool | None = None) -> dict[str, Declaration]:
+    """The widgets of a group of options.
+
+    Args:
+        names: which, in the order they stand in; none for all, or for all that are (not) `advanced`.
+    """
+    declared = {o.name: o for o in options_of(group)}
+    chosen = [declared[name] for name in names] or [
+        o for o in declared.values() if advanced is None or o.advanced is advanced
+    ]
+    return {o.widget: widget(o) for o in chosen}
+
+
+def widget(o: Option) -> Declaration:
+    """What the canvas shows for an option."""
+    more = {**o.field, **({"advanced": True} if o.advanced else {})}
+    first = o.to_widget(o.default if o.example is None else o.example)
+    if o.kind == "bool":
+        return switch(first, o.help, **more)
+    if o.choices and o.kind == "str":
+        choices = o.choices if o.empty is None else (o.empty, *o.choices)
+        return choice(choices, o.empty if first == "" else first, o.help, **more)
+    if o.kind in ("int", "float"):
+        low, high = o.low or 0, o.high or MAX_SEED
+        if o.empty is not None:
+            low = min(low, o.empty)
+        if o.kind == "int":
+            return integer(first, int(low), min(int(high), MAX_SEED), o.help, int(o.step or 1), **more)
+        return number(first, low, high, o.step or 0.01, o.help, **more)
+    return text(o.help, first, **more)

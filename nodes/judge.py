@@ -14,10 +14,10 @@ from .plan import needed
 if TYPE_CHECKING:
     from acestep_core.judge.lyric_timing import SungLyrics
     from acestep_core.models.handles import LMHandle, ModelHandle
+    from acestep_core.pipeline.steps import Conditioned
     from acestep_core.song.description import Song
 
     from .codes import Codes
-    from .made import Conditioned, MadeFrom
 
 Timing = tuple["SungLyrics", ...]
 """What travels on the wire: one entry per song of the batch."""
@@ -199,7 +199,7 @@ class ACEStepBestOf:
                 raise InvalidInput(
                     f"{name} is of {len(found)} songs, the latent holds {songs}; connect the same batch."
                 )
-        made: MadeFrom | None = latent.get("acestep")
+        made, places = wires.story(latent)
         takes = []
         for item in range(songs):
             heard = None if timing is None else timing[item].score
@@ -207,14 +207,14 @@ class ACEStepBestOf:
                 "alignment": None if heard is None else heard.total,
                 "lm": None if lm_scores is None else lm_scores[item],
             }
-            takes.append(Take(item, item if made is None else made.seeds[item], scores))
+            takes.append(Take(item, item if made is None or places[item] is None else made.seeds[places[item]], scores))
         ranking = rank(takes, {"alignment": alignment_weight, "lm": lm_weight}, min(keep, songs))
         items, text = kept(ranking), table_text(ranking)
         host().say(f"```\n{text}\n```")
-        chosen = latent | {"samples": latent["samples"][items]}
-        if made is not None:
+        chosen = {**latent, "samples": latent["samples"][items]}
+        if made is not None and None not in places:
             scored = replace(made, scores=tuple(take.scores for take in takes))
-            chosen["acestep"] = scored.select(items)
+            chosen = wires.to_latent(wires.from_latent(chosen), scored.select(items))
         return chosen, None if timing is None else tuple(timing[item] for item in items), text
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from acestep_core.declared import options_of
 from acestep_core.errors import InvalidInput
+from acestep_core.options import LMSampling, PlanSettings
 from acestep_core.song.description import Song
-from acestep_core.vocabulary import DURATION_MAX, DURATION_MIN
 
 from . import inputs, wires
 from .codes import Codes
 from .host import host, monitor
-from .song import LANGUAGE_CHOICES
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import LMHandle
-    from acestep_core.planner.sampling import LMSampling
 
+LANGUAGES = next(option.choices for option in options_of(Song) if option.name == "language")
 _CATEGORY = "ACE-Step/plan"
 _LM_TIP = "The language model."
 _SAMPLING_TIP = "How it chooses its words; without one, the usual settings."
@@ -35,51 +35,12 @@ class ACEStepLMSampling:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
-            "required": {
-                "temperature": inputs.number(0.85, 0.0, 2.0, 0.05, "Higher surprises more; 0 takes the likeliest."),
-                "top_p": inputs.number(0.9, 0.0, 1.0, 0.01, "Keeps the likeliest choices up to this share; 1 is off."),
-                "top_k": inputs.integer(0, 0, 10_000, "Keeps so many of the likeliest choices; 0 is off."),
-                "cfg_scale": inputs.number(
-                    2.0, 1.0, 10.0, 0.1, "How strongly audio codes follow the plan; 1 is off and twice as fast."
-                ),
-            },
-            "optional": {
-                "repetition_penalty": inputs.number(
-                    1.0, 0.5, 2.0, 0.01, "Above 1 repeats codes less often.", advanced=True
-                ),
-                "negative_prompt": inputs.text(
-                    "What audio codes are guided away from; empty for anything.", multiline=True, advanced=True
-                ),
-                "prompt_form": inputs.choice(
-                    ["corrected", "legacy"], "corrected", "legacy repeats what older seeds made.", advanced=True
-                ),
-            },
+            "required": inputs.widgets(LMSampling, advanced=False),
+            "optional": inputs.widgets(LMSampling, advanced=True),
         }
 
-    def make(
-        self,
-        temperature: float,
-        top_p: float,
-        top_k: int,
-        cfg_scale: float,
-        repetition_penalty: float = 1.0,
-        negative_prompt: str = "",
-        prompt_form: str = "corrected",
-    ) -> tuple[LMSampling]:
-        from acestep_core.planner.sampling import LMSampling
-        from acestep_core.vocabulary import NO_USER_INPUT
-
-        return (
-            LMSampling(
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                repetition_penalty=repetition_penalty,
-                cfg_scale=cfg_scale,
-                negative_prompt=negative_prompt if negative_prompt.strip() else NO_USER_INPUT,
-                prompt_form=prompt_form,  # type: ignore[arg-type]
-            ),
-        )
+    def make(self, **widgets: Any) -> tuple[LMSampling]:
+        return (LMSampling.from_widgets(widgets),)
 
 
 class ACEStepCreateSong:
@@ -104,7 +65,7 @@ class ACEStepCreateSong:
                 ),
                 "instrumental": inputs.switch(False, "No vocals.", label_on="instrumental", label_off="vocals"),
                 "language": inputs.choice(
-                    LANGUAGE_CHOICES, "unknown", "Language of the lyrics, as a code. 'unknown' lets the model decide."
+                    LANGUAGES, "unknown", "Language of the lyrics, as a code. 'unknown' lets the model decide."
                 ),
                 "seed": inputs.seed("Another seed invents another song."),
             },
@@ -187,23 +148,15 @@ class ACEStepPlan:
                 "lm": inputs.wire(wires.LM, _LM_TIP),
                 "song": inputs.wire(wires.SONG, "The song to plan; what you decided stays."),
                 "seed": inputs.seed("Another seed makes another plan."),
-                "metas": inputs.switch(True, "Decide tempo, key, time signature and length where they are open."),
-                "caption": inputs.switch(True, "Write a more detailed caption."),
-                "language": inputs.switch(True, "Decide the language of the vocals where it is open."),
+                **inputs.widgets(PlanSettings, advanced=False),
             },
             "optional": {
                 "edited_plan": inputs.text(
                     "A plan you edited, used word for word instead of asking the model.", multiline=True, advanced=True
                 ),
-                "max_duration": inputs.number(
-                    DURATION_MAX,
-                    DURATION_MIN,
-                    DURATION_MAX,
-                    1.0,
-                    "The longest song it may plan, in seconds.",
-                    advanced=True,
-                ),
+                **inputs.widgets(PlanSettings, "max_duration"),
                 "sampling": inputs.wire(wires.SAMPLING, _SAMPLING_TIP),
+                **inputs.widgets(PlanSettings, "caption_tokens"),
             },
         }
 
@@ -212,25 +165,23 @@ class ACEStepPlan:
         lm: LMHandle | None,
         song: Song,
         seed: int,
-        metas: bool,
-        caption: bool,
-        language: bool,
         edited_plan: str = "",
-        max_duration: float = DURATION_MAX,
         sampling: LMSampling | None = None,
+        **widgets: Any,
     ) -> tuple[Song, str]:
         from acestep_core.models.manager import manager
         from acestep_core.planner.plan import Plan, merge
-        from acestep_core.planner.planning import PlanSettings, plan_song
+        from acestep_core.planner.planning import plan_song
 
+        settings = PlanSettings.from_widgets(widgets)
         if edited_plan.strip():
             plan = Plan.from_text(edited_plan)
         else:
-            settings, watch = PlanSettings(metas, caption, language, max_duration), monitor()
+            watch = monitor()
             with manager.resident(needed(lm)) as model:
                 plan = plan_song(model, song, settings, sampling, seed, watch)
         host().say(plan.to_text())
-        return merge(song, plan, caption=caption, language=language), plan.to_text()
+        return merge(song, plan, caption=settings.caption, language=settings.language), plan.to_text()
 
 
 class ACEStepPlanCodes:

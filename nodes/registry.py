@@ -5,6 +5,7 @@ from __future__ import annotations
 from .codes import ACEStepAudioToCodes, ACEStepCodesToText, ACEStepTextToCodes
 from .judge import ACEStepBestOf, ACEStepLMScore, ACEStepLyricAlignment, ACEStepTimedLyrics
 from .load import ACEStepLMLoader, ACEStepLoader, ACEStepLoRALoader, ACEStepModelLoader, ACEStepVAELoader
+from .load_record import ACEStepLoadRecord
 from .plan import (
     ACEStepCreateSong,
     ACEStepFormatSong,
@@ -13,7 +14,6 @@ from .plan import (
     ACEStepPlanCodes,
     ACEStepUnderstand,
 )
-from .record import ACEStepLoadRecord
 from .render import (
     ACEStepConditioning,
     ACEStepDecode,

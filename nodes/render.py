@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from acestep_core.errors import InvalidInput
+from acestep_core import options
 from acestep_core.song.description import Song
 
 from . import inputs, wires
 from .host import host, monitor
-from .made import Conditioned, MadeFrom
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from acestep_core.models.handles import ModelHandle, VAEHandle
-    from acestep_core.render.guidance import Guidance
+    from acestep_core.pipeline.recipe import Recipe
+    from acestep_core.pipeline.steps import Conditioned
     from acestep_core.render.tasks import Task
 
-GUIDANCE_MODES = ["apg", "adg", "adg_w_norm", "adg_wo_clip", "cfg", "none"]
-SAMPLERS = ["euler", "heun", "sde"]
-WAVELETS = ["off", "double", "low", "high", "pix"]
+_CATEGORY = "ACE-Step/render"
 MAX_BATCH = 64
 
 
 class ACEStepConditioning:
     TITLE = "ACE-Step Conditioning"
-    CATEGORY = "ACE-Step/render"
+    CATEGORY = _CATEGORY
     DESCRIPTION = "Encodes song and task for the sampler. Runs again only when one of them changes."
     SEARCH_ALIASES: ClassVar = ["text encode", "prompt", "clip", "lyrics encode", "condition"]
     RETURN_TYPES = (wires.CONDITIONING,)
@@ -55,20 +53,16 @@ class ACEStepConditioning:
     def encode(
         self, model: ModelHandle, song: Song, task: tuple[Task, ...], album_caption: str = ""
     ) -> tuple[Conditioned]:
-        from acestep_core.pipeline.generation import Stopwatch
-        from acestep_core.render.conditioning import condition
+        from acestep_core.pipeline.steps import conditioned
 
-        watch = Stopwatch()
-        with watch.stage("condition"):
-            made = condition(model, [song], task, album_caption, monitor())
         if album_caption.strip() and not model.stems:
             host().say("This is no stems checkpoint, so the album caption is not used.")
-        return (Conditioned(made, song, tuple(task), watch.seconds),)
+        return (conditioned(model, song, task, album_caption, monitor()),)
 
 
 class ACEStepSchedule:
     TITLE = "ACE-Step Schedule"
-    CATEGORY = "ACE-Step/render"
+    CATEGORY = _CATEGORY
     DESCRIPTION = "The flow times the sampler visits, from 1 (noise) to 0 (music)."
     SEARCH_ALIASES: ClassVar = ["sigmas", "scheduler", "steps", "shift", "timesteps"]
     RETURN_TYPES = ("SIGMAS",)
@@ -78,35 +72,22 @@ class ACEStepSchedule:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
+        model = inputs.wire(wires.MODEL, "Gives the usual values and the largest number of steps.")
         return {
-            "required": {
-                "model": inputs.wire(wires.MODEL, "Gives the usual values and the largest number of steps."),
-                "steps": inputs.integer(
-                    0, 0, 200, "Sampling steps. 0 takes the model's own: 8 for turbo (at most 20), 50 for base and SFT."
-                ),
-                "shift": inputs.number(
-                    0.0, 0.0, 10.0, 0.1, "Above 1 spends more steps near the noise. 0 takes the model's own, usually 3."
-                ),
-            },
-            "optional": {
-                "timesteps": inputs.text(
-                    "Own times instead, falling from 1, separated by commas: 1, 0.75, 0.5, 0.25.",
-                    placeholder="1, 0.75, 0.5, 0.25",
-                    advanced=True,
-                ),
-            },
+            "required": {"model": model, **inputs.widgets(options.Schedule, advanced=False)},
+            "optional": inputs.widgets(options.Schedule, advanced=True),
         }
 
-    def make(self, model: ModelHandle, steps: int, shift: float, timesteps: str = "") -> tuple[Tensor]:
-        from acestep_core.pipeline.generation import RenderSettings
+    def make(self, model: ModelHandle, **widgets: Any) -> tuple[Tensor]:
+        from acestep_core.render.settings import flow_times, resolved
 
-        own = _numbers(timesteps) if timesteps.strip() else None
-        return (RenderSettings(steps=steps or None, shift=shift or None, timesteps=own).schedule(model),)
+        schedule = options.Schedule.from_widgets(widgets)
+        return (flow_times(resolved(options.RenderSettings(schedule), model)),)
 
 
 class ACEStepGuidance:
     TITLE = "ACE-Step Guidance"
-    CATEGORY = "ACE-Step/render"
+    CATEGORY = _CATEGORY
     DESCRIPTION = "How strongly a base or SFT model follows the text. Turbo models take none."
     SEARCH_ALIASES: ClassVar = ["cfg", "apg", "adg", "guidance scale", "classifier free guidance"]
     RETURN_TYPES = (wires.GUIDANCE,)
@@ -117,57 +98,17 @@ class ACEStepGuidance:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
-            "required": {
-                "mode": inputs.choice(
-                    GUIDANCE_MODES,
-                    "apg",
-                    "apg is the usual one; adg turns instead of stretching; cfg is plain; none switches it off.",
-                ),
-                "scale": inputs.number(
-                    0.0,
-                    0.0,
-                    30.0,
-                    0.1,
-                    "Higher is closer to the text; 1 is off. 0 takes the model's own: 7, or off for turbo.",
-                ),
-                "start": inputs.number(
-                    0.0, 0.0, 1.0, 0.01, "Guide only while the flow time is at least this; 0 guides to the end."
-                ),
-                "end": inputs.number(
-                    1.0, 0.0, 1.0, 0.01, "Guide only while the flow time is at most this; 1 guides from the beginning."
-                ),
-            },
-            "optional": {
-                "momentum": inputs.number(
-                    -0.75, -1.0, 1.0, 0.05, "apg: how much of the steps before counts; negative damps.", advanced=True
-                ),
-                "eta": inputs.number(
-                    0.0, 0.0, 1.0, 0.05, "apg: how much of the part along the prediction stays.", advanced=True
-                ),
-                "norm_threshold": inputs.number(
-                    2.5, 0.0, 100.0, 0.1, "apg: longest difference that is used in full; 0 for no limit.", advanced=True
-                ),
-            },
+            "required": inputs.widgets(options.Guidance, advanced=False),
+            "optional": inputs.widgets(options.Guidance, advanced=True),
         }
 
-    def make(
-        self,
-        mode: str,
-        scale: float,
-        start: float,
-        end: float,
-        momentum: float = -0.75,
-        eta: float = 0.0,
-        norm_threshold: float = 2.5,
-    ) -> tuple[Guidance]:
-        from acestep_core.render.guidance import Guidance
-
-        return (Guidance(mode, scale, start, end, momentum, eta, norm_threshold),)  # type: ignore[arg-type]
+    def make(self, **widgets: Any) -> tuple[options.Guidance]:
+        return (options.Guidance.from_widgets(widgets),)
 
 
 class ACEStepSampler:
     TITLE = "ACE-Step Sampler"
-    CATEGORY = "ACE-Step/render"
+    CATEGORY = _CATEGORY
     DESCRIPTION = "Turns noise into music latents. The picture on the node is the loudness of what it hears so far."
     SEARCH_ALIASES: ClassVar = ["ksampler", "generate", "denoise", "euler", "heun", "sde"]
     RETURN_TYPES = ("LATENT",)
@@ -188,46 +129,15 @@ class ACEStepSampler:
                     MAX_BATCH,
                     "How many songs to make at once. Songs with their own codes come as a batch already.",
                 ),
-                "sampler": inputs.choice(
-                    SAMPLERS, "euler", "euler is the usual one; heun looks twice at each step; sde draws new noise."
-                ),
+                **inputs.widgets(options.Sampling, advanced=False),
             },
             "optional": {
                 "sigmas": inputs.wire("SIGMAS", "The schedule; without one, the model's own."),
                 "guidance": inputs.wire(wires.GUIDANCE, "Guidance; without one, the model's own."),
-                "velocity_clamp": inputs.number(
-                    0.0,
-                    0.0,
-                    10.0,
-                    0.1,
-                    "Limits how fast a step may move, relative to the state; 0 is off.",
-                    advanced=True,
-                ),
-                "velocity_ema": inputs.number(
-                    0.0, 0.0, 0.95, 0.05, "Share of the step before that is mixed in; 0 is off.", advanced=True
-                ),
-                "variation": inputs.number(
-                    0.0,
-                    0.0,
-                    1.0,
-                    0.01,
-                    "Turns the noise towards that of the variation seed: 0 is the same song, 1 another one.",
-                    advanced=True,
-                ),
-                "variation_seed": inputs.integer(
-                    0, 0, inputs.MAX_SEED, "Seed of the noise that variation turns to.", advanced=True
-                ),
-                "wavelet": inputs.choice(
-                    WAVELETS,
-                    "off",
-                    "Correction after each step that newer releases use with turbo: of slow, fast or both changes.",
-                    advanced=True,
-                ),
-                "wavelet_low": inputs.number(
-                    0.05, -1.0, 1.0, 0.01, "Strength of the slow part; 0.02 with a planned song.", advanced=True
-                ),
-                "wavelet_high": inputs.number(
-                    0.02, -1.0, 1.0, 0.01, "Strength of the fast part; 0.06 with a planned song.", advanced=True
+                **inputs.widgets(options.Sampling, advanced=True),
+                "settings": inputs.wire(
+                    wires.SETTINGS,
+                    "Of a song record, in place of the widgets. With the song's own seed it is made again exactly.",
                 ),
             },
         }
@@ -238,63 +148,33 @@ class ACEStepSampler:
         conditioning: Conditioned,
         seed: int,
         batch_size: int,
-        sampler: str,
         sigmas: Tensor | None = None,
-        guidance: Guidance | None = None,
-        velocity_clamp: float = 0.0,
-        velocity_ema: float = 0.0,
-        variation: float = 0.0,
-        variation_seed: int = 0,
-        wavelet: str = "off",
-        wavelet_low: float = 0.05,
-        wavelet_high: float = 0.02,
+        guidance: options.Guidance | None = None,
+        settings: Recipe | None = None,
+        **widgets: Any,
     ) -> tuple[dict[str, Any]]:
-        from acestep_core import seeds as noise
-        from acestep_core.pipeline.generation import RenderSettings, Stopwatch
-        from acestep_core.render.sampler import Sampling
-        from acestep_core.render.stages import render_latents
-        from acestep_core.render.wavelet import WaveletCorrection
+        from acestep_core.pipeline.steps import sampled
 
-        given = conditioning.conditioning
-        rows = given.batch
-        if rows > 1 and batch_size not in (1, rows):
-            raise InvalidInput(f"The conditioning holds {rows} songs already; set batch_size to 1 or {rows}.")
-        seeds = noise.item_seeds(seed, max(rows, batch_size))
-        presets = RenderSettings()
-        times = presets.schedule(model) if sigmas is None else sigmas
-        guidance = presets.guide(model) if guidance is None else guidance
-        if guidance.scale == 0:
-            guidance = replace(guidance, scale=model.preset.guidance)
-        correction = None if wavelet == "off" else WaveletCorrection(wavelet, wavelet_low, wavelet_high)  # type: ignore[arg-type]
-        initial = None
-        if variation > 0:
-            other = noise.item_seeds(variation_seed, len(seeds))
-            initial = noise.retake(noise.noise(seeds, given.frames), noise.noise(other, given.frames), variation)
-        sampling = Sampling(sampler, velocity_clamp, velocity_ema, correction)  # type: ignore[arg-type]
-        watch = Stopwatch()
-        with watch.stage("sample"):
-            latents = render_latents(model, given, seeds, times, guidance, sampling, initial, monitor())
-        settings = {
-            "timesteps": times.tolist(),
-            "guidance": guidance.scale if guidance.enabled else 1.0,
-            "guidance_mode": guidance.mode,
-            "guidance_start": guidance.start,
-            "guidance_end": guidance.end,
-            "method": sampler,
-            "velocity_clamp": velocity_clamp,
-            "velocity_ema": velocity_ema,
-            "wavelet": None if correction is None else asdict(correction),
-            "retake_seed": variation_seed if variation > 0 else None,
-            "retake_variance": variation,
-        }
-        seconds = {**conditioning.seconds, **watch.seconds}
-        made_from = MadeFrom(conditioning.tasks, conditioning.song, tuple(seeds), model, settings, seconds=seconds)
-        return (wires.to_latent(latents, acestep=made_from),)
+        if settings is None:
+            wanted = options.RenderSettings(sampling=options.Sampling.from_widgets(widgets))
+        else:
+            wanted = settings.settings
+        if sigmas is not None:
+            wanted = replace(wanted, schedule=options.Schedule(timesteps=sigmas.tolist()))
+        if guidance is not None:
+            wanted = replace(wanted, guidance=guidance)
+        again = settings is not None and seed == settings.seed
+        if settings is not None and again:
+            seed, batch_size = settings.seeds[0], len(settings.seeds)
+        latents, made = sampled(model, conditioning, seed, batch_size, wanted, monitor())
+        if settings is not None and again:
+            latents, made = latents[[settings.item]], made.select([settings.item])
+        return (wires.to_latent(latents, made),)
 
 
 class ACEStepDecode:
     TITLE = "ACE-Step Decode"
-    CATEGORY = "ACE-Step/render"
+    CATEGORY = _CATEGORY
     DESCRIPTION = "Turns latents into 48 kHz stereo, in tiles that fit the memory, and finishes the sound."
     SEARCH_ALIASES: ClassVar = ["vae decode", "latent to audio", "normalize", "fade"]
     RETURN_TYPES = ("AUDIO",)
@@ -311,22 +191,12 @@ class ACEStepDecode:
             },
             "optional": {
                 "normalize": inputs.switch(True, "Bring each song's peak to the level below."),
-                "peak_db": inputs.number(-1.0, -60.0, 0.0, 0.1, "Peak level in dBFS after normalising."),
-                "fade_in": inputs.number(0.0, 0.0, 60.0, 0.1, "Seconds of fade-in at the start."),
-                "fade_out": inputs.number(0.0, 0.0, 60.0, 0.1, "Seconds of fade-out at the end."),
-                "latent_shift": inputs.number(
-                    0.0, -1.0, 1.0, 0.01, "Added to the latents before decoding; 0 leaves them.", advanced=True
-                ),
-                "latent_rescale": inputs.number(
-                    1.0, 0.1, 2.0, 0.01, "Multiplies the latents before decoding; 1 leaves them.", advanced=True
-                ),
-                "tile": inputs.integer(
-                    0,
-                    0,
-                    2048,
-                    "Latent frames decoded at once; smaller needs less memory and sounds the same. 0 picks.",
-                    step=32,
-                    advanced=True,
+                **inputs.widgets(options.Finish),
+                **inputs.widgets(options.Decode),
+                "settings": inputs.wire(wires.SETTINGS, "Of a song record, in place of the widgets."),
+                "task": inputs.wire(
+                    wires.TASK,
+                    "For latents that other nodes changed: cuts them, puts the recording back around them.",
                 ),
             },
         }
@@ -336,35 +206,28 @@ class ACEStepDecode:
         vae: VAEHandle,
         latent: dict[str, Any],
         normalize: bool = True,
-        peak_db: float = -1.0,
-        fade_in: float = 0.0,
-        fade_out: float = 0.0,
-        latent_shift: float = 0.0,
-        latent_rescale: float = 1.0,
-        tile: int = 0,
+        settings: Recipe | None = None,
+        task: tuple[Task, ...] = (),
+        **widgets: Any,
     ) -> tuple[dict[str, Any]]:
-        from acestep_core.pipeline.generation import Stopwatch
-        from acestep_core.render.post import Finish
-        from acestep_core.render.stages import decode_latents
+        from acestep_core.pipeline.steps import decoded
 
+        if settings is None:
+            decode, finish = options.Decode.from_widgets(widgets), options.Finish.from_widgets(widgets)
+            finish = finish if normalize else replace(finish, peak_db=None)
+        else:
+            decode, finish = settings.settings.decode, settings.finish
         latents = wires.from_latent(latent)
-        made_from: MadeFrom | None = latent.get("acestep")
-        finish = Finish(peak_db if normalize else None, fade_in, fade_out)
-        tasks = () if made_from is None else made_from.tasks
-        watch = Stopwatch()
-        with watch.stage("decode"):
-            audio = decode_latents(vae, latents, tasks, finish, latent_shift, latent_rescale, tile or None, monitor())
-        if made_from is None:
-            return (wires.to_audio(audio),)
-        settings = made_from.settings | {"latent_shift": latent_shift, "latent_rescale": latent_rescale}
-        seconds = {**made_from.seconds, **watch.seconds}
-        made_from = replace(made_from, settings=settings, vae=vae, finish=asdict(finish), seconds=seconds)
-        return (wires.to_audio(audio) | {"acestep": made_from},)
+        made, places = wires.story(latent)
+        done = decoded(vae, latents, made, decode, finish, places=places, tasks=task, monitor=monitor())
+        if remark := done.remark or wires.unknown(latent, places, task):
+            host().say(remark)
+        return (wires.to_audio(done.audio, done.made, places),)
 
 
 class ACEStepEncodeAudio:
     TITLE = "ACE-Step Encode Audio"
-    CATEGORY = "ACE-Step/render"
+    CATEGORY = _CATEGORY
     DESCRIPTION = "Turns audio of any rate into latents, 25 frames a second."
     SEARCH_ALIASES: ClassVar = ["vae encode", "audio to latent"]
     RETURN_TYPES = ("LATENT",)
@@ -410,13 +273,4 @@ class ACEStepEncodeAudio:
         )
         if remark := wires.conversion(audio):
             host().say(remark)
-        return (wires.to_latent(latents),)
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.replace(";", ",").split(",") if part.strip()]
-    except ValueError as error:
-        raise InvalidInput(
-            f"The timesteps {text[:40]!r} are not numbers; write falling times such as 1, 0.75, 0.5, 0.25."
-        ) from error
+        return (wires.to_latent(latents) | {wires.CARGO: wires.ENCODED},)

@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from acestep_core import __version__
 from acestep_core.errors import InvalidInput
-from acestep_core.io.audio import FORMATS, write_audio
+from acestep_core.io.audio import FORMATS
 from acestep_core.io.files import atomic_write, confine, unique_path
-from acestep_core.pipeline.saving import make_folder, subtitle_suffix, write_text
 
 from . import inputs, wires
 from .host import host
@@ -21,15 +19,12 @@ from .remarks import about, filled
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from acestep_core.records.song_record import SongRecord
+    from acestep_core.pipeline.made import Made
 
     from .judge import Scores, Timing
-    from .made import MadeFrom
 
-FORMAT_CHOICES = ["flac", "mp3", "opus", "wav16", "wav32"]
 SUBTITLE_CHOICES = ["lrc", "vtt", "srt", "json", "all"]
 BITRATE_CHOICES = ["auto", "64", "96", "128", "160", "192", "224", "256", "320"]
-_ENCODER = f"acestep-nodes {__version__}"
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 PLAYER: inputs.Declaration = ("AUDIO_UI", {})
 """The canvas puts its audio player where a node declares this input. Nothing arrives through it, and it stays the last
@@ -61,7 +56,7 @@ class ACEStepSaveSong:
                     "acestep/song",
                 ),
                 "format": inputs.choice(
-                    FORMAT_CHOICES,
+                    sorted(FORMATS),
                     "flac",
                     "flac is lossless, wav32 keeps the exact samples. The canvas reads graphs back from flac and mp3.",
                 ),
@@ -108,35 +103,33 @@ class ACEStepSaveSong:
         prompt: Any = None,
         extra_pnginfo: Any = None,
     ) -> dict[str, Any]:
-        from acestep_core.judge.subtitles import write_subtitles
-
         root = host().output_folder().resolve()
-        form = FORMATS[format]
-        graph = _graph(prompt, extra_pnginfo) if save_graph and host().metadata_allowed() else {}
-        made: MadeFrom | None = audio.get("acestep")
-        kbits = int(bitrate) if bitrate != "auto" and form.bitrates else None
-        finish = {"format": format, "bitrate": kbits or form.bitrate}
+        kept = save_graph and host().metadata_allowed()
+        keep = Keep(
+            format,
+            int(bitrate) if bitrate != "auto" and FORMATS[format].bitrates else None,
+            sidecar,
+            tuple(SUBTITLE_CHOICES[:-1] if subtitles == "all" else [subtitles]) if timing is not None else (),
+            prompt if kept else None,
+            _graph(prompt, extra_pnginfo) if kept else None,
+        )
+        made, places = _told(audio, plan)
         songs = []
         for index, item in enumerate(_items(audio)):  # all songs first: nothing that fails later can cost one
-            folder, stem = _target(root, filled(filename_prefix, made, index))
-            with unique_path(folder, stem, form.suffix) as path:
-                tags = graph | _tags(made, index, finish, plan)
-                write_audio(path, item, int(audio["sample_rate"]), format, kbits, tags)
+            folder, stem = _target(root, filled(filename_prefix, made, places[index]))
+            with unique_path(folder, stem, keep.suffixes[0]) as path:
+                write_song(path, item, int(audio["sample_rate"]), made, places[index], keep)
             songs.append(path)
         files = list(songs)
         for index, path in enumerate(songs):
-            texts = {}
-            if sidecar and (about := _sidecar(made, index, finish, prompt if graph else None, plan)):
-                texts[".json"] = about
-            if timing is not None and index < len(timing):
-                for kind in SUBTITLE_CHOICES[:-1] if subtitles == "all" else [subtitles]:
-                    texts[subtitle_suffix(kind)] = write_subtitles(timing[index].lyrics, kind, tags=False)
-            for suffix, text in texts.items():
-                write_text(path.with_suffix(suffix), text)
-                files.append(path.with_suffix(suffix))
+            sung = timing[index] if timing is not None and index < len(timing) else None
+            files += write_siblings(path, made, places[index], keep, sung)
         shown = {"audio": [_shown(path, root, "output") for path in songs]}
         if zip:
-            shown["zip"] = [_shown(_zipped(*_target(root, filled(filename_prefix, made)), files), root, "output")]
+            folder, stem = _target(root, filled(filename_prefix, made, places[0]))
+            shown["zip"] = [_shown(_zipped(folder, stem, files), root, "output")]
+        if remark := about(made, places, None, None, ""):
+            host().say(remark)
         return {"ui": shown, "result": (audio,)}
 
 
@@ -181,7 +174,7 @@ class ACEStepPreviewSong:
             with unique_path(root, "acestep_preview", ".flac") as path:
                 write_audio(path, item, int(audio["sample_rate"]), metadata=graph)
             shown.append(_shown(path, root, "temp"))
-        if text := about(audio.get("acestep"), len(shown), timing, lm_scores, plan):
+        if text := about(*wires.story(audio), timing, lm_scores, plan):
             host().say(text)
         return {"ui": {"audio": shown}, "result": (audio,)}
 
@@ -225,59 +218,9 @@ def _graph(prompt: Any, extra: Any) -> dict[str, str]:
     return {name: json.dumps(part) for name, part in parts.items() if str(name).isidentifier()}
 
 
-def record_of(
-    made: MadeFrom, item: int, finish: dict[str, Any], graph: Any, plan: str = "", *, hashes: bool
-) -> SongRecord:
-    """What made song `item`.
+def _told(audio: dict[str, Any], plan: str) -> tuple[Made | None, tuple[int | None, ...]]:
+    """What made the songs, with the plan that came beside them."""
+    from acestep_core.planner.plan import Plan
 
-    Args:
-        finish: format and bitrate of the file.
-        graph: the API-format workflow, or None.
-        plan: as text.
-        hashes: also tell the weights by their content; they are read once for that, and remembered.
-    """
-    from acestep_core.models.handles import Models
-    from acestep_core.pipeline.provenance import describe_models, machine_of
-    from acestep_core.records.song_record import SongRecord, versions
-
-    task = made.task(item)
-    models = None if made.vae is None else Models(made.model, made.vae)
-    return SongRecord(
-        song=made.song.to_dict(),
-        seeds={"noise": made.seeds[item]},
-        plan=plan,
-        codes=task.codes,
-        task={"name": task.name, "index": made.places[item], "tracks": list(task.tracks)},
-        settings=made.settings,
-        finish=made.finish | finish,
-        files=() if models is None else describe_models(models, hashes=hashes),
-        machine={} if models is None else machine_of(models),
-        versions=versions(),
-        seconds=made.seconds,
-        scores=made.scores[item] if made.scores else {},
-        graph=graph,
-    )
-
-
-def _tags(made: MadeFrom | None, item: int, finish: dict[str, Any], plan: str) -> dict[str, str]:
-    """What players show, and everything once more for programs."""
-    if made is None or item >= len(made.seeds):
-        return {"encoder": _ENCODER}
-    song = made.song
-    untimed = replace(made, seconds={})  # so that the same song is the same file, however long it took
-    shown = {
-        "title": song.caption[:120],
-        "lyrics": song.lyrics,
-        "bpm": str(song.bpm or ""),
-        "key": song.keyscale,
-        "encoder": _ENCODER,
-        "acestep": json.dumps(record_of(untimed, item, finish, None, plan, hashes=False).to_dict()),
-    }
-    return {name: text for name, text in shown.items() if text}
-
-
-def _sidecar(made: MadeFrom | None, item: int, finish: dict[str, Any], graph: Any, plan: str) -> str:
-    """The record as JSON; of audio that other nodes made, only the graph is known, or nothing."""
-    if made is None or item >= len(made.seeds):
-        return "" if graph is None else json.dumps({"prompt": graph}, indent=2)
-    return record_of(made, item, finish, graph, plan, hashes=True).to_json()
+    made, places = wires.story(audio)
+    return (replace(made, plan=Plan.from_text(plan)) if made is not None and plan.strip() else made), places

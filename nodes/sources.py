@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from acestep_core.options import TaskOptions
 
 from . import inputs, wires
 from .host import host, monitor
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import VAEHandle
-    from acestep_core.render.repaint import Region
     from acestep_core.render.tasks import Task
 
 Tasks = tuple["Task", ...]
 """What travels on the wire: one task for the whole batch, or one for each song of it."""
 
-MODES = ["balanced", "conservative", "aggressive"]
-CHUNK_MASKS = ["ones", "window", "twos"]
 TASK_CATEGORY = "ACE-Step/task"
 TASK_TIP = "What to do, for the conditioning."
 
@@ -29,60 +27,34 @@ def source_inputs() -> dict[str, Any]:
     }
 
 
-def mode_inputs(default: str) -> dict[str, Any]:
-    return {
-        "mode": inputs.choice(
-            MODES,
-            default,
-            "How closely the rest is held while sampling: conservative throughout, aggressive not at all.",
-        ),
-        "strength": inputs.number(0.5, 0.0, 1.0, 0.05, "For balanced: 0 is like conservative, 1 like aggressive."),
-    }
+class SourceTask:
+    """A node that makes a task of a recording as its `OPTIONS` say."""
+
+    OPTIONS: type[TaskOptions]
+    OPTIONAL: tuple[str, ...] = ()
+    """Inputs that graphs may leave out though they are not advanced."""
+    CATEGORY = TASK_CATEGORY
+    RETURN_TYPES: tuple[str, ...] = (wires.TASK,)
+    RETURN_NAMES: tuple[str, ...] = ("task",)
+    OUTPUT_TOOLTIPS: tuple[str, ...] = (TASK_TIP,)
+    FUNCTION = "make"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        required = {**source_inputs(), **inputs.widgets(cls.OPTIONS, advanced=False)}
+        optional = {name: required.pop(name) for name in cls.OPTIONAL} | inputs.widgets(cls.OPTIONS, advanced=True)
+        return {"required": required} | ({"optional": optional} if optional else {})
+
+    def make(self, vae: VAEHandle, audio: dict[str, Any], **widgets: Any) -> tuple[Any, ...]:
+        return (from_recordings(vae, audio, self.OPTIONS.from_widgets(widgets))[0],)
 
 
-def mask_input() -> dict[str, Any]:
-    return {
-        "chunk_mask": inputs.choice(
-            CHUNK_MASKS,
-            "ones",
-            "What the model is told about the region: nothing (ones), where it is (window), decide yourself (twos).",
-            advanced=True,
-        )
-    }
+def from_recordings(vae: VAEHandle, audio: dict[str, Any], *several: TaskOptions) -> list[Tasks]:
+    """For each of several things to do, the tasks of all recordings of a batch."""
+    from acestep_core.pipeline.steps import source_tasks
+    from acestep_core.vocabulary import SAMPLE_RATE
 
-
-def keep_input() -> dict[str, Any]:
-    return {
-        "keep_outside": inputs.switch(True, "Put the recording's own samples back outside the region.", advanced=True)
-    }
-
-
-def start_end() -> dict[str, Any]:
-    return {
-        "start": inputs.number(0.0, -600.0, 600.0, 0.1, "Seconds where the region begins; below 0 adds a beginning."),
-        "end": inputs.number(
-            -1.0, -1.0, 1200.0, 0.1, "Seconds where it ends; -1 is the end of the recording, beyond it adds an ending."
-        ),
-    }
-
-
-def from_recordings(
-    vae: VAEHandle,
-    audio: dict[str, Any],
-    task: Callable[..., Any],
-    regions_of: Callable[[int], tuple[Region, ...]] = lambda samples: (),
-) -> tuple[Any, ...]:
-    """Pads, checks and encodes each recording of a batch, and makes of it what `task` returns."""
-    from acestep_core.render.stages import encode_audio
-    from acestep_core.render.tasks import check_source, whole_frames
-
-    tasks = []
-    for wave in wires.from_audio(audio):
-        check_source(wave.shape[-1])
-        regions = regions_of(wave.shape[-1])
-        canvas = regions[0].pad(wave) if regions else wave
-        latents = encode_audio(vae, whole_frames(canvas)[None], monitor=monitor())
-        tasks.append(task(latents, canvas, *regions))
+    songs = [source_tasks(vae, (wave, SAMPLE_RATE), several, monitor=monitor()) for wave in wires.from_audio(audio)]
     if remark := wires.conversion(audio):
         host().say(remark)
-    return tuple(tasks)
+    return list(zip(*songs, strict=True))

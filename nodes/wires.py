@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.errors import InvalidInput
@@ -9,6 +10,8 @@ from acestep_core.vocabulary import LATENT_CHANNELS, SAMPLE_RATE
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from acestep_core.pipeline.made import Made
 
 MODEL = "ACESTEP_MODEL"
 LM = "ACESTEP_LM"
@@ -20,15 +23,22 @@ CONDITIONING = "ACESTEP_CONDITIONING"
 GUIDANCE = "ACESTEP_GUIDANCE"
 SAMPLING = "ACESTEP_SAMPLING"
 TIMING = "ACESTEP_TIMING"
+SETTINGS = "ACESTEP_SETTINGS"
 SCORES = "ACESTEP_SCORES"
 
 
-def to_latent(latents: Tensor, **extra: Any) -> dict[str, Any]:
-    """Library latents `[B, T, 64]` as ComfyUI's LATENT."""
-    return {"samples": latents.transpose(1, 2).contiguous(), "type": "audio", **extra}
+CARGO = "acestep"
+"""Key in LATENT and AUDIO of what made the songs."""
+ENCODED = "encoded"
+"""What stands there for latents of a recording, which no song made."""
 
 
-def from_latent(latent: dict[str, Any]) -> Tensor:
+def to_latent(latents: Tensor, made: Made | None = None) -> dict[str, Any]:
+    """Library latents `[B, T, 64]` as ComfyUI's LATENT, with what made them."""
+    return _laden({"samples": latents.transpose(1, 2).contiguous(), "type": "audio"}, "samples", made)
+
+
+def from_latent(latent: Mapping[str, Any]) -> Tensor:
     """ComfyUI's LATENT as library latents `[B, T, 64]`.
 
     Raises:
@@ -44,9 +54,53 @@ def from_latent(latent: dict[str, Any]) -> Tensor:
     return samples.transpose(1, 2).float()
 
 
-def to_audio(waveform: Tensor) -> dict[str, Any]:
-    """A waveform `[B, 2, S]` at 48 kHz as ComfyUI's AUDIO."""
-    return {"waveform": waveform.float().cpu(), "sample_rate": SAMPLE_RATE}
+def to_audio(waveform: Tensor, made: Made | None = None, places: Sequence[int | None] = ()) -> dict[str, Any]:
+    """A waveform `[B, 2, S]` at 48 kHz as ComfyUI's AUDIO, with what made it (`places`: as `story` tells)."""
+    audio = {"waveform": waveform.float().cpu(), "sample_rate": SAMPLE_RATE}
+    return _laden(audio, "waveform", made, [item for item, place in enumerate(places) if place is not None])
+
+
+def story(carrier: Mapping[str, Any]) -> tuple[Made | None, tuple[int | None, ...]]:
+    """What made the songs that a LATENT or AUDIO holds, and for each of them its place there.
+
+    Nodes of others may reorder, join, cut or change songs, and copy our key along. So songs are known by their content:
+    one that is not, or no longer, what was made has no place.
+    """
+    songs = carrier.get("samples", carrier.get("waveform"))
+    cargo = carrier.get(CARGO)
+    if songs is None:
+        return None, ()
+    from acestep_core.pipeline.made import Cargo
+
+    if not isinstance(cargo, Cargo):
+        return None, (None,) * len(songs)
+    places = cargo.found(songs)
+    known = [place for place in places if place is not None]
+    numbers = iter(range(len(known)))
+    return (cargo.made.select(known) if known else None), tuple(None if p is None else next(numbers) for p in places)
+
+
+def unknown(latent: Mapping[str, Any], places: Sequence[int | None], tasks: Sequence[Any]) -> str:
+    """A sentence about songs whose story was lost on the way; empty where there was none to lose."""
+    lost = [str(item + 1) for item, place in enumerate(places) if place is None]
+    if not lost or tasks or latent.get(CARGO) == ENCODED:
+        return ""
+    which = "These latents do" if len(lost) == len(places) else f"Song {', '.join(lost)} does"
+    return (
+        f"{which} not say what made them, because another node changed them; they get no record, and no recording is "
+        "put back around them unless a task is connected here."
+    )
+
+
+def _laden(
+    carrier: dict[str, Any], songs: str, made: Made | None, known: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """A carrier with the story of the songs that are `known` (None: of all)."""
+    if made is None:
+        return carrier
+    from acestep_core.pipeline.made import Cargo
+
+    return carrier | {CARGO: Cargo.of(made, carrier[songs] if known is None else carrier[songs][known])}
 
 
 def conversion(audio: dict[str, Any]) -> str:

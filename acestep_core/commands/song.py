@@ -5,112 +5,121 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acestep_core import options
+from acestep_core.commands.flags import add_flags, given
 from acestep_core.commands.progress import ProgressBar
+from acestep_core.declared import Option, Options, options_of
 from acestep_core.errors import AceStepError, AlignmentError, InvalidInput
+from acestep_core.options import TaskOptions
+from acestep_core.song.description import Song
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import Models
     from acestep_core.monitor import Monitor
     from acestep_core.pipeline.generation import Generation
-    from acestep_core.song.description import Song
 
-TASKS = ("text2music", "cover", "repaint", "extend", "add-track", "extract", "complete")
+TASKS: dict[str, type[TaskOptions]] = {"text2music": options.TextToMusic} | {
+    name.replace("_", "-"): group for name, group in options.TASKS.items() if name != "generate"
+}
+
+
+_BY_HAND = ("seconds", "track", "tracks")
+"""Options without a flag of their own: the length is the song's, and `--track` says one or several."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    from acestep_core.io.audio import FORMATS
+
     parser = subparsers.add_parser("song", help="make a song from a caption", description=__doc__)
     parser.add_argument("caption", help="style, instruments, mood")
     parser.add_argument("--lyrics", metavar="FILE", help="text file with the lyrics, or - for standard input")
-    parser.add_argument("--duration", type=float, metavar="S", help="seconds, 10 to 600 (default 120)")
+    add_flags(parser, (o for o in options_of(Song) if o.name not in ("caption", "lyrics", "language")))
+    parser.add_argument("--language", default="unknown", help="of the vocals, such as en or Korean")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the first song (default: drawn and shown)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="how many songs (default 1)")
-    parser.add_argument("--language", default="unknown", help="of the vocals, such as en or Korean")
-    parser.add_argument("--bpm", type=int, help="30 to 300")
-    parser.add_argument("--key", default="", metavar="KEY", help="such as 'C major' or Am")
-    parser.add_argument("--time-signature", default="", metavar="T", help="2, 3, 4 or 6")
-    parser.add_argument("--instrumental", action="store_true", help="no vocals")
-    parser.add_argument("--think", action="store_true", help="let the language model plan it and write its codes")
     task = parser.add_argument_group("working on a recording")
-    task.add_argument("--task", choices=TASKS, default="text2music", help="default text2music")
+    task.add_argument("--task", choices=tuple(TASKS), default="text2music", help="default text2music")
     task.add_argument("--source", metavar="FILE", help="the recording to work on")
-    task.add_argument("--strength", type=float, help="of a cover or a balanced repaint, 0 to 1")
-    task.add_argument("--start", type=float, default=0.0, metavar="S", help="where a region begins")
-    task.add_argument("--end", type=float, metavar="S", help="where it ends (default: with the recording)")
-    task.add_argument("--mode", choices=("conservative", "balanced", "aggressive"), help="how closely the rest is held")
-    task.add_argument("--before", type=float, default=0.0, metavar="S", help="seconds to add before")
-    task.add_argument("--after", type=float, default=0.0, metavar="S", help="seconds to add after")
-    task.add_argument("--track", action="append", default=[], help="such as vocals or drums; complete takes several")
     task.add_argument("--reference", action="append", default=[], metavar="FILE", help="take the timbre of a recording")
+    task.add_argument("--reference-seed", type=int, default=0, metavar="N", help="which thirty seconds of it are heard")
+    task.add_argument("--codes", metavar="FILE", help="semantic codes to follow, one song a line")
+    task.add_argument("--album-caption", default="", metavar="TEXT", help="of the whole song, for stems checkpoints")
+    task.add_argument("--track", action="append", help="such as vocals or drums; complete takes several")
+    add_flags(task, _of_all(TASKS.values()))
     parser.add_argument("--lora", action="append", default=[], metavar="PATH[=STRENGTH]", help="LoRA or LoKr to apply")
     parser.add_argument("--models", metavar="PATH", help="checkpoints folder, model folder or file")
     parser.add_argument("--variant", help="which checkpoint, such as turbo, base or xl-turbo")
     parser.add_argument("--dtype", choices=("auto", "bf16", "fp32"), default="auto", help="number format of the models")
     parser.add_argument("--device", default="auto", help="such as cuda, cuda:1, xpu, mps or cpu (default: the best)")
-    parser.add_argument("--steps", type=int, help="sampling steps (default: the checkpoint's)")
-    parser.add_argument("--shift", type=float, help="schedule shift (default: the checkpoint's)")
-    parser.add_argument("--guidance", type=float, help="guidance scale (default: the checkpoint's; turbo takes none)")
-    parser.add_argument("--method", choices=("euler", "heun", "sde"), default="euler", help="sampler")
-    parser.add_argument(
-        "--format", choices=("flac", "wav16", "wav32", "mp3", "opus"), help="default: by the name of -o"
-    )
-    parser.add_argument("--bitrate", type=int, help="kbit/s of mp3 and opus")
-    parser.add_argument("-o", "--output", default="output/song.flac", metavar="FILE", help="default output/song.flac")
-    parser.add_argument("--no-record", action="store_true", help="no .json beside the song to make it again from")
-    parser.add_argument(
+    for title, groups in (("sampling", options.RENDER_GROUPS.values()), ("finishing", (options.Finish,))):
+        add_flags(parser.add_argument_group(title), _of_all(groups))
+    thinking = parser.add_argument_group("thinking")
+    thinking.add_argument("--think", action="store_true", help="let the language model plan it and write its codes")
+    add_flags(thinking, _of_all((options.PlanSettings, options.LMSampling)))
+    kept = parser.add_argument_group("keeping")
+    kept.add_argument("--format", choices=tuple(FORMATS), help="default: by the name of -o")
+    kept.add_argument("--bitrate", type=int, help="kbit/s of mp3 and opus")
+    kept.add_argument("-o", "--output", default="output/song.flac", metavar="FILE", help="default output/song.flac")
+    kept.add_argument("--no-record", action="store_true", help="no .json beside the song to make it again from")
+    kept.add_argument(
         "--subtitles", default="", metavar="KINDS", help="timed lyrics beside the song: lrc, vtt, srt, json, or several"
     )
-    parser.add_argument("--best-of", type=int, metavar="K", help="make K takes, score them and keep the best")
-    parser.add_argument("--keep", type=int, default=1, metavar="N", help="how many of them (default 1)")
+    kept.add_argument("--best-of", type=int, metavar="K", help="make K takes, score them and keep the best")
+    kept.add_argument("--keep", type=int, default=1, metavar="N", help="how many of them (default 1)")
 
 
-def run(options: argparse.Namespace) -> int:
+def _of_all(groups: Iterable[type[Options]]) -> Iterable[Option]:
+    """The options of several groups. Those of one name are one flag, whose help says what it is for each."""
+    found: dict[str, Option] = {}
+    for option in (option for group in groups for option in options_of(group) if option.flat not in _BY_HAND):
+        known = found.setdefault(option.flat, option)
+        if option.help not in known.help:
+            found[option.flat] = replace(known, help=f"{known.help} {option.help}")
+        if known.default != option.default:
+            found[option.flat] = replace(found[option.flat], default=None)
+    return found.values()
+
+
+def run(told: argparse.Namespace) -> int:
     from acestep_core.io.audio import format_for
     from acestep_core.monitor import Monitor
     from acestep_core.pipeline.opening import open_models
-    from acestep_core.pipeline.saving import check_subtitles
-    from acestep_core.song.description import Song
+    from acestep_core.pipeline.saving import Keep
 
-    output = Path(options.output)
-    audio_format = options.format or format_for(output)  # refused before an hour of work, not after
-    subtitles = options.subtitles.replace(",", " ").split()
-    check_subtitles(subtitles)
-    song = Song(
-        caption=options.caption,
-        lyrics=_read_lyrics(options.lyrics),
-        language=options.language,
-        bpm=options.bpm,
-        keyscale=options.key,
-        timesignature=options.time_signature,
-        duration=options.duration,
-        instrumental=options.instrumental,
-    )
+    output = Path(told.output)
+    audio_format = told.format or format_for(output)
+    subtitles = told.subtitles.replace(",", " ").split()
+    Keep(audio_format, told.bitrate, subtitles=tuple(subtitles))  # refused before an hour of work, not after
+    song = Song.from_dict(given(told, (Song,)) | {"lyrics": _read_lyrics(told.lyrics)})
     for warning in song.warnings():
         sys.stderr.write(f"Note: {warning}\n")
-    models = open_models(options.models, options.variant, dtype=options.dtype, device=options.device)
-    for text in options.lora:
+    models = open_models(told.models, told.variant, dtype=told.dtype, device=told.device)
+    for text in told.lora:
         models = models.with_adapter(*_adapter(text))
     if models.tiny:
         sys.stderr.write(
             "Using the built-in tiny checkpoint, which has random weights and makes noise, not music; "
             "name real weights with --models.\n"
         )
-    _check_best_of(options, song, models)
+    _check_best_of(told, song, models)
     start = time.perf_counter()
     with ProgressBar() as bar:
-        result = _make(options, song, models, bar)
+        result = _make(told, song, models, bar)
     if result.plan is not None:
         sys.stderr.write(f"The plan:\n{result.plan.to_text()}\n")
     with ProgressBar() as bar:
-        if options.best_of is not None:
-            result = _best(options, result, audio_format, Monitor(bar))
+        if told.best_of is not None:
+            result = _best(told, result, audio_format, Monitor(bar))
         paths = result.save(
             output,
             audio_format,
-            options.bitrate,
-            record=not options.no_record,
+            told.bitrate,
+            record=not told.no_record,
             subtitles=subtitles,
             monitor=Monitor(bar),
         )
@@ -121,29 +130,29 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_best_of(options: argparse.Namespace, song: Song, models: Models) -> None:
+def _check_best_of(told: argparse.Namespace, song: Song, models: Models) -> None:
     """Refuses to choose where there is nothing to choose by, before the takes are made."""
-    if options.best_of is None:
-        if options.keep != 1:
+    if told.best_of is None:
+        if told.keep != 1:
             raise InvalidInput("--keep goes with --best-of; say of how many takes to keep the best.")
         return
-    if options.batch != 1:
+    if told.batch != 1:
         raise InvalidInput("--best-of says how many takes are made; leave out --batch.")
-    if not 1 <= options.keep <= options.best_of:
-        raise InvalidInput(f"Of {options.best_of} takes, 1 to {options.best_of} can be kept, not {options.keep}.")
+    if not 1 <= told.keep <= told.best_of:
+        raise InvalidInput(f"Of {told.best_of} takes, 1 to {told.best_of} can be kept, not {told.keep}.")
     if models.lm is None and (song.instrumental or not song.lyrics.strip()):
         raise InvalidInput("Without lyrics and a language model takes cannot be scored; leave out --best-of.")
 
 
-def _best(options: argparse.Namespace, result: Generation, audio_format: str, monitor: Monitor) -> Generation:
+def _best(told: argparse.Namespace, result: Generation, audio_format: str, monitor: Monitor) -> Generation:
     """The best takes, best first; shows how all of them did. If that fails or is stopped, all are saved."""
     from acestep_core.judge.best_of import table_text
     from acestep_core.pipeline.takes import keep_best
 
     try:
-        best, ranking = keep_best(_judged(result, monitor), options.keep)
+        best, ranking = keep_best(_judged(result, monitor), told.keep)
     except (AceStepError, KeyboardInterrupt):
-        for path in result.save(options.output, audio_format, options.bitrate, record=not options.no_record):
+        for path in result.save(told.output, audio_format, told.bitrate, record=not told.no_record):
             sys.stdout.write(f"{path}  not scored\n")
         raise
     sys.stderr.write(f"{table_text(ranking)}\n")
@@ -162,47 +171,52 @@ def _judged(result: Generation, monitor: Monitor) -> Generation:
         return judge_takes(result, lyrics=False, monitor=monitor)
 
 
-def _make(options: argparse.Namespace, song: Song, models: Models, bar: ProgressBar) -> Generation:
-    """Calls the front door of the task."""
-    from acestep_core.pipeline import editing
-    from acestep_core.pipeline.generation import RenderSettings, generate
+def _make(told: argparse.Namespace, song: Song, models: Models, bar: ProgressBar) -> Generation:
+    """Calls the front door with what was asked for."""
+    from acestep_core.pipeline.generation import make
+    from acestep_core.pipeline.request import Request
+    from acestep_core.song.codes import text_to_codes
 
-    settings = RenderSettings(options.steps, options.shift, None, options.guidance, method=options.method)
-    common = {
+    group = TASKS[told.task]
+    asked = given(told, TASKS.values())
+    tracks = asked.pop("track", None) or []
+    if group is options.Complete:
+        asked["tracks"] = tuple(tracks)
+    elif tracks:
+        asked["track"] = tracks[0]
+    if unused := sorted(asked.keys() - {option.flat for option in options_of(group)}):
+        raise InvalidInput(f"The task {told.task} takes no --{unused[0].replace('_', '-')}; leave it out.")
+    if group is options.TextToMusic and told.source is not None:
+        raise InvalidInput("Text to music takes no --source; choose a --task such as cover, or --reference.")
+    if group is not options.TextToMusic:
+        if told.source is None:
+            raise InvalidInput(f"The task {told.task} works on a recording; name it with --source.")
+        if song.duration is not None:
+            raise InvalidInput("The length is the recording's; leave out --duration, or use --task extend.")
+        if told.think:
+            raise InvalidInput("Thinking writes codes that would replace the recording; leave out --think.")
+        if len(tracks) > 1 and group is not options.Complete:
+            raise InvalidInput(f"The task {told.task} takes exactly one --track.")
+        for name in group.NEEDS:
+            if name not in asked:
+                raise InvalidInput(f"The task {told.task} needs --{name.replace('_', '-')}.")
+    arguments = {
         "song": song,
-        "references": options.reference,
-        "seed": options.seed,
-        "batch": options.best_of or options.batch,
+        "references": told.reference,
+        "reference_seed": told.reference_seed,
+        "seed": told.seed,
+        "batch": told.best_of or told.batch,
         "models": models,
-        "settings": settings,
+        "think": told.think,
+        "album_caption": told.album_caption,
         "progress": bar,
+        **given(told, options.GROUPS),
     }
-    if options.task == "text2music":
-        if options.source is not None:
-            raise InvalidInput("Text to music takes no --source; choose a --task such as cover, or --reference.")
-        return generate(think=options.think, **common)
-    if options.source is None:
-        raise InvalidInput(f"The task {options.task} works on a recording; name it with --source.")
-    if song.duration is not None:
-        raise InvalidInput("The length is the recording's; leave out --duration, or use --task extend.")
-    if options.think:
-        raise InvalidInput("Thinking writes codes that would replace the recording; leave out --think.")
-    held = {"mode": options.mode} if options.mode else {}
-    if options.strength is not None:
-        held["strength"] = options.strength
-    if options.task == "cover":
-        return editing.cover(options.source, strength=held.get("strength", 1.0), **common)
-    if options.task == "repaint":
-        return editing.repaint(options.source, options.start, options.end, **held, **common)
-    if options.task == "extend":
-        return editing.extend(options.source, options.after, options.before, **held, **common)
-    if options.task == "complete":
-        return editing.complete(options.source, options.track, **common)
-    if len(options.track) != 1:
-        raise InvalidInput(f"The task {options.task} takes exactly one --track.")
-    if options.task == "extract":
-        return editing.extract(options.source, options.track[0], **common)
-    return editing.add_track(options.source, options.track[0], start=options.start, end=options.end, **held, **common)
+    codes = (
+        [] if told.codes is None else [text_to_codes(line) for line in _read(told.codes).splitlines() if line.strip()]
+    )
+    sources = [] if told.source is None else [told.source]
+    return make(Request.of("", arguments), group.from_flat(asked), sources, codes)
 
 
 def _adapter(text: str) -> tuple[str, float]:
@@ -215,11 +229,13 @@ def _adapter(text: str) -> tuple[str, float]:
 
 
 def _read_lyrics(source: str | None) -> str:
-    if source is None:
-        return ""
+    return "" if source is None else _read(source)
+
+
+def _read(source: str) -> str:
     try:
         return sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(
-            f"The lyrics file {source} cannot be read as UTF-8 text; check its name and save it as UTF-8."
+            f"The text file {source} cannot be read as UTF-8; check its name and save it as UTF-8."
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from acestep_core.records.song_record import FileRecord, SongRecord, describe_fi
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import Models
-    from acestep_core.pipeline.generation import Generation
+    from acestep_core.pipeline.made import Made
 
 
 def describe_models(models: Models, lm: bool = False, hashes: bool = True) -> tuple[FileRecord, ...]:
@@ -35,37 +36,43 @@ def describe_models(models: Models, lm: bool = False, hashes: bool = True) -> tu
     return (*found, *(described("adapter", adapter.path, adapter.strength) for adapter in model.adapters))
 
 
-def machine_of(models: Models) -> dict[str, str]:
-    """Device and number formats that the models really use."""
+def machine_of(models: Models) -> dict[str, Any]:
+    """Device and number formats that the models really use, and the processor's threads."""
     from acestep_core import devices
 
     device = devices.pick_device(models.model.device)
     handles = {"dit": models.model, "text": models.model.text, "vae": models.vae}
-    found = {"device": str(device), "name": devices.device_name(device), "system": platform.system()}
+    found: dict[str, Any] = {"device": str(device), "name": devices.device_name(device), "system": platform.system()}
     for role, handle in handles.items():
         if handle is not None:
             place = devices.pick_device(handle.device)
             dtype = devices.dtype_name(devices.dtype_for(role, place, handle.dtype))
             found["text_encoder" if role == "text" else role] = dtype if place == device else f"{dtype} on {place}"
-    return found
+    return found | {"threads": devices.thread_count()}
 
 
-def record_of(made: Generation, item: int) -> SongRecord:
-    """The record of one item of a batch."""
-    origin, task = made.origin, made.tasks[item if len(made.tasks) > 1 else 0]
+def record_of(
+    made: Made, item: int, file: Mapping[str, Any], graph: Mapping[str, Any] | None, hashes: bool
+) -> SongRecord:
+    """The record of one song of a batch, see `Made.record`."""
+    origin, task = made.origin, made.task(item)
     about: dict[str, Any] = {"name": task.name, "call": origin.call, "arguments": dict(origin.arguments)}
     about |= {"index": made.places[item], "seeds": list(origin.seeds)}
+    if task.tracks:
+        about["tracks"] = list(task.tracks)
     if len(origin.codes) > 1:
         about["codes"] = [list(codes) for codes in origin.codes]
+    if origin.album_caption:
+        about["album_caption"] = origin.album_caption
     seeds = {"noise": made.seeds[item]}
     if origin.think is not None:
         about["think"] = dict(origin.think)
         seeds["plan"] = origin.think["seed"]
-    if any(file.role == "reference" for file in origin.files):
-        seeds["reference"] = origin.reference_seed
-    if made.settings.retake_seed is not None and made.settings.retake_variance != 0:
-        seeds["retake"] = made.settings.retake_seed
-    asked_here = origin.think is not None and not any(file.role == "lm" for file in origin.files)
+    if heard := [entry.extra["clip_seed"] for entry in origin.files if entry.role == "reference"]:
+        seeds["reference"] = heard[0]
+    if made.settings.sampling.retake_variance > 0:
+        seeds["retake"] = made.settings.sampling.retake_seed
+    asked_here = origin.think is not None and not any(entry.role == "lm" for entry in origin.files)
     return SongRecord(
         song=made.song.to_dict(),
         seeds=seeds,
@@ -73,10 +80,11 @@ def record_of(made: Generation, item: int) -> SongRecord:
         codes=task.codes,
         task=about,
         settings=made.settings.to_dict(),
-        finish=origin.finish,
-        files=(*describe_models(made.models, asked_here), *origin.files),
-        machine=machine_of(made.models),
+        finish=made.finish.to_flat() | dict(file),
+        files=(*describe_models(made.models, asked_here, hashes), *origin.files),
+        machine=machine_of(made.models) | ({"test_model": True} if made.tiny else {}),
         versions=versions(),
         seconds=made.seconds,
         scores=made.scores[item] if made.scores else {},
+        graph=graph,
     )

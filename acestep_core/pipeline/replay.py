@@ -1,43 +1,30 @@
-"""Makes the song of a record again: the same call of the front door, with the same seeds, codes, settings and files."""
+"""Makes the song of a record again: the same way, with the same seeds, codes, settings and files."""
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from acestep_core import devices
 from acestep_core.checkpoints.find import find_checkpoint, search_roots
-from acestep_core.errors import AceStepError, AdapterError, AudioError, CheckpointError, InvalidInput
+from acestep_core.errors import AceStepError, AdapterError, AudioError, CheckpointError
 from acestep_core.io.recordings import AudioLike
-from acestep_core.monitor import ProgressCallback
-from acestep_core.pipeline import editing
-from acestep_core.pipeline.generation import Generation, RenderSettings, generate
+from acestep_core.models.handles import Handle, Models
+from acestep_core.monitor import Monitor, ProgressCallback
+from acestep_core.options import TextToMusic
+from acestep_core.pipeline.generation import Generation, make
+from acestep_core.pipeline.opening import open_models
 from acestep_core.pipeline.provenance import describe_models, machine_of
+from acestep_core.pipeline.recipe import Recipe
+from acestep_core.pipeline.request import Request
+from acestep_core.planner.plan import Plan
 from acestep_core.records.origin import WAVEFORM, describe_recording
 from acestep_core.records.song_record import FileRecord, SongRecord, describe_file, versions
-from acestep_core.render.post import Finish
-from acestep_core.seeds import item_seeds
-from acestep_core.song.codes import check_codes
-from acestep_core.values import fields_of, fits
-
-if TYPE_CHECKING:
-    from acestep_core.models.handles import Handle, Models
 
 log = logging.getLogger(__name__)
-
-CALLS: Mapping[str, Callable[..., Generation]] = {
-    "generate": generate,
-    "cover": editing.cover,
-    "repaint": editing.repaint,
-    "extend": editing.extend,
-    "add_track": editing.add_track,
-    "extract": editing.extract,
-    "complete": editing.complete,
-    "morph": editing.morph,
-}
 
 
 def replay(
@@ -61,108 +48,54 @@ def replay(
         progress, cancelled: as in `generate`.
 
     Raises:
-        InvalidInput: the record is damaged, or was made by a graph.
+        InvalidInput: the record is damaged, or does not say how its song was made.
         AudioError, AdapterError, CheckpointError: a file is missing; the message names it.
     """
     places = [Path.cwd()]
     if not isinstance(record, SongRecord):
         places, record = [Path(record).resolve().parent, *places], SongRecord.load(Path(record))
-    function = _function(record)
-    arguments = _arguments(record, function)
-    source, references = _recordings(record, places, source, references)
+    recipe = Recipe.of(record, alone)
+    sources = recordings_of(recipe, places) if source is None else [source]
+    heard = [find_recording(file, places) for file in recipe.references] if references is None else list(references)
+    seeds = [recipe.clip_seed(record, file) for file in recipe.references]
     opened = _open(record, models, places)
-    now = _now(record, opened, source, references)
-    for difference in record.differences(now):
+    for difference in record.differences(_now(record, opened, sources, heard)):
         log.warning("%s", difference)
-
-    seeds, item, codes = _batch(record, alone)
-    given: dict[str, Any] = {
-        "song": record.to_song(),
-        "references": references,
-        "reference_seed": record.seeds.get("reference", 0),
-        "seed": seeds[0],
-        "batch": len(seeds),
-        "models": opened,
-        "settings": RenderSettings.from_dict(record.settings),
-        "progress": progress,
-        "cancelled": cancelled,
-        **_finish(record),
-    }
-    if function is generate:
-        made = generate(codes=codes, **given)
-    else:
-        made = function(source, caption="", **arguments, **given)
-    return _remembered(made.select([item]), record)
+    request = Request(
+        song=recipe.song,
+        models=opened,
+        seed=recipe.seeds[0],
+        batch=len(recipe.seeds),
+        references=list(zip(heard, seeds + [record.seeds.get("reference", 0)] * len(heard))),
+        encode_tile=recipe.encode_tile,
+        settings=recipe.settings,
+        finish=recipe.finish,
+        album_caption=recipe.album_caption,
+        monitor=Monitor(progress, cancelled),
+    )
+    with devices.threads(record.machine.get("threads")):
+        made = make(request, recipe.options, sources, recipe.codes)
+    return _remembered(made.select([recipe.item]), record)
 
 
-def _function(record: SongRecord) -> Callable[..., Generation]:
-    call = record.task.get("call")
-    if isinstance(call, str) and call in CALLS:
-        return CALLS[call]
-    if record.graph is not None:
-        raise InvalidInput("This song was made by a graph; make it again with `acestep run` of its record.")
-    raise InvalidInput("This record does not say how its song was made, so it cannot be made again from it alone.")
-
-
-def _arguments(record: SongRecord, function: Callable[..., Generation]) -> dict[str, Any]:
-    """The arguments that the function takes beside those that every one takes."""
-    given = record.task.get("arguments", {})
-    if not isinstance(given, Mapping):
-        raise InvalidInput("The record's task.arguments must be a table; correct the file.")
-    parameters = {} if function is generate else inspect.signature(function).parameters
-    for name, value in given.items():
-        if name not in parameters or name == "caption" or not fits(value, str(parameters[name].annotation)):
-            raise InvalidInput(f"The record's task.arguments.{name} cannot be {value!r}; correct the file.")
-    for name, parameter in parameters.items():
-        needed = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        if needed and name not in ("audio", "caption", *given):
-            raise InvalidInput(f"The record's task.arguments lack {name}; correct the file.")
-    return dict(given)
-
-
-def _batch(record: SongRecord, alone: bool) -> tuple[list[int], int, list[tuple[int, ...]]]:
-    """Seeds of the batch, the song's place in it, and the codes of all songs or one sequence for all."""
-    codes = [record.codes] if record.codes else []
-    seeds, item = record.task.get("seeds"), record.task.get("index", 0)
-    if alone or seeds is None:
-        return [record.seeds["noise"]], 0, codes
-    whole = isinstance(seeds, list) and all(fits(seed, "int") for seed in seeds) and fits(item, "int")
-    fitting = whole and 0 <= item < len(seeds) and seeds == item_seeds(seeds[0], len(seeds))
-    if not fitting or seeds[item] != record.seeds["noise"]:
-        raise InvalidInput("The record's task.seeds and task.index do not fit its seed; correct the file.")
-    rows = record.task.get("codes")
-    if rows is None:
-        return seeds, item, codes
-    if not isinstance(rows, list) or len(rows) != len(seeds) or not all(isinstance(row, list) for row in rows):
-        raise InvalidInput("The record's task.codes must be one list of codes for each seed; correct the file.")
-    batch = [check_codes(row) for row in rows]
-    batch[item] = record.codes  # which a user may have edited
-    return seeds, item, batch
-
-
-def _finish(record: SongRecord) -> dict[str, Any]:
-    known = {name: record.finish[name] for name in ("peak_db", "fade_in", "fade_out") if name in record.finish}
-    return fields_of(Finish, "finish", known)
-
-
-def _recordings(
-    record: SongRecord, places: Sequence[Path], source: AudioLike | None, references: Sequence[AudioLike] | None
-) -> tuple[AudioLike | None, Sequence[AudioLike]]:
-    """The given recordings, or those that the record names."""
-    if source is None:
-        named = [file for file in record.files if file.role == "source"]
-        source = _find(named[0], places) if named else None
-    if source is None and record.task.get("call") != "generate":
+def recordings_of(recipe: Recipe, places: Sequence[Path]) -> list[AudioLike]:
+    """The recordings that a song starts from, as files in `places`."""
+    if isinstance(recipe.options, TextToMusic):
+        return []
+    if not recipe.sources:
         raise AudioError("The record names no source; give the recording as source.")
-    if references is None:
-        references = [_find(file, places) for file in record.files if file.role == "reference"]
-    return source, references
+    return [find_recording(file, places) for file in recipe.sources]
 
 
-def _find(file: FileRecord, places: Sequence[Path], error: type[AceStepError] = AudioError) -> Path:
-    """A file of the record by its name: the one with its content, or else the first."""
-    if file.name == WAVEFORM and file.role in ("source", "reference"):
-        raise error(f"The {file.role} of this song was a waveform and no file; give it as {file.role}.")
+def find_recording(file: FileRecord, places: Sequence[Path]) -> Path:
+    """A recording by its name, see `find_file`."""
+    if file.name == WAVEFORM:
+        raise AudioError(f"The {file.role} of this song was a waveform and no file; give it as {file.role}.")
+    return find_file(file, places)
+
+
+def find_file(file: FileRecord, places: Sequence[Path], error: type[AceStepError] = AudioError) -> Path:
+    """A file of a record by its name in `places`: the one with its content, or else the first."""
     found = [path for place in places if (path := place / file.name).exists()]
     same = [path for path in found if file.sha256 and describe_file(file.role, path).sha256 == file.sha256]
     if same or found:
@@ -173,9 +106,6 @@ def _find(file: FileRecord, places: Sequence[Path], error: type[AceStepError] = 
 
 def _open(record: SongRecord, models: Models | str | Path | None, places: Sequence[Path]) -> Models:
     """The checkpoint of the record, in its number formats where the device is of the same kind, with its adapters."""
-    from acestep_core.models.handles import Models
-    from acestep_core.pipeline.opening import open_models
-
     if isinstance(models, Models):
         opened = models
     else:
@@ -187,13 +117,12 @@ def _open(record: SongRecord, models: Models | str | Path | None, places: Sequen
                 "or name its folder."
             )
         opened = _in_formats(opened, record)
-    adapters = [file for file in record.files if file.role == "adapter"]
     if opened.model.adapters:
         return opened
     loras = [folder / "loras" for folder in (Path(), Path("models"), *(root.parent for root in search_roots()))]
-    for file in adapters:
+    for file in (file for file in record.files if file.role == "adapter"):
         strength = 1.0 if file.strength is None else file.strength
-        opened = opened.with_adapter(_find(file, [*places, *loras], AdapterError), strength)
+        opened = opened.with_adapter(find_file(file, [*places, *loras], AdapterError), strength)
     return opened
 
 
@@ -212,8 +141,6 @@ def _checkpoint(dit: FileRecord | None, models: str | Path | None) -> tuple[str 
 
 
 def _in_formats(models: Models, record: SongRecord) -> Models:
-    from acestep_core import devices
-
     then, now = str(record.machine.get("device", "")), machine_of(models)["device"]
     if then.partition(":")[0] != now.partition(":")[0]:
         return models
@@ -228,21 +155,23 @@ def _in_formats(models: Models, record: SongRecord) -> Models:
     return replace(models, model=model, vae=restored(models.vae, "vae"))
 
 
-def _now(record: SongRecord, models: Models, source: AudioLike | None, references: Sequence[AudioLike]) -> SongRecord:
+def _now(
+    record: SongRecord, models: Models, sources: Sequence[AudioLike], references: Sequence[AudioLike]
+) -> SongRecord:
     """The record as of today's files and machine. The language model is not needed: what it wrote is in the record."""
-    files = [*describe_models(models), *([] if source is None else [describe_recording("source", source)])]
+    files = [*describe_models(models), *(describe_recording("source", source) for source in sources)]
     files += [describe_recording("reference", reference) for reference in references]
     files += [file for file in record.files if file.role == "lm"]
-    return replace(record, files=tuple(files), machine=machine_of(models), versions=versions())
+    machine = {name: value for name, value in machine_of(models).items() if name in record.machine}
+    machine |= {name: record.machine[name] for name in ("threads", "test_model") if name in record.machine}
+    return replace(record, files=tuple(files), machine=machine, versions=versions())
 
 
 def _remembered(made: Generation, record: SongRecord) -> Generation:
     """What only the record knows: the plan, and how the language model was asked for it."""
-    from acestep_core.planner.plan import Plan
-
     lm = tuple(file for file in record.files if file.role == "lm")
     think = record.task.get("think")
     origin = replace(made.origin, files=(*made.origin.files, *lm))
-    if isinstance(think, Mapping) and fits(think.get("seed"), "int") and lm:
+    if isinstance(think, Mapping) and isinstance(think.get("seed"), int) and lm:
         origin = replace(origin, think=think)
     return replace(made, origin=origin, plan=Plan.from_text(record.plan) if record.plan else None)

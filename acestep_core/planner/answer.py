@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from acestep_core.models.language_model import LanguageModel
 from acestep_core.monitor import SILENT, Monitor
+from acestep_core.options import LMSampling
 from acestep_core.planner.decode import decode_text
 from acestep_core.planner.grammar import PlanText, cot_grammar
 from acestep_core.planner.metas import parse_output
 from acestep_core.planner.plan import Plan
-from acestep_core.planner.sampling import LMSampling
 from acestep_core.vocabulary import DURATION_MAX
 
 CAPTION_TOKENS = 512

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from acestep_core.models.language_model import LanguageModel
 from acestep_core.monitor import SILENT, Monitor
+from acestep_core.options import LMSampling
 from acestep_core.planner.answer import CAPTION_TOKENS, write_answer
 from acestep_core.planner.lm_prompts import create_prompt, format_prompt
 from acestep_core.planner.metas import PLAN_FIELDS
 from acestep_core.planner.plan import Plan, merge
-from acestep_core.planner.sampling import LMSampling
 from acestep_core.song.description import Song, normalize_language
 from acestep_core.vocabulary import INSTRUMENTAL_LYRICS, NO_USER_INPUT, UNKNOWN_LANGUAGE
 

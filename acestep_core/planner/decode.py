@@ -13,8 +13,9 @@ from torch import Tensor
 from acestep_core.errors import GenerationError
 from acestep_core.models.language_model import LanguageModel
 from acestep_core.monitor import SILENT, Monitor
+from acestep_core.options import LMSampling
 from acestep_core.planner.rows import Recorded, Rows, RunAhead, reach_of
-from acestep_core.planner.sampling import LMSampling, choose, draw_keys, guide, penalize_repetition
+from acestep_core.planner.sampling import choose, draw_keys, guide, penalize_repetition
 from acestep_core.vocabulary import CODE_RATE, DURATION_MAX
 
 MAX_CODES = int(DURATION_MAX * CODE_RATE)

@@ -125,8 +125,8 @@ def random_model(size: str, device: torch.device) -> LanguageModel:
 
 
 def our_writer(lm: LanguageModel, options: argparse.Namespace) -> Callable[[int], Any]:
+    from acestep_core.options import LMSampling
     from acestep_core.planner.decode import CodesPrompt, decode_codes
-    from acestep_core.planner.sampling import LMSampling
 
     conditional, unconditional = prompts(lm, options.prompt)
     other = unconditional if options.cfg != 1 else None

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from acestep_core.vocabulary import LM_INSTRUCTIONS, NO_USER_INPUT
 
-PromptForm = Literal["corrected", "legacy"]
 """How the codes prompt ends. `corrected` leaves the assistant's turn open, as in training. `legacy` closes it first,
 as the first release and the ports made from it did; it repeats results of that time."""
 
@@ -34,13 +31,13 @@ def plan_prompt_unconditional(lyrics: str, negative: str = NO_USER_INPUT) -> str
     return plan_prompt(negative, lyrics) if is_meaningful(negative) else chat("generate", f"# Lyric\n{lyrics}\n")
 
 
-def codes_prompt(caption: str, lyrics: str, cot: str, form: PromptForm = "corrected") -> str:
+def codes_prompt(caption: str, lyrics: str, cot: str, form: str = "corrected") -> str:
     """Asks for audio codes after a finished plan `cot`, `<think>` tags included."""
     return plan_prompt(caption, lyrics) + cot + _after_cot(form)
 
 
 def codes_prompt_unconditional(
-    caption: str, lyrics: str, negative: str = NO_USER_INPUT, form: PromptForm = "corrected"
+    caption: str, lyrics: str, negative: str = NO_USER_INPUT, form: str = "corrected"
 ) -> str:
     """The unconditional twin of `codes_prompt`, with an empty plan.
 
@@ -74,5 +71,5 @@ def text_prompt_unconditional(task: str, negative: str = NO_USER_INPUT) -> str:
     return chat(task, negative if negative.strip() else "")
 
 
-def _after_cot(form: PromptForm) -> str:
+def _after_cot(form: str) -> str:
     return "\n\n<|im_end|>\n" if form == "legacy" else "\n\n"

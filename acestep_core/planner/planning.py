@@ -3,58 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from acestep_core.errors import InvalidInput
 from acestep_core.models.language_model import LanguageModel
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.planner.answer import CAPTION_TOKENS, write_answer
+from acestep_core.options import LMSampling, PlanSettings
+from acestep_core.planner.answer import write_answer
 from acestep_core.planner.decode import CodesPrompt, decode_codes
 from acestep_core.planner.lm_prompts import codes_prompt, codes_prompt_unconditional, plan_prompt
 from acestep_core.planner.plan import Plan
-from acestep_core.planner.sampling import LMSampling
 from acestep_core.song.codes import seconds_to_codes
 from acestep_core.song.description import Song
-from acestep_core.vocabulary import DURATION_MAX, DURATION_MIN
 
 CHUNK = 8
 """Songs whose codes are written at once."""
 
 
-@dataclass(frozen=True)
-class PlanSettings:
-    """What the language model may decide.
-
-    Args:
-        metas: bpm, key, time signature and duration, where the user left them open.
-        caption: write a more detailed caption.
-        language: the language of the vocals, where the user left it open.
-        max_duration: the longest song it may plan, in seconds.
-        caption_tokens: about where a caption ends at the latest.
-
-    Raises:
-        InvalidInput: a value is out of range.
-    """
-
-    metas: bool = True
-    caption: bool = True
-    language: bool = True
-    max_duration: float = DURATION_MAX
-    caption_tokens: int = CAPTION_TOKENS
-
-    def __post_init__(self) -> None:
-        if not DURATION_MIN <= self.max_duration <= DURATION_MAX:
-            raise InvalidInput(
-                f"max_duration must be from {DURATION_MIN:g} to {DURATION_MAX:g} seconds, not {self.max_duration!r}."
-            )
-        if not 8 <= self.caption_tokens <= 4096:
-            raise InvalidInput(f"caption_tokens must be from 8 to 4096, not {self.caption_tokens!r}.")
-
-    def open_fields(self, given: Plan) -> list[str]:
-        """The fields for the model to fill: those that are switched on and not given."""
-        switched = {"bpm": self.metas, "duration": self.metas, "keyscale": self.metas, "timesignature": self.metas}
-        switched |= {"caption": self.caption, "language": self.language}
-        return [name for name, on in switched.items() if on and name not in given.fields()]
+def open_fields(settings: PlanSettings, given: Plan) -> list[str]:
+    """The fields for the model to fill: those that are switched on and not given."""
+    metas = settings.metas
+    switched = {"bpm": metas, "duration": metas, "keyscale": metas, "timesignature": metas}
+    switched |= {"caption": settings.caption, "language": settings.language}
+    return [name for name, on in switched.items() if on and name not in given.fields()]
 
 
 def plan_song(
@@ -71,14 +41,14 @@ def plan_song(
     """
     settings, sampling = settings or PlanSettings(), sampling or LMSampling()
     given = Plan.of_song(song)
-    open_fields = settings.open_fields(given)
-    if not open_fields:
+    wanted = open_fields(settings, given)
+    if not wanted:
         return given
     answer = write_answer(
         lm,
         plan_prompt(song.caption, song.lyrics),
         given,
-        open_fields,
+        wanted,
         sampling,
         seed,
         max_duration=settings.max_duration,

@@ -6,58 +6,16 @@ Every row is treated on its own, so that a song in a batch gets the tokens it wo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acestep_core.errors import InvalidInput
-from acestep_core.planner.lm_prompts import PromptForm
+from acestep_core.options import LMSampling
 from acestep_core.seeds import generators
-from acestep_core.vocabulary import NO_USER_INPUT
 
 _HEAD = 1024
 """How many of the best tokens top-p looks at before it sorts the whole vocabulary."""
-
-
-@dataclass(frozen=True)
-class LMSampling:
-    """The rare knobs of the language model.
-
-    Args:
-        temperature: 0 always takes the likeliest token.
-        top_k: how many of the likeliest tokens stay in; 0 for all.
-        top_p: the likeliest tokens stay in until their probabilities exceed this; 1 for all.
-        repetition_penalty: above 1 makes codes that were already written less likely.
-        cfg_scale: how strongly the codes follow the plan; 1 turns guidance off, and is twice as fast.
-        negative_prompt: what the codes are guided away from.
-        prompt_form: `legacy` repeats results made with the first release's prompt.
-
-    Raises:
-        InvalidInput: a value is out of range.
-    """
-
-    temperature: float = 0.85
-    top_k: int = 0
-    top_p: float = 0.9
-    repetition_penalty: float = 1.0
-    cfg_scale: float = 2.0
-    negative_prompt: str = NO_USER_INPUT
-    prompt_form: PromptForm = "corrected"
-
-    def __post_init__(self) -> None:
-        _check("temperature", self.temperature, 0, 10)
-        _check("top_p", self.top_p, 0, 1)
-        _check("repetition_penalty", self.repetition_penalty, 0.1, 10)
-        _check("cfg_scale", self.cfg_scale, 1, 100)
-        if isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 0:
-            raise InvalidInput(f"top_k must be a whole number of at least 0, not {self.top_k!r}.")
-        if not isinstance(self.negative_prompt, str):
-            raise InvalidInput(f"negative_prompt must be text, not {self.negative_prompt!r}.")
-        if self.prompt_form not in get_args(PromptForm):
-            raise InvalidInput(f"prompt_form must be corrected or legacy, not {self.prompt_form!r}.")
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
@@ -146,8 +104,3 @@ def _cut(values: Tensor, total: Tensor, p: float) -> Tensor:
     cumulative = (values - total).exp().cumsum(-1)
     before = F.pad(cumulative[..., :-1], (1, 0), value=-1.0)
     return values.masked_fill(before > p, -math.inf)
-
-
-def _check(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise InvalidInput(f"{name} must be a number from {low:g} to {high:g}, not {value!r}.")

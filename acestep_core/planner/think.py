@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from acestep_core.models.handles import LMHandle
 from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
+from acestep_core.options import LMSampling
 from acestep_core.planner.plan import Plan, merge
 from acestep_core.planner.planning import CHUNK, PlanSettings, plan_song, write_codes
-from acestep_core.planner.sampling import LMSampling
 from acestep_core.song.description import Song
 
 

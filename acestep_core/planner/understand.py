@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from acestep_core.models.language_model import LanguageModel
 from acestep_core.monitor import SILENT, Monitor
+from acestep_core.options import LMSampling
 from acestep_core.planner.answer import CAPTION_TOKENS, write_answer
 from acestep_core.planner.create import LYRICS_TOKENS, TEXT_SAMPLING, song_of
 from acestep_core.planner.lm_prompts import understand_prompt
 from acestep_core.planner.metas import PLAN_FIELDS
 from acestep_core.planner.plan import Plan
-from acestep_core.planner.sampling import LMSampling
 from acestep_core.song.codes import codes_to_text
 from acestep_core.song.description import Song
 from acestep_core.vocabulary import NO_USER_INPUT

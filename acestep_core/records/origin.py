@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,7 @@ class Origin:
         files: sources and references in the order they were given; for a song made again, its language model too.
         seeds: of all items.
         codes: of all items, or one sequence for all; empty for none.
-        finish: `peak_db`, `fade_in` and `fade_out`.
-        reference_seed: which thirty seconds of the references were heard.
+        album_caption: of the whole song, for stems checkpoints.
         think: how the language model was asked; None if it was not.
     """
 
@@ -36,20 +35,15 @@ class Origin:
     files: tuple[FileRecord, ...] = ()
     seeds: tuple[int, ...] = ()
     codes: tuple[tuple[int, ...], ...] = ()
-    finish: Mapping[str, float | None] = field(default_factory=dict)
-    reference_seed: int = 0
+    album_caption: str = ""
     think: Mapping[str, Any] | None = None
 
 
-def describe_recordings(role: str, recordings: Sequence[AudioLike]) -> tuple[FileRecord, ...]:
-    """Files by their bytes, waveforms by their samples at 48 kHz."""
-    return tuple(describe_recording(role, recording) for recording in recordings)
-
-
-def describe_recording(role: str, recording: AudioLike) -> FileRecord:
+def describe_recording(role: str, recording: AudioLike, **extra: Any) -> FileRecord:
+    """Files by their bytes, waveforms by their samples at 48 kHz, and what else is to be remembered of them."""
     if isinstance(recording, str | Path):
         if not Path(recording).is_file():
             raise AudioError(f"There is no recording at {recording}; check its name.")
-        return describe_file(role, Path(recording))
+        return replace(describe_file(role, Path(recording)), extra=extra)
     samples = load_source(recording).contiguous().numpy()
-    return FileRecord(role, WAVEFORM, hashlib.sha256(samples.tobytes()).hexdigest())
+    return FileRecord(role, WAVEFORM, hashlib.sha256(samples.tobytes()).hexdigest(), extra=extra)

@@ -8,10 +8,10 @@ step that makes a new tensor needs as much again.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from acestep_core.errors import GenerationError, InvalidInput
+from acestep_core.errors import GenerationError
+from acestep_core.options import Finish
 from acestep_core.vocabulary import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -21,32 +21,11 @@ SILENCE = 1e-6
 """A waveform whose samples all stay below this is silent."""
 
 
-@dataclass(frozen=True)
-class Finish:
-    """How a song is finished.
-
-    Args:
-        peak_db: peak level in dBFS to normalise each item to (at most 0), or None to leave the level as it is.
-        fade_in: seconds of linear fade at the start.
-        fade_out: seconds of linear fade at the end.
-    """
-
-    peak_db: float | None = -1.0
-    fade_in: float = 0.0
-    fade_out: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.peak_db is not None and not -60.0 <= self.peak_db <= 0.0:
-            raise InvalidInput(f"The peak level must be from -60 to 0 dBFS, not {self.peak_db}.")
-        for name in ("fade_in", "fade_out"):
-            if not 0.0 <= getattr(self, name) <= 600.0:
-                raise InvalidInput(f"{name} must be from 0 to 600 seconds, not {getattr(self, name)}.")
-
-    def apply(self, audio: Tensor, sample_rate: int = SAMPLE_RATE, out: Tensor | None = None) -> Tensor:
-        """Finishes `audio` `[B, C, S]`, each item on its own."""
-        if self.peak_db is not None:
-            audio = normalize_peak(audio, self.peak_db, out)
-        return fade(audio, round(self.fade_in * sample_rate), round(self.fade_out * sample_rate), out)
+def finished(audio: Tensor, finish: Finish, out: Tensor | None = None) -> Tensor:
+    """`audio` `[B, C, S]` at 48 kHz, each item brought to its level and faded on its own."""
+    if finish.peak_db is not None:
+        audio = normalize_peak(audio, finish.peak_db, out)
+    return fade(audio, round(finish.fade_in * SAMPLE_RATE), round(finish.fade_out * SAMPLE_RATE), out)
 
 
 def shift_rescale(latents: Tensor, shift: float = 0.0, rescale: float = 1.0) -> Tensor:

@@ -11,10 +11,11 @@ from acestep_core import seeds as noise
 from acestep_core.models.handles import ModelHandle, VAEHandle
 from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
+from acestep_core.options import Finish
 from acestep_core.render import vae
 from acestep_core.render.guidance import OFF, Guidance, check_guidance
 from acestep_core.render.morph import morph
-from acestep_core.render.post import Finish, check_audio, check_latents, limit_peak, shift_rescale
+from acestep_core.render.post import check_audio, check_latents, finished, limit_peak, shift_rescale
 from acestep_core.render.sampler import Conditioning, Sampling, sample
 from acestep_core.render.tasks import Task
 
@@ -64,7 +65,7 @@ def render_latents(
 def decode_latents(
     handle: VAEHandle,
     latents: Tensor,
-    tasks: Sequence[Task] = (),
+    tasks: Sequence[Task | None] = (),
     finish: Finish = Finish(),  # noqa: B008
     shift: float = 0.0,
     rescale: float = 1.0,
@@ -74,8 +75,8 @@ def decode_latents(
     """Latents `[B, T, 64]` -> finished audio `[B, 2, S]` at 48 kHz in main memory.
 
     Args:
-        tasks: one per item, or one for all: the length to cut to, what to put back into the source. Spliced items are
-            not normalised, because every sample outside the region stays as it was.
+        tasks: one per item (None where it is not known), or one for all: the length to cut to, what to put back into
+            the source. Spliced items are not normalised, because every sample outside the region stays as it was.
         shift, rescale: applied to the latents first.
 
     Raises:
@@ -92,11 +93,12 @@ def decode_latents(
             items.append(task.splice.apply(item[0])[None, :, : task.samples])
         else:  # in place: there may be no room for a second copy
             item = item if task is None else item[..., : task.samples]
-            items.append(finish.apply(limit_peak(item, out=item), out=item))
-    if any(task.splice is not None for task in spread):
+            items.append(finished(limit_peak(item, out=item), finish, out=item))
+    told = [task for task in spread if task is not None]
+    if any(task.splice is not None for task in told):
         audio = torch.cat(items)
-    elif spread:
-        audio = audio[..., : spread[0].samples]
+    elif told:
+        audio = audio[..., : told[0].samples]
     check_audio(audio)
     return audio
 

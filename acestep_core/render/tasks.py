@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from acestep_core.errors import AudioError, InvalidInput, UnsupportedTask
+from acestep_core.options import TaskOptions
+from acestep_core.records.song_record import FileRecord
 from acestep_core.render.flow_edit import FlowEdit
 from acestep_core.render.repaint import (
     Region,
@@ -79,6 +81,8 @@ class Task:
         references: latents of reference clips, each `[1, 750, 64]`; empty for silence.
         morph: what the source is, to be moved from there to the song (flow-edit); None for no morph.
         tracks: the tracks that the instruction names.
+        options: what was asked for, in the user's terms; None for a task made by hand.
+        files: the recordings it was made from.
     """
 
     name: str
@@ -97,6 +101,8 @@ class Task:
     references: tuple[Tensor, ...] = ()
     morph: FlowEdit | None = None
     tracks: tuple[str, ...] = ()
+    options: TaskOptions | None = None
+    files: tuple[FileRecord, ...] = ()
 
     def __post_init__(self) -> None:
         if self.chunk_mask not in CHUNK_MASKS:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from acestep_core.declared import Options, option
 from acestep_core.errors import InvalidInput
 from acestep_core.vocabulary import (
     BPM_MAX,
@@ -19,6 +20,7 @@ from acestep_core.vocabulary import (
     LANGUAGE_ALIASES,
     LANGUAGES,
     LYRICS_MAX_CHARS,
+    PLAIN_KEYSCALES,
     SPECIAL_TOKENS,
     TIME_SIGNATURES,
     UNKNOWN_LANGUAGE,
@@ -34,7 +36,7 @@ _TIME_SIGNATURES = {"2/4": "2", "2/2": "2", "3/4": "3", "4/4": "4", "6/8": "6"} 
 
 
 @dataclass(frozen=True)
-class Song:
+class Song(Options):
     """A song to make. Values are checked and brought to the models' spelling on construction.
 
     Args:
@@ -51,14 +53,28 @@ class Song:
         InvalidInput: a value is out of range or not understood; the message gives the range.
     """
 
-    caption: str = ""
-    lyrics: str = ""
-    language: str = UNKNOWN_LANGUAGE
-    bpm: int | None = None
-    keyscale: str = ""
-    timesignature: str = ""
-    duration: float | None = None
-    instrumental: bool = False
+    # fmt: off
+    caption: str = option("", "Style, instruments, voice, mood, production. Up to about 512 characters are read.",
+        example="warm lo-fi hip hop, mellow electric piano, soft vinyl crackle, relaxed female vocals",
+        field={"multiline": True})
+    lyrics: str = option("",
+        "Lyrics with section tags such as [Verse] and [Chorus]. Up to about 4096 characters are read.",
+        example="[Verse]\nRain on the window, slow and low\n\n[Chorus]\nStay a little, let it go",
+        field={"multiline": True})
+    language: str = option(UNKNOWN_LANGUAGE,
+        "Language of the vocals, as a code. 'unknown' lets the models decide.",
+        choices=(UNKNOWN_LANGUAGE, *(code for code in LANGUAGES if code != UNKNOWN_LANGUAGE)))
+    bpm: int | None = option(None, "Beats per minute, 30 to 300. 0 leaves it open.",
+        low=BPM_MIN, high=BPM_MAX, empty=0)
+    keyscale: str = option("", "Musical key. 'auto' leaves it open.", choices=PLAIN_KEYSCALES, empty="auto")
+    timesignature: str = option("",
+        "Beats per bar: 4 for 4/4, 3 for 3/4, 6 for 6/8. 'auto' leaves it open.",
+        choices=TIME_SIGNATURES, empty="auto")
+    duration: float | None = option(None, "Length in seconds, 10 to 600. 0 leaves it to the planner.",
+        low=DURATION_MIN, high=DURATION_MAX, step=1.0, unit="seconds", empty=0.0, example=30.0, field={"round": 0.01})
+    instrumental: bool = option(False, "No vocals. Lyrics and language are then left out.",
+        field={"label_on": "instrumental", "label_off": "vocals"})
+    # fmt: on
 
     def __post_init__(self) -> None:
         if not isinstance(self.instrumental, bool):

@@ -301,7 +301,7 @@ def test_in_a_run_it_acts_on_its_own_branch_only(tiny_models, tmp_path):
 
     from acestep_core import generate
     from acestep_core.models.manager import manager
-    from acestep_core.pipeline.generation import RenderSettings
+    from acestep_core.options import RenderSettings
 
     with manager.resident(tiny_models.model) as model:
         shapes = linear_shapes(model.decoder)
@@ -317,7 +317,7 @@ def test_in_a_run_it_acts_on_its_own_branch_only(tiny_models, tmp_path):
 
     def latents(handle):
         models = replace(tiny_models, model=handle)
-        return generate("a", duration=10, seed=1, models=models, settings=RenderSettings(steps=2)).latents
+        return generate("a", duration=10, seed=1, models=models, settings=RenderSettings.of(steps=2)).latents
 
     plain = latents(tiny_models.model)
     loaded = manager.loaded()

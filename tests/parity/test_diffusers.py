@@ -11,10 +11,11 @@ import torch
 from torch.testing import assert_close
 
 from acestep_core import generate
-from acestep_core.pipeline.generation import RenderSettings, render
+from acestep_core.options import RenderSettings
 from acestep_core.pipeline.opening import open_models
 from acestep_core.render.tasks import text2music
 from acestep_core.song.description import Song
+from tests.making import render
 
 pytest.importorskip("diffusers", "0.38.0", reason="diffusers with ACE-Step classes is not installed")
 
@@ -66,7 +67,7 @@ def ours(root, variant, layout_path=None, **settings):
         timesignature="4/4",
         seed=11,
         models=open_models(layout_path or root, variant),
-        settings=RenderSettings(**settings),
+        settings=RenderSettings.of(**settings),
     )
 
 

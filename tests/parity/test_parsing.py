@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from acestep_core.options import LMSampling
 from acestep_core.planner.metas import parse_output
 from acestep_core.planner.plan import Plan
-from acestep_core.planner.sampling import LMSampling, choose, draw_keys, guide, keep_top_k, keep_top_p
+from acestep_core.planner.sampling import choose, draw_keys, guide, keep_top_k, keep_top_p
 from acestep_core.planner.sampling import penalize_repetition as penalize
 from tests.golden_data import case, load_json, load_tensors
 from tests.parity.deviations_planner import lyrics, parsed_value, words

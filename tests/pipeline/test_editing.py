@@ -12,15 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from acestep_core.errors import AceStepError, AudioError, InvalidInput, UnsupportedTask
+from acestep_core.options import RenderSettings
 from acestep_core.pipeline import editing
-from acestep_core.pipeline.generation import RenderSettings, render
 from acestep_core.render import tasks
 from acestep_core.render.repaint import region_of
 from acestep_core.render.stages import encode_audio
 from acestep_core.song.description import Song
+from tests.making import render
 
 RATE = 48000
-QUICK = RenderSettings(steps=2)
+QUICK = RenderSettings.of(steps=2)
 
 
 @pytest.fixture(scope="session")
@@ -199,7 +200,7 @@ def test_refusals(recordings, tiny_models):
     with pytest.raises(InvalidInput, match="no field 'bmp'"):
         editing.cover(seven, bmp=90, **options)
     with pytest.raises(InvalidInput, match="guided"):
-        editing.cover(seven, models=tiny_models, settings=RenderSettings(guidance=7.0))
+        editing.cover(seven, models=tiny_models, settings=RenderSettings.of(guidance=7.0))
     with pytest.raises(InvalidInput, match="kazoo"):
         editing.extract(seven, "kazoo", **options)
     with pytest.raises(AudioError, match="1 s"):
@@ -218,7 +219,7 @@ NUMBERS = st.one_of(st.floats(-3, 5), st.sampled_from([0.0, 1.0, -1.0, 2.0, *FAR
 def test_any_numbers_end_in_a_song_or_in_our_error(data, tiny_models):
     wave = torch.sin(torch.arange(RATE * 2) / 40).expand(2, -1) * 0.3
     number = lambda: data.draw(NUMBERS)  # noqa: E731
-    sampling = RenderSettings(
+    sampling = RenderSettings.of(
         steps=data.draw(st.one_of(st.integers(-3, 3), st.sampled_from([21, 1000]))),
         shift=data.draw(st.one_of(st.just(3.0), NUMBERS)),
         velocity_clamp=data.draw(st.one_of(st.just(0.0), NUMBERS)),

@@ -8,7 +8,7 @@ import torch
 
 from acestep_core import AceStepError, Song, generate
 from acestep_core.errors import Cancelled, InvalidInput
-from acestep_core.pipeline.generation import RenderSettings
+from acestep_core.options import RenderSettings
 
 
 def test_importing_the_package_is_cheap():
@@ -31,7 +31,7 @@ def test_generation_never_imports_diffusers_or_transformers(tiny_root):
 
 @pytest.mark.parametrize("seconds", [10, 12.34, 13.001])
 def test_length_is_exact_to_the_sample(tiny_models, seconds):
-    song = generate("a", duration=seconds, seed=1, models=tiny_models, settings=RenderSettings(steps=2))
+    song = generate("a", duration=seconds, seed=1, models=tiny_models, settings=RenderSettings.of(steps=2))
     assert song.audio.shape == (1, 2, round(seconds * 48000))
     assert song.audio.abs().max() == pytest.approx(10 ** (-1 / 20), abs=1e-4)
 
@@ -58,7 +58,7 @@ def test_a_drawn_seed_is_told(tiny_models):
 
 @pytest.mark.parametrize("variant", ["turbo", "base", "xl-turbo"])
 def test_every_variant_makes_sound(tiny_root, variant):
-    song = generate("a", duration=10, seed=1, models=tiny_root, variant=variant, settings=RenderSettings(steps=3))
+    song = generate("a", duration=10, seed=1, models=tiny_root, variant=variant, settings=RenderSettings.of(steps=3))
     assert song.models.model.variant == variant
     assert song.audio.std() > 0.01
 
@@ -83,7 +83,7 @@ def test_cancel(tiny_models):
 
 
 def test_saving_never_overwrites(tiny_models, tmp_path):
-    song = generate("a calm piano", duration=10, seed=1, models=tiny_models, settings=RenderSettings(steps=1))
+    song = generate("a calm piano", duration=10, seed=1, models=tiny_models, settings=RenderSettings.of(steps=1))
     names = [song.save(tmp_path / "song.flac", record=False)[0].name for _ in range(3)]
     assert names == ["song.flac", "song_00001.flac", "song_00002.flac"]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
@@ -93,7 +93,7 @@ def test_saved_file_reads_back(tiny_models, tmp_path):
     from acestep_core.io.audio import read_audio
     from acestep_core.io.tags import read_tags
 
-    song = generate("a calm piano", duration=10, seed=5, models=tiny_models, settings=RenderSettings(steps=1))
+    song = generate("a calm piano", duration=10, seed=5, models=tiny_models, settings=RenderSettings.of(steps=1))
     [path] = song.save(tmp_path / "song.flac")
     waveform, rate = read_audio(path)
     assert rate == 48000
@@ -113,13 +113,13 @@ def test_saved_file_reads_back(tiny_models, tmp_path):
         {"language": "klingon"},
         {"batch": 0},
         {"seed": -1},
-        {"settings": RenderSettings(steps=21)},
-        {"settings": RenderSettings(steps=0)},
-        {"settings": RenderSettings(shift=0.0)},
-        {"settings": RenderSettings(timesteps=[0.1, 0.9])},
-        {"settings": RenderSettings(guidance=7.0)},
-        {"settings": RenderSettings(guidance_mode="wish")},
-        {"settings": RenderSettings(method="magic")},
+        {"steps": 21},
+        {"steps": 0},
+        {"shift": 0.0},
+        {"timesteps": [0.1, 0.9]},
+        {"guidance": 7.0},
+        {"guidance_mode": "wish"},
+        {"method": "magic"},
         {"peak_db": 3.0},
         {"fade_in": -1.0},
         {"models": "/nowhere/at/all"},
@@ -137,7 +137,7 @@ def test_every_mistake_is_one_clear_sentence(tiny_models, bad):
 
 
 def test_codes_are_followed_and_say_the_length(tiny_models):
-    settings = RenderSettings(steps=2)
+    settings = RenderSettings.of(steps=2)
     one, two, other = (
         generate("a", codes=codes, seed=1, batch=2, models=tiny_models, settings=settings)
         for codes in ([7] * 9, [[7] * 9, [7] * 9], [[7] * 9, [8] * 9])

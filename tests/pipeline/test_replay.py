@@ -13,9 +13,9 @@ import torch
 from acestep_core import generate
 from acestep_core.errors import AceStepError, AdapterError, AudioError, CheckpointError, InvalidInput
 from acestep_core.io.audio import read_audio
+from acestep_core.options import RenderSettings
 from acestep_core.pipeline import editing
 from acestep_core.pipeline import opening as finding
-from acestep_core.pipeline.generation import RenderSettings, render
 from acestep_core.pipeline.replay import replay
 from acestep_core.planner.planning import PlanSettings
 from acestep_core.planner.think import Thinking
@@ -23,8 +23,9 @@ from acestep_core.records.song_record import SongRecord
 from acestep_core.render.tasks import text2music
 from acestep_core.render.wavelet import WaveletCorrection
 from acestep_core.song.description import Song
+from tests.making import render
 
-QUICK = RenderSettings(steps=2)
+QUICK = RenderSettings.of(steps=2)
 RATE = 48000
 
 
@@ -84,7 +85,7 @@ def test_text_to_music(tiny_root, tiny_models, tmp_path):
 
 
 def test_every_setting_is_kept(tiny_models, tmp_path):
-    settings = RenderSettings(
+    settings = RenderSettings.of(
         timesteps=[1.0, 0.7, 0.2],
         method="sde",
         velocity_clamp=2.0,
@@ -103,7 +104,7 @@ def test_every_setting_is_kept(tiny_models, tmp_path):
 
 
 def test_base_with_guidance(tiny_root, tiny_base, tmp_path):
-    made = generate("a", duration=10, seed=1, models=tiny_base, settings=RenderSettings(steps=3, guidance_start=0.2))
+    made = generate("a", duration=10, seed=1, models=tiny_base, settings=RenderSettings.of(steps=3, guidance_start=0.2))
     path = saved(made, tmp_path)
     settings = SongRecord.load(path).settings
     assert (settings["guidance"], settings["guidance_end"], settings["steps"]) == (7.0, 1.0, 3)
@@ -159,7 +160,7 @@ CALLS = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_what_starts_from_a_file(recording, tiny_base, tmp_path, name):
-    made = CALLS[name](recording, seed=1, models=tiny_base, settings=RenderSettings(steps=2, guidance=1.0))
+    made = CALLS[name](recording, seed=1, models=tiny_base, settings=RenderSettings.of(steps=2, guidance=1.0))
     path = saved(made, tmp_path)
     with pytest.raises(AudioError, match=r"source\.wav is missing; put it into .*kept"):
         replay(path, tiny_base)

@@ -9,10 +9,10 @@ import pytest
 from acestep_core import generate
 from acestep_core.errors import InvalidInput, StorageError
 from acestep_core.io import files
-from acestep_core.pipeline.generation import RenderSettings
+from acestep_core.options import RenderSettings
 from acestep_core.records.song_record import SongRecord
 
-QUICK = RenderSettings(steps=2)
+QUICK = RenderSettings.of(steps=2)
 
 
 def test_records_and_subtitles_share_the_number(tiny_models, tmp_path):

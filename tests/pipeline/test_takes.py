@@ -11,7 +11,7 @@ from acestep_core import generate
 from acestep_core.errors import InvalidInput
 from acestep_core.judge.lm_score import score_codes
 from acestep_core.models.manager import manager
-from acestep_core.pipeline.generation import RenderSettings
+from acestep_core.options import RenderSettings
 from acestep_core.pipeline.takes import judge_takes, keep_best, takes_of
 
 CODES = [[1] * 20, list(range(1000, 1020)), list(range(20))]
@@ -20,7 +20,7 @@ SONG = {"caption": "calm", "lyrics": "sing with me\nall night", "seed": 3}
 
 @pytest.fixture(scope="module")
 def made(tiny_models):
-    return generate(codes=CODES, models=tiny_models, settings=RenderSettings(steps=1), **SONG)
+    return generate(codes=CODES, models=tiny_models, settings=RenderSettings.of(steps=1), **SONG)
 
 
 def test_takes_are_judged_by_their_own_codes_and_lyrics(made, tiny_models):
@@ -51,7 +51,7 @@ def test_the_best_are_kept_with_all_that_is_theirs(made):
 
 
 def test_takes_without_codes_of_their_own_are_listened_to(tiny_models):
-    made = generate(codes=CODES[0], batch=2, models=tiny_models, settings=RenderSettings(steps=1), **SONG)
+    made = generate(codes=CODES[0], batch=2, models=tiny_models, settings=RenderSettings.of(steps=1), **SONG)
     judged = judge_takes(made, lyrics=False)
     first, second = (scores["lm"] for scores in judged.scores)
     assert first != second and judged.timing == ()

@@ -6,11 +6,11 @@ import torch
 from acestep_core.errors import Cancelled, GenerationError, InvalidInput
 from acestep_core.models.language_model import MAX_POSITIONS
 from acestep_core.monitor import Monitor
+from acestep_core.options import LMSampling
 from acestep_core.planner.decode import CodesPrompt, CodesWriter, decode_codes, decode_text
 from acestep_core.planner.grammar import FreeText
 from acestep_core.planner.lm_prompts import codes_prompt, codes_prompt_unconditional, plan_prompt
 from acestep_core.planner.rows import BUCKET, Recorded, Rows, reach_of
-from acestep_core.planner.sampling import LMSampling
 from tests.planner.fixtures import tiny_lm
 
 GREEDY = LMSampling(temperature=0)
@@ -202,7 +202,7 @@ def test_the_penalty_makes_codes_repeat_less(lm):
     assert punished > plain
 
 
-@pytest.mark.parametrize("sampling", [LMSampling(), LMSampling(0.7, 50, 0.8, 1.1, 3.0), LMSampling(temperature=0)])
+@pytest.mark.parametrize("sampling", [LMSampling(), LMSampling(0.7, 0.8, 50, 3.0, 1.1), LMSampling(temperature=0)])
 @pytest.mark.parametrize("open_end", [False, True])
 def test_a_step_never_waits_for_the_device(lm, sampling, open_end):
     """On the meta device nothing has a value, so a step that looked at one, and would stall a GPU, could not run."""

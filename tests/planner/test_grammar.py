@@ -8,13 +8,13 @@ import yaml
 
 from acestep_core.errors import GenerationError
 from acestep_core.monitor import SILENT
+from acestep_core.options import LMSampling
 from acestep_core.planner.answer import write_answer
 from acestep_core.planner.decode import decode_text
 from acestep_core.planner.grammar import PlanText, cot_grammar
 from acestep_core.planner.lm_prompts import plan_prompt
 from acestep_core.planner.metas import PLAN_FIELDS, parse_output
 from acestep_core.planner.plan import Plan
-from acestep_core.planner.sampling import LMSampling
 from acestep_core.vocabulary import KEYSCALES, LANGUAGES, TIME_SIGNATURES
 from tests.planner.fixtures import tiny_lm
 

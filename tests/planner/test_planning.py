@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from acestep_core.errors import InvalidInput
+from acestep_core.options import LMSampling
 from acestep_core.planner.create import create_song, format_song
 from acestep_core.planner.lm_prompts import codes_prompt, plan_prompt
 from acestep_core.planner.plan import Plan, merge
 from acestep_core.planner.planning import PlanSettings, plan_song, write_codes
-from acestep_core.planner.sampling import LMSampling
 from acestep_core.planner.understand import understand_codes
 from acestep_core.song.description import Song
 from acestep_core.vocabulary import LANGUAGES

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from acestep_core.errors import InvalidInput
-from acestep_core.planner.sampling import LMSampling, choose, draw_keys, gumbel, keep_top_k, keep_top_p, nucleus
+from acestep_core.options import LMSampling
+from acestep_core.planner.sampling import choose, draw_keys, gumbel, keep_top_k, keep_top_p, nucleus
 
 
 def slow_top_p(row, p):
@@ -48,7 +49,7 @@ def test_top_k_keeps_ties():
     assert (keep_top_k(torch.tensor([[3.0, 1.0]]), 0) > -math.inf).all()
 
 
-@pytest.mark.parametrize("sampling", [LMSampling(1.0, top_p=1.0), LMSampling(0.5, top_p=1.0), LMSampling(2.0, 3, 1.0)])
+@pytest.mark.parametrize("sampling", [LMSampling(1.0, top_p=1.0), LMSampling(0.5, top_p=1.0), LMSampling(2.0, 1.0, 3)])
 def test_choices_follow_the_distribution(sampling):
     logits = torch.tensor([0.0, 1.0, 2.0, -1.0, -math.inf])
     count = 40_000

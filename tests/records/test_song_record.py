@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep_core.errors import AceStepError, CodesError, InvalidInput
-from acestep_core.pipeline.generation import RenderSettings
+from acestep_core.options import RenderSettings
 from acestep_core.records.song_record import FORMAT, FileRecord, SongRecord, describe_file, is_record, versions
 from acestep_core.song.description import Song
 
@@ -25,7 +25,7 @@ RECORD = SongRecord(
     plan="bpm: 120\n",
     codes=tuple(range(150)),
     task={"name": "text2music"},
-    settings=asdict(RenderSettings(steps=8, timesteps=(1.0, 0.5))),
+    settings=asdict(RenderSettings.of(steps=8, timesteps=(1.0, 0.5))),
     finish={"peak_db": -1.0},
     files=(FileRecord("dit", "model.safetensors", SHA), FileRecord("adapter", "voice.safetensors", SHA, 0.8)),
     machine={"device": "cpu", "dtype": "fp32"},

@@ -8,8 +8,8 @@ from torch.testing import assert_close
 
 from acestep_core import generate
 from acestep_core.errors import InvalidInput
+from acestep_core.options import RenderSettings
 from acestep_core.pipeline.editing import morph
-from acestep_core.pipeline.generation import RenderSettings
 from acestep_core.render.wavelet import WaveletCorrection
 
 
@@ -21,7 +21,7 @@ def recording():
 
 
 def make(models, **settings):
-    return generate("a calm piano", duration=10, seed=3, models=models, settings=RenderSettings(**settings))
+    return generate("a calm piano", duration=10, seed=3, models=models, settings=RenderSettings.of(**settings))
 
 
 def test_defaults_change_nothing(tiny_models):
@@ -60,7 +60,7 @@ def test_a_morph_to_itself_is_the_recording(tiny_base, recording):
     from acestep_core.io.recordings import load_source
     from acestep_core.render.stages import encode_audio
 
-    settings = RenderSettings(steps=6, guidance=1.0)
+    settings = RenderSettings.of(steps=6, guidance=1.0)
     same = morph(recording, "a calm piano", "a calm piano", models=tiny_base, seed=1, settings=settings)
     latents = encode_audio(tiny_base.vae, load_source(recording)[None])
     assert_close(same.latents, latents, atol=1e-4, rtol=1e-3)
@@ -70,7 +70,7 @@ def test_a_morph_to_itself_is_the_recording(tiny_base, recording):
 
 
 def test_a_morph_is_seeded_per_item(tiny_base, recording):
-    settings = RenderSettings(steps=4)
+    settings = RenderSettings.of(steps=4)
     both = morph(recording, "piano", "metal", models=tiny_base, seed=5, batch=2, settings=settings)
     alone = morph(recording, "piano", "metal", models=tiny_base, seed=6, settings=settings)
     assert_close(both.latents[1:], alone.latents, atol=5e-4, rtol=1e-3)

@@ -1,0 +1,101 @@
+"""What a caller asks for, besides the recording: one reading of the arguments of every function of the front door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from acestep_core.errors import InvalidInput
+from acestep_core.io.recordings import AudioLike
+from acestep_core.models.handles import Models
+from acestep_core.monitor import SILENT, Monitor
+from acestep_core.options import Finish, LMSampling, PlanSettings, RenderSettings, known
+from acestep_core.pipeline.opening import open_models
+from acestep_core.planner.think import Thinking
+from acestep_core.song.description import Song
+
+_SONG_FIELDS = frozenset(entry.name for entry in fields(Song))
+_ARGUMENTS = frozenset(
+    (
+        "song", "references", "reference_seed", "seed", "batch", "models", "variant", "settings", "think",
+        "album_caption", "progress", "cancelled",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that every function of the front door takes, by name. See `generate`."""
+
+    song: Song
+    models: Models
+    seed: int | None = None
+    batch: int = 1
+    references: Sequence[tuple[AudioLike, int]] = ()
+    encode_tile: int | None = None
+    settings: RenderSettings = RenderSettings()  # noqa: RUF009
+    finish: Finish = Finish()  # noqa: RUF009
+    thinking: Thinking | None = None
+    album_caption: str = ""
+    monitor: Monitor = SILENT
+
+    @classmethod
+    def of(cls, caption: str, given: Mapping[str, Any]) -> Request:
+        """Sorts arguments into song, settings and the rest. None is as good as left out, except for `peak_db`.
+
+        Raises:
+            InvalidInput: a value is wrong, there is no such argument, or two of them contradict each other.
+        """
+        told = {name: value for name, value in given.items() if value is not None or name == "peak_db"}
+        options = known(told)
+        song_fields = {name: told[name] for name in told.keys() & _SONG_FIELDS}
+        unknown = sorted(told.keys() - options.keys() - song_fields.keys() - _ARGUMENTS)
+        if unknown:
+            raise InvalidInput(f"There is no argument {unknown[0]!r}; see help(acestep_core.generate) for all of them.")
+        models = told.get("models")
+        return cls(
+            song=_song(told.get("song"), {"caption": caption, **song_fields}),
+            models=models if isinstance(models, Models) else open_models(models, told.get("variant")),
+            seed=told.get("seed"),
+            batch=told.get("batch", 1),
+            references=[(heard, told.get("reference_seed", 0)) for heard in _several(told.get("references", ()))],
+            settings=_settings(told.get("settings"), options),
+            finish=Finish.from_flat(options),
+            thinking=_thinking(told.get("think", False), options),
+            album_caption=told.get("album_caption", ""),
+            monitor=Monitor(told.get("progress"), told.get("cancelled")),
+        )
+
+
+def _song(song: Song | None, described: dict[str, Any]) -> Song:
+    if song is None:
+        return Song.from_dict(described)
+    if any(described.values()):
+        raise InvalidInput("Give either a song or its fields (caption, lyrics, duration, ...), not both.")
+    return song
+
+
+def _settings(settings: RenderSettings | None, options: Mapping[str, Any]) -> RenderSettings:
+    named = RenderSettings.named(options)
+    if settings is None:
+        return RenderSettings.of(**named)
+    if named:
+        raise InvalidInput(f"Give either settings or {min(named)} by name, not both.")
+    return settings
+
+
+def _thinking(think: bool | Thinking, options: Mapping[str, Any]) -> Thinking | None:
+    if isinstance(think, Thinking):
+        return think
+    return Thinking(PlanSettings.from_flat(options), LMSampling.from_flat(options)) if think else None
+
+
+def _several(recordings: Any) -> Sequence[AudioLike]:
+    """One recording is as good as a list of one."""
+    return recordings if isinstance(recordings, list | tuple) and not _is_waveform(recordings) else [recordings]
+
+
+def _is_waveform(value: Any) -> bool:
+    """Whether it is a waveform with its sample rate."""
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int)

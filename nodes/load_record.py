@@ -1,0 +1,165 @@
+"""A saved song taken apart, to be made again or changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from acestep_core.errors import InvalidInput
+from acestep_core.io.files import confine
+
+from . import inputs, wires
+from .host import host, monitor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from acestep_core.models.handles import VAEHandle
+    from acestep_core.options import RenderSettings
+    from acestep_core.pipeline.recipe import Recipe
+    from acestep_core.records.song_record import SongRecord
+    from acestep_core.render.tasks import Task
+
+
+class ACEStepLoadRecord:
+    TITLE = "Load Song Record"
+    CATEGORY = "ACE-Step/song"
+    DESCRIPTION = (
+        "Reads what made a saved song: its text, plan, codes, seed and settings, to make it again or change it."
+    )
+    SEARCH_ALIASES: ClassVar = ["regenerate", "recreate", "load metadata", "sidecar", "remake"]
+    RETURN_TYPES = (
+        wires.SONG,
+        "STRING",
+        wires.CODES,
+        "INT",
+        "SIGMAS",
+        wires.GUIDANCE,
+        wires.TASK,
+        wires.SETTINGS,
+        "STRING",
+    )
+    RETURN_NAMES = ("song", "plan", "codes", "seed", "sigmas", "guidance", "task", "settings", "album_caption")
+    OUTPUT_TOOLTIPS = (
+        "The song.",
+        "Its plan; empty if there was none.",
+        "Its codes, for text to music; none if there were none.",
+        "The seed of its noise.",
+        "Its schedule.",
+        "Its guidance.",
+        "What was done, and with which recording and references; these need a VAE.",
+        "Everything else, for sampler and decoder: connected to both, the song is made again exactly.",
+        "The album caption, for stems checkpoints.",
+    )
+    FUNCTION = "read"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "record": inputs.text(
+                    "A saved song (.json, .flac, .mp3, .opus or .wav) below the output or input folder, "
+                    "or the text of its record.",
+                    "acestep/song_00001.json",
+                    multiline=True,
+                ),
+            },
+            "optional": {
+                "vae": inputs.wire(wires.VAE, "Encodes the recording and the references that the song was made with."),
+                "audio": inputs.wire("AUDIO", "The recording, where it is no file of the input or output folder."),
+                "reference": inputs.wire("AUDIO", "The references as a batch, where they are no such files."),
+            },
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, record: str, **wired: Any) -> Any:
+        try:
+            return "" if _is_text(record) else _path(record).stat().st_mtime_ns
+        except (InvalidInput, OSError):
+            return float("nan")
+
+    def read(
+        self,
+        record: str,
+        vae: VAEHandle | None = None,
+        audio: dict[str, Any] | None = None,
+        reference: dict[str, Any] | None = None,
+    ) -> tuple[Any, ...]:
+        from acestep_core.pipeline.recipe import Recipe, settings_of
+        from acestep_core.records.song_record import SongRecord
+
+        found = SongRecord.from_json(record) if _is_text(record) else _load(_path(record))
+        host().say("\n".join(f"{file.role}: {file.name}" for file in found.files))
+        recipe = Recipe.of(found) if found.task.get("call") else None
+        settings = settings_of(found.settings)
+        tasks = None if recipe is None else _tasks(recipe, found, vae, audio, reference)
+        codes = (found.codes,) if found.codes else ()
+        guidance = None if settings.guidance.scale is None else settings.guidance
+        sigmas, album = _schedule(settings), "" if recipe is None else recipe.album_caption
+        return found.to_song(), found.plan, codes, found.seeds["noise"], sigmas, guidance, tasks, recipe, album
+
+
+def _tasks(
+    recipe: Recipe,
+    record: SongRecord,
+    vae: VAEHandle | None,
+    audio: dict[str, Any] | None,
+    reference: dict[str, Any] | None,
+) -> tuple[Task, ...] | None:
+    """What was done; None where that needs a VAE and there is none."""
+    from acestep_core.pipeline.replay import find_recording, recordings_of
+    from acestep_core.pipeline.steps import tasks_for
+    from acestep_core.vocabulary import SAMPLE_RATE
+
+    def waves(wired: dict[str, Any]) -> list[Any]:
+        return [(wave, SAMPLE_RATE) for wave in wires.from_audio(wired)]
+
+    if vae is None and (recipe.sources or recipe.references):
+        return None
+    places = [host().input_folder(), host().output_folder()]
+    heard = [find_recording(file, places) for file in recipe.references] if reference is None else waves(reference)
+    seeds = [recipe.clip_seed(record, file) for file in recipe.references]
+    found = tasks_for(
+        recipe.options,
+        recipe.song,
+        vae,  # type: ignore[arg-type]
+        recordings=recordings_of(recipe, places) if audio is None else waves(audio),
+        codes=recipe.codes,
+        references=list(zip(heard, seeds, strict=True)),
+        tile=recipe.encode_tile,
+        monitor=monitor(),
+    )
+    return tuple(found)
+
+
+def _is_text(record: str) -> bool:
+    return record.lstrip().startswith("{")
+
+
+def _path(record: str) -> Path:
+    name = record.strip()
+    path = confine(name, [host().output_folder(), host().input_folder()])
+    if not path.is_file():
+        raise InvalidInput(f"There is no file {name[:80]!r} in the output or input folder; correct the name.")
+    return path
+
+
+def _load(path: Path) -> SongRecord:
+    from acestep_core.io.tags import read_tags
+    from acestep_core.records.song_record import SongRecord
+
+    if path.suffix.lower() == ".json":
+        return SongRecord.load(path)
+    text = read_tags(path).get("acestep")
+    if not text:
+        raise InvalidInput(f"{path.name} does not say how it was made; choose a file that Save Song wrote.")
+    return SongRecord.from_json(text)
+
+
+def _schedule(settings: RenderSettings) -> Tensor | None:
+    """The flow times of the record; None where it leaves them to the model."""
+    from acestep_core.render.settings import flow_times
+
+    times = settings.schedule
+    return None if times.timesteps is None and None in (times.steps, times.shift) else flow_times(settings)
