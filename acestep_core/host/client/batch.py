@@ -76,7 +76,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.folder = path.parent.resolve()
-        self.owner = f"rows{hashlib.sha256(path.name.encode()).hexdigest()[:8]}"
+        self.owner = f"r{hashlib.sha256(path.name.encode()).hexdigest()[:6]}"
         self._done: dict[str, dict[str, Any]] = {}
 
     @contextmanager
