@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
-from acestep_core.io.files import confine
+from acestep_core.io.confine import confine
 
 from . import inputs, wires
 from .host import host, monitor

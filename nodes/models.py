@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from acestep_core.checkpoints.catalog import VARIANTS
 from acestep_core.errors import CheckpointError
-from acestep_core.io.files import confine
+from acestep_core.io.confine import confine
 
 from .host import host
 

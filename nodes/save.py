@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
 from acestep_core.io.audio import FORMATS
-from acestep_core.io.files import atomic_write, confine, unique_path
 
 from . import inputs, wires
 from .host import host
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
 SUBTITLE_CHOICES = ["lrc", "vtt", "srt", "json", "all"]
 BITRATE_CHOICES = ["auto", "64", "96", "128", "160", "192", "224", "256", "320"]
-_FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 PLAYER: inputs.Declaration = ("AUDIO_UI", {})
 """The canvas puts its audio player where a node declares this input. Nothing arrives through it, and it stays the last
 input: a saved workflow keeps no value for it, so values after it would move up."""
@@ -103,31 +100,27 @@ class ACEStepSaveSong:
         prompt: Any = None,
         extra_pnginfo: Any = None,
     ) -> dict[str, Any]:
+        from acestep_core.pipeline.saving import Keep, save_song
+
         root = host().output_folder().resolve()
         kept = save_graph and host().metadata_allowed()
-        keep = Keep(
-            format,
-            int(bitrate) if bitrate != "auto" and FORMATS[format].bitrates else None,
-            sidecar,
-            tuple(SUBTITLE_CHOICES[:-1] if subtitles == "all" else [subtitles]) if timing is not None else (),
-            prompt if kept else None,
-            _graph(prompt, extra_pnginfo) if kept else None,
-        )
+        kinds = tuple(SUBTITLE_CHOICES[:-1] if subtitles == "all" else [subtitles]) if timing is not None else ()
+        kbits = int(bitrate) if bitrate != "auto" and FORMATS[format].bitrates else None
+        graph, workflow = (prompt, _graph(prompt, extra_pnginfo)) if kept else (None, None)
+        keep = Keep(format, kbits, sidecar, kinds, graph, workflow)
         made, places = _told(audio, plan)
-        songs = []
-        for index, item in enumerate(_items(audio)):  # all songs first: nothing that fails later can cost one
-            folder, stem = _target(root, filled(filename_prefix, made, places[index]))
-            with unique_path(folder, stem, keep.suffixes[0]) as path:
-                write_song(path, item, int(audio["sample_rate"]), made, places[index], keep)
-            songs.append(path)
-        files = list(songs)
-        for index, path in enumerate(songs):
+        files: list[list[Path]] = []
+        for index, item in enumerate(_items(audio)):
             sung = timing[index] if timing is not None and index < len(timing) else None
-            files += write_siblings(path, made, places[index], keep, sung)
-        shown = {"audio": [_shown(path, root, "output") for path in songs]}
+            where = _target(root, filled(filename_prefix, made, places[index]))
+            files.append(save_song(*where, item, int(audio["sample_rate"]), made, places[index], keep, sung))
+        shown = {"audio": [_shown(song[0], root, "output") for song in files]}
+        beside = [path for song in files for path in song[1:]]
         if zip:
-            folder, stem = _target(root, filled(filename_prefix, made, places[0]))
-            shown["zip"] = [_shown(_zipped(folder, stem, files), root, "output")]
+            where = _target(root, filled(filename_prefix, made, places[0]))
+            beside.append(_zipped(*where, [path for song in files for path in song]))
+        if beside:
+            shown["files"] = [_shown(path, root, "output") for path in beside]
         if remark := about(made, places, None, None, ""):
             host().say(remark)
         return {"ui": shown, "result": (audio,)}
@@ -167,12 +160,13 @@ class ACEStepPreviewSong:
         prompt: Any = None,
         extra_pnginfo: Any = None,
     ) -> dict[str, Any]:
+        from acestep_core.pipeline.saving import Keep, save_song
+
         root = host().temp_folder().resolve()
-        graph = _graph(prompt, extra_pnginfo) if host().metadata_allowed() else {}
+        keep = Keep(record=False, workflow=_graph(prompt, extra_pnginfo) if host().metadata_allowed() else None)
         shown = []
         for item in _items(audio):
-            with unique_path(root, "acestep_preview", ".flac") as path:
-                write_audio(path, item, int(audio["sample_rate"]), metadata=graph)
+            path = save_song(root, "acestep_preview", item, int(audio["sample_rate"]), None, None, keep)[0]
             shown.append(_shown(path, root, "temp"))
         if text := about(*wires.story(audio), timing, lm_scores, plan):
             host().say(text)
@@ -188,22 +182,29 @@ def _items(audio: dict[str, Any]) -> Tensor:
 
 def _target(root: Path, prefix: str) -> tuple[Path, str]:
     """Folder and stem that a prefix names, always inside `root`."""
+    from acestep_core.io.confine import confine
+    from acestep_core.io.names import safe_name
+    from acestep_core.pipeline.saving import make_folder
+
     parts = PurePosixPath(prefix.replace("\\", "/"))
-    stem = _FORBIDDEN.sub("_", parts.name).strip(" .") or "song"
-    folders = [_FORBIDDEN.sub("_", part).rstrip(" .") if part != ".." else part for part in parts.parent.parts]
-    folder = confine(Path(*[name for name in folders if name]), [root])
+    folders = [part if part in ("..", "/") else safe_name(part) for part in parts.parent.parts]
+    folder = confine(Path(*folders), [root])
     make_folder(folder)
-    return folder, stem
+    return folder, safe_name(parts.name, "song")
 
 
 def _zipped(folder: Path, stem: str, files: list[Path]) -> Path:
     """All files in one, uncompressed: audio is already."""
     from zipfile import ZipFile
 
-    with unique_path(folder, stem, ".zip") as path, atomic_write(path) as temporary, ZipFile(temporary, "w") as archive:
-        for file in files:
-            archive.write(file, file.name)
-    return path
+    from acestep_core.io.staging import write_song
+
+    def write(path: Path) -> None:
+        with ZipFile(path, "w") as archive:
+            for file in files:
+                archive.write(file, file.name)
+
+    return write_song(folder, stem, {".zip": write})[".zip"]
 
 
 def _shown(path: Path, root: Path, kind: str) -> dict[str, str]:

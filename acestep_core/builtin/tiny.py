@@ -25,7 +25,7 @@ from acestep_core.builtin.tiny_layouts import write_comfyui, write_diffusers, wr
 from acestep_core.checkpoints import catalog, shapes
 from acestep_core.checkpoints.find import TINY_MARK
 from acestep_core.errors import CheckpointError
-from acestep_core.io.files import atomic_write
+from acestep_core.io.atomic import atomic_write
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_norm
 
 LAYOUTS = ("upstream", "diffusers", "comfyui")

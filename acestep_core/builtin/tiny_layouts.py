@@ -13,7 +13,7 @@ from torch import Tensor
 
 from acestep_core.checkpoints import catalog, keymaps
 from acestep_core.checkpoints.layouts import open_dit, open_lm, open_text_encoder, open_vae
-from acestep_core.io.files import atomic_write
+from acestep_core.io.atomic import atomic_write
 
 CLASS_NAMES = {
     "transformer": "AceStepTransformer1DModel",

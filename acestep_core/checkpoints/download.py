@@ -1,13 +1,13 @@
 """Fetches published models, from Hugging Face or ModelScope: resumed where it was cut off, and checked.
 
 A source lists files with sizes and checksums; one loop fetches them for both. Bytes go to `<name>.part` and become
-`<name>` only when they are complete and their SHA-256 is right, so what is interrupted is never taken for weights.
+`<name>` only when they are complete and the SHA-256 of what lies on the disk is right, so what is interrupted is never
+taken for weights. A folder is fetched by one process at a time; others wait for it.
 Remote code is never fetched: only weights, configs, tokenizers and the silence latent are.
 """
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import logging
@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -26,8 +26,10 @@ from acestep_core.checkpoints import catalog
 from acestep_core.checkpoints.verify import HASH_FILE, PART_SUFFIX, sha256
 from acestep_core.checkpoints.weights import read_json
 from acestep_core.errors import DownloadError
-from acestep_core.io.files import atomic_write
+from acestep_core.io.atomic import atomic_write, replace, sync, sync_folder
 from acestep_core.io.folders import user_folder
+from acestep_core.io.locks import locked
+from acestep_core.io.staging import tidy
 from acestep_core.monitor import SILENT, Monitor
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 CHUNK = 1 << 20
 TIMEOUT = 30.0
 ATTEMPTS = 5
+LOCK = ".download.lock"
 WANTED = (".safetensors", ".json", "silence_latent.pt", "merges.txt")
 
 
@@ -160,7 +163,10 @@ def download(
         if not any(file.path.endswith(".safetensors") for file in files):
             raise DownloadError(f"{part.repository} has no weights for {part.folder}; try the other source, or later.")
         folder = dest / part.folder
-        _fetch_folder(folder, files, len(prefix), monitor, transport, pause)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / LOCK, lambda folder=folder: _wait(folder, monitor)):  # type: ignore[misc]
+            tidy(folder)
+            _fetch_folder(folder, files, len(prefix), monitor, transport, pause)
         folders.append(folder)
     return folders
 
@@ -257,7 +263,7 @@ def _fetch(file: RemoteFile, target: Path, monitor: Monitor, transport: Transpor
         part.unlink(missing_ok=True)  # without a checksum a resumed file could be a mixture of two versions
     for attempt in range(ATTEMPTS):
         try:
-            digest = _append(file, part, monitor, transport)
+            _append(file, part, monitor, transport)
         except urllib.error.HTTPError as error:
             if error.code < 500 or attempt == ATTEMPTS - 1:
                 raise _refused(error.code, file.path) from error
@@ -271,45 +277,40 @@ def _fetch(file: RemoteFile, target: Path, monitor: Monitor, transport: Transpor
             break
         log.info("resuming %s", file.path)
         time.sleep(pause * 2**attempt)
-    if file.sha256 is not None and digest != file.sha256:
+    sync(part)
+    if file.sha256 is not None and sha256(part) != file.sha256:
         part.unlink()
         raise DownloadError(
             f"{file.path} arrived damaged (its checksum is wrong) and was removed; run the command again."
         )
-    part.replace(target)
+    replace(part, target)
+    sync_folder(target.parent)
 
 
-def _append(file: RemoteFile, part: Path, monitor: Monitor, transport: Transport) -> str:
-    """Fetches what `part` lacks and returns the checksum of the whole. Raises OSError where the answer ends early."""
+def _append(file: RemoteFile, part: Path, monitor: Monitor, transport: Transport) -> None:
+    """Fetches what `part` lacks. Raises OSError where the answer ends early."""
     have = part.stat().st_size if part.is_file() else 0
     if have > file.size:
         part.unlink()
         have = 0
-    digest = hashlib.sha256()
-    if have:
-        for chunk in _chunks(part):
-            digest.update(chunk)
     if have == file.size and part.is_file():
-        return digest.hexdigest()
+        return
     headers = {**file.headers, "Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with closing(transport(file.url, headers)) as response:
         if have and response.status != 206:  # this server cannot resume, it starts over
-            have, digest = 0, hashlib.sha256()
+            have = 0
         elif have and not str(response.headers.get("Content-Range", "")).startswith(f"bytes {have}-"):
             part.unlink()
             raise OSError("the server resumed at the wrong place")
         with part.open("ab" if have else "wb") as out:
             while chunk := response.read(CHUNK):
                 out.write(chunk)
-                digest.update(chunk)
                 have += len(chunk)
                 monitor.tick(f"downloading {file.path}", have, file.size)
     if have != file.size:
         raise OSError(f"{have} of {file.size} bytes arrived")
-    return digest.hexdigest()
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
+def _wait(folder: Path, monitor: Monitor) -> None:
+    monitor.tick(f"waiting for another download into {folder.name}", 0, 1)
+    time.sleep(0.2)

@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from acestep_core.io.files import atomic_write
+    from acestep_core.io.atomic import atomic_write
 
     benchmark = import_module(BENCHMARKS[options.benchmark])
     result = benchmark.measure(options)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
 from acestep_core.commands.progress import ProgressBar
-from acestep_core.commands.run import add_workflow_options, batch, show, watch
+from acestep_core.commands.run import add_workflow_options, batch, show, sources_of, watch
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -28,14 +29,21 @@ async def _run(options: argparse.Namespace) -> int:
 
     async with HostClient(options.server, options.token) as client:
         workflow = (await client.load(options.file)).with_inputs(values_of(options.set))
-        places = (Path(), options.file.parent)
+        sources = sources_of(options)
+        told: set[Path] = set()
+
+        def sent(path: Path, name: str) -> None:
+            if path not in told:
+                told.add(path)
+                sys.stderr.write(f"acestep: sent {path} to {options.server} as {name}\n")
+
         with ProgressBar() as bar:
 
             async def one(row: Any, output: Path = options.output, prompt_id: str | None = None) -> Any:
-                return await client.run(await client.prepare(row, places), output, watch(row, bar), prompt_id)
+                return await client.run(await client.prepare(row, sources, sent), output, watch(row, bar), prompt_id)
 
             if options.batch is not None:
-                return await batch(options, workflow, one)
+                return await batch(options, workflow, one, sources)
             result = await one(workflow)
     show(result.to_dict(), options.json)
     return 0

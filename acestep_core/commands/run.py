@@ -19,6 +19,7 @@ from acestep_core.errors import InvalidInput
 from acestep_core.host.server.host_options import add_host_options, folders_of, packs_of
 
 if TYPE_CHECKING:
+    from acestep_core.host.client.sources import Sources
     from acestep_core.records.song_record import SongRecord
 
 
@@ -43,6 +44,15 @@ def add_workflow_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=Path, metavar="FILE", help="one run per row of a .csv or .jsonl with NODE.input columns"
     )
+    parser.add_argument(
+        "--allow-file",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="a file or folder that the workflow may use, beside the recordings in its own and the working folder; "
+        "may be repeated",
+    )
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="default ./output")
     parser.add_argument("--json", action="store_true", help="print each result as one line of JSON")
 
@@ -56,17 +66,27 @@ def run(options: argparse.Namespace) -> int:
         return make_again(options, record)
     runner = LocalRunner(folders_of(options, options.output), packs_of(options), not options.disable_metadata)
     workflow = runner.load(options.file).with_inputs(values_of(options.set))
-    places = (Path(), options.file.parent)
+    sources = sources_of(options, runner.folders.input)
     stop = threading.Event()
     with ProgressBar() as bar, _interruptible(stop):
 
         async def one(row: Any, output: Path | None = None, prompt_id: str | None = None) -> Any:
-            return await runner.run(runner.prepare(row, places), output, watch(row, bar), stop, prompt_id)
+            return await runner.run(runner.prepare(row, sources), output, watch(row, bar), stop, prompt_id)
 
         if options.batch is None:
             show(asyncio.run(one(workflow)).to_dict(), options.json)
             return 0
-        return asyncio.run(batch(options, workflow, one))
+        return asyncio.run(batch(options, workflow, one, sources))
+
+
+def sources_of(options: argparse.Namespace, *folders: Path) -> Sources:
+    """The files that the workflow may name: in the working folder, its own, and `folders`, or named by the user."""
+    from acestep_core.host.client.batch import values_of
+    from acestep_core.host.client.sources import Sources
+
+    batches = [] if options.batch is None else [options.batch.parent]
+    typed = [Path(value) for value in values_of(options.set).values() if value]
+    return Sources([Path(), options.file.parent, *batches, *folders], [*options.allow_file, *typed])
 
 
 def _record_without_graph(file: Path) -> SongRecord | None:
@@ -108,7 +128,7 @@ def make_again(options: argparse.Namespace, record: SongRecord) -> int:
     return 0
 
 
-async def batch(options: argparse.Namespace, workflow: Any, one: Any) -> int:
+async def batch(options: argparse.Namespace, workflow: Any, one: Any, sources: Sources) -> int:
     """Runs all rows; exit status 1 if one of them failed."""
     from acestep_core.host.client.batch import Journal, Row, read_rows, run_batch
 
@@ -123,7 +143,7 @@ async def batch(options: argparse.Namespace, workflow: Any, one: Any) -> int:
         elif row.result is not None:
             show({"row": row.index + 1, "repeated": row.repeated, **row.result}, options.json)
 
-    return 0 if await run_batch(workflow, rows, options.output, one, report, journal) else 1
+    return 0 if await run_batch(workflow, rows, one, report, journal, sources.check) else 1
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from acestep_core.errors import AudioError, InvalidInput
-from acestep_core.io.files import atomic_write
+from acestep_core.io.atomic import atomic_write
 from acestep_core.io.tags import write_tags
 from acestep_core.vocabulary import SAMPLE_RATE
 

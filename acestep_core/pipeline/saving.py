@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,10 @@ from torch import Tensor
 
 from acestep_core import __version__
 from acestep_core.errors import InvalidInput, StorageError
+from acestep_core.io.atomic import atomic_write
 from acestep_core.io.audio import FORMATS, format_for, write_audio
-from acestep_core.io.files import atomic_write, unique_path
+from acestep_core.io.names import NUMBER, PLAIN
+from acestep_core.io.staging import Content, write_song
 from acestep_core.judge.subtitles import WRITERS, write_subtitles
 from acestep_core.monitor import SILENT, Monitor
 
@@ -58,10 +59,6 @@ class Keep:
         form = FORMATS[self.format]
         return {"format": self.format, "bitrate": self.bitrate or form.bitrate if form.bitrates else None}
 
-    @property
-    def suffixes(self) -> list[str]:
-        return [FORMATS[self.format].suffix, *([RECORD] if self.record else []), *map(subtitle_suffix, self.subtitles)]
-
 
 def subtitle_suffix(kind: str) -> str:
     """The end of a file name, beside `RECORD` and the formats of audio."""
@@ -78,44 +75,58 @@ def save(
     subtitles: Sequence[str] = (),
     monitor: Monitor = SILENT,
 ) -> list[Path]:
-    """See `Generation.save`. All audio comes first, so that nothing that fails later can cost a song."""
+    """See `Generation.save`. All audio comes before lyrics are listened for, so that this can cost no song."""
     keep = Keep(format or format_for(path), bitrate, record, tuple(subtitles))
     make_folder(path.parent)
-    written = []
-    for item in range(len(made.seeds)):
-        with ExitStack() as stack:
-            target = path.with_suffix(keep.suffixes[0])
-            if len(made.seeds) > 1 or any(target.with_suffix(end).exists() for end in keep.suffixes):
-                target = stack.enter_context(unique_path(path.parent, path.stem, keep.suffixes[0]))
-            write_song(target, made.audio[item], made.sample_rate, made, item, keep)
-        written.append(target)
-    sung: Sequence[SungLyrics] = made.timing
+    count, stem = len(made.seeds), path.with_suffix("").name
+    rule, sung = (NUMBER if count > 1 else PLAIN), made.timing
+    written = [
+        save_song(path.parent, stem, made.audio[i], made.sample_rate, made, i, keep, sung[i] if sung else None, rule)[0]
+        for i in range(count)
+    ]
     if subtitles and not sung:
         from acestep_core.pipeline.takes import listen_to_takes
 
-        sung = listen_to_takes(made, monitor)
-    for item, target in enumerate(written):
-        write_siblings(target, made, item, keep, sung[item] if sung else None)
+        for target, heard in zip(written, listen_to_takes(made, monitor), strict=True):
+            for suffix, text in _lyrics(heard, keep).items():
+                with atomic_write(target.with_suffix(suffix), new=True) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
     return written
 
 
-def write_song(target: Path, song: Tensor, sample_rate: int, made: Made | None, item: int | None, keep: Keep) -> None:
-    """The audio `[2, S]` of one song, with its tags; of a song whose story is not known, only the graph."""
-    write_audio(target, song, sample_rate, keep.format, keep.bitrate, tags_of(made, item, keep))
-
-
-def write_siblings(
-    target: Path, made: Made | None, item: int | None, keep: Keep, sung: SungLyrics | None = None
+def save_song(
+    folder: Path,
+    stem: str,
+    song: Tensor,
+    sample_rate: int,
+    made: Made | None,
+    item: int | None,
+    keep: Keep,
+    sung: SungLyrics | None = None,
+    rule: str = NUMBER,
 ) -> list[Path]:
-    """What lies beside the audio of one song: record and timed lyrics. Returns the paths."""
-    texts = {}
-    if keep.record and (text := record_text(made, item, keep)):
-        texts[RECORD] = text
-    if sung is not None:
-        texts |= {subtitle_suffix(k): write_subtitles(sung.lyrics, k, tags=False) for k in keep.subtitles}
-    for suffix, text in texts.items():
-        write_text(target.with_suffix(suffix), text)
-    return [target.with_suffix(suffix) for suffix in texts]
+    """Writes one song `[2, S]` and all that lies beside it under one free name; returns the paths, the audio's first.
+
+    Args:
+        made, item: its story; None for audio that other nodes made, of which only the graph is known, or nothing.
+        sung: its timed lyrics.
+        rule: how it gets its name, see `io.names`.
+    """
+    audio = FORMATS[keep.format].suffix
+    files: dict[str, Content] = {
+        audio: lambda path: write_audio(path, song, sample_rate, keep.format, keep.bitrate, tags_of(made, item, keep))
+    }
+    if keep.record and (item is not None or keep.graph is not None):
+        files[RECORD] = lambda path: path.write_text(record_text(made, item, keep), encoding="utf-8")
+    files |= _lyrics(sung, keep)
+    later = [suffix for suffix in map(subtitle_suffix, keep.subtitles) if suffix not in files]
+    return list(write_song(folder, stem, files, rule=rule, reserved=later).values())
+
+
+def _lyrics(sung: SungLyrics | None, keep: Keep) -> dict[str, str]:
+    if sung is None:
+        return {}
+    return {subtitle_suffix(kind): write_subtitles(sung.lyrics, kind, tags=False) for kind in keep.subtitles}
 
 
 def tags_of(made: Made | None, item: int | None, keep: Keep) -> dict[str, str]:
@@ -133,12 +144,6 @@ def record_text(made: Made | None, item: int | None, keep: Keep) -> str:
     if made is None or item is None:
         return "" if keep.graph is None else json.dumps({"prompt": keep.graph}, indent=2)
     return made.record(item, file=keep.file, graph=keep.graph).to_json()
-
-
-def write_text(path: Path, text: str) -> None:
-    """UTF-8, whole or not at all."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def make_folder(folder: Path) -> None:

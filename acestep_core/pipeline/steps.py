@@ -115,7 +115,7 @@ def source_tasks(
     tile: int | None = None,
     monitor: Monitor = SILENT,
 ) -> list[Task]:
-    """Several things to do with the same part of a recording, which is loaded, brought onto its canvas and encoded once.
+    """Several things to do with the same part of a recording, which is loaded and encoded once.
 
     Args:
         tile: latent frames that the VAE takes at once; None is as many as fit the memory.

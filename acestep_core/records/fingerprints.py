@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import StorageError
-from acestep_core.io.files import atomic_write
+from acestep_core.io.atomic import atomic_write
 from acestep_core.io.folders import user_folder
 
 log = logging.getLogger(__name__)

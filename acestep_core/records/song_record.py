@@ -19,7 +19,7 @@ from typing import Any
 
 from acestep_core import __version__
 from acestep_core.errors import InvalidInput
-from acestep_core.io.files import atomic_write
+from acestep_core.io.atomic import atomic_write
 from acestep_core.records.fingerprints import sha256_of
 from acestep_core.song.codes import check_codes
 from acestep_core.song.description import Song

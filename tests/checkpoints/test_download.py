@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from acestep_core.checkpoints import download as module
 from acestep_core.checkpoints.download import HuggingFace, ModelScope, download
 from acestep_core.errors import Cancelled, CheckpointError, DownloadError
 from acestep_core.monitor import Monitor
+from tests.crash_sweep import sweep
 
 REPOSITORY = "ACE-Step/acestep-v15-base"
 FOLDER = "acestep-v15-base"
@@ -328,3 +331,85 @@ def test_another_transport_can_be_given(hub: Hub, tmp_path: Path):
 
     fetch(hub, tmp_path, transport=transport)
     assert len(asked) == len(hub.requests)
+
+
+def test_two_downloads_at_once(hub: Hub, tmp_path: Path):
+    """The second waits for the first, and then has nothing to do."""
+    stages: list[str] = []
+
+    def meet(stage: str, done: int, total: int, preview: object = None) -> None:
+        if not stages and stage.startswith("downloading model"):
+            other = threading.Thread(target=fetch, args=(hub, tmp_path), kwargs={"monitor": Monitor(waiting)})
+            threads.append(other)
+            stages.append(stage)
+            other.start()
+            assert waits.wait(20)
+
+    def waiting(stage: str, done: int, total: int, preview: object = None) -> None:
+        stages.append(stage)
+        if stage.startswith("waiting"):
+            waits.set()
+
+    threads: list[threading.Thread] = []
+    waits = threading.Event()
+    (folder,) = fetch(hub, tmp_path, monitor=Monitor(meet))
+    threads[0].join()
+    assert (folder / "model.safetensors").read_bytes() == hub.files["model.safetensors"]
+    assert not any(stage.startswith("downloading") for stage in stages[1:])
+    assert not list(folder.glob(".*")) and not list(folder.glob("*.part"))
+
+
+def test_what_lies_on_the_disk_is_checked_not_what_arrived(hub: Hub, tmp_path: Path):
+    def meddle(stage: str, done: int, total: int, preview: object = None) -> None:
+        if stage.startswith("downloading model") and done == total:
+            part = tmp_path / FOLDER / "model.safetensors.part"
+            part.write_bytes(b"x" + part.read_bytes()[1:])
+
+    with pytest.raises(DownloadError, match="damaged"):
+        fetch(hub, tmp_path, monitor=Monitor(meddle))
+    assert not (tmp_path / FOLDER / "model.safetensors").exists()
+
+
+class Fetching:
+    FILES = {"model.safetensors": bytes(range(256)) * 100, "config.json": b"{}"}
+
+    @staticmethod
+    def prepare(folder: Path) -> None:
+        """Nothing is there."""
+
+    @staticmethod
+    def write(folder: Path) -> None:
+        class Answer(io.BytesIO):
+            status = 200
+            headers = {}
+
+            def read(self, amount=-1, /):
+                os.fsync(0)  # a point to be killed at
+                return super().read(amount)
+
+        class Here:
+            def files(self, repository, transport):
+                return [
+                    module.RemoteFile(name, len(data), hashlib.sha256(data).hexdigest(), name)
+                    for name, data in Fetching.FILES.items()
+                ]
+
+        download("base", folder, Here(), transport=lambda url, headers: Answer(Fetching.FILES[url]), pause=0.0)
+
+    @staticmethod
+    def killed(folder: Path) -> None:
+        for name, data in Fetching.FILES.items():
+            path = folder / FOLDER / name
+            assert not path.exists() or path.read_bytes() == data
+
+    @staticmethod
+    def restarted(folder: Path) -> None:
+        Fetching.killed(folder)
+        names = {path.name for path in (folder / FOLDER).iterdir() if not path.name.endswith(".tmp")}
+        assert names == {*Fetching.FILES, "hashes.json"}
+        assert set(json.loads((folder / FOLDER / "hashes.json").read_text())) <= Fetching.FILES.keys()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_killed_before_every_operation(tmp_path: Path):
+    assert sweep(__name__, "Fetching", tmp_path) > 15

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.host.lab_site import LAB_PACK, Site, eventually, with_site
-from tests.host.test_server import SLOW
+from tests.host.test_server import SLOW, wav
 
 EXAMPLE = LAB_PACK / "example_workflows" / "lab_basic.json"
 
@@ -90,3 +90,28 @@ async def test_a_batch_killed_in_the_middle_is_resumed(site: Site) -> None:
     assert len(set(files)) == 6 and all(Path(file).is_file() for file in files)
     found = [path for path in output(site).rglob("*") if path.is_file()]
     assert len(found) == 7  # six songs and the journal
+
+
+@with_site()
+async def test_files_of_the_workflow(site: Site) -> None:
+    """Its own folder's recordings are sent, and that is said; a file from elsewhere has to be allowed."""
+    folder = site.folders.output.parent / "from-a-stranger"
+    folder.mkdir()
+    (folder / "voice.wav").write_bytes(wav(0.1))
+    secret = site.folders.output.parent / "secret.wav"
+    secret.write_bytes(wav(0.2))
+    graph = {
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "voice.wav"}},
+        "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "x"}},
+    }
+    file = folder / "graph.json"
+    file.write_text(json.dumps(graph))
+    status, _, err = await call(site, str(file))
+    assert status == 0 and f"sent {(folder / 'voice.wav').resolve()} to {site.url} as voice.wav" in err
+    graph["1"]["inputs"]["audio"] = str(secret)
+    file.write_text(json.dumps(graph))
+    status, _, err = await call(site, str(file))
+    assert status == 1 and "--allow-file" in err and "Traceback" not in err
+    assert not (site.folders.input / "secret.wav").exists()
+    assert (await call(site, str(file), "--allow-file", str(secret)))[0] == 0
+    assert (await call(site, str(folder / "graph.json"), "--set", f"1.audio={secret}"))[0] == 0

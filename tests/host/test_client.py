@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from acestep_core.errors import Cancelled, HostError
+from acestep_core.errors import Cancelled, HostError, StorageError
 from acestep_core.host.client.client import HostClient
+from acestep_core.host.client.sources import Sources
 from acestep_core.host.graph.workflow import parse_workflow
 from acestep_core.host.queue.results import RunFailed, Update
 from acestep_core.host.server.security import Policy
+from tests.crash_sweep import sweep
 from tests.host.lab_site import LAB_PACK, Site, eventually, with_site
 from tests.host.test_server import SLOW, wav
 
@@ -46,12 +53,14 @@ async def test_local_files_are_uploaded(site: Site) -> None:
     }
     async with HostClient(site.url) as client:
         workflow = parse_workflow(prompt, await client.definitions())
-        prepared = await client.prepare(workflow, (outside(site),))
+        sent: list[tuple[Path, str]] = []
+        prepared = await client.prepare(workflow, Sources([outside(site)]), lambda *both: sent.append(both))
+        assert sent == [(outside(site) / "voice.wav", "voice.wav")]
         result = await client.run(prepared, outside(site) / "out")
         assert prepared.prompt["1"]["inputs"]["audio"] == "voice.wav"
         assert (site.folders.input / "voice.wav").read_bytes() == wav(0.5)
         assert [path.name for path in result.paths] == ["x_00001_.flac"]
-        untouched = await client.prepare(workflow, (outside(site) / "nowhere",))
+        untouched = await client.prepare(workflow, Sources([outside(site) / "nowhere"]))
         assert untouched.prompt == workflow.prompt
 
 
@@ -152,8 +161,8 @@ async def test_a_name_from_the_server_cannot_lead_out(site: Site) -> None:
         target = outside(site)
         for name in ("../evil.flac", "/var/evil.flac", "a/../../evil.flac"):
             with pytest.raises(HostError):  # the host refuses; a worse one would find only the last part used
-                await client.download({"filename": name, "subfolder": "", "type": "output"}, target)
-        assert not list(target.rglob("*.part")) and not (target.parent / "evil.flac").exists()
+                await client.download([{"filename": name, "subfolder": "", "type": "output"}], target)
+        assert not list(target.rglob("*")) and not (target.parent / "evil.flac").exists()
 
 
 @with_site()
@@ -163,9 +172,44 @@ async def test_downloads_do_not_replace_other_files(site: Site) -> None:
     (outside(site) / "a.flac").write_bytes(b"old")
     async with HostClient(site.url) as client:
         item: dict[str, Any] = {"filename": "a.flac", "subfolder": "", "type": "output"}
-        assert (await client.download(item, outside(site))).name == "a (1).flac"
-        assert (await client.download(item, outside(site))).name == "a (1).flac"
+        assert (await client.download([item], outside(site)))[0].name == "a (1).flac"
+        assert (await client.download([item], outside(site)))[0].name == "a (1).flac"
     assert (outside(site) / "a.flac").read_bytes() == b"old"
+
+
+@with_site()
+async def test_the_files_of_a_song_keep_one_name(site: Site) -> None:
+    """As a node declares them, in several lists; the second one's name is taken here."""
+    (site.folders.output / "x").mkdir()
+    items = [{"filename": f"a.{end}", "subfolder": "x", "type": "output"} for end in ("flac", "json", "lyrics.json")]
+    for item in items:
+        (site.folders.output / "x" / item["filename"]).write_text(item["filename"])
+    (outside(site) / "x").mkdir(parents=True)
+    (outside(site) / "x" / "a.json").write_text("other")
+    async with HostClient(site.url) as client:
+        paths = await client.download(items, outside(site))
+        assert [path.name for path in paths] == ["a (1).flac", "a (1).json", "a (1).lyrics.json"]
+        assert await client.download(items, outside(site)) == paths
+        gone = {"filename": "gone.flac", "subfolder": "x", "type": "output"}
+        with pytest.raises(HostError):
+            await client.download([*items, gone], outside(site) / "new")
+        assert not list((outside(site) / "new").iterdir())
+
+
+@with_site()
+async def test_folders_of_a_windows_server(site: Site) -> None:
+    (site.folders.output / "a").mkdir()
+    (site.folders.output / "a" / "b.flac").touch()
+    async with HostClient(site.url) as client:
+        real = client._request
+
+        def request(method: str, path: str, params: dict[str, str]) -> Any:
+            assert params["subfolder"] == "a\\con"  # the server is asked in its own words
+            return real(method, path, params={**params, "subfolder": "a"})
+
+        client._request = request  # type: ignore[method-assign, assignment]
+        item = {"filename": "b.flac", "subfolder": "a\\con", "type": "output"}
+        assert await client.download([item], outside(site)) == [outside(site) / "a" / "_con" / "b.flac"]
 
 
 @with_site(policy=Policy("127.0.0.1", token="right"))
@@ -189,3 +233,76 @@ def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(ask("127.0.0.1:1"))
     with pytest.raises(HostError, match="no address"):
         HostClient("ftp://x")
+
+
+class Content:
+    """What a server sends: two halves, and then perhaps an error."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.content = self
+        self.error = error
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        yield b"half"
+        os.fsync(0)  # a point to be killed at
+        if self.error:
+            raise self.error
+        yield b"half"
+
+
+def stubbed(answers: list[Content]) -> HostClient:
+    """A client whose server gives these answers."""
+
+    @contextlib.asynccontextmanager
+    async def request(method: str, path: str, params: dict[str, str]) -> AsyncIterator[Any]:
+        yield answers.pop(0)
+
+    client = HostClient("127.0.0.1:1")
+    client._request = request  # type: ignore[method-assign, assignment]
+    return client
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "message"),
+    [
+        (aiohttp.ClientPayloadError("cut"), HostError, "connection broke while a.json"),
+        (OSError(errno.ENOSPC, "full"), StorageError, "is full"),
+    ],
+)
+def test_a_download_that_breaks_off_leaves_nothing(
+    error: Exception, expected: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    items = [{"filename": f"a.{end}"} for end in ("flac", "json")]
+    with pytest.raises(expected, match=message):
+        asyncio.run(stubbed([Content(), Content(error)]).download(items, tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+class Fetching:
+    @staticmethod
+    def prepare(folder: Path) -> None:
+        (folder / "x").mkdir()
+        (folder / "x" / "a.flac").write_text("mine")
+
+    @staticmethod
+    def write(folder: Path) -> None:
+        items = [{"filename": f"a.{end}", "subfolder": "x"} for end in ("flac", "json")]
+        paths = asyncio.run(stubbed([Content(), Content()]).download(items, folder))
+        assert [path.name for path in paths] == ["a (1).flac", "a (1).json"]
+
+    @staticmethod
+    def killed(folder: Path) -> None:
+        for path in (folder / "x").glob("a (1).*"):
+            assert path.read_text() == "halfhalf"
+
+    @staticmethod
+    def restarted(folder: Path) -> None:
+        Fetching.killed(folder)
+        assert sorted(path.name for path in (folder / "x").iterdir()) == ["a (1).flac", "a (1).json", "a.flac"]
+        assert (folder / "x" / "a.flac").read_text() == "mine" and not list(folder.rglob(".*"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_killed_before_every_operation_of_a_download(tmp_path: Path) -> None:
+    assert sweep(__name__, "Fetching", tmp_path) > 20

@@ -8,7 +8,7 @@ import pytest
 
 from acestep_core import generate
 from acestep_core.errors import InvalidInput, StorageError
-from acestep_core.io import files
+from acestep_core.io import atomic
 from acestep_core.options import RenderSettings
 from acestep_core.records.song_record import SongRecord
 
@@ -49,14 +49,14 @@ def test_instrumentals_get_subtitles_without_lines(tiny_models, tmp_path):
 
 def test_a_full_disk_costs_no_song_and_leaves_no_half_file(tiny_models, tmp_path, monkeypatch):
     made = generate("a", duration=10, seed=1, batch=2, models=tiny_models, settings=QUICK)
-    sync = files._sync
+    replace = atomic.replace
 
-    def full(path):
-        if ".json" in path.name:
+    def full(source, target):
+        if target.suffix == ".json":
             raise OSError(errno.ENOSPC, "no space")
-        sync(path)
+        replace(source, target)
 
-    monkeypatch.setattr(files, "_sync", full)
+    monkeypatch.setattr(atomic, "replace", full)
     with pytest.raises(StorageError, match="full"):
         made.save(tmp_path / "x.flac")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x_00001.flac", "x_00002.flac"]

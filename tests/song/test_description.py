@@ -175,6 +175,6 @@ def test_any_value_is_either_normalised_or_refused(value: object) -> None:
 
 
 def test_song_needs_no_torch() -> None:
-    modules = "acestep_core.song.description, acestep_core.song.codes, acestep_core.io.files"
+    modules = "acestep_core.song.description, acestep_core.song.codes, acestep_core.io.atomic"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,8 +1,8 @@
 """Running one workflow with many sets of inputs, so that a crash costs at most the row that was running.
 
-A journal beside the results records each row once its files are in place. The files of a row are made in a folder of
-their own first; the journal then says which go where before the first is moved, so that a crash during the moves is
-repaired at the next start: nothing is made twice, and no file of an unfinished row is left among the results.
+A journal beside the results records each row once its files are in place. The files of a row are made on a stage (see
+`acestep_core.io.staging`) and arrive together, under free names, or not at all; a crash while they move is repaired at
+the next start: nothing is made twice, and no file of an unfinished row is left among the results.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import csv
 import hashlib
 import json
 import os
-import shutil
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import GraphError
 from acestep_core.host.graph.workflow import Workflow
 from acestep_core.host.queue.results import Result, RunFailed
-from acestep_core.io.files import atomic_write, confine
+from acestep_core.io.locks import locked
+from acestep_core.io.names import ROW
+from acestep_core.io.staging import finish_leftovers, staging
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -63,51 +66,78 @@ def _json_rows(text: str, name: str) -> Iterator[dict[str, Any]]:
         yield row
 
 
-@dataclass
-class RowState:
-    """What the journal knows of a row: nothing, where its files are being moved to, or its result."""
-
-    moves: list[tuple[str, str]] = field(default_factory=list)
-    moving: dict[str, Any] | None = None
-    result: dict[str, Any] | None = None
-
-
 class Journal:
-    """The log of a batch: one JSON object per line, each written through to the disk. A torn last line is ignored."""
+    """The log of a batch in the folder of its results: one JSON object per line for each row that is done.
+
+    Each line is written through to the disk; a torn last line is ignored. Paths are relative to the folder, with
+    slashes, so that the folder may be moved, to another system too.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.states: dict[str, RowState] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for line in path.read_bytes().split(b"\n") if path.exists() else ():
-            self._replay(line)
+        self.folder = path.parent.resolve()
+        self.owner = f"r{hashlib.sha256(path.name.encode()).hexdigest()[:6]}"
+        self._done: dict[str, dict[str, Any]] = {}
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Reads the journal, for this process alone, and completes what a killed one was about to bring in.
+
+        Raises:
+            Busy: the batch is running in another process.
+            StorageError: the folder is not writable.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / f".{self.path.name}.lock"):
+            for line in self.path.read_bytes().split(b"\n") if self.path.exists() else ():
+                self._replay(line)
+            for (row, result), moved in finish_leftovers(self.folder, self.owner):
+                self.write(row, result, moved)
+            yield
+
+    def result(self, row: str) -> dict[str, Any] | None:
+        """What a row made, as `Result.to_dict` tells it; None if it is not done, or a file of it is gone."""
+        entry = self._done.get(row)
+        if entry is None or not all((self.folder / name).is_file() for name in entry["made"]):
+            return None
+        files = {node: [str(self.folder / name) for name in names] for node, names in entry["result"]["files"].items()}
+        return entry["result"] | {"files": files}
+
+    def write(self, row: str, result: dict[str, Any], moved: Mapping[str, Path]) -> None:
+        """Records a row as done.
+
+        Args:
+            result: files that were made on the stage by their path there.
+            moved: where each of them is now.
+        """
+        places = {name: path.relative_to(self.folder).as_posix() for name, path in moved.items()}
+        files = {node: [places.get(name, name) for name in names] for node, names in result["files"].items()}
+        line = json.dumps({"row": row, "made": list(places.values()), "result": result | {"files": files}}).encode()
+        with self.path.open("ab") as file:
+            # the line break in front separates this line from one that a crash may have torn
+            file.write(b"\n" + line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._replay(line)
 
     def _replay(self, line: bytes) -> None:
         try:
             entry = json.loads(line)
-            state = self.states.setdefault(entry["row"], RowState())
-            if entry["event"] == "moving":
-                state.moves = [(str(source), str(target)) for source, target in entry["moves"]]
-                state.moving = entry["result"]
-            elif entry["event"] == "done":
-                state.result = entry["result"]
+            if isinstance(entry["made"], list) and isinstance(entry["result"]["files"], dict):
+                self._done[entry["row"]] = entry
         except (ValueError, KeyError, TypeError):
             return
 
-    def write(self, row: str, event: str, **details: Any) -> None:
-        line = json.dumps({"row": row, "event": event, **details})
-        with self.path.open("ab") as file:
-            # the line break in front separates this line from one that a crash may have torn
-            file.write(f"\n{line}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-        self._replay(line.encode())
 
-
-def row_key(workflow: Workflow, index: int) -> str:
-    """The identity of a row: what runs, and its place. A server knows the row's run by it, even after a restart."""
-    text = json.dumps([workflow.prompt, index], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def row_keys(rows: Iterable[Workflow]) -> list[str]:
+    """The identity of each row: what runs, and how many equal rows came before. A server knows the row's run by it."""
+    seen: Counter[str] = Counter()
+    keys = []
+    for row in rows:
+        text = json.dumps(row.prompt, sort_keys=True)
+        keys.append(hashlib.sha256(f"{seen[text]} {text}".encode()).hexdigest()[:32])
+        seen[text] += 1
+    return keys
 
 
 Run = Callable[[Workflow, Path, str], Awaitable[Result]]
@@ -127,14 +157,17 @@ class Row:
 async def run_batch(
     workflow: Workflow,
     rows: list[dict[str, Any]],
-    output: Path,
     run: Run,
     report: Callable[[Row], None],
     journal: Journal,
+    check: Callable[[Workflow], object] = lambda row: None,
 ) -> bool:
-    """Runs each row that the journal does not know as done.
+    """Runs each row that the journal does not know as done, into the journal's folder.
 
     A row whose node fails is reported and the next one starts; a missing server ends the batch.
+
+    Args:
+        check: is shown every row before the first one runs, and raises if it may not run.
 
     Returns:
         True if every row is done.
@@ -142,74 +175,41 @@ async def run_batch(
     Raises:
         GraphError: a row names an unknown node or input; found before anything runs.
         HostError: the server cannot be reached.
+        Busy: the same batch is running in another process.
     """
-    output = output.resolve()
-    output.mkdir(parents=True, exist_ok=True)
     prepared = [workflow.with_inputs(values) for values in rows]
+    for row in prepared:
+        check(row)
     complete = True
-    for index, row in enumerate(prepared):
-        key = row_key(row, index)
-        state = journal.states.setdefault(key, RowState())
-        staging = output / f".row-{key[:16]}"
-        if state.result is None and state.moving is not None:
-            _move(state.moves, staging, output)
-            journal.write(key, "done", result=state.moving)
-        if state.result is not None:
-            shutil.rmtree(staging, ignore_errors=True)
-            report(Row(index, state.result, repeated=True))
-            continue
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir()
-        try:
-            result = await run(row, staging, str(uuid.UUID(key)))
-        except RunFailed as error:
-            complete = False
-            shutil.rmtree(staging, ignore_errors=True)
-            report(Row(index, error=str(error)))
-        else:
-            report(Row(index, _keep(result, key, staging, output, journal)))
+    with journal.opened():
+        for index, (row, key) in enumerate(zip(prepared, row_keys(prepared), strict=True)):
+            known = journal.result(key)
+            if known is not None:
+                report(Row(index, known, repeated=True))
+                continue
+            try:
+                report(Row(index, await _run_row(row, key, run, journal)))
+            except RunFailed as error:
+                complete = False
+                report(Row(index, error=str(error)))
     return complete
 
 
-def _keep(result: Result, key: str, staging: Path, output: Path, journal: Journal) -> dict[str, Any]:
-    """Moves the files of a row among the results and records it."""
-    taken: set[Path] = set()
-    names: dict[Path, Path] = {}
-    for path in result.paths:
-        if path.is_relative_to(staging) and path not in names:
-            names[path] = _free_name(output / path.relative_to(staging), taken)
-    moves = [(str(source.relative_to(staging)), str(target.relative_to(output))) for source, target in names.items()]
-    files = {node_id: [names.get(path, path) for path in paths] for node_id, paths in result.files.items()}
-    final = Result(result.prompt_id, files, result.texts, result.seconds).to_dict()
-    journal.write(key, "moving", moves=moves, result=final)
-    _move(moves, staging, output)
-    journal.write(key, "done", result=final)
-    shutil.rmtree(staging, ignore_errors=True)
-    return final
+async def _run_row(row: Workflow, key: str, run: Run, journal: Journal) -> dict[str, Any]:
+    """Runs a row on a stage of its own, brings all its files in, and records it."""
+    with staging(journal.folder, journal.owner) as stage:
+        made = await run(row, stage.folder, str(uuid.UUID(key)))
+        files = {node: [_below(path, stage.folder) for path in paths] for node, paths in made.files.items()}
+        result = made.to_dict() | {"files": files}
+        journal.write(key, result, stage.deliver(ROW, note=[key, result]))
+    known = journal.result(key)
+    if known is None:
+        raise RunFailed("A file of the row was removed while it was brought in; run the batch again.")
+    return known
 
 
-def _free_name(path: Path, taken: set[Path]) -> Path:
-    """`path`, or with the next free number: `song_00001_.flac` -> `song_00002_.flac`, `a.flac` -> `a_00001.flac`."""
-    stem, _, tail = path.stem.rstrip("_").rpartition("_")
-    numbered = bool(stem) and tail.isdigit()
-    base, end = (stem, "_" if path.stem.endswith("_") else "") if numbered else (path.stem, "")
-    number = int(tail) if numbered else 0
-    candidate = path
-    while candidate.exists() or candidate in taken:
-        number += 1
-        candidate = path.with_name(f"{base}_{number:05d}{end}{path.suffix}")
-    taken.add(candidate)
-    return candidate
-
-
-def _move(moves: list[tuple[str, str]], staging: Path, output: Path) -> None:
-    """Moves what has not been moved yet; may be repeated."""
-    for source, target in moves:
-        origin, place = confine(source, [staging]), confine(target, [output])
-        if origin.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(place) as temporary:
-                origin.replace(temporary)
+def _below(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
 
 def values_of(settings: list[str]) -> Mapping[str, str]:

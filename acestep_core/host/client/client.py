@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import filecmp
 import json
 import struct
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -22,10 +21,13 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 
 from acestep_core.errors import HostError
+from acestep_core.host.client.sources import Sources
 from acestep_core.host.graph.wire import dumps
 from acestep_core.host.graph.workflow import Workflow, load_workflow
 from acestep_core.host.queue.results import Result, Update, Watch, check_outcome, refusal, shown_files, shown_texts
-from acestep_core.io.files import atomic_write, confine
+from acestep_core.io.atomic import clear_errors
+from acestep_core.io.names import COPY, safe_name
+from acestep_core.io.staging import staging
 
 POLL_SECONDS = 2.0
 """How long the WebSocket may be silent before history is asked."""
@@ -78,16 +80,25 @@ class HostClient:
             answer = await self._json("POST", "/upload/image", data=form)
         return "/".join(part for part in (answer.get("subfolder", ""), answer["name"]) if part)
 
-    async def prepare(self, workflow: Workflow, folders: tuple[Path, ...] = (Path(),)) -> Workflow:
-        """Uploads the local files that the workflow names (looked for in `folders`), and names them as the server does.
+    async def prepare(
+        self, workflow: Workflow, sources: Sources, sent: Callable[[Path, str], object] = lambda path, name: None
+    ) -> Workflow:
+        """Uploads the local files that the workflow names, and names them as the server does.
 
         A name that is no local file is left alone: the server may have it.
+
+        Args:
+            sources: which files the workflow may name.
+            sent: told each local file and its name on the server.
+
+        Raises:
+            GraphError: the workflow names a file that may not be sent.
         """
         prepared = workflow.with_inputs({})
-        for node_id, name, value in prepared.files():
-            local = next((path for folder in folders if (path := folder / Path(value).expanduser()).is_file()), None)
-            if local is not None:
-                prepared.put(node_id, name, await self.upload(local))
+        for node_id, name, path in sources.of(workflow):
+            uploaded = await self.upload(path)
+            sent(path, uploaded)
+            prepared.put(node_id, name, uploaded)
         return prepared
 
     async def run(
@@ -122,9 +133,10 @@ class HostClient:
                 raise
         check_outcome(workflow, (entry.get("status") or {}).get("messages", []))
         outputs = entry.get("outputs", {})
+        shown = list(shown_files(outputs))
         files: dict[str, list[Path]] = {}
-        for node_id, item in shown_files(outputs):
-            files.setdefault(node_id, []).append(await self.download(item, output))
+        for (node_id, _), path in zip(shown, await self.download([item for _, item in shown], output), strict=True):
+            files.setdefault(node_id, []).append(path)
         return Result(prompt_id, files, shown_texts(outputs), time.perf_counter() - start)
 
     async def _join(self, prompt_id: str) -> tuple[str, dict[str, Any] | None]:
@@ -140,22 +152,44 @@ class HostClient:
         await self._send("POST", "/queue", json={"delete": [prompt_id]})
         await self._send("POST", "/interrupt", json={"prompt_id": prompt_id})
 
-    async def download(self, item: dict[str, Any], folder: Path) -> Path:
-        """Fetches one result file. A local file of the same name is kept unless it is the same."""
-        name, subfolder = str(item["filename"]), str(item.get("subfolder") or "")
-        query = {"filename": name, "subfolder": subfolder, "type": str(item.get("type") or "output")}
+    async def download(self, items: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
+        """Fetches result files, all or none. Files that are there already are kept, and used if they are the same.
+
+        Args:
+            items: as history declares them.
+            folder: created if absent; the server's subfolders are made in it.
+
+        Raises:
+            HostError: the server cannot be reached or does not give one of the files.
+            StorageError: the disk is full, or the folder is not writable.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        target = confine(str(PurePosixPath(subfolder) / PurePosixPath(name).name), [folder])
+        with staging(folder.resolve()) as stage:
+            names = [await self._fetch(item, stage.folder) for item in items]
+            moved = stage.deliver(COPY)
+        return [moved[name] for name in names]
+
+    async def _fetch(self, item: dict[str, Any], folder: Path) -> str:
+        """Brings one file into `folder` and returns its path there, with slashes."""
+        name, subfolder = str(item["filename"]), str(item.get("subfolder") or "")
+        kind = str(item.get("type") or "output")
+        # the server may run on a system with other separators
+        parts = [part for part in subfolder.replace("\\", "/").split("/") if part]
+        place = PurePosixPath(*map(safe_name, parts), safe_name(PurePosixPath(name).name))
+        number = 0
+        while (target := folder / place).exists():  # another one of the same name, such as a preview
+            number += 1
+            place = place.with_name(f"{place.stem} ({number}){place.suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.part")
+        query = {"filename": name, "subfolder": subfolder, "type": kind}
         try:
             async with self._request("GET", "/view", params=query) as answer:
-                with partial.open("wb") as file:
+                with clear_errors(target), target.open("wb") as file:
                     async for chunk in answer.content.iter_chunked(2**18):
                         file.write(chunk)
-            return await asyncio.to_thread(_settle, partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise HostError(f"The connection broke while {place.name} was fetched; run again.") from error
+        return place.as_posix()
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
@@ -274,20 +308,6 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text)
     except ValueError:
         return None
-
-
-def _settle(partial: Path, target: Path) -> Path:
-    """Moves a complete download to its place, beside a different file of the same name if there is one."""
-    number = 0
-    place = target
-    while place.exists():
-        if filecmp.cmp(partial, place, shallow=False):
-            return place
-        number += 1
-        place = target.with_name(f"{target.stem} ({number}){target.suffix}")
-    with atomic_write(place) as temporary:
-        partial.replace(temporary)
-    return place
 
 
 def _tell(message: aiohttp.WSMessage, prompt_id: str, watch: Watch) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
-import shutil
 import threading
 import time
 import uuid
@@ -12,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from acestep_core.host.client.sources import Sources
 from acestep_core.host.graph.context import Folders, hosting
 from acestep_core.host.graph.paths import annotated
 from acestep_core.host.graph.validation import validate
@@ -20,7 +19,7 @@ from acestep_core.host.queue.executor import Executor
 from acestep_core.host.queue.job import Job
 from acestep_core.host.queue.results import Result, Update, Watch, check_outcome, refusal, shown_files, shown_texts
 from acestep_core.host.server.host import inference_mode, load_registry
-from acestep_core.io.files import atomic_write
+from acestep_core.io.staging import keep_copy
 
 
 class LocalRunner:
@@ -41,13 +40,19 @@ class LocalRunner:
         with hosting(self.folders):
             return load_workflow(path, self.registry.definitions())
 
-    def prepare(self, workflow: Workflow, folders: tuple[Path, ...] = (Path(),)) -> Workflow:
-        """Copies the local files that the workflow names (looked for in `folders`) to the input folder."""
+    def prepare(self, workflow: Workflow, sources: Sources) -> Workflow:
+        """Copies the local files that the workflow names to the input folder.
+
+        Args:
+            sources: which files the workflow may name.
+
+        Raises:
+            GraphError: the workflow names a file that it may not.
+        """
         prepared = workflow.with_inputs({})
-        for node_id, name, value in prepared.files():
-            local = next((path for folder in folders if (path := folder / Path(value).expanduser()).is_file()), None)
-            if local is not None and not local.resolve().is_relative_to(self.folders.input):
-                prepared.put(node_id, name, _copy_in(local, self.folders.input))
+        for node_id, name, path in sources.of(workflow):
+            if not path.is_relative_to(self.folders.input):
+                prepared.put(node_id, name, keep_copy(path, self.folders.input, path.name).name)
         return prepared
 
     async def run(
@@ -115,16 +120,3 @@ class _WatchSink:
 
     def watching(self, client: str | None) -> bool:
         return False
-
-
-def _copy_in(local: Path, folder: Path) -> str:
-    """Copies a file into `folder` and returns its name there; one of the same name and content is used again."""
-    number, path = 0, folder / local.name
-    while path.exists():
-        if filecmp.cmp(local, path, shallow=False):
-            return path.name
-        number += 1
-        path = folder / f"{local.stem} ({number}){local.suffix}"
-    with atomic_write(path) as temporary:
-        shutil.copyfile(local, temporary)
-    return path.name

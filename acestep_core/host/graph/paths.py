@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from acestep_core.errors import InvalidInput
 from acestep_core.host.graph.context import Folders
-from acestep_core.io.files import confine
+from acestep_core.io.confine import confine
+from acestep_core.io.names import safe_name
 
 PUBLIC = ("input", "output", "temp")
 """Folders that graphs and requests may name."""
@@ -68,7 +69,7 @@ def save_place(root: Path, prefix: str) -> tuple[Path, str, str]:
     if wanted.is_absolute() or ".." in wanted.parts or "\0" in prefix:
         raise InvalidInput(f"The file name prefix {prefix!r} leads out of the output folder; remove what does.")
     stem = wanted.name or "audio"
-    folder = confine(str(wanted.parent), [root])
+    folder = confine(Path(*map(safe_name, wanted.parent.parts)), [root])
     folder.mkdir(parents=True, exist_ok=True)
     return folder, stem, "" if folder == root else folder.relative_to(root).as_posix()
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import secrets
 import sys
+from functools import partial
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -19,7 +20,7 @@ from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.packs import Pack
 from acestep_core.host.graph.paths import PREVIEW, annotated, listed_audio, save_place
 from acestep_core.io.audio import FORMATS, read_audio, write_audio
-from acestep_core.io.files import unique_path
+from acestep_core.io.staging import write_song
 
 _HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
 
@@ -51,8 +52,16 @@ def save(
     folder, stem, subfolder = save_place(root, prefix)
     shown = []
     for index, waveform in enumerate(audio["waveform"]):
-        with unique_path(folder, stem.replace("%batch_num%", str(index)), f"_{FORMATS[form].suffix}") as path:
-            write_audio(path, waveform, audio["sample_rate"], form, bitrate, tags)
+        write = partial(
+            write_audio,
+            waveform=waveform,
+            sample_rate=audio["sample_rate"],
+            format=form,
+            bitrate=bitrate,
+            metadata=tags,
+        )
+        suffix = FORMATS[form].suffix
+        path = write_song(folder, stem.replace("%batch_num%", str(index)), {suffix: write}, end="_")[suffix]
         shown.append({"filename": path.name, "subfolder": subfolder, "type": kind})
     return {"ui": {"audio": shown}}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import filecmp
 import mimetypes
 import secrets
 import shutil
@@ -19,7 +18,10 @@ from acestep_core.errors import InvalidInput
 from acestep_core.host.graph.paths import PUBLIC, STAGED, UPLOADABLE, split_annotation
 from acestep_core.host.server.host import Host
 from acestep_core.host.server.requests import bad_request, in_time, too_large
-from acestep_core.io.files import atomic_write, confine
+from acestep_core.io.atomic import atomic_write
+from acestep_core.io.confine import confine
+from acestep_core.io.names import safe_name, same_name
+from acestep_core.io.staging import keep_copy
 
 INERT = ("audio/", "video/", "image/", "text/plain", "application/json")
 """Content types that are shown as what they are; SVG is not, as it may carry scripts."""
@@ -38,6 +40,8 @@ def routes(host: Host) -> list[web.RouteDef]:
                 raise bad_request("invalid_upload", "Send the file as `image`, and input, output or temp as `type`.")
             _check_name(filename)
             subfolder = fields.get("subfolder", "")
+            for part in filter(None, subfolder.replace("\\", "/").split("/")):
+                _check_part(part)
             root: Path = getattr(folders, kind)
             folder = _inside(root, subfolder, web.HTTPBadRequest)
             overwrite = fields.get("overwrite") in ("true", "1")
@@ -137,11 +141,14 @@ async def _field(part: BodyPartReader) -> str:
 
 
 def _check_name(name: str) -> None:
-    forbidden = set('/\\:*?"<>|') & set(name)
-    if forbidden or name.startswith(".") or not name.isprintable() or not 0 < len(name.encode()) <= 200:
-        raise bad_request("invalid_upload", "This file name cannot be used; rename the file.")
+    _check_part(name)
     if Path(name).suffix.lower() not in UPLOADABLE:
         raise web.HTTPUnsupportedMediaType(text="Only audio, video, pictures and text can be uploaded.")
+
+
+def _check_part(name: str) -> None:
+    if not (name.isprintable() and same_name(name, safe_name(name))):
+        raise bad_request("invalid_upload", "This file name cannot be used; rename the file.")
 
 
 def _inside(root: Path, path: Path | str, refusal: type[web.HTTPException]) -> Path:
@@ -153,17 +160,12 @@ def _inside(root: Path, path: Path | str, refusal: type[web.HTTPException]) -> P
 
 def _keep(staged: Path, folder: Path, name: str, overwrite: bool) -> Path:
     """Moves an upload to its place. A file of the same name and content is used again, another one gets a number."""
+    if not overwrite:
+        return keep_copy(staged, folder, name)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    number = 0
-    while path.exists() and not overwrite:
-        if path.is_file() and filecmp.cmp(staged, path, shallow=False):
-            return path
-        number += 1
-        path = folder / f"{Path(name).stem} ({number}){Path(name).suffix}"
-    with atomic_write(path) as temporary:
+    with atomic_write(folder / name) as temporary:
         shutil.copyfile(staged, temporary)
-    return path
+    return folder / name
 
 
 def _listed(folder: Path) -> list[str]:

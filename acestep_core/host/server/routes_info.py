@@ -21,7 +21,7 @@ from acestep_core.errors import InvalidInput
 from acestep_core.host.graph.packs import Pack
 from acestep_core.host.graph.wire import dumps
 from acestep_core.host.server.host import Host
-from acestep_core.io.files import confine
+from acestep_core.io.confine import confine
 
 _log = logging.getLogger(__name__)
 

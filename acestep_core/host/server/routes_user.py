@@ -16,7 +16,8 @@ from acestep_core.errors import InvalidInput, StorageError
 from acestep_core.host.server.host import Host
 from acestep_core.host.server.requests import bad_request, read_body, read_json, read_object
 from acestep_core.host.server.routes_files import content_type
-from acestep_core.io.files import atomic_write, confine
+from acestep_core.io.atomic import atomic_write
+from acestep_core.io.confine import confine
 
 PRESETS = {
     "Comfy.TutorialCompleted": True,

@@ -1,0 +1,46 @@
+"""Paths that stay inside the folders that may be used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from acestep_core.errors import InvalidInput
+
+
+def confine(path: Path | str, roots: Iterable[Path | str]) -> Path:
+    """The absolute path with symlinks resolved, if it lies inside one of `roots`.
+
+    A relative path is taken from the first root that has it, or from the first root if none has. What leads outside by
+    its letters alone is refused without a look at the disk: on Windows a look at `//server/share` is a log-in there.
+
+    Raises:
+        InvalidInput: the path leads outside, or has a drive or a server in front.
+    """
+    named = [Path(root) for root in roots]
+    if not named:
+        raise ValueError("confine needs at least one root")
+    allowed = [root.resolve() for root in named]
+    try:
+        spelled = [place for root in allowed if (place := _inside(path, root, [*allowed, *named]))]
+        resolved = [place.resolve() for place in spelled]
+        inside = [place for place in resolved if any(place.is_relative_to(root) for root in allowed)]
+        existing = [place for place in inside if place.exists()]
+    except (OSError, ValueError, RuntimeError):  # too long a name, a null byte, a symlink loop
+        inside, existing = [], []
+    if not inside:
+        raise InvalidInput(
+            f"The path {Path(str(path)).name!r} lies outside the folders that may be used; move it there."
+        )
+    return existing[0] if existing else inside[0]
+
+
+def _inside(path: Path | str, root: Path, roots: list[Path]) -> Path | None:
+    """`path` below `root` if its spelling stays inside one of `roots`; names of other systems' drives do not."""
+    foreign = PureWindowsPath(path)
+    absolute = foreign.drive or foreign.root or PurePosixPath(path).is_absolute()
+    if absolute and not Path(path).is_absolute():
+        return None
+    place = Path(os.path.normpath(root / path))
+    return root / path if any(place.is_relative_to(other.absolute()) for other in roots) else None
