@@ -167,7 +167,7 @@ class NoHost:
         return _made(Path("temp"))
 
     def model_roots(self) -> list[Path]:
-        return []
+        return [Path("models")]
 
     def lora_folders(self) -> list[Path]:
         return [Path("loras")]

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from . import inputs, models, wires
 from .host import host
 
 if TYPE_CHECKING:
-    from acestep_core.models.handles import LMHandle, ModelHandle, VAEHandle
+    from acestep_core.models.handles import Handle, LMHandle, ModelHandle, VAEHandle
+
+AnyHandle = TypeVar("AnyHandle", bound="Handle")
 
 _DTYPE_TIP = "Number format. 'auto' takes bf16 where the device is fast at it, fp32 elsewhere."
 _DEVICE_TIP = "Where it runs. 'auto' takes the graphics card if there is one."
 _TINY_NOTE = "The tiny test model has random weights: its sound means nothing. Put real ones into models/acestep."
-
-TIERS: dict[str, tuple[str, str | None]] = {
-    "auto": ("", "1.7B"),
-    "under 6 GB: no language model": ("turbo", None),
-    "6 to 12 GB: 0.6B language model": ("turbo", "0.6B"),
-    "12 to 24 GB: 1.7B language model": ("turbo", "1.7B"),
-    "24 GB and more: XL and 4B language model": ("xl-turbo", "4B"),
-}
-"""Memory of the graphics card -> variant of the DiT and size of the language model (upstream's tiers)."""
 
 
 class ACEStepModelLoader:
@@ -61,9 +54,9 @@ class ACEStepModelLoader:
         return _stamp(model, variant)
 
     def load(self, model: str, variant: str = "auto", dtype: str = "auto", device: str = "auto") -> tuple[ModelHandle]:
-        handle = models.model_handle(model, variant, dtype, device)
-        _announce(handle.path)
-        return (handle,)
+        from acestep_core.pipeline.opening import model_handle
+
+        return (_announced(model_handle(_asked(model), _asked(variant), dtype, _device(device), models.roots())),)
 
 
 class ACEStepVAELoader:
@@ -95,9 +88,9 @@ class ACEStepVAELoader:
         return _stamp(vae)
 
     def load(self, vae: str, dtype: str = "auto", device: str = "auto") -> tuple[VAEHandle]:
-        handle = models.vae_handle(vae, dtype, device)
-        _announce(handle.path)
-        return (handle,)
+        from acestep_core.pipeline.opening import vae_handle
+
+        return (_announced(vae_handle(_asked(vae), dtype, _device(device), models.roots())),)
 
 
 class ACEStepLMLoader:
@@ -131,9 +124,9 @@ class ACEStepLMLoader:
         return _stamp(lm)
 
     def load(self, lm: str, dtype: str = "auto", device: str = "auto") -> tuple[LMHandle]:
-        handle = models.lm_handle(lm, dtype, device)
-        _announce(handle.path)
-        return (handle,)
+        from acestep_core.pipeline.opening import lm_handle
+
+        return (_announced(lm_handle(_asked(lm), dtype, _device(device), models.roots())),)
 
 
 class ACEStepLoader:
@@ -151,7 +144,7 @@ class ACEStepLoader:
         return {
             "required": {
                 "preset": inputs.choice(
-                    list(TIERS),
+                    models.TIER_CHOICES,
                     "auto",
                     "Memory of the graphics card. 'auto' takes what is found, or the tiny test models.",
                 ),
@@ -169,12 +162,10 @@ class ACEStepLoader:
     def load(
         self, preset: str, dtype: str = "auto", device: str = "auto"
     ) -> tuple[ModelHandle, VAEHandle, LMHandle | None]:
-        variant, size = TIERS[preset]
-        model = models.model_handle(models.AUTO, variant or models.AUTO, dtype, device)
-        _announce(model.path)
-        vae = model.vae or models.vae_handle(models.AUTO, dtype, device)
-        lm = None if size is None else models.lm_handle(models.lm_of_size(size), dtype, device)
-        return model, vae, lm
+        from acestep_core.pipeline.opening import open_models
+
+        opened = open_models(dtype=dtype, device=_device(device), tier=preset, roots=models.roots())
+        return _announced(opened.model, opened.remarks), opened.vae, opened.lm
 
 
 class ACEStepLoRALoader:
@@ -212,10 +203,21 @@ class ACEStepLoRALoader:
         return (model.with_adapter(path, strength),)
 
 
-def _announce(path: Path) -> None:
-    host().say(_TINY_NOTE if models.is_tiny(path) else f"Using {path.name}")
+def _announced(handle: AnyHandle, remarks: Sequence[str] = ()) -> AnyHandle:
+    """Says what was taken, and hands it on."""
+    host().say(" ".join(remarks) or (_TINY_NOTE if handle.tiny else f"Using {handle.path.name}"))
+    return handle
+
+
+def _asked(choice: str) -> str | None:
+    return None if choice == models.AUTO else choice
+
+
+def _device(choice: str) -> str:
+    return host().device() if choice == models.AUTO else choice
 
 
 def _stamp(*given: str) -> str:
     """Changes when other models lie there, so that what 'auto' took before is not kept any longer than it should."""
-    return str([str(entry.path) for entry in models.entries()]) if models.AUTO in given else ""
+    known = models.found().entries if models.AUTO in given else ()
+    return str([(str(entry.path), entry.variant, entry.problem) for entry in known])

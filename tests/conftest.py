@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,3 +37,38 @@ def tiny_base(tiny_root: Path):
     from acestep_core.pipeline.opening import open_models
 
     return open_models(tiny_root, "base")
+
+
+@pytest.fixture(scope="session")
+def all_layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Turbo and XL turbo as upstream, diffusers and ComfyUI hold them. Tests must not write into it."""
+    from acestep_core.builtin.tiny import build_tiny
+
+    root = tmp_path_factory.mktemp("layouts") / "checkpoints"
+    return build_tiny(root, variants=("turbo", "xl-turbo"), layouts=("diffusers", "comfyui"))
+
+
+@pytest.fixture
+def install(tiny_root: Path, all_layouts: Path) -> Callable[..., Path]:
+    """Puts models into a folder as if they were real: copies of the tiny ones, without the mark of these.
+
+    Names are upstream's folders, or paths below ComfyUI's `models`; `=` after one says under which other name.
+    """
+
+    def source(name: str) -> Path:
+        if name.startswith("acestep-5Hz-lm"):
+            return tiny_root / "acestep-5Hz-lm-0.6B"
+        return tiny_root / name if (tiny_root / name).is_dir() else all_layouts / "comfyui" / name
+
+    def put(root: Path, *names: str) -> Path:
+        for name in names:
+            name, _, other = name.partition("=")
+            target = root / (other or name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source(name).is_dir():
+                shutil.copytree(source(name), target, copy_function=os.link)
+            else:
+                os.link(source(name), target)
+        return root
+
+    return put

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,9 +71,37 @@ VARIANTS: dict[str, Variant] = {
     )
 }
 
+TINY = "tiny (test model)"  # the name of the built-in tiny checkpoint, wherever a model is named
 TEXT_ENCODER = "Qwen3-Embedding-0.6B"
 VAE = "vae"
-LANGUAGE_MODELS = ("acestep-5Hz-lm-0.6B", "acestep-5Hz-lm-1.7B", "acestep-5Hz-lm-4B")
+LM_SIZES = ("0.6B", "1.7B", "4B")
+LANGUAGE_MODELS = tuple(f"acestep-5Hz-lm-{size}" for size in LM_SIZES)
+
+
+@dataclass(frozen=True)
+class Tier:
+    """What to take for a card's memory: a variant (None: the best there is) and a size of language model, or none."""
+
+    variant: str | None
+    lm: str | None
+
+
+# Upstream's tiers, under the names that users choose from.
+AUTO_TIER = "auto"
+TIERS: dict[str, Tier] = {
+    AUTO_TIER: Tier(None, "1.7B"),
+    "under 6 GB: no language model": Tier("turbo", None),
+    "6 to 12 GB: 0.6B language model": Tier("turbo", "0.6B"),
+    "12 to 24 GB: 1.7B language model": Tier("turbo", "1.7B"),
+    "24 GB and more: XL and 4B language model": Tier("xl-turbo", "4B"),
+}
+# The names under which single files are published for ComfyUI, such as acestep_v1.5_xl_turbo_bf16.safetensors and
+# ace_step_1.5_turbo_aio.safetensors. Anything else in the name, such as "merge", and it says nothing for sure.
+_PUBLISHED_FILE = re.compile(
+    r"ace_?step_v?1\.5_(?P<xl>xl_)?(?P<variant>turbo(_shift[13]|_continuous)?|base|sft)"
+    r"(_(aio|bf16|fp16|fp32|fp8\w*))*(\.safetensors)?",
+    re.IGNORECASE,
+)
 
 MAIN_REPOSITORY = "ACE-Step/Ace-Step1.5"
 MAIN_FOLDERS = ("acestep-v15-turbo", VAE, TEXT_ENCODER, "acestep-5Hz-lm-1.7B")
@@ -120,21 +149,24 @@ def classify(config: Mapping[str, Any], xl: bool, name: str, variant: str | None
     """Decides which variant a checkpoint is.
 
     Turbo or not comes from `config` (`is_turbo`, else `model_version`), the size from `xl`. The folder or file `name`
-    only chooses among what those leave open: the flavour of a turbo model, and base or SFT, which upstream's config
-    does not always tell apart.
+    only chooses among what those leave open: the flavour of a turbo model, base or SFT, which upstream's config does
+    not always tell apart, and everything for a single file under its published name.
 
     Args:
         config: upstream config keys; empty for a ComfyUI file, which says nothing about this.
-        variant: what the caller says it is; must not contradict the weights, and is required where the config is
-            silent.
+        variant: what the caller says it is; must not contradict the weights, and is required where config and name
+            are silent.
     """
     known = _kind(config, name)
     if variant is not None:
         return _confirmed(variant_named(variant), known, xl, name)
     if known is None:
+        if published := _of_published_file(name, xl):
+            return published
         choices = ", ".join(choice for choice, entry in VARIANTS.items() if entry.xl == xl)
         raise CheckpointError(
-            f"{name} does not say whether it is a turbo, base or SFT model; say so with `variant`, one of {choices}."
+            f"{name} does not say whether it is a turbo, base or SFT model; say so with `variant`, one of {choices}, "
+            "or give the file its published name."
         )
     if known == "not turbo":
         raise CheckpointError(
@@ -158,6 +190,14 @@ def _kind(config: Mapping[str, Any], name: str) -> str | None:
             if kind in text:
                 return kind
     return "not turbo"
+
+
+def _of_published_file(name: str, xl: bool) -> Variant | None:
+    """The variant of a single file under its published name, None under another or where its weights say otherwise."""
+    found = _PUBLISHED_FILE.fullmatch(name)
+    if found is None or bool(found["xl"]) != xl:
+        return None
+    return VARIANTS.get(f"{'xl-' if xl else ''}{found['variant'].lower().replace('_', '-')}")
 
 
 def _turbo_flavour(name: str) -> str:

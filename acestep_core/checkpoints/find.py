@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acestep_core.checkpoints import catalog, keymaps, shapes
@@ -19,22 +20,23 @@ TINY_MARK = "tiny.json"
 # Rows of the embedding table: Qwen3's own vocabulary as published (the second is padded), and with the audio codes.
 TEXT_ROWS = (151669, 151936)
 LM_ROWS = 217204
+LM_WIDTHS = dict(zip((1024, 2048, 2560), catalog.LM_SIZES, strict=True))
+_NAMED_OURS = re.compile(r"(?<![a-z])ace([-_ ]?step)?[-_ ]?v?1\.?5", re.IGNORECASE)
+_HUB = "models--"  # a repository in a Hugging Face cache
 _MARKS = tuple(
     mark.encode() for mark in (keymaps.DIT_MARK, keymaps.SAT_VAE_MARK, keymaps.DIFFUSERS_VAE_MARK, *keymaps.QWEN_MARKS)
 )
 LABELS = {"dit": "DiT", "vae": "VAE", "text_encoder": "text encoder", "lm": "language model"}
-# What to download where a kind is missing.
-PUBLISHED = {
-    "dit": "main",
-    "vae": catalog.VAE,
-    "text_encoder": catalog.TEXT_ENCODER,
-    "lm": catalog.LANGUAGE_MODELS[1],
-}
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One model on disk. `variant` is None where the file cannot say; `problem` says why it cannot be used."""
+    """One model on disk. `variant` is None where the file cannot say; `problem` says why it cannot be used.
+
+    Attributes:
+        size: `XL` or `2B` of a DiT, `0.6B`, `1.7B` or `4B` of a language model; empty where it cannot be told.
+        tiny: whether it belongs to a tiny checkpoint, which makes sound but no music.
+    """
 
     kind: str
     name: str
@@ -43,13 +45,15 @@ class ModelEntry:
     variant: str | None = None
     bytes: int = 0
     problem: str | None = None
+    size: str = ""
+    tiny: bool = False
 
 
 @dataclass(frozen=True)
 class Found:
-    """Everything that lies under one root."""
+    """Everything that lies in some places, in their order."""
 
-    root: Path
+    places: tuple[Path, ...]
     entries: tuple[ModelEntry, ...]
 
     def of(self, kind: str) -> tuple[ModelEntry, ...]:
@@ -60,46 +64,17 @@ class Found:
     def dits(self) -> tuple[ModelEntry, ...]:
         return self.of("dit")
 
-    @property
-    def lms(self) -> tuple[ModelEntry, ...]:
-        return self.of("lm")
 
-    @property
-    def vae(self) -> Path | None:
-        return next((entry.path for entry in self.of("vae")), None)
-
-    @property
-    def text_encoder(self) -> Path | None:
-        return next((entry.path for entry in self.of("text_encoder")), None)
-
-    def need(self, kind: str) -> Path:
-        """The path of the first usable model of `kind`. Raises CheckpointError that says what is missing or wrong."""
-        for entry in self.of(kind):
-            return entry.path
-        broken = next((entry.problem for entry in self.entries if entry.kind == kind), None)
-        if broken:
-            raise CheckpointError(broken)
-        raise CheckpointError(
-            f"There is no {LABELS[kind]} in {self.root}; fetch one with `acestep models download {PUBLISHED[kind]} "
-            f"--to {self.folder}`, or choose another folder."
-        )
-
-    @property
-    def folder(self) -> Path:
-        """The checkpoints folder that the root is, or lies in."""
-        return self.root.parent if self.root.is_file() or is_upstream_dit(self.root) else self.root
-
-
-def search_roots(comfyui: Iterable[Path] = ()) -> list[Path]:
-    """The folders where models are looked for, best first; not all of them exist.
+def search_roots(models: Iterable[Path] = (Path("models"),)) -> list[Path]:
+    """The folders where models are looked for, in order; not all of them exist.
 
     `ACESTEP_CHECKPOINTS` (several, separated as in PATH) or upstream's `ACESTEP_CHECKPOINTS_DIR`, `./checkpoints`,
-    the user's cache, then `comfyui`: ComfyUI's `models` folders, where the caller knows them.
+    the user's cache, then `models`: the folders of that name of the program this runs in.
     """
     several = os.environ.get("ACESTEP_CHECKPOINTS", "").split(os.pathsep)
     named = [*several, os.environ.get("ACESTEP_CHECKPOINTS_DIR", "")]
     roots = [Path(name).expanduser() for name in named if name]
-    return list(dict.fromkeys([*roots, Path("checkpoints"), user_folder(), *comfyui]))
+    return list(dict.fromkeys([*roots, Path("checkpoints"), user_folder(), *models]))
 
 
 def list_models(roots: Iterable[Path] | None = None) -> list[ModelEntry]:
@@ -107,42 +82,53 @@ def list_models(roots: Iterable[Path] | None = None) -> list[ModelEntry]:
     entries: dict[tuple[str, Path], ModelEntry] = {}
     for root in search_roots() if roots is None else roots:
         if root.exists():
-            for entry in scan(root):
+            for entry in scan(root.absolute()):
                 entries.setdefault((entry.kind, entry.path.resolve()), entry)
     return list(entries.values())
 
 
-def is_tiny(root: Path) -> bool:
-    """Whether a checkpoints folder is the tiny checkpoint, which makes sound but no music."""
-    return (root / TINY_MARK).is_file()
+def find_models(roots: Iterable[Path] | None = None) -> Found:
+    """What lies below all `roots` (default: `search_roots()`) as one list."""
+    places = tuple(root.absolute() for root in (search_roots() if roots is None else roots))
+    return Found(places, tuple(list_models(places)))
+
+
+def is_tiny(path: Path) -> bool:
+    """Whether a checkpoints folder, or a model in it, is of a tiny checkpoint, which makes sound but no music."""
+    return any((folder / TINY_MARK).is_file() for folder in (path, *list(path.parents)[:3]))
 
 
 def find_checkpoint(root: Path) -> Found:
-    """What lies under a checkpoints folder, or belongs to one model folder or file.
+    """What lies under a checkpoints folder, or belongs to one model folder or file, or to one of ComfyUI's folders.
 
-    For a single model the folder that holds it is searched too, for the VAE, text encoder and language models that go
-    with it, never for another DiT; its own entries come first. Raises CheckpointError where `root` does not exist, or
-    is a file that is no safetensors file or damaged.
+    For these the folders around are searched too, for the VAE, text encoder and language models that go with them,
+    never for another DiT. Raises CheckpointError where `root` does not exist, or is a file that is no safetensors file
+    or damaged.
     """
-    root = Path(root).expanduser()
+    root = Path(root).expanduser().absolute()
     if not root.exists():
         raise CheckpointError(
             f"There is no checkpoint at {root}; correct the path or fetch one with `acestep models download main`."
         )
     if root.is_file() and is_upstream_dit(root.parent):
         root = root.parent
-    own, around = list(scan(root)), []
-    if is_upstream_dit(root):
-        around = list(scan(root.parent))
-    elif root.is_file():
-        if not own:
-            open_weights(root)
-        around = list(scan(root.parent.parent if root.parent.name in COMFYUI_FOLDERS else root.parent))
+    own = list(scan(root))
+    if root.is_file() and not own:
+        open_weights(root)
     taken = {"dit", *(entry.kind for entry in own)}
-    whole = {entry.path for entry in around if entry.kind == "dit"}
-    # Files of their own before the parts of somebody's all-in-one file.
-    around = sorted((entry for entry in around if entry.kind not in taken), key=lambda entry: entry.path in whole)
-    return Found(root, tuple(sorted([*own, *around], key=_rank)))
+    around = (entry for entry in list_models(_around(root)) if entry.kind not in taken)
+    return Found((root,), (*own, *around))
+
+
+def _around(root: Path) -> list[Path]:
+    """Where the parts lie that go with a single model, or with one of the folders that ComfyUI sorts files into."""
+    for folder in (root, *list(root.parents)[:2]):
+        if folder.name.startswith(_HUB):
+            return [folder.parent]
+    for folder in list(root.parents)[:4] if root.is_file() else [root]:
+        if folder.name in COMFYUI_FOLDERS:
+            return [folder, *(folder.parent / name for name in COMFYUI_FOLDERS)]
+    return [root.parent] if root.is_file() or is_upstream_dit(root) else []
 
 
 def find_tokenizer(files: QwenFiles, roots: Iterable[Path] | None = None) -> Path:
@@ -176,35 +162,41 @@ def _is_lm(rows: int) -> bool:
 # --- scanning -------------------------------------------------------------------------------------------------------
 
 
-def _rank(entry: ModelEntry) -> int:
-    """Puts first what to take unless told otherwise: turbo, and the 1.7B language model."""
-    if entry.kind == "lm":
-        return 0 if "1.7B" in entry.name else 1
-    order = list(catalog.VARIANTS)
-    return order.index(entry.variant) if entry.variant else len(order)
-
-
 def scan(root: Path) -> Iterator[ModelEntry]:
     """The models that `root` is, or that lie in it up to two folders deep.
 
-    Single files are looked at in `root` itself and in ComfyUI's folders; elsewhere they belong to something else.
+    Single files are looked at in `root` itself and, three folders deep, in ComfyUI's folders; elsewhere they belong to
+    something else. Of a repository in a Hugging Face cache the snapshot in use is looked into.
     """
-    if root.is_file():
-        yield from _scan_file(root)
-    else:
-        yield from _scan_tree(root, depth=2, files=True)
+    inside = root.name in COMFYUI_FOLDERS
+    for entry in _scan_file(root) if root.is_file() else _scan_tree(root, 2, True, inside):
+        yield replace(entry, tiny=is_tiny(entry.path))
 
 
-def _scan_tree(folder: Path, depth: int, files: bool) -> Iterator[ModelEntry]:
+def _scan_tree(folder: Path, depth: int, files: bool, inside: bool) -> Iterator[ModelEntry]:
+    """`files`: single files in `folder` count. `inside`: it lies in one of ComfyUI's folders."""
+    if folder.name.startswith(_HUB):
+        if snapshot := _snapshot(folder):
+            yield from _scan_tree(snapshot, 2, True, False)
+        return
     if found := list(_scan_folder(folder)):
         yield from found
         return
     for child in _children(folder):
         if child.is_dir():
+            enters = not inside and child.name in COMFYUI_FOLDERS
             if depth:
-                yield from _scan_tree(child, depth - 1, child.name in COMFYUI_FOLDERS or folder.name in COMFYUI_FOLDERS)
+                yield from _scan_tree(child, 3 if enters else depth - 1, inside or enters, inside or enters)
         elif files:
             yield from _scan_file(child)
+
+
+def _snapshot(repository: Path) -> Path | None:
+    """The folder of files in a Hugging Face cache: what `main` names, else the newest."""
+    named = repository / "refs" / "main"
+    found = [path for path in _children(repository / "snapshots") if path.is_dir()]
+    wanted = named.read_text(encoding="utf-8").strip() if named.is_file() else ""
+    return max(found, key=lambda path: (path.name == wanted, path.stat().st_mtime), default=None)
 
 
 def _children(folder: Path) -> list[Path]:
@@ -255,9 +247,9 @@ def _is_ours(path: Path, rows: int) -> bool:
     """Tells ACE-Step's Qwen3 models from others that share a folder with them."""
     return (
         rows == LM_ROWS
-        or "acestep" in path.name.lower()
+        or "acestep" in display_name(path).lower()
         or "ace15" in path.name.lower()
-        or path.name == catalog.TEXT_ENCODER
+        or display_name(path) == catalog.TEXT_ENCODER
     )
 
 
@@ -265,17 +257,48 @@ def _scan_file(path: Path) -> Iterator[ModelEntry]:
     """The parts one safetensors file holds. A damaged file is mentioned only if its name suggests that it is ours."""
     if path.suffix != ".safetensors":
         return
-    named_so = "ace" in path.stem.lower() and ("1.5" in path.stem or "15" in path.stem)
+    named_so = _NAMED_OURS.search(path.stem)
     try:
         if not named_so and _is_foreign(path):
             return
         names = open_weights(path)
     except (CheckpointError, OSError) as error:
         if named_so:
-            yield ModelEntry("dit", path.stem, path, "comfyui", None, path.stat().st_size, str(error))
+            yield ModelEntry(_kind_of_file(path), path.stem, path, "comfyui", None, path.stat().st_size, str(error))
         return
     for kind, part in _parts(path, names):
-        yield ModelEntry(kind, path.stem, path, "comfyui", None, sum(_bytes(part)))
+        entry = ModelEntry(kind, path.stem, path, "comfyui", None, sum(_bytes(part)), size=_lm_size(kind, path, part))
+        yield _named_dit(entry, part) if kind == "dit" else entry
+
+
+def _kind_of_file(path: Path) -> str:
+    """What a file that cannot be read was meant to be."""
+    name = path.stem.lower()
+    if "qwen" in name:
+        return "text_encoder" if "0.6b" in name else "lm"
+    return "vae" if "vae" in name else "dit"
+
+
+def _named_dit(entry: ModelEntry, part: Weights) -> ModelEntry:
+    """The DiT of a single file, with its size and, under a published name, its variant."""
+    try:
+        xl = is_xl(shapes.dit_config(part.shapes, entry.path))
+    except CheckpointError as error:
+        return replace(entry, problem=str(error))
+    try:
+        variant = catalog.classify({}, xl, entry.path.name).name
+    except CheckpointError:
+        variant = None  # who opens it says which, or is asked to
+    return replace(entry, variant=variant, size="XL" if xl else "2B")
+
+
+def _lm_size(kind: str, path: Path, weights: Weights) -> str:
+    """The size of a language model, by its width, or by its name where that is none of the published ones."""
+    if kind != "lm":
+        return ""
+    width = next((info.shape[1] for name, info in weights.infos.items() if name.endswith("embed_tokens.weight")), 0)
+    named = (size for size in catalog.LM_SIZES if size.lower() in display_name(path).lower())
+    return LM_WIDTHS.get(width) or next(named, "")
 
 
 def _is_foreign(path: Path) -> bool:
@@ -319,29 +342,33 @@ def _is_ace_vae(part: Weights, path: Path) -> bool:
 
 
 def _dit_entry(folder: Path, layout: str, config_file: Path) -> ModelEntry:
-    variant, problem = None, None
+    variant, size, problem = None, "", None
     try:
         config = read_json(config_file)
         inner = read_json(folder / "condition_encoder" / "config.json") if layout == "diffusers" else config
         if layout == "diffusers":
             config = config | {"encoder_hidden_size": inner.get("hidden_size")}
             config["is_turbo"] = bool(config.get("is_turbo")) or config.get("model_version") == "turbo"
+        size = "XL" if is_xl(config) else "2B"
         variant = catalog.classify(config, is_xl(config), display_name(folder)).name
     except CheckpointError as error:
         problem = str(error)
     parts = keymaps.COMPONENTS.values() if layout == "diffusers" else ("",)
     entry = _entry("dit", folder, layout, tuple(parts))
-    return ModelEntry("dit", entry.name, folder, layout, variant, entry.bytes, entry.problem or problem)
+    return replace(entry, variant=variant, size=size, problem=entry.problem or problem)
 
 
 def _entry(kind: str, folder: Path, layout: str, parts: tuple[str, ...] = ("",)) -> ModelEntry:
-    size, problem = 0, None
+    total, size, problem = 0, "", None
     for part in parts:
         try:
-            size += sum(_bytes(open_weights(folder / part)))
+            weights = open_weights(folder / part)
         except (CheckpointError, OSError) as error:
             problem = str(error)
-    return ModelEntry(kind, display_name(folder), folder, layout, None, size, problem)
+        else:
+            total += sum(_bytes(weights))
+            size = _lm_size(kind, folder, weights)
+    return ModelEntry(kind, display_name(folder), folder, layout, None, total, problem, size)
 
 
 def _bytes(weights: Weights) -> Iterator[int]:

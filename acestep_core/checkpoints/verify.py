@@ -130,7 +130,7 @@ def _check_entry(entry: ModelEntry, variant: str | None) -> Part:
         files: DitFiles | VaeFiles | QwenFiles
         if entry.kind == "dit":
             # What a ComfyUI file is changes neither names nor shapes, so any answer serves for this check.
-            unsure = entry.layout == "comfyui" and variant is None
+            unsure = entry.layout == "comfyui" and (variant or entry.variant) is None
             files = open_dit(entry.path, "turbo" if unsure else variant)
             if unsure:
                 notes.append("cannot say whether it is turbo, base or SFT: name the variant when loading")

@@ -118,7 +118,7 @@ def _entry_line(entry: ModelEntry) -> str:
     from acestep_core.checkpoints.find import LABELS
 
     state = "BROKEN  " if entry.problem else ""
-    what = f"{LABELS[entry.kind]} {entry.variant or ''}".strip()
+    what = f"{'tiny ' if entry.tiny else ''}{LABELS[entry.kind]} {entry.variant or entry.size}".strip()
     return f"{state}{entry.name}  [{what}, {entry.layout}, {entry.bytes / 1e6:,.0f} MB]  {entry.path}"
 
 

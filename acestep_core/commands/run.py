@@ -103,7 +103,7 @@ def _record_without_graph(file: Path) -> SongRecord | None:
 
 def make_again(options: argparse.Namespace, record: SongRecord) -> int:
     """Replays the song of a record into the output folder, in the format it had."""
-    from acestep_core.checkpoints.find import find_checkpoint
+    from acestep_core.checkpoints.find import search_roots
     from acestep_core.io.audio import FORMATS
     from acestep_core.pipeline.replay import replay
 
@@ -112,15 +112,14 @@ def make_again(options: argparse.Namespace, record: SongRecord) -> int:
             "No graph made this song, so there is nothing to --set or to --batch; edit the file instead."
         )
     start = time.perf_counter()
-    models = options.models_directory or options.base_directory / "models"
-    if not (options.models_directory or (models.is_dir() and find_checkpoint(models).dits)):
-        models = None
+    given = [options.models_directory] if options.models_directory else []
+    roots = [*given, *search_roots([options.base_directory / "models"])]
     form = record.finish.get("format")
     form = form if form in FORMATS else "flac"
     bitrate = record.finish.get("bitrate") if FORMATS[form].bitrates else None
     stop = threading.Event()
     with ProgressBar() as bar, _interruptible(stop):
-        made = replay(options.file, models, progress=bar, cancelled=stop.is_set)
+        made = replay(options.file, roots=roots, progress=bar, cancelled=stop.is_set)
     target = options.output / f"{options.file.stem}{FORMATS[form].suffix}"
     paths = made.save(target, form, bitrate, record=not options.disable_metadata)
     files = {"song": [str(path) for path in paths]}

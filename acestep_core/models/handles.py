@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acestep_core.checkpoints.catalog import Preset, Variant, variant_named
+from acestep_core.checkpoints.find import is_tiny
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,11 @@ class Handle:
     path: Path
     dtype: str = "auto"
     device: str = "auto"
+
+    @property
+    def tiny(self) -> bool:
+        """Whether the weights are of a tiny checkpoint, which makes noise instead of music."""
+        return is_tiny(self.path)
 
 
 @dataclass(frozen=True)
@@ -87,12 +93,17 @@ class ModelHandle(Handle):
 
 @dataclass(frozen=True)
 class Models:
-    """What a song needs. `tiny` marks the built-in tiny checkpoint, which makes noise instead of music."""
+    """What a song needs. `remarks` say where something is not quite what was asked for."""
 
     model: ModelHandle
     vae: VAEHandle
     lm: LMHandle | None = None
-    tiny: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def tiny(self) -> bool:
+        """Whether any of them is of a tiny checkpoint, which makes noise instead of music."""
+        return any(part is not None and part.tiny for part in (self.model, self.model.text, self.vae, self.lm))
 
     def with_adapter(self, path: str | Path, strength: float = 1.0) -> Models:
         """The same with one more LoRA or LoKr."""

@@ -176,7 +176,7 @@ def make(
     decode = replace(made.settings.decode, tile=tile)
     done = decoded(models.vae, latents, made, decode, request.finish, monitor=monitor)
     story = {name: getattr(done.made, name) for name in Made.__dataclass_fields__}
-    story |= {"lm": models.lm, "tiny": models.tiny, "plan": plan, "origin": replace(made.origin, think=asked)}
+    story |= {"lm": models.lm, "plan": plan, "origin": replace(made.origin, think=asked)}
     return Generation(audio=done.audio, latents=latents, **story)
 
 

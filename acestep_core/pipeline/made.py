@@ -32,7 +32,6 @@ class Made:
         tasks: one for all songs, or one for each.
         seeds: of each song; run one alone with its seed to get it again.
         model, vae, lm: what made them; the VAE is None until they are decoded.
-        tiny: whether that was the built-in test checkpoint, which makes noise instead of music.
         settings: with nothing left open, see `render.settings.resolved`.
         finish: how they were finished.
         origin: of the batch as it was made, of which these songs may be a part.
@@ -51,7 +50,6 @@ class Made:
     origin: Origin
     vae: VAEHandle | None = None
     lm: LMHandle | None = None
-    tiny: bool = False
     finish: Finish = Finish()  # noqa: RUF009
     places: tuple[int, ...] = ()
     plan: Plan | None = None
@@ -67,7 +65,12 @@ class Made:
     def models(self) -> Models:
         """The handles together. The songs must have been decoded."""
         assert self.vae is not None
-        return Models(self.model, self.vae, self.lm, self.tiny)
+        return Models(self.model, self.vae, self.lm)
+
+    @property
+    def tiny(self) -> bool:
+        """Whether the built-in test checkpoint had a part in it, which makes noise instead of music."""
+        return any(part is not None and part.tiny for part in (self.model, self.vae, self.lm))
 
     def task(self, item: int) -> Task:
         return self.tasks[item if len(self.tasks) > 1 else 0]

@@ -1,16 +1,17 @@
-"""Finds the models that belong together and makes handles of them. Reads configs and headers only."""
+"""From what was asked for to handles: the one place that makes them. Reads configs and headers only."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from acestep_core.checkpoints.catalog import variant_named
-from acestep_core.checkpoints.find import Found, find_checkpoint, is_tiny, search_roots
+from acestep_core.checkpoints.catalog import AUTO_TIER, TINY, variant_named
+from acestep_core.checkpoints.choose import Choice, candidates, choose, is_bare, missing, tier_named
+from acestep_core.checkpoints.find import Found, ModelEntry, find_checkpoint, find_models, search_roots
 from acestep_core.checkpoints.layouts import open_dit
-from acestep_core.errors import CheckpointError
 from acestep_core.io.folders import user_folder
 from acestep_core.models.handles import LMHandle, ModelHandle, Models, TextHandle, VAEHandle
 
@@ -23,31 +24,65 @@ def open_models(
     lm: str | Path | None = None,
     dtype: str = "auto",
     device: str = "auto",
+    *,
+    name: str | None = None,
+    tier: str | None = None,
+    roots: Iterable[Path] | None = None,
 ) -> Models:
-    """Handles of a checkpoint and what belongs to it.
+    """Handles of a checkpoint and what belongs to it. `checkpoints.choose` has the rule.
 
     Args:
-        path: a checkpoints folder, a model folder or a weights file; None takes the first place where models are
-            found, and the tiny checkpoint where there is none.
-        variant: which DiT to take where there are several, such as `turbo` or `xl-base`; what a ComfyUI file is,
-            since it cannot say.
-        lm: a language model's folder or file, or part of its name (`1.7B`); None takes the first one.
+        path: a checkpoints folder, a model folder or a weights file, and nothing else is looked at; None looks in
+            `roots` and takes the tiny checkpoint where nothing lies and nothing was asked for.
+        variant: which DiT to take where there are several, such as `turbo` or `xl-base`; what a single file is, where
+            it cannot say.
+        lm: a language model's folder or file, or part of its name (`1.7B`); None takes the best one.
         dtype, device: see `devices`.
+        name: of the DiT; `TINY` for the tiny checkpoint.
+        tier: how much memory there is, one of `checkpoints.catalog.TIERS`.
+        roots: where to look, all as one list (default: `search_roots()`).
 
     Raises:
         CheckpointError: nothing usable is there; the message says what is missing.
     """
-    found = find_checkpoint(Path(path)) if path is not None else _first_found()
-    if found is None:
-        found = find_checkpoint(tiny_folder())
-    dit = _choose_dit(found, variant)
-    files = open_dit(dit, variant)
-    text = TextHandle(found.need("text_encoder"), dtype, device)
-    vae = VAEHandle(found.need("vae"), dtype, device)
-    model = ModelHandle(
-        files.source, dtype, device, files.variant.name, text, vae, stems=bool(files.config.get("is_lego_sft"))
-    )
-    return Models(model, vae, _choose_lm(found, lm, dtype, device), is_tiny(found.folder))
+    if path == TINY:
+        path, name = None, TINY
+    found = _found(path, roots, name, variant, lm, tier)
+    dit, model = _model(found, name, variant, tier, dtype, device)
+    if model.vae is None:
+        raise missing("vae", found, dit.entry)
+    planner, remark = _lm(found, lm, tier, dit.entry, dtype, device)
+    remarks = tuple(text for text in (dit.remark, remark) if text)
+    for text in remarks:
+        log.warning("%s", text)
+    return Models(model, model.vae, planner, remarks)
+
+
+def model_handle(
+    name: str | None = None,
+    variant: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    roots: Iterable[Path] | None = None,
+) -> ModelHandle:
+    """The DiT that `open_models` would take, with its text encoder, and its VAE where there is one."""
+    return _model(_found(None, roots, name, variant), name, variant, None, dtype, device)[1]
+
+
+def vae_handle(
+    name: str | None = None, dtype: str = "auto", device: str = "auto", roots: Iterable[Path] | None = None
+) -> VAEHandle:
+    """The VAE called `name`, or the one that `open_models` would take."""
+    found = _found(None, roots, name)
+    return VAEHandle(choose("vae", _among(name), roots=found).entry.path, dtype, device)
+
+
+def lm_handle(
+    name: str | None = None, dtype: str = "auto", device: str = "auto", roots: Iterable[Path] | None = None
+) -> LMHandle:
+    """The language model called `name`, or the one that `open_models` would take."""
+    found = _found(None, roots, name)
+    return LMHandle(choose("lm", _among(name), roots=found).entry.path, dtype, device)
 
 
 def tiny_folder() -> Path:
@@ -67,54 +102,68 @@ def tiny_folder() -> Path:
     return folder
 
 
-def _first_found() -> Found | None:
-    """The first place with a usable DiT; None where nothing was ever put anywhere."""
-    broken = None
-    for root in search_roots():
-        if root.exists():
-            found = find_checkpoint(root)
-            if found.dits:
-                return found
-            broken = broken or next((entry.problem for entry in found.entries if entry.kind == "dit"), None)
-    if broken:  # who has downloaded weights must not get the tiny checkpoint instead
-        raise CheckpointError(broken)
-    return None
+def _found(path: str | Path | None, roots: Iterable[Path] | None, name: str | None, *asked: str | Path | None) -> Found:
+    """What there is to choose from: the tiny checkpoint if it is named, or if nothing lies there and nothing was asked
+    for.
+    """
+    if name == TINY:
+        return find_checkpoint(tiny_folder())
+    if path is not None:
+        return find_checkpoint(Path(path))
+    found = find_models(search_roots() if roots is None else roots)
+    nothing = all(wish in (None, AUTO_TIER) for wish in (name, *asked))
+    return find_checkpoint(tiny_folder()) if nothing and is_bare(found) else found
 
 
-def _choose_dit(found: Found, variant: str | None) -> Path:
-    """The DiT of that variant, never another one because that one is broken."""
-    broken = [entry for entry in found.entries if entry.kind == "dit" and entry.problem]
-    if variant is None:
-        path = found.need("dit")
-        for entry in broken:
-            log.warning("Passed over: %s", entry.problem)
-        return path
-    wanted = variant_named(variant).name
-    for entry in found.dits:
-        if entry.variant == wanted:
-            return entry.path
-    problems = [str(entry.problem) for entry in broken if entry.variant == wanted]
-    unsure = [entry.path for entry in found.dits if entry.variant is None]
-    if not problems and len(unsure) == 1:
-        return unsure[0]
-    problems += [str(entry.problem) for entry in broken if entry.variant is None]
-    if problems:
-        raise CheckpointError(problems[0])
-    if found.need("dit") == found.root:
-        return found.root  # what was asked for by its path is opened, or refused, for what it is
-    names = ", ".join(entry.variant or entry.name for entry in found.dits)
-    raise CheckpointError(
-        f"There is no {wanted} model in {found.root}, only {names}; choose one of these, or fetch it with "
-        f"`acestep models download {wanted} --to {found.root}`."
+def _among(name: str | None) -> str | None:
+    """The name to look for in what was found; the tiny checkpoint is all there is where it was named."""
+    return None if name == TINY else name
+
+
+def _model(
+    found: Found, name: str | None, variant: str | None, tier: str | None, dtype: str, device: str
+) -> tuple[Choice, ModelHandle]:
+    if name == TINY and variant is not None:
+        variant = _nearest_tiny(variant)
+    choice = choose("dit", _among(name), variant, tier, found)
+    if name is None and variant is None:
+        for entry in found.entries:
+            if entry.kind == "dit" and entry.problem:
+                log.warning("Passed over: %s", entry.problem)
+    files = open_dit(choice.entry.path, choice.variant)
+    text = choose("text_encoder", roots=found, beside=choice.entry).entry
+    vaes = candidates("vae", found, choice.entry)
+    handle = ModelHandle(
+        files.source,
+        dtype,
+        device,
+        files.variant.name,
+        TextHandle(text.path, dtype, device),
+        VAEHandle(vaes[0].path, dtype, device) if vaes else None,
+        stems=bool(files.config.get("is_lego_sft")),
     )
+    return choice, handle
 
 
-def _choose_lm(found: Found, lm: str | Path | None, dtype: str, device: str) -> LMHandle | None:
-    if lm is not None and Path(lm).exists():
-        return LMHandle(Path(lm), dtype, device)
-    names = [entry for entry in found.lms if lm is None or str(lm).lower() in entry.name.lower()]
-    if names:
-        return LMHandle(names[0].path, dtype, device)
-    if lm is None:
-        return None
-    raise CheckpointError(f"There is no language model called {lm} in {found.root}; choose another or give its path.")
+def _lm(
+    found: Found, lm: str | Path | None, tier: str | None, dit: ModelEntry, dtype: str, device: str
+) -> tuple[LMHandle | None, str]:
+    """The language model and what there is to say about it; none where there is none and none was named."""
+    size = tier_named(tier).lm
+    if lm == TINY:
+        return lm_handle(TINY, dtype, device), ""
+    if lm is not None:
+        path = Path(lm)
+        return LMHandle(path if path.exists() else choose("lm", str(lm), roots=found).entry.path, dtype, device), ""
+    if size is not None and candidates("lm", found, dit):
+        choice = choose("lm", tier=tier, roots=found, beside=dit)
+        return LMHandle(choice.entry.path, dtype, device), choice.remark
+    if size is None or tier in (None, AUTO_TIER):
+        return None, ""
+    return None, f"There is no language model here; fetch one with `acestep models download acestep-5Hz-lm-{size}`."
+
+
+def _nearest_tiny(variant: str) -> str:
+    """The variant the tiny checkpoint has in place of `variant`."""
+    wanted = variant_named(variant)
+    return "xl-turbo" if wanted.xl else "turbo" if wanted.is_turbo else "base"

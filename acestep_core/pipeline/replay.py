@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from acestep_core import devices
-from acestep_core.checkpoints.find import find_checkpoint, search_roots
+from acestep_core.checkpoints.catalog import TINY
+from acestep_core.checkpoints.choose import is_bare
+from acestep_core.checkpoints.find import Found, find_checkpoint, find_models, search_roots
 from acestep_core.errors import AceStepError, AdapterError, AudioError, CheckpointError
 from acestep_core.io.recordings import AudioLike
 from acestep_core.models.handles import Handle, Models
@@ -33,6 +35,7 @@ def replay(
     *,
     source: AudioLike | None = None,
     references: Sequence[AudioLike] | None = None,
+    roots: Iterable[Path] | None = None,
     alone: bool = False,
     progress: ProgressCallback | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -44,6 +47,7 @@ def replay(
         models: a checkpoint's folder or file, or what `open_models` returned; None looks in the usual places.
         source, references: recordings to use. Left out, files are looked for by name beside the record, then in the
             working folder.
+        roots: where to look for models, as in `open_models`.
         alone: makes only this song of a batch, which is faster and may change its last bits.
         progress, cancelled: as in `generate`.
 
@@ -58,7 +62,7 @@ def replay(
     sources = recordings_of(recipe, places) if source is None else [source]
     heard = [find_recording(file, places) for file in recipe.references] if references is None else list(references)
     seeds = [recipe.clip_seed(record, file) for file in recipe.references]
-    opened = _open(record, models, places)
+    opened = _open(record, models, places, roots)
     for difference in record.differences(_now(record, opened, sources, heard)):
         log.warning("%s", difference)
     request = Request(
@@ -104,13 +108,23 @@ def find_file(file: FileRecord, places: Sequence[Path], error: type[AceStepError
     raise error(f"The {file.role} {file.name} is missing; put it into {folders}.")
 
 
-def _open(record: SongRecord, models: Models | str | Path | None, places: Sequence[Path]) -> Models:
+def _open(
+    record: SongRecord,
+    models: Models | str | Path | None,
+    places: Sequence[Path],
+    roots: Iterable[Path] | None = None,
+) -> Models:
     """The checkpoint of the record, in its number formats where the device is of the same kind, with its adapters."""
     if isinstance(models, Models):
         opened = models
     else:
         dit = next((file for file in record.files if file.role == "dit"), None)
-        opened = open_models(*_checkpoint(dit, models))
+        roots = list(search_roots() if roots is None else roots)
+        found = find_models(roots) if models is None else find_checkpoint(Path(models))
+        name, variant = _checkpoint(dit, found)
+        if models is None and record.machine.get("test_model"):
+            name = TINY
+        opened = open_models(models, variant, name=name, roots=roots)
         if models is None and opened.tiny and dit and describe_file("dit", opened.model.path).sha256 != dit.sha256:
             raise CheckpointError(
                 f"The checkpoint {dit.name} of this song is not here; fetch it with `acestep models download`, "
@@ -126,18 +140,15 @@ def _open(record: SongRecord, models: Models | str | Path | None, places: Sequen
     return opened
 
 
-def _checkpoint(dit: FileRecord | None, models: str | Path | None) -> tuple[str | Path | None, str | None]:
-    """Where to open the recorded checkpoint, and which it is: by its name, or else by its variant."""
+def _checkpoint(dit: FileRecord | None, found: Found) -> tuple[str | None, str | None]:
+    """Under which name and variant to open the recorded checkpoint: by its name where that is there."""
     if dit is None:
-        return models, None
+        return None, None
     variant = dit.extra.get("variant")
     variant = variant if isinstance(variant, str) else None
-    for root in search_roots() if models is None else [Path(models)]:
-        if root.exists():
-            for entry in find_checkpoint(root).dits:
-                if entry.path.name == dit.name and entry.variant in (None, variant):
-                    return entry.path, variant
-    return models, variant
+    if any(entry.path.name == dit.name and entry.variant in (None, variant) for entry in found.dits):
+        return dit.name, variant
+    return TINY if is_bare(found) else None, variant
 
 
 def _in_formats(models: Models, record: SongRecord) -> Models:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from acestep_core.checkpoints.find import is_tiny
 from acestep_core.declared import options_of
 from acestep_core.errors import InvalidInput
 from acestep_core.io.recordings import AudioLike, load_source
@@ -259,7 +258,6 @@ def sampled(
         model=model,
         settings=settings,
         origin=origin,
-        tiny=any(is_tiny(folder) for folder in (model.path, *model.path.parents[:2])),
         seconds=watch.seconds,
     )
     return latents, made

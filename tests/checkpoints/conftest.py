@@ -1,19 +1,8 @@
-"""The tiny checkpoint in all three layouts, built once."""
+"""No models but those of the tests."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-
-from acestep_core.builtin.tiny import build_tiny
-
-
-@pytest.fixture(scope="session")
-def all_layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Turbo and XL turbo as upstream, diffusers and ComfyUI hold them. Tests must not write into it."""
-    root = tmp_path_factory.mktemp("layouts") / "checkpoints"
-    return build_tiny(root, variants=("turbo", "xl-turbo"), layouts=("diffusers", "comfyui"))
 
 
 @pytest.fixture(autouse=True)

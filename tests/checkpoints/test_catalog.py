@@ -57,9 +57,42 @@ def test_variant_comes_from_the_config_and_the_size(config, xl, name, expected):
 @pytest.mark.parametrize("config", [{}, {"is_turbo": None}])
 def test_a_silent_config_needs_the_caller(config):
     with pytest.raises(CheckpointError, match="variant"):
-        classify(config, False, "acestep_v1.5_turbo.safetensors")
+        classify(config, False, "my_acestep.safetensors")
     assert classify(config, False, "file", "sft").name == "sft"
     assert classify(config, True, "file", "sft").name == "xl-sft"
+
+
+@pytest.mark.parametrize(
+    ("name", "xl", "expected"),
+    [
+        ("acestep_v1.5_turbo.safetensors", False, "turbo"),
+        ("acestep_v1.5_base.safetensors", False, "base"),
+        ("acestep_v1.5_xl_base_bf16.safetensors", True, "xl-base"),
+        ("acestep_v1.5_xl_sft_bf16.safetensors", True, "xl-sft"),
+        ("ace_step_1.5_turbo_aio.safetensors", False, "turbo"),
+        ("ace_step_1.5_xl_turbo_aio.safetensors", True, "xl-turbo"),
+        ("acestep_v1.5_xl_turbo_fp8_scaled.safetensors", True, "xl-turbo"),
+    ],
+)
+def test_a_single_file_is_what_its_published_name_says(name, xl, expected):
+    assert classify({}, xl, name).name == expected
+    assert classify({}, xl, name, "sft").kind == "sft", "who knows better may say so"
+
+
+@pytest.mark.parametrize(
+    ("name", "xl"),
+    [
+        ("acestep_v1.5_merge_sft_turbo.safetensors", False),
+        ("acestep_v1.5_turbo_merged.safetensors", False),
+        ("my_acestep_v1.5_base.safetensors", False),
+        ("acestep_v1.5_turbo.safetensors", True),
+        ("acestep_v1.5_xl_turbo_bf16.safetensors", False),
+        ("ace_1.5_vae.safetensors", False),
+    ],
+)
+def test_other_names_say_nothing(name, xl):
+    with pytest.raises(CheckpointError, match="does not say whether it is a turbo, base or SFT model"):
+        classify({}, xl, name)
 
 
 def test_neither_base_nor_sft_needs_the_caller():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 
 from acestep_core.checkpoints import find
 from acestep_core.checkpoints.find import (
+    Found,
     find_checkpoint,
     find_tokenizer,
     is_tiny,
@@ -22,53 +24,66 @@ from acestep_core.errors import CheckpointError
 from acestep_core.io.folders import user_folder
 
 
+def paths(found: Found, kind: str) -> list[Path]:
+    return [entry.path for entry in found.of(kind)]
+
+
 def test_roots_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     a, b, c = tmp_path / "a", tmp_path / "b", tmp_path / "c"
     monkeypatch.setenv("ACESTEP_CHECKPOINTS", f"{a}{os.pathsep}{b}")
     monkeypatch.setenv("ACESTEP_CHECKPOINTS_DIR", str(c))
     comfyui = tmp_path / "models"
     assert search_roots([comfyui]) == [a, b, c, Path("checkpoints"), user_folder(), comfyui]
+    assert search_roots()[-1] == Path("models"), "that of the working folder, as the embedded host has it"
 
 
 def test_an_upstream_root(tiny_root: Path):
     found = find_checkpoint(tiny_root)
     assert {entry.variant for entry in found.dits} == {"turbo", "base", "xl-turbo"}
-    assert found.need("dit") == tiny_root / "acestep-v15-turbo", "turbo comes first"
-    assert found.vae == tiny_root / "vae"
-    assert found.text_encoder == tiny_root / "Qwen3-Embedding-0.6B"
-    assert [entry.path for entry in found.lms] == [tiny_root / "acestep-5Hz-lm-0.6B"]
-    assert all(entry.bytes > 0 and entry.problem is None for entry in found.entries)
+    assert {entry.size for entry in found.dits} == {"2B", "XL"}
+    assert paths(found, "vae") == [tiny_root / "vae"]
+    assert paths(found, "text_encoder") == [tiny_root / "Qwen3-Embedding-0.6B"]
+    assert [(entry.path, entry.size) for entry in found.of("lm")] == [(tiny_root / "acestep-5Hz-lm-0.6B", "0.6B")]
+    assert all(entry.bytes > 0 and entry.problem is None and entry.tiny for entry in found.entries)
 
 
 @pytest.mark.parametrize("inside", ["acestep-v15-base", "acestep-v15-base/model.safetensors"])
 def test_one_model_folder_brings_its_neighbours(tiny_root: Path, inside: str):
     path = tiny_root / inside
     found = find_checkpoint(path)
-    assert found.vae == tiny_root / "vae"
-    assert found.text_encoder == tiny_root / "Qwen3-Embedding-0.6B"
+    assert paths(found, "vae") == [tiny_root / "vae"]
+    assert paths(found, "text_encoder") == [tiny_root / "Qwen3-Embedding-0.6B"]
     if path.is_dir():
         assert [entry.variant for entry in found.dits] == ["base"]
 
 
 def test_the_tiny_checkpoint_says_what_it_is(tiny_root: Path, tmp_path: Path):
-    assert is_tiny(tiny_root)
+    for path in (tiny_root, tiny_root / "vae", tiny_root / "acestep-v15-turbo" / "model.safetensors"):
+        assert is_tiny(path)
     assert not is_tiny(tmp_path)
+
+
+def test_every_part_of_a_tiny_checkpoint_is_marked(all_layouts: Path, install: Callable[..., Path], tmp_path: Path):
+    assert all(entry.tiny for entry in list_models([all_layouts.parent]))
+    assert not any(entry.tiny for entry in list_models([install(tmp_path, "acestep-v15-turbo", "vae")]))
 
 
 def test_a_diffusers_folder(all_layouts: Path):
     folder = all_layouts / "diffusers" / "acestep-v15-xl-turbo-diffusers"
     found = find_checkpoint(folder)
     assert [(entry.variant, entry.layout) for entry in found.dits] == [("xl-turbo", "diffusers")]
-    assert found.vae == folder / "vae"
-    assert found.text_encoder == folder / "text_encoder"
-    assert found.lms == ()
-    with pytest.raises(CheckpointError, match=r"no language model in .*models download acestep-5Hz-lm-1\.7B"):
-        found.need("lm")
+    assert paths(found, "vae") == [folder / "vae"]
+    assert paths(found, "text_encoder") == [folder / "text_encoder"]
+    assert found.of("lm") == ()
 
 
 def test_a_comfyui_models_folder(all_layouts: Path):
     found = find_checkpoint(all_layouts / "comfyui")
-    assert all(entry.layout == "comfyui" and entry.variant is None for entry in found.entries)
+    assert all(entry.layout == "comfyui" for entry in found.entries)
+    variants = {entry.name: (entry.variant, entry.size) for entry in found.dits}
+    assert variants["acestep_v1.5_turbo"] == variants["ace_step_1.5_turbo_aio"] == ("turbo", "2B")
+    assert variants["acestep_v1.5_xl_turbo"] == variants["ace_step_1.5_xl_turbo_aio"] == ("xl-turbo", "XL")
+    assert {entry.size for entry in found.of("lm") if "qwen" in entry.name} == {"1.7B"}
     names = {kind: {entry.path.name for entry in found.of(kind)} for kind in ("dit", "vae", "text_encoder", "lm")}
     aio = {"ace_step_1.5_turbo_aio.safetensors", "ace_step_1.5_xl_turbo_aio.safetensors"}
     assert names["dit"] == aio | {"acestep_v1.5_turbo.safetensors", "acestep_v1.5_xl_turbo.safetensors"}
@@ -81,7 +96,60 @@ def test_one_split_file_brings_its_neighbours(all_layouts: Path):
     comfyui = all_layouts / "comfyui"
     found = find_checkpoint(comfyui / "diffusion_models" / "acestep_v1.5_turbo.safetensors")
     assert [entry.path.name for entry in found.dits] == ["acestep_v1.5_turbo.safetensors"]
-    assert {found.need("vae").parent.parent, found.need("lm").parent.parent} == {comfyui}
+    for kind in ("vae", "text_encoder", "lm"):
+        assert {path.parent.parent for path in paths(found, kind)} == {comfyui}
+
+
+def test_one_of_comfyuis_folders_brings_the_others(all_layouts: Path):
+    found = find_checkpoint(all_layouts / "comfyui" / "diffusion_models")
+    assert {entry.path.parent.name for entry in found.dits} == {"diffusion_models"}
+    assert [path.name for path in paths(found, "vae")].count("ace_1.5_vae.safetensors") == 1
+
+
+@pytest.mark.parametrize("place", ["", "diffusion_models", "diffusion_models/music/ace/acestep_v1.5_turbo.safetensors"])
+def test_files_may_lie_in_folders_of_ones_own(install: Callable[..., Path], tmp_path: Path, place: str):
+    turbo, vae = "diffusion_models/acestep_v1.5_turbo.safetensors", "vae/ace_1.5_vae.safetensors"
+    root = tmp_path / "models"
+    install(root, f"{turbo}=diffusion_models/music/ace/{Path(turbo).name}", f"{vae}=vae/ace/{Path(vae).name}")
+    install(root, f"{turbo}=loras/music/{Path(turbo).name}")
+    found = find_checkpoint(root / place)
+    assert paths(found, "dit") == [root / "diffusion_models" / "music" / "ace" / Path(turbo).name]
+    assert paths(found, "vae") == [root / "vae" / "ace" / Path(vae).name]
+
+
+@pytest.fixture
+def hub(install: Callable[..., Path], tmp_path: Path) -> Path:
+    """A Hugging Face cache with upstream's main repository, that of base, and ComfyUI's."""
+    hub = tmp_path / "huggingface" / "hub"
+    main = hub / "models--ACE-Step--Ace-Step1.5"
+    for revision in ("aaa", "zzz"):
+        install(main / "snapshots" / revision, "acestep-v15-turbo", "vae", "Qwen3-Embedding-0.6B")
+    (main / "refs").mkdir()
+    (main / "refs" / "main").write_text("aaa")
+    install(hub, "acestep-v15-base=models--ACE-Step--acestep-v15-base/snapshots/b")
+    install(hub, "acestep-5Hz-lm-4B=models--ACE-Step--acestep-5Hz-lm-4B/snapshots/c")
+    turbo = "diffusion_models/acestep_v1.5_turbo.safetensors"
+    install(hub, f"{turbo}=models--Comfy-Org--ace_step_1.5_ComfyUI_files/snapshots/d/split_files/{turbo}")
+    return hub
+
+
+def test_a_hugging_face_cache(hub: Path):
+    found = find_checkpoint(hub)
+    assert {(entry.name, entry.variant) for entry in found.dits} == {
+        ("acestep-v15-turbo", "turbo"),
+        ("acestep-v15-base", "base"),
+        ("acestep_v1.5_turbo", "turbo"),
+    }
+    assert [(entry.name, entry.size) for entry in found.of("lm")] == [("acestep-5Hz-lm-4B", "4B")]
+    assert {path.parent.name for path in paths(found, "vae")} == {"aaa"}, "the revision in use"
+    assert find_checkpoint(hub.parent).entries == found.entries
+
+
+@pytest.mark.parametrize("inside", ["", "snapshots/b"])
+def test_one_repository_of_a_cache_brings_its_neighbours(hub: Path, inside: str):
+    found = find_checkpoint(hub / "models--ACE-Step--acestep-v15-base" / inside)
+    assert [entry.variant for entry in found.dits] == ["base"]
+    assert len(found.of("vae")) == len(found.of("text_encoder")) == len(found.of("lm")) == 1
 
 
 def test_other_models_are_left_alone(all_layouts: Path, tmp_path: Path):
@@ -122,8 +190,13 @@ def test_broken_models_are_listed_with_their_problem(tiny_root: Path, tmp_path: 
     assert "incomplete" in problems["acestep-v15-turbo"]
     assert "holds no weights" in problems["vae"]
     assert "incomplete" in problems["acestep_v1.5_base"]
-    with pytest.raises(CheckpointError, match="incomplete"):
-        find_checkpoint(tmp_path).need("dit")
+
+
+def test_a_broken_file_is_listed_as_what_it_was(tmp_path: Path):
+    kinds = {"acestep_v1.5_base": "dit", "ace_1.5_vae": "vae", "qwen_0.6b_ace15": "text_encoder", "qwen_4b_ace15": "lm"}
+    for name in [*kinds, "face_restore_v15"]:
+        (tmp_path / f"{name}.safetensors").write_bytes(b"\0")
+    assert {entry.name: entry.kind for entry in list_models([tmp_path])} == kinds
 
 
 def test_each_model_is_listed_once(tiny_root: Path):

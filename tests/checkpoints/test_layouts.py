@@ -154,9 +154,11 @@ def test_without_config_the_caller_says_what_it_is(all_layouts: Path, tmp_path: 
     assert open_dit(folder, "sft").variant.name == "sft"
 
 
-def test_comfyui_files_need_a_variant(all_layouts: Path):
+def test_comfyui_files_under_other_names_need_a_variant(all_layouts: Path, tmp_path: Path):
     for layout in ("split", "aio"):
-        path = places(all_layouts, TURBO)[layout]
+        published = places(all_layouts, TURBO)[layout]
+        assert open_dit(published).variant.name == "turbo"
+        path = Path(shutil.copyfile(published, tmp_path / "my_mix.safetensors"))
         with pytest.raises(CheckpointError, match="does not say whether it is a turbo, base or SFT model"):
             open_dit(path)
         assert open_dit(path, "sft").config["is_turbo"] is False

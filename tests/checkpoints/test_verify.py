@@ -34,10 +34,14 @@ def test_the_tiny_checkpoint_is_sound(tiny_root: Path):
     assert turbo.dtypes == ("BF16",)
 
 
-def test_comfyui_files_are_checked_too(all_layouts: Path):
-    report = check(all_layouts / "comfyui" / "diffusion_models")
+def test_comfyui_files_are_checked_too(all_layouts: Path, tmp_path: Path):
+    folder = all_layouts / "comfyui" / "diffusion_models"
+    report = check(folder)
     assert report.ok
-    assert all("name the variant" in part.notes[0] and "silence" in part.notes[1] for part in report.parts)
+    assert all(len(part.notes) == 1 and "silence" in part.notes[0] for part in report.parts)
+    mix = tmp_path / "my_mix.safetensors"
+    shutil.copyfile(folder / "acestep_v1.5_turbo.safetensors", mix)
+    assert "name the variant" in check(mix).parts[0].notes[0]
 
 
 def test_a_comfyui_language_model_without_tokenizer_is_a_problem(all_layouts: Path, tmp_path: Path):

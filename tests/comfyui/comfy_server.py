@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import save_file
 
 from acestep_core.builtin.tiny import build_tiny
+from acestep_core.checkpoints.find import TINY_MARK
 from acestep_core.checkpoints.weights import open_weights
 from tests.host.lab_site import LAB_PACK, Site
 
@@ -123,6 +124,7 @@ def _fill(base: Path, extra: Path) -> None:
     _write_foreign(base / "models" / "diffusion_models")
     (extra / "acestep").mkdir()
     (base / "models" / "acestep" / EXTRA_DIT).rename(extra / "acestep" / EXTRA_DIT)
+    shutil.copy(base / "models" / "acestep" / TINY_MARK, extra / "acestep" / TINY_MARK)
     paths = f"test:\n  base_path: {extra}\n  acestep: acestep\n  custom_nodes: custom_nodes\n"
     (base / "extra_model_paths.yaml").write_text(paths, encoding="utf-8")
 

@@ -29,7 +29,7 @@ def no_known_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_list_shows_what_is_found_where(tiny_root: Path, capsys: pytest.CaptureFixture[str]):
     assert run("list", str(tiny_root), "nowhere") == 0
     output = capsys.readouterr().out
-    assert "acestep-v15-xl-turbo  [DiT xl-turbo, upstream, 2 MB]" in output
+    assert "acestep-v15-xl-turbo  [tiny DiT xl-turbo, upstream, 2 MB]" in output
     assert str(tiny_root / "vae") in output
     assert "nowhere (does not exist)" in output
 

@@ -1,4 +1,3 @@
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from acestep_core.errors import CheckpointError, InvalidInput
+from acestep_core.errors import InvalidInput
 from acestep_core.io.audio import read_audio
 
 LOAD = {"model": ("ACEStepModelLoader", {"model": "auto"}), "vae": ("ACEStepVAELoader", {"vae": "auto"})}
@@ -165,7 +164,7 @@ def test_variation_turns_one_song_into_another(bench: Any) -> None:
         ("song", "bpm", 20, "30 to 300"),
         ("song", "duration", 5.0, "10 to 600"),
         ("schedule", "steps", 50, "from 1 to 20"),
-        ("schedule", "timesteps", "1, two", "not numbers"),
+        ("schedule", "timesteps", "1, two", "a list of numbers"),
         ("schedule", "timesteps", "0.2, 0.5", "must fall"),
     ],
 )
@@ -197,48 +196,3 @@ def test_foreign_latents_and_empty_audio_are_refused(call: Callable[..., Any]) -
         call("ACEStepDecode", vae=vae, latent={"samples": torch.zeros(1, 4, 8, 8)})
     with pytest.raises(InvalidInput, match="holds no audio"):
         call("ACEStepEncodeAudio", vae=vae, audio=None)
-
-
-def test_loaders(call: Callable[..., Any], folders: Any) -> None:
-    (auto,) = call("ACEStepModelLoader", model="auto")
-    (named,) = call("ACEStepModelLoader", model="acestep-v15-turbo")
-    (wanted,) = call("ACEStepModelLoader", model="auto", variant="xl-turbo")
-    assert auto == named and auto.variant == "turbo"
-    assert wanted.variant == "xl-turbo"
-    assert auto.text is not None and auto.text.path.parent == folders.models
-    with pytest.raises(CheckpointError, match="not there any more"):
-        call("ACEStepModelLoader", model="gone")
-    with pytest.raises(CheckpointError):
-        call("ACEStepModelLoader", model="acestep-v15-turbo", variant="base")
-    model, vae, lm = call("ACEStepLoader", preset="auto")
-    assert (model, vae) == (auto, call("ACEStepVAELoader", vae="auto")[0])
-    assert lm == call("ACEStepLMLoader", lm="auto")[0]
-    assert call("ACEStepLoader", preset="under 6 GB: no language model")[2] is None
-
-
-def test_the_tiny_model_stands_in_where_there_is_none(pack: Any, tmp_path: Any, registry: Any) -> None:
-    from acestep_core.host.graph.context import Folders, hosting
-
-    with hosting(Folders.under(tmp_path / "empty")):
-        declared = pack.classes["ACEStepModelLoader"].INPUT_TYPES()
-        assert declared["required"]["model"][0] == ["auto", "tiny (test model)"]
-        loader = pack.classes["ACEStepModelLoader"]()
-        (handle,) = loader.load("auto")
-        (base,) = loader.load("auto", "sft")
-    assert handle.variant == "turbo" and handle.path.is_relative_to(tmp_path.parent)
-    assert base.variant == "base"
-
-
-def test_auto_notices_new_models(pack: Any, tmp_path: Any, tiny_root: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shutil
-
-    from acestep_core.host.graph.context import Folders, hosting
-
-    loader = pack.classes["ACEStepVAELoader"]
-    folders = Folders.under(tmp_path / "some")
-    monkeypatch.setattr(sys.modules[loader.__module__].models, "RESCAN_SECONDS", -1.0)
-    with hosting(folders):
-        before = loader.IS_CHANGED("auto")
-        shutil.copytree(tiny_root / "vae", folders.models / "vae")
-        assert loader.IS_CHANGED("auto") != before
-        assert loader.IS_CHANGED("vae") == loader.IS_CHANGED("vae")

@@ -1,15 +1,28 @@
-"""Which models belong together, and which DiT a variant means."""
+"""Which models belong together, which DiT a variant means, and when it may be the tiny one."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from acestep_core.checkpoints.catalog import TIERS, TINY
 from acestep_core.errors import CheckpointError
 from acestep_core.models.loading import load_tokenizer
-from acestep_core.pipeline.opening import open_models
+from acestep_core.pipeline import opening
+from acestep_core.pipeline.opening import lm_handle, model_handle, open_models, vae_handle
+
+PARTS = ("vae", "Qwen3-Embedding-0.6B")
+LARGE = list(TIERS)[-1]
+
+
+@pytest.fixture
+def builtin(tiny_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny checkpoint that stands in."""
+    monkeypatch.setattr(opening, "tiny_folder", lambda: tiny_root)
+    return tiny_root
 
 
 @pytest.fixture
@@ -91,3 +104,125 @@ def test_the_tokenizer_must_be_readable_and_the_models_own(root: Path) -> None:
 def test_the_tiny_checkpoint_is_known_by_its_folders_too(root: Path) -> None:
     assert open_models(root).tiny
     assert open_models(root / "acestep-v15-turbo").tiny
+    assert open_models(root.parent).tiny
+    for handle in (model_handle, vae_handle, lm_handle):
+        assert handle(roots=[root]).tiny
+
+
+# --- the tiny checkpoint --------------------------------------------------------------------------------------------
+
+
+def test_the_tiny_checkpoint_stands_in_where_nothing_lies(builtin: Path, tmp_path: Path) -> None:
+    models = open_models(roots=[tmp_path])
+    assert models.tiny and models.model.path.parent == models.vae.path.parent == models.lm.path.parent == builtin
+    for handle, same in ((model_handle, models.model), (vae_handle, models.vae), (lm_handle, models.lm)):
+        assert handle(roots=[tmp_path]) == same
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ({"variant": "turbo"}, "turbo"),
+        ({"variant": "base"}, "base"),
+        ({"tier": LARGE}, "main"),
+        ({"lm": "4B"}, "main"),
+        ({"name": "acestep-v15-base"}, "acestep-v15-base"),
+    ],
+)
+def test_who_asks_for_something_does_not_get_the_tiny_checkpoint(builtin, tmp_path, asked, name) -> None:
+    with pytest.raises(CheckpointError, match=rf"^There is no .*`acestep models download {name} --to {tmp_path}`"):
+        open_models(roots=[tmp_path], **asked)
+
+
+def test_the_tiny_checkpoint_by_its_name(builtin: Path, install: Callable[..., Path], tmp_path: Path) -> None:
+    real = install(tmp_path, "acestep-v15-turbo", *PARTS)
+    for models in (open_models(TINY, "sft"), open_models(name=TINY, variant="sft", roots=[real])):
+        assert models.tiny and models.model.variant == "base" and models.vae.path.parent == builtin
+    assert lm_handle(TINY, roots=[real]).path.parent == builtin
+    assert open_models(real, lm=TINY).lm.path.parent == builtin
+
+
+@pytest.mark.parametrize("asked", [{}, {"variant": "base"}, {"tier": LARGE}])
+def test_a_language_model_alone_is_not_joined_by_a_tiny_dit(builtin, install, tmp_path, asked) -> None:
+    install(tmp_path, "acestep-5Hz-lm-1.7B")
+    with pytest.raises(CheckpointError, match=r"There is no (DiT|base model) in"):
+        open_models(roots=[tmp_path], **asked)
+    assert not lm_handle(roots=[tmp_path]).tiny
+
+
+@pytest.mark.parametrize("lacks", ["vae", "Qwen3-Embedding-0.6B"])
+def test_a_real_dit_is_not_joined_by_tiny_parts(builtin, install, tmp_path, lacks) -> None:
+    install(tmp_path, "acestep-v15-turbo", *{*PARTS} - {lacks})
+    with pytest.raises(CheckpointError, match=f"There is no .* only .*models download {lacks}"):
+        open_models(roots=[builtin, tmp_path])
+    with pytest.raises(CheckpointError, match="There is no language model in"):
+        lm_handle(roots=[builtin, tmp_path])
+
+
+# --- several places -------------------------------------------------------------------------------------------------
+
+
+def test_all_places_are_one_list(install: Callable[..., Path], tmp_path: Path) -> None:
+    first = install(tmp_path / "a", "acestep-v15-base", *PARTS)
+    second = install(tmp_path / "b", "acestep-v15-turbo", *PARTS, "acestep-5Hz-lm-1.7B")
+    models = open_models(roots=[first, second])
+    assert models.model.path.parent == models.vae.path.parent == second and not models.tiny
+    base = open_models(variant="base", roots=[first, second])
+    assert base.model.path.parent == base.vae.path.parent == base.model.text.path.parent == first
+    assert base.lm == models.lm and base.lm.path.parent == second
+
+
+def test_parts_may_lie_anywhere(install: Callable[..., Path], tmp_path: Path) -> None:
+    places = [install(tmp_path / name, name) for name in ("acestep-v15-base", *PARTS, "acestep-5Hz-lm-4B")]
+    models = open_models(roots=places)
+    assert [models.model.path, models.vae.path, models.model.text.path, models.lm.path] == [
+        place / place.name for place in places
+    ]
+
+
+def test_a_tier_takes_what_is_nearest_and_says_so(install, tmp_path, caplog) -> None:
+    install(tmp_path, "acestep-v15-turbo", *PARTS)
+    models = open_models(tier=LARGE, roots=[tmp_path])
+    assert models.model.variant == "turbo" and models.lm is None
+    assert "no xl-turbo model here, so acestep-v15-turbo is taken" in models.remarks[0]
+    assert models.remarks[1] == (
+        "There is no language model here; fetch one with `acestep models download acestep-5Hz-lm-4B`."
+    )
+    assert caplog.messages == list(models.remarks)
+    assert open_models(roots=[tmp_path]).remarks == ()
+
+
+# --- ComfyUI's files ------------------------------------------------------------------------------------------------
+
+SPLIT = (
+    "diffusion_models/acestep_v1.5_turbo.safetensors",
+    "vae/ace_1.5_vae.safetensors",
+    "text_encoders/qwen_0.6b_ace15.safetensors",
+    "text_encoders/qwen_1.7b_ace15.safetensors",
+)
+
+
+def test_comfyuis_files_under_their_published_names(install: Callable[..., Path], tmp_path: Path) -> None:
+    install(tmp_path, *SPLIT, "diffusion_models/acestep_v1.5_xl_turbo.safetensors")
+    models = open_models(roots=[tmp_path])
+    assert models.model.variant == "turbo" and not models.tiny
+    assert [p.path for p in (models.model, models.vae, models.model.text, models.lm)] == [tmp_path / n for n in SPLIT]
+    assert open_models(tier=LARGE, roots=[tmp_path]).model.variant == "xl-turbo"
+    with pytest.raises(CheckpointError, match=r"There is no base model in .*, only turbo, xl-turbo;"):
+        open_models(variant="base", roots=[tmp_path])
+
+
+def test_a_file_that_cannot_say_asks(install: Callable[..., Path], tmp_path: Path) -> None:
+    install(tmp_path, f"{SPLIT[0]}=diffusion_models/acestep_v1.5_merge_sft_turbo.safetensors", *SPLIT[1:])
+    for asked in ({}, {"tier": LARGE}):
+        with pytest.raises(
+            CheckpointError, match=r"^acestep_v1\.5_merge_.* does not say .*`variant`, one of turbo, .*"
+        ):
+            open_models(roots=[tmp_path], **asked)
+    assert open_models(variant="sft", roots=[tmp_path]).model.variant == "sft"
+
+
+def test_an_all_in_one_file_brings_its_parts(install: Callable[..., Path], tmp_path: Path) -> None:
+    name = "checkpoints/ace_step_1.5_turbo_aio.safetensors"
+    models = open_models(roots=[install(tmp_path, name)])
+    assert {p.path for p in (models.model, models.vae, models.model.text, models.lm)} == {tmp_path / name}

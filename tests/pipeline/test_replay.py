@@ -21,7 +21,6 @@ from acestep_core.planner.planning import PlanSettings
 from acestep_core.planner.think import Thinking
 from acestep_core.records.song_record import SongRecord
 from acestep_core.render.tasks import text2music
-from acestep_core.render.wavelet import WaveletCorrection
 from acestep_core.song.description import Song
 from tests.making import render
 
@@ -90,7 +89,9 @@ def test_every_setting_is_kept(tiny_models, tmp_path):
         method="sde",
         velocity_clamp=2.0,
         velocity_ema=0.1,
-        wavelet=WaveletCorrection("low", 0.03, 0.0),
+        wavelet="low",
+        wavelet_low=0.03,
+        wavelet_high=0.0,
         retake_variance=0.3,
         latent_shift=0.01,
         latent_rescale=0.98,
@@ -98,8 +99,8 @@ def test_every_setting_is_kept(tiny_models, tmp_path):
     )
     made = generate("a", duration=10, models=tiny_models, settings=settings, peak_db=None, fade_in=1.0)
     record = made.record()
-    assert record.seeds == {"noise": made.seeds[0], "retake": made.settings.retake_seed}
-    assert record.settings["tile"] == 50 and None not in (made.settings.guidance_start, made.settings.guidance_end)
+    assert record.seeds == {"noise": made.seeds[0], "retake": made.settings.sampling.retake_seed}
+    assert record.settings["tile"] == 50 and None not in (made.settings.guidance.start, made.settings.guidance.end)
     assert same(replay(SongRecord.from_json(record.to_json()), tiny_models), made)
 
 
@@ -243,9 +244,9 @@ def test_another_checkpoint_is_told_or_refused(tiny_models, tmp_path, caplog, mo
         ({"task": {"call": "generate", "seeds": [1, 9], "index": 0}}, "do not fit its seed"),
         ({"task": {"call": "generate", "seeds": [1], "index": 4}}, "do not fit its seed"),
         ({"task": {"call": "generate", "seeds": [1], "index": 0, "codes": [3]}}, "one list of codes"),
-        ({"settings": {"steps": "8"}}, "settings.steps must be int | None"),
-        ({"settings": {"wavelet": 3}}, "settings.wavelet must be a table"),
-        ({"settings": {"tile": 0}}, "at least 1 latent frame"),
+        ({"settings": {"steps": "8"}}, "settings.steps must be a whole number"),
+        ({"settings": {"wavelet": 3}}, "settings.wavelet must be one of"),
+        ({"settings": {"tile": 0}}, "settings.tile must be a whole number from 1"),
         ({"finish": {"peak_db": "loud"}}, "finish.peak_db"),
     ],
 )
