@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import ModelHandle, VAEHandle
-    from acestep_core.render.sampler import Conditioning
-    from acestep_core.render.tasks import Task
+    from acestep_core.render.conditioned import Conditioning
+    from acestep_core.render.task import Task
     from acestep_core.song.description import Song
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from acestep_core.models.handles import ModelHandle, VAEHandle
     from acestep_core.render.guidance import Guidance
-    from acestep_core.render.tasks import Task
+    from acestep_core.render.task import Task
 
 GUIDANCE_MODES = ["apg", "adg", "adg_w_norm", "adg_wo_clip", "cfg", "none"]
 SAMPLERS = ["euler", "heun", "sde"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from acestep_core.models.handles import VAEHandle
     from acestep_core.render.repaint import Region
-    from acestep_core.render.tasks import Task
+    from acestep_core.render.task import Task
 
     from .codes import Codes
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from acestep_core.models.handles import Models
     from acestep_core.render.repaint import Region
-    from acestep_core.render.tasks import Task
+    from acestep_core.render.task import Task
 
 
 @dataclass(frozen=True)

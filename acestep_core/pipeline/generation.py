@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from acestep_core.planner.plan import Plan
     from acestep_core.planner.think import Thinking
     from acestep_core.records.song_record import SongRecord
-    from acestep_core.render.tasks import Task
+    from acestep_core.render.task import Task
 
 DEFAULT_SECONDS = 120.0
 """Length of a song whose length nobody decided, as upstream's."""

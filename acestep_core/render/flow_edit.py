@@ -6,19 +6,11 @@ checkpoints.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from acestep_core.errors import InvalidInput
-from acestep_core.monitor import SILENT, Monitor
-from acestep_core.render.guidance import Guidance, Momentum, guide
-from acestep_core.render.velocity import clamp_velocity, smooth_velocity
-
-Predict = Callable[[Tensor, float, bool], tuple[Tensor, Tensor | None]]
-"""`predict(x, t, guided)`: conditional and (if guided) null velocity, `[B, T, 64]` each."""
 
 
 @dataclass(frozen=True)
@@ -49,71 +41,7 @@ class FlowEdit:
         return int(count * self.start), int(count * self.end)
 
 
-@dataclass
-class Branch:
-    """One side, source or target: its predictions and the state of its guidance."""
-
-    predict: Predict
-    guidance: Guidance
-    norm_threshold: float = 0.0
-    ema_factor: float = 0.0
-    memory: Momentum = field(default_factory=Momentum)
-    last: Tensor | None = None
-
-    def velocity(self, states: list[Tensor], t: float) -> Tensor:
-        """Mean guided velocity over draws. Each sees the same momentum, which then advances by the mean difference."""
-        guided = self.guidance.active(t)
-        velocities, differences = [], []
-        for x in states:
-            cond, uncond = self.predict(x, t, guided)
-            if guided and uncond is not None:
-                differences.append(cond - uncond)
-                cond = guide(self.guidance, cond, uncond, x, t, Momentum(self.memory.average))
-            velocities.append(clamp_velocity(cond, x, self.norm_threshold))
-        if differences:
-            self.memory.update(torch.stack(differences).mean(0), self.guidance.momentum)
-        self.last = smooth_velocity(torch.stack(velocities).mean(0), self.last, self.ema_factor)
-        return self.last
-
-
 def pair(edited: Tensor, source: Tensor, noise: Tensor, t: float) -> tuple[Tensor, Tensor]:
     """The source noised to `t`, and the edited recording moved by as much, `[B, T, 64]` each."""
     noised = (1 - t) * source + t * noise
     return noised, edited + noised - source
-
-
-def flow_edit(
-    source: Tensor,
-    times: Tensor,
-    settings: FlowEdit,
-    source_branch: Branch,
-    target_branch: Branch,
-    draw: Callable[[], Tensor],
-    monitor: Monitor = SILENT,
-) -> Tensor:
-    """The edited latents, `[B, T, 64]`.
-
-    Args:
-        source: latents of the recording, `[B, T, 64]`.
-        times: the schedule, `[N + 1]` falling from 1 to 0.
-        source_branch, target_branch: predictions for the two descriptions; fresh for each run.
-        draw: standard normal noise of the source's shape, new at each call.
-    """
-    schedule = times.tolist()
-    steps = len(schedule) - 1
-    first, free = settings.steps(steps)
-    edited, x = source, None
-    for step in range(first, steps):
-        monitor.tick("sample", step, steps)
-        t, t_next = schedule[step], schedule[step + 1]
-        if step < free:
-            pairs = [pair(edited, source, draw(), t) for _ in range(settings.average)]
-            away = source_branch.velocity([noised for noised, _ in pairs], t)
-            towards = target_branch.velocity([moved for _, moved in pairs], t)
-            edited = edited - (t - t_next) * (towards - away)
-        else:
-            if x is None:
-                x = pair(edited, source, draw(), t)[1]
-            x = x - (t - t_next) * target_branch.velocity([x], t)
-    monitor.tick("sample", steps, steps)
-    return edited if x is None else x

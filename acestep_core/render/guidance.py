@@ -67,7 +67,7 @@ class Guidance:
     def corrector(self, t: float) -> Guidance:
         """Guidance of Heun's second evaluation at `t`: plain CFG instead of APG, whose momentum must advance once per
         step, and instead of ADG at t = 0, where it would divide by zero."""
-        if self.mode == "apg" or t <= 0:
+        if self.enabled and (self.mode == "apg" or t <= 0):
             return replace(self, mode="cfg")
         return self
 
@@ -161,7 +161,7 @@ def adg(
     x: Tensor,
     cond: Tensor,
     uncond: Tensor,
-    t: float | Tensor,
+    t: float,
     scale: float,
     angle_clip: float | None = ANGLE_CLIP["adg"],
     keep_norm: bool = False,
@@ -171,12 +171,11 @@ def adg(
     Args:
         x: the state, `[B, T, 64]`.
         cond, uncond: velocities `[B, T, 64]`.
-        t: flow time above 0, one number or `[B]`.
+        t: flow time above 0.
         scale: the angle grows by `scale - 1`.
         angle_clip: largest turn in radians, None for no limit.
         keep_norm: gives the result the norm over time of the conditional estimate.
     """
-    t = torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
     weight = max(scale - 1, 0) + 1e-3
     clean, null = x - t * cond, x - t * uncond
 

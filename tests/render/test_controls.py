@@ -76,6 +76,12 @@ def test_a_morph_is_seeded_per_item(tiny_base, recording):
     assert_close(both.latents[1:], alone.latents, atol=5e-4, rtol=1e-3)
 
 
+def test_a_morph_has_no_variation(tiny_base, recording):
+    settings = RenderSettings(steps=2, retake_seed=1, retake_variance=0.5)
+    with pytest.raises(InvalidInput, match="variation"):
+        morph(recording, "piano", "metal", models=tiny_base, seed=5, settings=settings)
+
+
 def test_a_reference_changes_the_song_and_is_seeded(tiny_models, recording):
     def with_reference(seed):
         return generate(
