@@ -67,12 +67,14 @@ def test_one_edit_step_by_hand():
     sources = generators([5])
     was, becomes, edit = latents(2), latents(3), FlowEdit(end=0.5)
     times = torch.tensor([1.0, 0.4, 0.0])
-    got = sample(ToyDecoder(), told(was, becomes, edit), SOURCE, times, lambda: draw(sources, FRAMES))
+    decoder = ToyDecoder()
+    got = sample(decoder, told(was, becomes, edit), SOURCE, times, lambda: draw(sources, FRAMES))
     same = generators([5])
     first, second = draw(same, FRAMES), draw(same, FRAMES)
     noised = first  # at flow time 1 nothing of the recording is left
     edited = SOURCE - (1.0 - 0.4) * (((noised + SOURCE - SOURCE) - becomes) - (noised - was))
     x = edited + (0.6 * SOURCE + 0.4 * second) - SOURCE
+    assert_close(decoder.seen[-1], x)
     assert_close(got, x - 0.4 * (x - becomes) / 0.4, rtol=1e-5, atol=1e-5)
 
 
@@ -80,6 +82,9 @@ def test_a_late_start_skips_steps_and_draws_cost_calls():
     decoder = ToyDecoder()
     run(FlowEdit(start=0.5), SOURCE, SOURCE + 1, decoder=decoder)
     assert [t for t, _ in decoder.calls] == [t for t in TIMES[3:-1].tolist() for _ in range(2)]
+    decoder.calls.clear()
+    run(FlowEdit(start=0.34, end=0.67), SOURCE, SOURCE + 1, decoder=decoder)
+    assert len(decoder.calls) == 2 * 2 + 2
     decoder.calls.clear()
     run(FlowEdit(average=3), SOURCE, SOURCE + 1, decoder=decoder)
     assert len(decoder.calls) == 2 * 3 * 6
