@@ -149,6 +149,13 @@ def empty_cache(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`tensor`, from main memory, on `device`, without waiting for what the device still has to do."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def is_host(device: torch.device) -> bool:
     """Whether `device` is the processor itself."""
     return device.type == "cpu"

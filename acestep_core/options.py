@@ -82,8 +82,9 @@ class Guidance(Options):
         return self.mode != "none" and self.scale > 1
 
     def active(self, t: float) -> bool:
-        """Whether the step at flow time `t` (1 is noise) is guided. Scale and interval must be decided."""
-        return self.enabled and self.start <= t <= self.end
+        """Whether the step at flow time `t` (1 is noise) is guided. The scale must be decided."""
+        start, end = 0.0 if self.start is None else self.start, 1.0 if self.end is None else self.end
+        return self.enabled and start <= t <= end
 
 
 @dataclass(frozen=True)

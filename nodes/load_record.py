@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from acestep_core.options import RenderSettings
     from acestep_core.pipeline.recipe import Recipe
     from acestep_core.records.song_record import SongRecord
-    from acestep_core.render.tasks import Task
+    from acestep_core.render.task import Task
 
 
 class ACEStepLoadRecord:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from acestep_core.models.handles import ModelHandle, VAEHandle
     from acestep_core.pipeline.recipe import Recipe
     from acestep_core.pipeline.steps import Conditioned
-    from acestep_core.render.tasks import Task
+    from acestep_core.render.task import Task
 
 _CATEGORY = "ACE-Step/render"
 MAX_BATCH = 64

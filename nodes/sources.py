@@ -11,7 +11,7 @@ from .host import host, monitor
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import VAEHandle
-    from acestep_core.render.tasks import Task
+    from acestep_core.render.task import Task
 
 Tasks = tuple["Task", ...]
 """What travels on the wire: one task for the whole batch, or one for each song of it."""

@@ -10,7 +10,7 @@ from acestep_core.options import Finish, RenderSettings
 from acestep_core.pipeline.generation import Generation
 from acestep_core.pipeline.made import Made
 from acestep_core.pipeline.steps import conditioned, decoded, sampled
-from acestep_core.render.tasks import Task
+from acestep_core.render.task import Task
 from acestep_core.song.description import Song
 
 

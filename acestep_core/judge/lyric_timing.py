@@ -30,7 +30,7 @@ from acestep_core.models.dit import DiT
 from acestep_core.models.handles import ModelHandle
 from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.render.sampler import Conditioning
+from acestep_core.render.conditioned import Conditioning
 from acestep_core.seeds import noise
 
 LATENTS_PER_SECOND = 25

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from acestep_core.judge.lyric_timing import SungLyrics
     from acestep_core.planner.plan import Plan
     from acestep_core.records.song_record import SongRecord
-    from acestep_core.render.tasks import Task
+    from acestep_core.render.task import Task
 
 TITLE_LENGTH = 120
 

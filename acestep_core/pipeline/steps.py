@@ -10,7 +10,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from acestep_core.declared import options_of
 from acestep_core.errors import InvalidInput
 from acestep_core.io.recordings import AudioLike, load_source
 from acestep_core.models.handles import ModelHandle, VAEHandle
@@ -32,14 +31,13 @@ from acestep_core.options import (
 from acestep_core.pipeline.made import Made
 from acestep_core.records.origin import Origin, describe_recording
 from acestep_core.render import tasks
+from acestep_core.render.conditioned import Conditioning
 from acestep_core.render.conditioning import condition
-from acestep_core.render.flow_edit import FlowEdit
 from acestep_core.render.reference import reference_latents
 from acestep_core.render.repaint import Region, extension_of, region_of
-from acestep_core.render.sampler import Conditioning
 from acestep_core.render.settings import flow_times, initial_noise, resolved, tile_for
 from acestep_core.render.stages import decode_latents, encode_audio, render_latents
-from acestep_core.render.tasks import Task
+from acestep_core.render.task import Task
 from acestep_core.seeds import item_seeds
 from acestep_core.song.description import Song
 from acestep_core.vocabulary import HOP, SAMPLE_RATE
@@ -176,7 +174,7 @@ def _task(options: TaskOptions, latents: Tensor, canvas: Tensor, regions: tuple[
         case Complete(names):
             return tasks.complete(latents, samples, names)
         case Morph():
-            return tasks.morph(latents, samples, FlowEdit(*(getattr(options, o.name) for o in options_of(Morph))))
+            return tasks.morph(latents, samples, options)
     raise InvalidInput(f"{options.CALL} works on no recording; leave the source out.")
 
 
@@ -237,8 +235,8 @@ def sampled(
             what.conditioning,
             seeds,
             flow_times(settings),
-            guidance_of(settings),
-            sampling_of(settings),
+            settings.guidance,
+            settings.sampling,
             initial,
             monitor,
         )
@@ -325,18 +323,3 @@ def _lost(found: Sequence[Task | None], frames: int) -> str:
             "connect the task to the decoder, or decode them apart."
         )
     return ""
-
-
-def guidance_of(s):  # type: ignore
-    from acestep_core.render.guidance import Guidance
-
-    return Guidance(*(getattr(s.guidance, o.name) for o in options_of(type(s.guidance))))
-
-
-def sampling_of(s):  # type: ignore
-    from acestep_core.render.sampler import Sampling
-    from acestep_core.render.wavelet import WaveletCorrection
-
-    q = s.sampling
-    w = None if q.wavelet == "off" else WaveletCorrection(q.wavelet, q.wavelet_low, q.wavelet_high)
-    return Sampling(q.method, q.velocity_clamp, q.velocity_ema, w)

@@ -18,8 +18,9 @@ from acestep_core.models.handles import ModelHandle, TextHandle
 from acestep_core.models.manager import manager
 from acestep_core.models.text import LYRICS_LIMIT, TextEncoder
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.render.sampler import Branch, Conditioning, Hold
-from acestep_core.render.tasks import Task, check_task, silence_frames
+from acestep_core.render.conditioned import Branch, Conditioning, Hold
+from acestep_core.render.task import Task, silence_frames
+from acestep_core.render.tasks import check_task
 from acestep_core.render.text_prompts import instruction_for, song_prompts, stems_caption
 from acestep_core.song.description import Song
 

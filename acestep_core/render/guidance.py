@@ -6,73 +6,26 @@ guidance on the clean estimates, as upstream defines it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from acestep_core.devices import has_float64
 from acestep_core.errors import InvalidInput
-
-Mode = Literal["apg", "adg", "adg_w_norm", "adg_wo_clip", "cfg", "none"]
-MODES: tuple[Mode, ...] = ("apg", "adg", "adg_w_norm", "adg_wo_clip", "cfg", "none")
+from acestep_core.options import Guidance
 
 # Upstream writes 3.14 for pi here, and its checkpoints were judged with it.
 ANGLE_CLIP = {"adg": 3.14 / 6, "adg_w_norm": 3.14 / 3, "adg_wo_clip": None}
 
 
-@dataclass(frozen=True)
-class Guidance:
-    """How strongly, and when, to guide.
-
-    Attributes:
-        mode: `apg` (upstream's default), `adg` and its variants, `cfg`, or `none`.
-        scale: 1 is no guidance; 7 is usual on base and sft. Turbo checkpoints cannot be guided.
-        start, end: guide only while `start <= t <= end`, on the flow time itself: 1 is the first, noisiest step.
-        momentum, eta, norm_threshold: APG's; how much of the last differences to keep, how much of the part along the
-            conditional prediction to keep, and the largest norm over time of the difference (0 for no limit).
-    """
-
-    mode: Mode = "apg"
-    scale: float = 7.0
-    start: float = 0.0
-    end: float = 1.0
-    momentum: float = -0.75
-    eta: float = 0.0
-    norm_threshold: float = 2.5
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise InvalidInput(f"Unknown guidance mode {self.mode!r}; choose one of {', '.join(MODES)}.")
-        if not (math.isfinite(self.scale) and 0 <= self.scale <= 100):
-            raise InvalidInput(f"Guidance scale must be between 0 and 100, not {self.scale}; 7 is usual, 1 is off.")
-        if not 0 <= self.start <= self.end <= 1:
-            raise InvalidInput(
-                f"The guidance interval must rise within 0 to 1, not go from {self.start} to {self.end}."
-            )
-        if not all(map(math.isfinite, (self.momentum, self.eta, self.norm_threshold))):
-            raise InvalidInput("Momentum, eta and norm threshold must be finite numbers.")
-
-    @property
-    def enabled(self) -> bool:
-        """Whether the run needs null predictions at all."""
-        return self.mode != "none" and self.scale > 1
-
-    def active(self, t: float) -> bool:
-        """Whether the step at flow time `t` is guided."""
-        return self.enabled and self.start <= t <= self.end
-
-    def corrector(self, t: float) -> Guidance:
-        """Guidance of Heun's second evaluation at `t`: plain CFG instead of APG, whose momentum must advance once per
-        step, and instead of ADG at t = 0, where it would divide by zero."""
-        if self.mode == "apg" or t <= 0:
-            return replace(self, mode="cfg")
-        return self
-
-
 OFF = Guidance(mode="none", scale=1.0)
+
+
+def corrector(guidance: Guidance, t: float) -> Guidance:
+    """Guidance of a second look at a step, at `t`: plain CFG instead of APG, whose momentum must advance once per step,
+    and instead of ADG at t = 0, where it would divide by zero."""
+    return replace(guidance, mode="cfg") if guidance.mode == "apg" or t <= 0 else guidance
 
 
 @dataclass
@@ -161,7 +114,7 @@ def adg(
     x: Tensor,
     cond: Tensor,
     uncond: Tensor,
-    t: float | Tensor,
+    t: float,
     scale: float,
     angle_clip: float | None = ANGLE_CLIP["adg"],
     keep_norm: bool = False,
@@ -171,12 +124,11 @@ def adg(
     Args:
         x: the state, `[B, T, 64]`.
         cond, uncond: velocities `[B, T, 64]`.
-        t: flow time above 0, one number or `[B]`.
+        t: flow time above 0.
         scale: the angle grows by `scale - 1`.
         angle_clip: largest turn in radians, None for no limit.
         keep_norm: gives the result the norm over time of the conditional estimate.
     """
-    t = torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
     weight = max(scale - 1, 0) + 1e-3
     clean, null = x - t * cond, x - t * uncond
 

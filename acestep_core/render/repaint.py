@@ -240,25 +240,6 @@ def _fade_out(part: Tensor) -> Tensor:
     return torch.linspace(1, 0, count + 1, device=part.device, dtype=part.dtype)[:count]
 
 
-def upstream_splice(made: Tensor, source: Tensor, start: float, end: float, crossfade: float, rate: int) -> Tensor:
-    """Upstream's splice of one item, with fades outside the region and what is longer than the source kept.
-
-    Args:
-        made: `[C, S]`; source: `[C, S']`; start, end, crossfade: seconds; rate: samples per second.
-    """
-    total = min(made.shape[-1], source.shape[-1])
-    first = max(0, min(int(start * rate), total))
-    last = max(first, min(int(end * rate), total))
-    result = made.clone()
-    if first == 0 and last == total:
-        return result
-    m = torch.zeros(total)
-    m[first:last] = 1
-    _add_ramps(m, first, last, int(crossfade * rate))
-    result[:, :total] = m * made[:, :total] + (1 - m) * source[:, :total]
-    return result
-
-
 def _add_ramps(mask: Tensor, first: int, last: int, width: int) -> None:
     """Writes a rise of `width` before `first` and a fall from `last` on into `mask` `[T]`, where there is room."""
     before, after = mask[max(0, first - width) : first], mask[last : last + max(0, width)]

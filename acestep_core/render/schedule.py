@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -15,15 +17,8 @@ from acestep_core.errors import InvalidInput
 
 MAX_STEPS = {"turbo": 20, "sft": 200, "base": 200}
 """Most steps per checkpoint family; turbo is distilled for 8 and gains nothing beyond 20."""
-
-TURBO_SHIFTS = (1.0, 2.0, 3.0)
-TURBO_TABLES = {
-    1.0: (1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8),
-    2.0: (1.0, 14 / 15, 6 / 7, 10 / 13, 2 / 3, 6 / 11, 2 / 5, 2 / 9),
-    3.0: (1.0, 21 / 22, 9 / 10, 5 / 6, 3 / 4, 9 / 14, 1 / 2, 3 / 10),
-}
-"""The eight distilled times of each shift: `shifted(1 - i / 8, shift)`, terminal 0 left out."""
-TURBO_TIMES = tuple(sorted({t for table in TURBO_TABLES.values() for t in table}, reverse=True))
+NOISIEST = 0.95
+"""From here on pure noise may stand for the state: upstream's own example of timesteps begins at 0.97."""
 
 
 def shifted(u: Tensor, shift: float) -> Tensor:
@@ -43,7 +38,9 @@ def schedule(steps: int = 8, shift: float = 3.0, timesteps: Sequence[float] | No
         InvalidInput: for a number of steps, a shift or times that make no schedule.
     """
     if timesteps is not None:
-        return _custom(timesteps)
+        times = torch.tensor([float(t) for t in timesteps])
+        closed = len(times) > 0 and times[-1] == 0
+        return check_times(times if closed else torch.cat([times, torch.zeros(1)]), starts_from_noise=False)
     check_steps(steps)
     if not (math.isfinite(shift) and shift > 0):
         raise InvalidInput(f"Shift must be above 0, not {shift}; 3 is usual, 1 leaves the steps evenly spaced.")
@@ -60,24 +57,77 @@ def check_steps(steps: int, family: str = "base") -> None:
         raise InvalidInput(f"Steps must be a whole number from 1 to {most} here, not {steps!r}; {usual} is usual.")
 
 
-def start_index(times: Tensor, cover_noise_strength: float) -> int:
-    """Where a run enters `times` `[N + 1]` if it starts from the source at noise level `1 - cover_noise_strength`.
+def check_times(times: Tensor, starts_from_noise: bool) -> Tensor:
+    """The flow times of a run, `[N + 1]` fp32 in main memory.
 
-    The step nearest to that level (the noisier one of two equally near), never the closing 0. Strength 0 starts from
-    pure noise.
+    Args:
+        times: of any origin.
+        starts_from_noise: whether the first state is pure noise, which is what lies at flow time 1; a run that starts
+            from a source may enter anywhere.
+
+    Raises:
+        InvalidInput: the times do not fall from within (0, 1] to 0, are too many, or begin where noise does not belong.
     """
-    if not 0 <= cover_noise_strength <= 1:
-        raise InvalidInput(f"Cover noise strength must be between 0 and 1, not {cover_noise_strength}.")
-    if cover_noise_strength == 0:
-        return 0
-    level = 1 - cover_noise_strength
-    candidates = times[:-1].tolist()
-    return min(range(len(candidates)), key=lambda i: abs(candidates[i] - level))
+    if times.ndim != 1 or len(times) < 2:
+        raise InvalidInput("The flow times hold no step; give falling times such as 1, 0.75, 0.5, 0.25, 0.")
+    times = times.detach().to("cpu", torch.float32)
+    steps = len(times) - 1
+    if steps > MAX_STEPS["base"]:
+        raise InvalidInput(f"There are flow times for {steps} steps; give at most {MAX_STEPS['base']}.")
+    values = times.tolist()
+    if not all(0 <= t <= 1 for t in values):
+        wrong = next(t for t in values if not 0 <= t <= 1)
+        raise InvalidInput(f"The flow times must lie between 0 and 1, not at {wrong:g}; 1 is noise and 0 is music.")
+    for now, then in pairwise(values):
+        if now <= then:
+            raise InvalidInput(
+                f"The flow times must fall from each to the next, not go from {now:g} to {then:g}; put them in order, "
+                "such as 1, 0.75, 0.5, 0.25, 0."
+            )
+    if values[-1] != 0:
+        raise InvalidInput(f"The flow times end at {values[-1]:g}, where noise is left; let them end at 0.")
+    if starts_from_noise and values[0] < NOISIEST:
+        raise InvalidInput(
+            f"The flow times begin at {values[0]:g}, but this song begins with pure noise; let them begin at 1, or "
+            "make a cover with noise strength."
+        )
+    return times
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run, number `index` of `count`, from flow time `now` to `then`.
+
+    Attributes:
+        leaps: whether the decoder jumps to the clean estimate here, as turbo does in its last step: no second look
+            there, and the source is not put back.
+    """
+
+    index: int
+    count: int
+    now: float
+    then: float
+    leaps: bool = False
+
+
+def steps_of(times: Tensor, turbo: bool) -> list[Step]:
+    """The steps between `times` `[N + 1]`."""
+    count = len(times) - 1
+    spans = enumerate(pairwise(times.tolist()))
+    return [Step(i, count, now, then, turbo and i == count - 1) for i, (now, then) in spans]
 
 
 def truncated(times: Tensor, cover_noise_strength: float) -> Tensor:
-    """`times` from `start_index` on."""
-    return times[start_index(times, cover_noise_strength) :]
+    """The part of `times` `[N + 1]` that a run takes if it starts from the source at level `1 - cover_noise_strength`.
+
+    It enters at the time nearest to that level (the noisier one of two equally near), never at the closing 0. Strength
+    0 starts from pure noise, so with all times.
+    """
+    if cover_noise_strength == 0:
+        return times
+    level = 1 - cover_noise_strength
+    candidates = times[:-1].tolist()
+    return times[min(range(len(candidates)), key=lambda i: abs(candidates[i] - level)) :]
 
 
 def switch_step(steps: int, cover_strength: float) -> int:
@@ -85,53 +135,4 @@ def switch_step(steps: int, cover_strength: float) -> int:
 
     `steps` counts what remains after `truncated`.
     """
-    if not 0 <= cover_strength <= 1:
-        raise InvalidInput(f"Cover strength must be between 0 and 1, not {cover_strength}.")
     return int(steps * cover_strength)
-
-
-def snap_turbo_shift(shift: float) -> float:
-    """The distilled shift (1, 2, 3) upstream's turbo code uses instead of `shift`; the smaller of two equally near."""
-    return min(TURBO_SHIFTS, key=lambda valid: abs(valid - shift))
-
-
-def snap_turbo_timesteps(timesteps: Sequence[float]) -> list[float]:
-    """Own times as upstream's turbo code changes them: no trailing zeros, 20 at most, each moved to a distilled one."""
-    times = torch.tensor(timesteps, dtype=torch.float32).tolist()  # fp32 decides between two equally near
-    while times and times[-1] == 0:
-        times.pop()
-    return [min(TURBO_TIMES, key=lambda valid: abs(valid - t)) for t in times[:20]]
-
-
-def upstream_turbo_schedule(shift: float, timesteps: Sequence[float] | None = None) -> Tensor:
-    """The schedule upstream's turbo code (April 2026) runs whatever steps were asked for: `[N + 1]`, ending in 0."""
-    times = snap_turbo_timesteps(timesteps or []) or list(TURBO_TABLES[snap_turbo_shift(shift)])
-    return torch.tensor([*times, 0.0])
-
-
-def upstream_base_schedule(steps: int, shift: float, timesteps: Sequence[float] | None = None) -> Tensor:
-    """The schedule upstream's non-turbo code runs: own times are taken whole, so a last one above 0 leaves noise.
-
-    The 2B base code ignores own times; pass None for it.
-    """
-    if timesteps is not None:
-        return torch.tensor(list(timesteps), dtype=torch.float32)
-    return schedule(steps, shift)
-
-
-def _custom(timesteps: Sequence[float]) -> Tensor:
-    times = [float(t) for t in timesteps]
-    if times and times[-1] == 0:
-        times.pop()
-    if not times:
-        raise InvalidInput(
-            "Timesteps are empty; give falling times such as 1, 0.75, 0.5, 0.25, or leave the field empty."
-        )
-    if len(times) > MAX_STEPS["base"]:
-        raise InvalidInput(f"There are {len(times)} timesteps; give at most {MAX_STEPS['base']}.")
-    if not all(0 < t <= 1 for t in times):
-        raise InvalidInput("Timesteps must lie above 0 and not above 1 (a closing 0 is allowed).")
-    result = torch.tensor([*times, 0.0])
-    if not bool((result.diff() < 0).all()):
-        raise InvalidInput("Timesteps must fall from each value to the next, such as 1, 0.75, 0.5, 0.25.")
-    return result

@@ -11,13 +11,14 @@ from acestep_core import seeds as noise
 from acestep_core.models.handles import ModelHandle, VAEHandle
 from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.options import Finish
+from acestep_core.options import Finish, Guidance, Sampling
 from acestep_core.render import vae
-from acestep_core.render.guidance import OFF, Guidance, check_guidance
-from acestep_core.render.morph import morph
+from acestep_core.render.conditioned import Conditioning
+from acestep_core.render.guidance import OFF, check_guidance
 from acestep_core.render.post import check_audio, check_latents, finished, limit_peak, shift_rescale
-from acestep_core.render.sampler import Conditioning, Sampling, sample
-from acestep_core.render.tasks import Task
+from acestep_core.render.sampler import check_morph, sample
+from acestep_core.render.schedule import check_times
+from acestep_core.render.task import Task
 
 
 def render_latents(
@@ -41,23 +42,23 @@ def render_latents(
         Latents `[B, T, 64]` fp32 in main memory.
 
     Raises:
-        InvalidInput: guidance on a turbo checkpoint.
+        InvalidInput: guidance on a turbo checkpoint; times that make no schedule; what a morph cannot have.
         GenerationError: the result is not finite.
     """
     check_guidance(guidance, handle.info.is_turbo)
+    times = check_times(times, conditioning.starts_from_noise)
+    if conditioning.morph is not None:
+        check_morph(sampling, varied=initial is not None)
     conditioning = conditioning.repeated(len(seeds))
     sources = noise.generators(seeds)
     first = noise.draw(sources, conditioning.frames)
+    start = first if initial is None else initial
 
     def redraw() -> Tensor:
         return noise.draw(sources, conditioning.frames)
 
     with manager.resident(handle) as model:
-        if conditioning.morph is not None:
-            latents = morph(model.decoder, conditioning, times, guidance, sampling, redraw, monitor)
-        else:
-            start = first if initial is None else initial
-            latents = sample(model.decoder, conditioning, start, times, guidance, sampling, redraw, monitor)
+        latents = sample(model.decoder, conditioning, start, times, redraw, guidance, sampling, monitor).cpu()
     check_latents(latents)
     return latents.clone()  # the caller may change it, which torch forbids for what inference mode made
 

@@ -7,54 +7,30 @@ sound that the checkpoints are known for.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from acestep_core.errors import InvalidInput
 
-Mode = Literal["low", "high", "double", "pix"]
-MODES: tuple[Mode, ...] = ("low", "high", "double", "pix")
+def corrected(x: Tensor, clean: Tensor, t: float, mode: str, low: float, high: float) -> Tensor:
+    """The corrected state after a step.
 
-
-@dataclass(frozen=True)
-class WaveletCorrection:
-    """Which parts to correct, and how much.
-
-    Attributes:
-        mode: `low` corrects slow changes (most at the start), `high` fast ones (most at the end), `double` both,
-            `pix` all alike.
+    Args:
+        x: the state, `[B, T, 64]`.
+        clean: the clean estimate of that step, `x_t - t * velocity`, same shape.
+        t: flow time the step started from.
+        mode: `low` corrects slow changes (most at the start), `high` fast ones (most at the end), `double` both, `pix`
+            all alike.
         low: strength of the slow part, and of `pix`; upstream uses 0.05, or 0.02 with planned songs.
         high: strength of the fast part; upstream uses 0.02, or 0.06 with planned songs.
     """
-
-    mode: Mode = "double"
-    low: float = 0.05
-    high: float = 0.02
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise InvalidInput(f"Unknown wavelet correction {self.mode!r}; choose one of {', '.join(MODES)}.")
-        if not all(math.isfinite(value) and -1 <= value <= 1 for value in (self.low, self.high)):
-            raise InvalidInput(f"Wavelet strengths must be between -1 and 1, not {self.low} and {self.high}.")
-
-    def apply(self, x: Tensor, clean: Tensor, t: float) -> Tensor:
-        """The corrected state after a step.
-
-        Args:
-            x: the state, `[B, T, 64]`.
-            clean: the clean estimate of that step, `x_t - t * velocity`, same shape.
-            t: flow time the step started from.
-        """
-        if self.mode == "pix":
-            return x + self.low * (x - clean)
-        low = t * self.low if self.mode in ("low", "double") else 0.0
-        high = (1 - t) * self.high if self.mode in ("high", "double") else 0.0
-        # The transform is linear, so correcting the bands of x equals adding the corrected difference.
-        slow, fast = haar(x.float() - clean.float())
-        return (x.float() + inverse_haar(low * slow, high * fast)[:, : x.shape[1]]).to(x.dtype)
+    if mode == "pix":
+        return x + low * (x - clean)
+    low = t * low if mode in ("low", "double") else 0.0
+    high = (1 - t) * high if mode in ("high", "double") else 0.0
+    # The transform is linear, so correcting the bands of x equals adding the corrected difference.
+    slow, fast = haar(x.float() - clean.float())
+    return (x.float() + inverse_haar(low * slow, high * fast)[:, : x.shape[1]]).to(x.dtype)
 
 
 def haar(x: Tensor) -> tuple[Tensor, Tensor]:

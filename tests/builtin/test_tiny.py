@@ -16,7 +16,7 @@ from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_norm
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
-from acestep_core.render.tasks import silence_frames
+from acestep_core.render.task import silence_frames
 
 
 def contents(root: Path) -> dict[str, bytes]:

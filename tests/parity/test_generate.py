@@ -6,11 +6,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from acestep_core.render.guidance import OFF, Guidance
+from acestep_core.options import Guidance, Sampling
+from acestep_core.render.conditioned import Branch, Conditioning, Hold
+from acestep_core.render.guidance import OFF
 from acestep_core.render.repaint import RepaintSettings, soft_mask
-from acestep_core.render.sampler import Branch, Conditioning, Hold, Sampling, sample
-from acestep_core.render.schedule import truncated, upstream_base_schedule, upstream_turbo_schedule
+from acestep_core.render.sampler import sample
+from acestep_core.render.schedule import truncated
 from tests.golden_data import case, cases, load_tensors, tolerance
+from tests.parity import upstream
 from tests.parity.deviations import deviation
 from tests.parity.reference_models import reference_model
 
@@ -63,9 +66,9 @@ def run(c):
     )
     timesteps = None if s["model_code"] == "base" else kwargs.get("timesteps")
     if turbo:
-        times, guidance = upstream_turbo_schedule(kwargs["shift"], timesteps), OFF
+        times, guidance = upstream.turbo_schedule(kwargs["shift"], timesteps), OFF
     else:
-        times = upstream_base_schedule(kwargs["infer_steps"], kwargs["shift"], timesteps)
+        times = upstream.base_schedule(kwargs["infer_steps"], kwargs["shift"], timesteps)
         guidance = Guidance(
             "adg" if kwargs.get("use_adg") else "apg", kwargs["diffusion_guidance_scale"],
             kwargs.get("cfg_interval_start", 0.0), kwargs.get("cfg_interval_end", 1.0),
@@ -77,7 +80,7 @@ def run(c):
     hook = model.decoder.register_forward_pre_hook(lambda _, args: seen.append((args[0], float(args[1][0]))))
     try:
         latents = sample(
-            model.decoder, conditioning, t["noise"], times, guidance, sampling, lambda: next(draws), turbo=turbo
+            model.decoder, conditioning, t["noise"], times, lambda: next(draws), guidance, sampling, turbo=turbo
         )
     finally:
         hook.remove()

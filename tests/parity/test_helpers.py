@@ -13,6 +13,7 @@ from acestep_core.errors import InvalidInput
 from acestep_core.render import guidance, repaint, schedule
 from acestep_core.vocabulary import SAMPLE_RATE
 from tests.golden_data import case, case_ids, load_json, load_tensors
+from tests.parity import upstream
 
 
 def close(got, want, entry, **extra):
@@ -69,7 +70,8 @@ def test_adg(case_id):
         cond, uncond = data[prefix + "cond"], data[prefix + "uncond"]
         variant = row["variant"].split()[0]
         if isinstance(row["sigma"], list):
-            got = guidance.adg(data["latents"], cond, uncond, torch.tensor(row["sigma"]), row["guidance_scale"])
+            parts = zip(data["latents"].split(1), cond.split(1), uncond.split(1), row["sigma"], strict=True)
+            got = torch.cat([guidance.adg(*part, row["guidance_scale"]) for part in parts])
         elif row["guidance_scale"] <= 1:  # `guide` never sees a scale without effect
             got = guidance.adg(data["latents"], cond, uncond, row["sigma"], row["guidance_scale"])
         else:
@@ -79,12 +81,12 @@ def test_adg(case_id):
 
 
 def _turbo(row):
-    return schedule.upstream_turbo_schedule(row["shift"], row.get("timesteps"))
+    return upstream.turbo_schedule(row["shift"], row.get("timesteps"))
 
 
 def _base(row):
     own = None if row["model_code"] == "base" else row.get("timesteps")
-    return schedule.upstream_base_schedule(row["infer_steps"], row["shift"], own)
+    return upstream.base_schedule(row["infer_steps"], row["shift"], own)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_schedules_as_upstream(case_id, build):
 def test_free_schedule_meets_the_distilled_tables():
     """Ours is one formula; at eight steps it gives upstream's tables to within one bit."""
     for row in load_json(case("F_helpers/timesteps_turbo")["file"])["rows"]:
-        if row["shift"] in schedule.TURBO_SHIFTS and set(row) == {"shift", "decoder_timesteps"} | {
+        if row["shift"] in upstream.TURBO_SHIFTS and set(row) == {"shift", "decoder_timesteps"} | {
             "first_call_with_switched_condition"
         }:
             got = schedule.schedule(8, row["shift"])[:-1]
@@ -164,7 +166,7 @@ def test_upstream_splice(case_id):
     for row in entry["settings"]["rows"]:
         made, source = data["pred"][..., : row["pred_samples"]], data["src"][..., : row["src_samples"]]
         got = [
-            repaint.upstream_splice(*item, crossfade=row["crossfade_duration"], rate=row["sample_rate"])
+            upstream.splice(*item, crossfade=row["crossfade_duration"], rate=row["sample_rate"])
             for item in zip(made, source, row["starts"], row["ends"], strict=True)
         ]
         close(torch.stack(got), data[row["result"]], entry)

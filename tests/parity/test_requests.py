@@ -12,9 +12,11 @@ from acestep_core.errors import InvalidInput
 from acestep_core.render import schedule, tasks
 from acestep_core.render import text_prompts as prompts
 from acestep_core.render.repaint import Region, region_mask, region_of, repaint_settings
+from acestep_core.render.task import Task, padded
 from acestep_core.vocabulary import SAMPLE_RATE
 from tests.golden_data import case_ids, load_json
 from tests.parity import deviations_tasks as deviations
+from tests.parity import upstream
 
 HELPERS = "F_helpers/"
 # Every frame of a library holds its library's number and its own index, so that copies can be read back as runs.
@@ -65,7 +67,7 @@ def codes_of(request: dict, item: int) -> list[int]:
     return [int(code) for code in re.findall(r"audio_code_(\d+)", text)]
 
 
-def task_of(row: dict, item: int) -> tasks.Task:
+def task_of(row: dict, item: int) -> Task:
     """The request as one of our tasks."""
     request, scalars = row["request"], row.get("scalars", {})
     name = request.get("task_type", "text2music")
@@ -120,8 +122,9 @@ def test_request(row):
         if row["clean_src_latents"]:
             assert as_runs(task.clean(SILENCE)[0]) == row["clean_src_latents"][item]
         if row["precomputed_lm_hints_25Hz"] and not alone:
-            padded = tasks.padded(hints, SILENCE, task.frames)
-            assert as_runs(padded[0]) == until(row["precomputed_lm_hints_25Hz"][item], task.frames)
+            assert as_runs(padded(hints, SILENCE, task.frames)[0]) == until(
+                row["precomputed_lm_hints_25Hz"][item], task.frames
+            )
 
         assert true_runs(task.chunk_mask_values()[0] != 0) == [
             [first, min(last, task.frames)] for first, last in row["chunk_mask_true_runs"][item]
@@ -194,7 +197,7 @@ def test_task_tables(case_id):
             assert task.instruction == (prompts.instruction_for("cover") if task.is_cover else task.instruction)
             assert resolved in ("INSTR", task.instruction)
     for row in data["silent_target_lengths"]:
-        samples = tasks.upstream_silent_samples(row["duration"] or 0.01)
+        samples = upstream.silent_samples(row["duration"] or 0.01)
         assert [samples, samples // 1920] == [row["samples"], row["latent_frames"]]
 
 
@@ -225,7 +228,7 @@ def test_mask_batches(row):
         )
         library = "codes[0]" if code else "source"
         held = frames_of(library, frames)
-        task = tasks.Task(
+        task = Task(
             name,
             instruction,
             frames,

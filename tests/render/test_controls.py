@@ -10,7 +10,6 @@ from acestep_core import generate
 from acestep_core.errors import InvalidInput
 from acestep_core.options import RenderSettings
 from acestep_core.pipeline.editing import morph
-from acestep_core.render.wavelet import WaveletCorrection
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,7 @@ def test_defaults_change_nothing(tiny_models):
     plain = make(tiny_models)
     for off in (
         {"retake_seed": 9, "retake_variance": 0.0},
-        {"wavelet": WaveletCorrection(low=0.0, high=0.0)},
+        {"wavelet": "double", "wavelet_low": 0.0, "wavelet_high": 0.0},
         {"latent_shift": 0.0, "latent_rescale": 1.0},
     ):
         assert torch.equal(make(tiny_models, **off).audio, plain.audio)
@@ -46,7 +45,7 @@ def test_retake_goes_from_one_seed_to_another(tiny_models):
 
 
 def test_wavelet_correction_is_heard(tiny_models):
-    assert not torch.allclose(make(tiny_models, wavelet=WaveletCorrection()).latents, make(tiny_models).latents)
+    assert not torch.allclose(make(tiny_models, wavelet="double").latents, make(tiny_models).latents)
 
 
 def test_latent_shift_is_heard(tiny_models):
@@ -74,6 +73,12 @@ def test_a_morph_is_seeded_per_item(tiny_base, recording):
     both = morph(recording, "piano", "metal", models=tiny_base, seed=5, batch=2, settings=settings)
     alone = morph(recording, "piano", "metal", models=tiny_base, seed=6, settings=settings)
     assert_close(both.latents[1:], alone.latents, atol=5e-4, rtol=1e-3)
+
+
+def test_a_morph_has_no_variation(tiny_base, recording):
+    settings = RenderSettings(steps=2, retake_seed=1, retake_variance=0.5)
+    with pytest.raises(InvalidInput, match="variation"):
+        morph(recording, "piano", "metal", models=tiny_base, seed=5, settings=settings)
 
 
 def test_a_reference_changes_the_song_and_is_seeded(tiny_models, recording):

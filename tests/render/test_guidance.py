@@ -5,7 +5,7 @@ import torch
 
 from acestep_core.errors import InvalidInput
 from acestep_core.render import guidance as g
-from acestep_core.render.velocity import clamp_velocity, smooth_velocity
+from acestep_core.render.velocity import clamp, smooth
 
 GENERATOR = torch.Generator().manual_seed(3)
 COND, UNCOND, X = torch.randn(3, 2, 12, 64, generator=GENERATOR)
@@ -78,6 +78,8 @@ def test_adg_stays_finite_at_the_noisiest_and_the_last_step():
     assert g.Guidance(mode="adg").corrector(0.0).mode == "cfg"
     assert g.Guidance(mode="adg").corrector(0.5).mode == "adg"
     assert g.Guidance(mode="apg").corrector(0.5).mode == "cfg"
+    for off in (g.Guidance(mode="none"), g.Guidance(scale=1.0), g.OFF):
+        assert not off.corrector(0.0).active(0.0), "what is off stays off"
 
 
 def test_half_precision_keeps_its_dtype():
@@ -88,14 +90,14 @@ def test_half_precision_keeps_its_dtype():
 
 def test_the_clamp_bounds_each_item_alone():
     loud = COND * torch.tensor([100.0, 1.0]).view(2, 1, 1)
-    got = clamp_velocity(loud, X, 2.0)
+    got = clamp(loud, X, 2.0)
     limit = 2 * torch.linalg.vector_norm(X, dim=(1, 2))
     assert (torch.linalg.vector_norm(got, dim=(1, 2)) <= limit * 1.0001).all()
     torch.testing.assert_close(got[1], loud[1])
-    assert clamp_velocity(loud, X, 0.0) is loud
+    assert clamp(loud, X, 0.0) is loud
 
 
 def test_smoothing_mixes_with_the_last_velocity():
-    assert smooth_velocity(COND, None, 0.3) is COND
-    assert smooth_velocity(COND, UNCOND, 0.0) is COND
-    torch.testing.assert_close(smooth_velocity(COND, UNCOND, 0.25), 0.75 * COND + 0.25 * UNCOND)
+    assert smooth(COND, None, 0.3) is COND
+    assert smooth(COND, UNCOND, 0.0) is COND
+    torch.testing.assert_close(smooth(COND, UNCOND, 0.25), 0.75 * COND + 0.25 * UNCOND)

@@ -150,6 +150,16 @@ def test_extension_on_both_sides_keeps_the_whole_source():
     assert out[:, :SECOND].abs().max() > 0.1 and out[:, -SECOND:].abs().max() > 0.1
 
 
+def test_a_seam_never_leaves_full_scale():
+    """At the edge of an extension the difference on the source's side is added to what was made."""
+    samples = 2 * SECOND
+    region = r.region_of(2.0, 4.0, samples)
+    source, made = region.pad(torch.ones(2, samples)), torch.ones(2, region.samples)
+    made[:, :samples] = -1
+    out = r.Splice(source, (region,)).apply(made)
+    assert torch.equal(out, torch.ones_like(out))
+
+
 def test_splice_into_a_decode_that_is_too_short_is_a_bug():
     region = r.region_of(1.0, 2.0, 2 * SECOND)
     with pytest.raises(ValueError, match="region ends"):

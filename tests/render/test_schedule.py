@@ -54,12 +54,10 @@ def test_turbo_takes_fewer_steps_than_base():
 
 def test_cover_noise_enters_at_the_nearest_level():
     times = s.schedule(8, 3.0)
-    assert s.start_index(times, 0.0) == 0
+    assert torch.equal(s.truncated(times, 0.0), times)
     assert float(s.truncated(times, 0.5)[0]) == pytest.approx(0.5)
     assert s.truncated(times, 1.0).tolist() == times[-2:].tolist(), "never from the closing 0"
-    for bad in (-0.1, 1.1, float("nan")):
-        with pytest.raises(InvalidInput):
-            s.start_index(times, bad)
+    assert float(s.truncated(torch.tensor([0.75, 0.25, 0.0]), 0.5)[0]) == 0.75, "the noisier of two"
 
 
 @given(strength=st.floats(0, 1), steps=st.integers(1, 100))
@@ -68,9 +66,52 @@ def test_the_switch_lies_within_the_run(strength, steps):
     assert s.switch_step(steps, 1.0) == steps
 
 
-@given(st.lists(st.floats(-1, 2), max_size=40))
-def test_snapping_only_gives_distilled_times(times):
-    snapped = s.snap_turbo_timesteps(times)
-    assert len(snapped) <= 20
-    assert set(snapped) <= set(s.TURBO_TIMES)
-    assert len(s.TURBO_TIMES) == 20
+def test_steps_are_the_spans_between_times():
+    steps = s.steps_of(torch.tensor([1.0, 0.5, 0.0]), turbo=True)
+    assert steps == [s.Step(0, 2, 1.0, 0.5), s.Step(1, 2, 0.5, 0.0, leaps=True)]
+    assert not any(step.leaps for step in s.steps_of(torch.tensor([1.0, 0.5, 0.0]), turbo=False))
+    assert s.steps_of(torch.tensor([0.0]), turbo=True) == []
+
+
+BAD_TIMES = {
+    "rising": ([0.0, 0.5, 1.0], "must fall"),
+    "standing still": ([1.0, 0.5, 0.5, 0.0], "must fall"),
+    "of another model": ([14.6, 7.0, 0.0], "between 0 and 1, not at 14.6"),
+    "negative": ([1.0, 0.5, -0.5], "between 0 and 1"),
+    "not a number": ([1.0, float("nan"), 0.0], "between 0 and 1"),
+    "unfinished": ([1.0, 0.6, 0.3], "end at 0.3"),
+    "empty": ([], "no step"),
+    "one time": ([0.0], "no step"),
+    "two rows": ([[1.0, 0.0]], "no step"),
+    "too many": (torch.linspace(1, 0, 202).tolist(), "200"),
+}
+
+
+@pytest.mark.parametrize("from_noise", [True, False])
+@pytest.mark.parametrize("case", BAD_TIMES)
+def test_times_that_make_no_run_are_refused(case, from_noise):
+    times, why = BAD_TIMES[case]
+    with pytest.raises(InvalidInput, match=why) as error:
+        s.check_times(torch.tensor(times), from_noise)
+    assert str(error.value).endswith(".") and str(error.value).count(". ") == 0, "one sentence"
+
+
+def test_noise_belongs_at_the_beginning():
+    late = torch.tensor([0.6, 0.3, 0.0])
+    with pytest.raises(InvalidInput, match=r"begin at 0\.6"):
+        s.check_times(late, starts_from_noise=True)
+    assert torch.equal(s.check_times(late, starts_from_noise=False), late)
+    upstream = torch.tensor([0.97, 0.76, 0.615, 0.5, 0.395, 0.28, 0.18, 0.085, 0])
+    assert torch.equal(s.check_times(upstream, starts_from_noise=True), upstream), "its own example"
+
+
+def test_times_of_any_format_become_fp32():
+    exact = torch.tensor([1.0, 1 / 3, 0.0], dtype=torch.float64)
+    got = s.check_times(exact, True)
+    assert got.dtype == torch.float32 and got.tolist() == s.schedule(timesteps=exact.tolist()).tolist()
+
+
+@given(steps=st.integers(1, 200), shift=st.floats(0.05, 20))
+def test_our_own_schedules_pass(steps, shift):
+    times = s.schedule(steps, shift)
+    assert torch.equal(s.check_times(times, True), times)

@@ -6,6 +6,7 @@ import torch
 from acestep_core.errors import AudioError, InvalidInput, UnsupportedTask
 from acestep_core.render import tasks as t
 from acestep_core.render.repaint import extension_of, region_of
+from acestep_core.render.task import CHUNK_MASKS
 from acestep_core.vocabulary import HOP, SAMPLE_RATE, TRACKS
 
 SILENCE = torch.zeros(1, 300, 64) + torch.arange(300).view(1, -1, 1) / 1000
@@ -96,7 +97,7 @@ def test_extension_on_both_sides_makes_two_regions_with_a_ramp_each():
 def test_chunk_masks():
     region = region_of(2.0, 4.0, SAMPLES)
     values = {
-        mode: t.repaint(SOURCE, canvas(region), region, chunk_mask=mode).chunk_mask_values() for mode in t.CHUNK_MASKS
+        mode: t.repaint(SOURCE, canvas(region), region, chunk_mask=mode).chunk_mask_values() for mode in CHUNK_MASKS
     }
     assert values["ones"].eq(1).all() and values["twos"].eq(2).all()
     assert values["window"].sum() == 50 and values["window"][0, 50:100].eq(1).all()
