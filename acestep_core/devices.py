@@ -18,6 +18,15 @@ from acestep_core.errors import InvalidInput
 DTYPES = {"auto": None, "bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
 
 
+UNLIMITED = 1 << 60
+"""Bytes nobody has: the free memory of a device that does not tell."""
+_FULL = (
+    "out of memory", "out_of_memory", "out_of_device_memory", "out_of_host_memory", "not enough memory",
+    "can't allocate memory", "not enough gpu video memory", "_alloc_failed",
+)  # fmt: skip
+"""How back ends without an exception of their own say that memory is full, in lower case."""
+
+
 def available_devices() -> list[str]:
     """Devices this machine can compute on, best first. ROCm appears as cuda, as torch itself names it."""
     found = []
@@ -26,25 +35,41 @@ def available_devices() -> list[str]:
     if hasattr(torch, "xpu") and torch.xpu.is_available():
         found += [f"xpu:{i}" for i in range(torch.xpu.device_count())]
     if torch.backends.mps.is_available():
-        found.append("mps")
+        found.append("mps:0")
     return [*found, "cpu"]
 
 
+def device_choices() -> list[str]:
+    """What a user may choose from."""
+    return ["auto", *available_devices()]
+
+
+def indexed(device: torch.device | str) -> torch.device:
+    """The device as tensors on it name it: with its number, so that `cuda` is `cuda:0`."""
+    device = torch.device(device)
+    return torch.device(device.type) if device.type in ("cpu", "meta") else torch.device(device.type, device.index or 0)
+
+
 def pick_device(name: str = "auto") -> torch.device:
-    """The device called `name`, or the best one for `auto`."""
+    """The device called `name`, always with its number, or the best one for `auto`.
+
+    Back ends that only a host knows (DirectML, Ascend) are taken at their word once they hold a tensor.
+
+    Raises:
+        InvalidInput: there is no such device here; the message lists those that are.
+    """
+    known = available_devices()
     if name == "auto":
-        return torch.device(available_devices()[0])
+        return torch.device(known[0])
     try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InvalidInput(
-            f"There is no device called {name!r}; choose one of auto, {', '.join(available_devices())}."
-        ) from error
-    kinds = {entry.split(":")[0] for entry in available_devices()}
-    if device.type not in kinds:
-        raise InvalidInput(
-            f"Device {name!r} is not present here; choose one of auto, {', '.join(available_devices())}."
-        )
+        device = indexed(name)
+        present = str(device) in known
+        if not present and device.type not in ("cuda", "xpu", "mps", "cpu", "meta"):
+            present = torch.empty(1, device=device).device == device
+    except (RuntimeError, ImportError, AssertionError):  # what torch says to names without a back end
+        present = False
+    if not present:
+        raise InvalidInput(f"There is no device {name!r} here; choose one of {', '.join(device_choices())}.")
     return device
 
 
@@ -63,11 +88,6 @@ def threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def offload_device() -> torch.device:
-    """Where modules rest while they are not needed."""
-    return torch.device("cpu")
 
 
 def supports_bf16(device: torch.device) -> bool:
@@ -113,16 +133,27 @@ def device_name(device: torch.device) -> str:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated on `device`, counting what torch has reserved but does not use."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    if device.type == "xpu":
-        total = torch.xpu.get_device_properties(device).total_memory
-        return total - torch.xpu.memory_allocated(device)
+    """Bytes that can still be allocated on `device`, counting what torch has reserved but does not use; `UNLIMITED`
+    where that cannot be known.
+    """
+    if is_host(device):
+        return free_ram()
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-    return free_ram()
+    backend: Any = getattr(torch, device.type, None)
+    if hasattr(backend, "mem_get_info"):
+        free, _ = backend.mem_get_info(device)
+        return free + backend.memory_reserved(device) - backend.memory_allocated(device)
+    if device.type == "xpu":
+        return torch.xpu.get_device_properties(device).total_memory - torch.xpu.memory_allocated(device)
+    return UNLIMITED
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is how some back end says that its memory is full."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _FULL)
 
 
 def free_ram() -> int:
@@ -141,12 +172,9 @@ def free_ram() -> int:
 
 def empty_cache(device: torch.device) -> None:
     """Gives memory that torch keeps for later back to the device."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "xpu":
-        torch.xpu.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()
+    backend: Any = getattr(torch, device.type, None)
+    if hasattr(backend, "empty_cache"):
+        backend.empty_cache()
 
 
 def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -38,8 +38,11 @@ class ACEStepAudioToCodes:
         }
 
     def encode(self, model: ModelHandle, vae: VAEHandle, audio: dict[str, Any]) -> tuple[Codes]:
+        from functools import partial
+
         import torch
 
+        from acestep_core.models.acestep import tokenizing_bytes
         from acestep_core.models.manager import manager
         from acestep_core.render.stages import encode_audio
         from acestep_core.render.tasks import check_source, whole_frames
@@ -47,7 +50,8 @@ class ACEStepAudioToCodes:
         waveform = wires.from_audio(audio)
         check_source(waveform.shape[-1])
         latents = encode_audio(vae, whole_frames(waveform), monitor=monitor())
-        with torch.inference_mode(), manager.resident(model.bare) as module:
+        needs = partial(tokenizing_bytes, frames=latents.shape[1])
+        with torch.inference_mode(), manager.resident(model.bare, needs) as module:
             codes = [module.codes(item[None].to(module.device, module.dtype))[0] for item in latents]
         if remark := wires.conversion(audio):
             host().say(remark)

@@ -26,8 +26,8 @@ class ACEStepWeights(nn.Module):
     def to(self, device: Any) -> ACEStepWeights:  # type: ignore[override]
         if self.entry is None:
             return self
-        if torch.device(device) == self.entry.device:
-            self.entry.module.to(device)
+        if devices.indexed(device) == self.entry.device:
+            self.entry.go_out()
         else:
             self.entry.go_home()  # to the mapped file, without a copy
         return self
@@ -46,12 +46,30 @@ class ComfyPlacement:
         if entry not in self.patchers:
             self.patchers[entry] = self._patcher(entry, memory.unet_offload_device())
         # Models in use are named again, so that making room for this one cannot take them away.
-        used = [patcher for other, patcher in self.patchers.items() if other.pins or other is entry]
-        memory.load_models_gpu(used, memory_required=working, force_full_load=True)
+        memory.load_models_gpu(self._used(entry), memory_required=working, force_full_load=True)
+        if working and devices.is_host(entry.device):  # ComfyUI makes no room there by itself
+            self._free(entry, working)
+
+    def clear(self, entry: Entry) -> bool:
+        return self._free(entry, devices.UNLIMITED)
+
+    def _free(self, entry: Entry, wanted: int) -> bool:
+        memory, used = sys.modules["comfy.model_management"], self._used(entry)
+        keep = [loaded for loaded in memory.current_loaded_models if loaded.model in used]
+        return bool(memory.free_memory(wanted, self._device(entry), keep_loaded=keep))
+
+    def _used(self, entry: Entry) -> list[Any]:
+        return [patcher for other, patcher in self.patchers.items() if other.pins or other is entry]
+
+    @staticmethod
+    def _device(entry: Entry) -> torch.device:
+        """The device in ComfyUI's own words (`mps` for `mps:0`): it compares devices to find what may leave."""
+        own = sys.modules["comfy.model_management"].get_torch_device()
+        return own if devices.indexed(own) == entry.device else entry.device
 
     def _patcher(self, entry: Entry, offload_device: Any) -> Any:
         patcher = sys.modules["comfy.model_patcher"].ModelPatcher
-        made = patcher(ACEStepWeights(entry), entry.device, offload_device, size=entry.nbytes)
+        made = patcher(ACEStepWeights(entry), self._device(entry), offload_device, size=entry.nbytes)
         if devices.is_host(entry.device):
             kind = sys.modules["comfy.patcher_extension"].CallbacksMP.ON_DETACH
             made.add_callback(kind, self._unloaded)

@@ -140,12 +140,11 @@ class ACEStepLMScore:
     def score(
         self, lm: LMHandle | None, song: Song, codes: Codes, plan: str = "", scale: float = 0.5
     ) -> tuple[Scores, str]:
-        from acestep_core.judge.lm_score import score_codes
-        from acestep_core.models.manager import manager
+        from acestep_core.judge.lm_score import score_codes, scoring
         from acestep_core.planner.plan import Plan
 
         planned, watch = Plan.from_text(plan) if plan.strip() else None, monitor()
-        with manager.resident(needed(lm)) as model:
+        with scoring(needed(lm), codes, song, planned) as model:
             found = [score_codes(model, item, song, planned, scale=scale, monitor=watch) for item in codes]
         lines = [
             f"Song {index + 1}: {score.total:.3f} (caption {_part(score.caption)}, lyrics {_part(score.lyrics)}, "

@@ -45,7 +45,7 @@ class ACEStepModelLoader:
                     "Which kind it is, for ComfyUI files that cannot say; with model 'auto', which kind to look for.",
                 ),
                 "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
-                "device": inputs.choice(models.DEVICE_CHOICES, models.AUTO, _DEVICE_TIP, advanced=True),
+                "device": inputs.choice(models.device_choices(), models.AUTO, _DEVICE_TIP, advanced=True),
             },
         }
 
@@ -79,7 +79,7 @@ class ACEStepVAELoader:
             },
             "optional": {
                 "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
-                "device": inputs.choice(models.DEVICE_CHOICES, models.AUTO, _DEVICE_TIP, advanced=True),
+                "device": inputs.choice(models.device_choices(), models.AUTO, _DEVICE_TIP, advanced=True),
             },
         }
 
@@ -115,7 +115,7 @@ class ACEStepLMLoader:
             },
             "optional": {
                 "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
-                "device": inputs.choice(models.DEVICE_CHOICES, models.AUTO, _DEVICE_TIP, advanced=True),
+                "device": inputs.choice(models.device_choices(), models.AUTO, _DEVICE_TIP, advanced=True),
             },
         }
 
@@ -151,7 +151,7 @@ class ACEStepLoader:
             },
             "optional": {
                 "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
-                "device": inputs.choice(models.DEVICE_CHOICES, models.AUTO, _DEVICE_TIP, advanced=True),
+                "device": inputs.choice(models.device_choices(), models.AUTO, _DEVICE_TIP, advanced=True),
             },
         }
 

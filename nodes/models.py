@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,6 @@ NO_LORA = "none"
 TIER_CHOICES = list(TIERS)
 VARIANT_CHOICES = [AUTO, *VARIANTS]
 DTYPE_CHOICES = [AUTO, "bf16", "fp32"]
-DEVICE_CHOICES = [AUTO, "cpu"]
 RESCAN_SECONDS = 3.0
 """Definitions are read many times while one prompt is checked; files do not come and go that fast."""
 
@@ -52,6 +52,15 @@ def choices(kind: str) -> list[str]:
     from acestep_core.checkpoints.choose import names
 
     return [AUTO, *names(kind, found()), TINY]
+
+
+def device_choices() -> list[str]:
+    """Every device of this machine; before anything has imported torch, those that are always there."""
+    if "torch" not in sys.modules:
+        return [AUTO, "cpu"]
+    from acestep_core import devices
+
+    return devices.device_choices()
 
 
 def lora_choices() -> list[str]:

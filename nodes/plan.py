@@ -81,11 +81,11 @@ class ACEStepCreateSong:
         seed: int,
         sampling: LMSampling | None = None,
     ) -> tuple[Song]:
-        from acestep_core.models.manager import manager
+        from acestep_core.planner.answer import writing
         from acestep_core.planner.create import TEXT_SAMPLING, create_song
 
         watch = monitor()
-        with manager.resident(needed(lm)) as model:
+        with writing(needed(lm), query) as model:
             song = create_song(
                 model,
                 query,
@@ -121,11 +121,11 @@ class ACEStepFormatSong:
         }
 
     def rewrite(self, lm: LMHandle | None, song: Song, seed: int, sampling: LMSampling | None = None) -> tuple[Song]:
-        from acestep_core.models.manager import manager
+        from acestep_core.planner.answer import writing
         from acestep_core.planner.create import TEXT_SAMPLING, format_song
 
         watch = monitor()
-        with manager.resident(needed(lm)) as model:
+        with writing(needed(lm), song.caption, song.lyrics) as model:
             written = format_song(model, song, sampling=sampling or TEXT_SAMPLING, seed=seed, monitor=watch)
         _show(written)
         return (written,)
@@ -169,7 +169,7 @@ class ACEStepPlan:
         sampling: LMSampling | None = None,
         **widgets: Any,
     ) -> tuple[Song, str]:
-        from acestep_core.models.manager import manager
+        from acestep_core.planner.answer import OTHER_FIELDS, writing
         from acestep_core.planner.plan import Plan, merge
         from acestep_core.planner.planning import plan_song
 
@@ -177,8 +177,8 @@ class ACEStepPlan:
         if edited_plan.strip():
             plan = Plan.from_text(edited_plan)
         else:
-            watch = monitor()
-            with manager.resident(needed(lm)) as model:
+            watch, tokens = monitor(), settings.caption_tokens + OTHER_FIELDS
+            with writing(needed(lm), song.caption, song.lyrics, tokens=tokens) as model:
                 plan = plan_song(model, song, settings, sampling, seed, watch)
         host().say(plan.to_text())
         return merge(song, plan, caption=settings.caption, language=settings.language), plan.to_text()
@@ -222,16 +222,13 @@ class ACEStepPlanCodes:
         sampling: LMSampling | None = None,
         chunk: int = 8,
     ) -> tuple[Codes]:
-        from acestep_core.models.manager import manager
         from acestep_core.planner.plan import Plan
-        from acestep_core.planner.planning import write_codes
+        from acestep_core.planner.planning import codes_of
         from acestep_core.seeds import item_seeds
 
         decided = Plan.from_text(plan).or_else(Plan.of_song(song))
-        watch = monitor()
-        with manager.resident(needed(lm)) as model:
-            codes = write_codes(model, song, decided, item_seeds(seed, batch_size), sampling, chunk, watch)
-        return (tuple(codes),)
+        seeds = item_seeds(seed, batch_size)
+        return (tuple(codes_of(needed(lm), song, decided, seeds, sampling, chunk, monitor())),)
 
 
 class ACEStepUnderstand:
@@ -261,13 +258,14 @@ class ACEStepUnderstand:
     def listen(
         self, lm: LMHandle | None, codes: Codes, seed: int, item: int = 0, sampling: LMSampling | None = None
     ) -> tuple[Song]:
-        from acestep_core.models.manager import manager
+        from acestep_core.planner.answer import writing
         from acestep_core.planner.understand import LISTEN_SAMPLING, understand_codes
+        from acestep_core.song.codes import codes_to_text
 
         if not 0 <= item < len(codes):
             raise InvalidInput(f"There are codes of {len(codes)} recordings; set item to {len(codes) - 1} or less.")
         watch = monitor()
-        with manager.resident(needed(lm)) as model:
+        with writing(needed(lm), codes_to_text(codes[item])) as model:
             song = understand_codes(model, codes[item], sampling=sampling or LISTEN_SAMPLING, seed=seed, monitor=watch)
         _show(song)
         return (song,)

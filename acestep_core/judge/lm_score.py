@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,7 +25,10 @@ import torch
 from torch import Tensor
 
 from acestep_core.errors import CodesError, InvalidInput
+from acestep_core.models.handles import LMHandle
 from acestep_core.models.language_model import LanguageModel
+from acestep_core.models.manager import manager
+from acestep_core.models.memory import scoring_bytes
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.planner.lm_prompts import understand_prompt
 from acestep_core.planner.metas import serialize_cot
@@ -92,12 +96,36 @@ def score_codes(
         CodesError: there are no codes, or one is out of range.
         InvalidInput: there is nothing to judge, or a setting is out of range.
     """
+    prompts, described = _asked(codes, song, plan, layout)
+    return score_descriptions(lm, prompts, described, scale=scale, top_k=top_k, weights=weights, monitor=monitor)
+
+
+def scoring(
+    handle: LMHandle, takes: Sequence[Sequence[int]], song: Song, plan: Plan | None = None
+) -> AbstractContextManager[LanguageModel]:
+    """The language model on its device, with room for `score_codes` of the codes of one take at a time."""
+
+    def needs(lm: LanguageModel) -> int:
+        found = 0
+        for codes in takes:
+            prompts, described = _asked(codes, song, plan, "whole")
+            longest = len(lm.encode(prompts[0])) + max((len(lm.encode(d.text)) for d in described), default=0)
+            size = (lm.model.config, len(described), longest, AT_ONCE, lm.dtype.itemsize)
+            found = max(found, scoring_bytes(*size))
+        return found
+
+    return manager.resident(handle, needs)
+
+
+def _asked(
+    codes: Sequence[int], song: Song, plan: Plan | None, layout: Layout
+) -> tuple[tuple[str, str], list[Description]]:
+    """The prompts with and without the codes, and what is judged after them."""
     if not codes:
         raise CodesError("There are no codes to score; plan the song with codes, or encode its audio first.")
     told = (plan or Plan()).or_else(Plan.of_song(song)).or_else(Plan(caption=song.caption))
     prompts = understand_prompt(codes_to_text(codes)), understand_prompt(NO_USER_INPUT)
-    described = descriptions(told.fields(), song.lyrics, layout)
-    return score_descriptions(lm, prompts, described, scale=scale, top_k=top_k, weights=weights, monitor=monitor)
+    return prompts, descriptions(told.fields(), song.lyrics, layout)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from acestep_core.errors import InvalidInput
 from acestep_core.judge.alignment import Alignment, AlignmentScore, Method, align, combine_heads
-from acestep_core.judge.attention import HeadMap, alignment_heads, capture, query_latents
+from acestep_core.judge.attention import BLOCK, HeadMap, alignment_heads, capture, query_latents
 from acestep_core.judge.lyric_tokens import (
     Character,
     characters,
@@ -26,9 +26,11 @@ from acestep_core.judge.lyric_tokens import (
     words_of,
 )
 from acestep_core.judge.timing import Line, TimedLyrics, Word
+from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.dit import DiT
 from acestep_core.models.handles import ModelHandle
 from acestep_core.models.manager import manager
+from acestep_core.models.memory import listening_bytes
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render.conditioned import Conditioning
 from acestep_core.seeds import noise
@@ -212,7 +214,13 @@ def listen_to_batch(
     with manager.resident(handle.text) as text:
         pieces = [token_bytes(text.tokenizer, ids) for ids in conditioning.lyric_tokens]
     found = []
-    with manager.resident(handle) as model:
+
+    def needs(model: AceStepModel) -> int:
+        states = max(group.shape[1] for group in conditioning.main.states)
+        lyrics = max(len(ids) for ids in conditioning.lyric_tokens)
+        return listening_bytes(model.config, latents.shape[1], states, lyrics, BLOCK, model.dtype.itemsize)
+
+    with manager.resident(handle, needs) as model:
         heads = alignment_heads(model.config)
         for item in range(songs):
             monitor.tick("Timing lyrics", item, songs)

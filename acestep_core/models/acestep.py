@@ -11,6 +11,7 @@ from acestep_core.models.audio_tokenizer import AudioDetokenizer, AudioTokenizer
 from acestep_core.models.conditioner import ConditionEncoder
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.dit import DiT
+from acestep_core.models.memory import code_tokens, encoding_bytes
 
 
 class AceStepModel(nn.Module):
@@ -46,3 +47,8 @@ class AceStepModel(nn.Module):
     def hints(self, codes: Tensor) -> Tensor:
         """Semantic codes `[B, N]` -> 25 Hz latents `[B, 5 N, 64]` that tell the DiT what to play."""
         return self.detokenizer(self.tokenizer.quantizer.decode(codes).to(self.dtype))
+
+
+def tokenizing_bytes(model: AceStepModel, frames: int) -> int:
+    """What `codes` allocates for one song of `frames` latent frames."""
+    return encoding_bytes(model.config, code_tokens(model.config, frames), 0, model.dtype.itemsize)

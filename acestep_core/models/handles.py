@@ -51,6 +51,12 @@ class AdapterHandle:
     path: Path
     strength: float = 1.0
 
+    @property
+    def nbytes(self) -> int:
+        """Size of its weights on disk."""
+        files = self.path.glob("*.safetensors") if self.path.is_dir() else [self.path]
+        return sum(file.stat().st_size for file in files if file.is_file())
+
 
 @dataclass(frozen=True)
 class ModelHandle(Handle):

@@ -1,5 +1,5 @@
 """From a handle to a module in main memory: open the files, build on the meta device, make the mapped tensors its
-parameters.
+parameters. Each loader also tells what it has read, see `read_from`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from acestep_core.checkpoints.find import find_tokenizer
-from acestep_core.checkpoints.layouts import open_dit, open_lm, open_text_encoder, open_vae
+from acestep_core.checkpoints.layouts import (
+    SILENCE_FILE,
+    DitFiles,
+    QwenFiles,
+    VaeFiles,
+    open_dit,
+    open_lm,
+    open_text_encoder,
+    open_vae,
+)
 from acestep_core.checkpoints.weights import AGAIN, assign
 from acestep_core.errors import CheckpointError
 from acestep_core.models.acestep import AceStepModel
@@ -24,7 +33,10 @@ from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def load_model(handle: ModelHandle, dtype: torch.dtype) -> AceStepModel:
+Read = tuple[Path, ...]
+
+
+def load_model(handle: ModelHandle, dtype: torch.dtype) -> tuple[AceStepModel, Read]:
     """DiT, encoder, audio tokenizer and detokenizer; `silence_latent` stays empty where the files hold none."""
     files = open_dit(handle.path, handle.variant)
     with torch.device("meta"):
@@ -33,26 +45,37 @@ def load_model(handle: ModelHandle, dtype: torch.dtype) -> AceStepModel:
     model.silence_latent = torch.zeros(1, 0, model.config.audio_acoustic_hidden_dim)
     if files.silence is not None:
         model.silence_latent = files.silence.float()
-    return _ready(model)
+    return _ready(model), read_from(files)
 
 
-def load_vae(handle: VAEHandle, dtype: torch.dtype) -> OobleckVAE:
+def load_vae(handle: VAEHandle, dtype: torch.dtype) -> tuple[OobleckVAE, Read]:
     files = open_vae(handle.path)
     with torch.device("meta"):
         vae = OobleckVAE(OobleckConfig.from_json(files.config))
     assign(vae, fold_weight_norm(files.tensors), files.source, dtype)
-    return _ready(vae)
+    return _ready(vae), read_from(files)
 
 
-def load_qwen(handle: TextHandle | LMHandle, dtype: torch.dtype) -> tuple[Qwen3, Tokenizer]:
+def load_qwen(handle: TextHandle | LMHandle, dtype: torch.dtype) -> tuple[Qwen3, Tokenizer, Read]:
     """A Qwen3 model and its tokenizer."""
     is_lm = isinstance(handle, LMHandle)
     files = open_lm(handle.path) if is_lm else open_text_encoder(handle.path)
-    tokenizer = load_tokenizer(handle.tokenizer or find_tokenizer(files), files.config["vocab_size"])
+    words = handle.tokenizer or find_tokenizer(files)
+    tokenizer = load_tokenizer(words, files.config["vocab_size"])
     with torch.device("meta"):
         model = Qwen3(Qwen3Config.from_json(files.config))
     assign(model, files.tensors, files.source, dtype)
-    return _ready(model), tokenizer
+    return _ready(model), tokenizer, (*read_from(files), words)
+
+
+def read_from(files: DitFiles | VaeFiles | QwenFiles) -> Read:
+    """Where opened weights come from: single files, and folders all of whose own files count (configs, shard lists,
+    the silence latent lie there).
+    """
+    weights = {info.path for info in files.tensors.infos.values()}
+    if files.source.is_dir():
+        return tuple(sorted({files.source, *(path.parent for path in weights)}))
+    return tuple(sorted({*weights, files.source.parent / SILENCE_FILE}))
 
 
 def load_tokenizer(path: Path, rows: int) -> Tokenizer:

@@ -4,6 +4,10 @@ Stages ask for a module when they run: `with manager.resident(handle) as module`
 to its device, kept there while the block lasts, and stays cached until memory is needed for another. The weights
 files stay mapped, so leaving a device means going back to the mapped pages: nothing is copied back and main memory
 holds no second copy.
+
+Stages say what they will allocate besides the weights (`models.memory`), and room is made for it first. Work that can
+be done in smaller parts goes through `manager.run`, which finds the size that fits. Where a device runs out of memory
+all the same, it is told here and nowhere else.
 """
 
 from __future__ import annotations
@@ -11,9 +15,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +29,7 @@ from acestep_core.models import loading
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import Handle, LMHandle, ModelHandle, TextHandle, VAEHandle
 from acestep_core.models.oobleck import OobleckVAE
-from acestep_core.models.silence import encode_silence
+from acestep_core.models.silence import encode_silence, silence_bytes
 from acestep_core.models.text import TextEncoder
 
 if TYPE_CHECKING:
@@ -36,35 +41,54 @@ RESERVE = 256 << 20
 """Bytes that always stay free on a device, for what allocators and drivers take on the side."""
 
 
+Result = TypeVar("Result")
+Working = int | Callable[[Any], int]
+"""Bytes that a stage allocates besides the weights, or how to tell them from the loaded model's shapes."""
+
+
 class Placement(Protocol):
     """Who moves modules between devices: this library, or a host with a memory manager of its own."""
 
     def place(self, entry: Entry, working: int) -> None:
-        """Brings `entry.module` to `entry.device`, with `working` bytes to spare there."""
+        """Brings `entry.module` to `entry.device`, with `working` bytes to spare there if others can make room."""
 
     def remove(self, entry: Entry) -> None:
         """Takes `entry.module` off its device."""
 
+    def clear(self, entry: Entry) -> bool:
+        """Takes everything that is not in use off the device of `entry`, which stays; whether anything left."""
+
 
 @dataclass(eq=False)
 class Entry:
-    """One loaded module. `home` holds its tensors in main memory, mapped from the file where the number format
-    allows.
+    """One loaded module.
+
+    Attributes:
+        read: the files it was read from, and folders all of whose files count.
+        home: its tensors in main memory, mapped from the file where the number format allows.
     """
 
     key: Hashable
     module: nn.Module
     device: torch.device
     extra: Any = None
+    read: tuple[Path, ...] = ()
     pins: int = 0
     home: dict[str, Tensor] = field(init=False)
+    stamps: tuple[tuple[str, int, int], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.home = {name: tensor.data for name, tensor in self.tensors()}
+        self.stamps = _stamps(self.read)
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         yield from self.module.named_parameters()
         yield from self.module.named_buffers()
+
+    @property
+    def product(self) -> Any:
+        """What callers get: the module, or what wraps it."""
+        return self.module if self.extra is None else self.extra
 
     @property
     def nbytes(self) -> int:
@@ -74,6 +98,14 @@ class Entry:
     def placed(self) -> bool:
         """Whether the module is where it computes."""
         return all(tensor.device == self.device for _, tensor in self.tensors())
+
+    def go_out(self) -> None:
+        """To its device, whole or not at all."""
+        try:
+            self.module.to(self.device)
+        except BaseException:
+            self.go_home()
+            raise
 
     def go_home(self) -> None:
         """Back to main memory, without copying."""
@@ -88,22 +120,19 @@ class OwnPlacement:
         self.manager = manager
 
     def place(self, entry: Entry, working: int) -> None:
-        if not entry.placed:
-            self.manager.make_room(entry.device, entry.nbytes + working, keep=entry)
-            try:
-                entry.module.to(entry.device)
-            except torch.OutOfMemoryError as error:
-                entry.go_home()
-                raise OutOfMemory(
-                    f"The model needs {entry.nbytes >> 20} MiB on {entry.device}, but only "
-                    f"{devices.free_memory(entry.device) >> 20} MiB are free; close programs or choose a smaller model."
-                ) from error
-        elif working:
+        if entry.placed:
             self.manager.make_room(entry.device, working, keep=entry)
+            return
+        self.manager.make_room(entry.device, entry.nbytes + working, keep=entry)
+        with _told(entry, working):
+            entry.go_out()
 
     def remove(self, entry: Entry) -> None:
         entry.go_home()
         devices.empty_cache(entry.device)
+
+    def clear(self, entry: Entry) -> bool:
+        return self.manager.make_room(entry.device, devices.UNLIMITED, keep=entry)
 
 
 class ModelManager:
@@ -116,15 +145,15 @@ class ModelManager:
         self.limit: int | None = None
 
     @overload
-    def resident(self, handle: ModelHandle, working: int = 0) -> AbstractContextManager[AceStepModel]: ...
+    def resident(self, handle: ModelHandle, working: Working = 0) -> AbstractContextManager[AceStepModel]: ...
     @overload
-    def resident(self, handle: VAEHandle, working: int = 0) -> AbstractContextManager[OobleckVAE]: ...
+    def resident(self, handle: VAEHandle, working: Working = 0) -> AbstractContextManager[OobleckVAE]: ...
     @overload
-    def resident(self, handle: TextHandle, working: int = 0) -> AbstractContextManager[TextEncoder]: ...
+    def resident(self, handle: TextHandle, working: Working = 0) -> AbstractContextManager[TextEncoder]: ...
     @overload
-    def resident(self, handle: LMHandle, working: int = 0) -> AbstractContextManager[LanguageModel]: ...
+    def resident(self, handle: LMHandle, working: Working = 0) -> AbstractContextManager[LanguageModel]: ...
 
-    def resident(self, handle: Handle, working: int = 0) -> AbstractContextManager[Any]:
+    def resident(self, handle: Handle, working: Working = 0) -> AbstractContextManager[Any]:
         """The module of `handle`, on its device until the block ends.
 
         Args:
@@ -133,34 +162,95 @@ class ModelManager:
 
         Raises:
             CheckpointError: the files are missing, damaged or of another kind.
-            OutOfMemory: they do not fit.
+            OutOfMemory: model or work do not fit, also where that turns out inside the block only.
         """
         return self._resident(handle, working)
 
     @contextmanager
-    def _resident(self, handle: Handle, working: int) -> Iterator[Any]:
+    def _resident(self, handle: Handle, working: Working) -> Iterator[Any]:
         with ExitStack() as stack:
-            entry = stack.enter_context(self._pinned(handle, working))
+            entry = stack.enter_context(self._pinned(handle))
+            needed = working(entry.product) if callable(working) else working
+            if isinstance(handle, ModelHandle):
+                needed += sum(adapter.nbytes for adapter in handle.adapters)
+            self._place(entry, needed)
+            stack.enter_context(_told(entry, needed))
+            if devices.is_host(entry.device) and needed > devices.free_memory(entry.device):
+                raise MemoryError  # the system would end the process rather than say so
             if isinstance(handle, ModelHandle) and handle.adapters:
                 from acestep_core.models.adapters import applied
 
                 stack.enter_context(applied(entry.module.decoder, handle.adapters))  # type: ignore[arg-type]
-            yield _product(entry)
+            yield entry.product
+
+    def run(
+        self,
+        handle: Handle,
+        work: Callable[[Any, int], Result],
+        needs: Callable[[Any, int], int],
+        size: int,
+        least: int = 1,
+    ) -> Result:
+        """`work(module, size)` with the module of `handle` on its device, in parts that fit its memory.
+
+        If the device runs out of memory all the same, everything else leaves it and the work is done once more, in
+        parts half as large.
+
+        Args:
+            work: does all of it, `size` (songs, frames of a tile) at a time; the result must not depend on the size.
+            needs: bytes that `work(module, size)` allocates besides the weights.
+            size: how much to do at a time where it fits.
+            least: the smallest size.
+
+        Raises:
+            OutOfMemory: not even the smaller parts fit.
+        """
+        size = self._fitting(handle, needs, size, least)
+        try:
+            with self._resident(handle, lambda module: needs(module, size)) as module:
+                return work(module, size)
+        except OutOfMemory as error:
+            with self._pinned(handle) as entry, self._lock:
+                left = self.placement.clear(entry)
+            if size <= least and not left:
+                raise
+            log.warning("%s Trying once more in smaller parts.", error)
+        # Here nothing refers to what failed any more, so its memory is free.
+        devices.empty_cache(devices.pick_device(handle.device))
+        smaller = max(min(least, size), size // 2)
+        with self._resident(handle, lambda module: needs(module, smaller)) as module:
+            return work(module, smaller)
+
+    def _fitting(self, handle: Handle, needs: Callable[[Any, int], int], size: int, least: int) -> int:
+        """The largest of `size` and its halves that fits once others have made room."""
+        if size <= least:
+            return size
+        with self._pinned(handle) as entry:
+            self._place(entry, needs(entry.product, size))
+            free = devices.free_memory(entry.device)
+            while size > least and needs(entry.product, size) > free:
+                size = max(least, size // 2)
+        return size
 
     @contextmanager
-    def _pinned(self, handle: Handle, working: int) -> Iterator[Entry]:
+    def _pinned(self, handle: Handle) -> Iterator[Entry]:
+        """The loaded model, which nobody sends away before the block ends."""
         # Parameters are ordinary tensors whatever mode the caller is in: hosts run nodes in inference mode, and a
         # trainer could not use tensors made there.
         with self._lock, torch.inference_mode(False):
             entry = self._entry(handle)
             entry.pins += 1
         try:
-            with self._lock, torch.inference_mode(False):
-                self.placement.place(entry, working)
             yield entry
         finally:
             with self._lock:
                 entry.pins -= 1
+                if not entry.pins and self._entries.get(entry.key) is not entry:
+                    self.placement.remove(entry)  # its files were replaced while it was in use
+
+    def _place(self, entry: Entry, working: int) -> None:
+        with self._lock, torch.inference_mode(False), _told(entry, working):
+            self.placement.place(entry, working)
 
     def _entry(self, handle: Handle) -> Entry:
         device = devices.pick_device(handle.device)
@@ -168,32 +258,42 @@ class ModelManager:
         dtype = devices.dtype_for(role, device, handle.dtype)
         key = _key(handle, role, device, dtype)
         entry = self._entries.pop(key, None)
+        if entry is not None and entry.stamps != _stamps(entry.read):
+            log.info("%s has changed", handle.path)
+            if not entry.pins:
+                self.placement.remove(entry)
+            entry = None
         if entry is None:
             log.info("loading %s from %s as %s", role, handle.path, dtype)
-            module, extra = load(self, handle, dtype)
-            entry = Entry(key, module, device, extra)
+            module, extra, read = load(self, handle, dtype)
+            entry = Entry(key, module, device, extra, read)
         self._entries[key] = entry  # now the most recently used
         if self.limit is not None:
             limit = self.limit
             self._shrink(lambda: self.used() > limit, keep=entry, drop=True)
         return entry
 
-    def make_room(self, device: torch.device, needed: int, keep: Entry | None = None) -> None:
-        """Sends the least recently used modules home until `needed` bytes are free on `device`."""
+    def make_room(self, device: torch.device, needed: int, keep: Entry | None = None) -> bool:
+        """Sends the least recently used modules home until `needed` bytes are free on `device`; whether any went."""
         with self._lock:
-            self._shrink(lambda: devices.free_memory(device) < needed + RESERVE, keep, devices.is_host(device), device)
+            return self._shrink(
+                lambda: devices.free_memory(device) < needed + RESERVE, keep, devices.is_host(device), device
+            )
 
     def _shrink(
         self, wanted: Callable[[], bool], keep: Entry | None, drop: bool, device: torch.device | None = None
-    ) -> None:
+    ) -> bool:
+        went = False
         for entry in list(self._entries.values()):
-            if not wanted():
-                return
-            if entry is keep or entry.pins or (device is not None and entry.device != device):
+            if entry is keep or entry.pins or (device is not None and not (entry.device == device and entry.placed)):
                 continue
+            if not wanted():
+                break
             self.placement.remove(entry)
+            went = True
             if drop:
-                del self._entries[entry.key]
+                self._entries.pop(entry.key, None)  # the host may have told us to forget it
+        return went
 
     def used(self, device: torch.device | None = None) -> int:
         """Bytes of weights in the cache, on `device` or anywhere."""
@@ -218,51 +318,92 @@ class ModelManager:
 
 
 def _key(handle: Handle, role: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, ...]:
-    """What was loaded and how. A file that was replaced since counts as another one."""
+    """What is to be loaded and how."""
     path = handle.path.resolve()
     if not path.exists():
         raise CheckpointError(
             f"There is no checkpoint at {handle.path}; correct the path or fetch it with `acestep models download`."
         )
-    stamps = tuple(
-        sorted((f.name, f.stat().st_mtime_ns) for f in ([path] if path.is_file() else path.iterdir()) if f.is_file())
-    )
     variant = handle.variant if isinstance(handle, ModelHandle) else None
     tokenizer = getattr(handle, "tokenizer", None)
-    return (role, str(path), variant, tokenizer, str(dtype), str(device), stamps)
+    return (role, str(path), variant, tokenizer, str(dtype), str(device))
 
 
-def _load_model(manager: ModelManager, handle: ModelHandle, dtype: torch.dtype) -> tuple[nn.Module, Any]:
-    model = loading.load_model(handle, dtype)
+_READ = (".safetensors", ".json", ".pt")
+
+
+def _stamps(read: tuple[Path, ...]) -> tuple[tuple[str, int, int], ...]:
+    """Size and time of change of every file: what tells that one was replaced."""
+    found = []
+    for path in read:
+        for file in [f for f in path.iterdir() if f.suffix in _READ] if path.is_dir() else [path]:
+            with suppress(FileNotFoundError):  # never there, or gone since it was listed
+                stat = file.stat()
+                found.append((str(file), stat.st_size, stat.st_mtime_ns))
+    return tuple(sorted(found))
+
+
+_NAMES = {"dit": "diffusion model", "vae": "VAE", "text": "text encoder", "lm": "language model"}
+
+
+@contextmanager
+def _told(entry: Entry, working: int) -> Iterator[None]:
+    """Whatever a device says when its memory is full becomes one sentence with the figures."""
+    free, placed = devices.free_memory(entry.device), entry.placed
+    try:
+        yield
+    except Exception as error:
+        if not devices.is_out_of_memory(error):
+            raise
+        name = _NAMES.get(entry.key[0], "model") if isinstance(entry.key, tuple) else "model"
+        found = (
+            "" if free >= devices.UNLIMITED else f", with {free >> 20} MiB free {'besides' if placed else 'for both'}"
+        )
+        raise OutOfMemory(
+            f"The {name} ran out of memory on {entry.device}: its weights take {entry.nbytes >> 20} MiB and the work "
+            f"about {working >> 20} MiB{found}; make fewer or shorter songs at once, choose a smaller model, or close "
+            "other programs."
+        ) from error
+
+
+Loaded = tuple[nn.Module, Any, tuple[Path, ...]]
+"""The module, what wraps it for callers if anything does, and what it was read from."""
+
+
+def _load_model(manager: ModelManager, handle: ModelHandle, dtype: torch.dtype) -> Loaded:
+    model, read = loading.load_model(handle, dtype)
     if model.silence_latent.shape[1] == 0:
         if handle.vae is None:
             raise CheckpointError(
                 f"{handle.path} holds no silence latent; load it with a VAE, or put silence_latent.pt beside it."
             )
-        with manager.resident(handle.vae) as vae:
+        with manager._pinned(handle.vae) as entry:
+            read = (*read, *entry.read)
+        with manager.resident(handle.vae, silence_bytes) as vae:
             model.silence_latent = encode_silence(vae).clone()
-    return model, None
+    return model, None, read
 
 
-def _load_qwen(manager: ModelManager, handle: TextHandle | LMHandle, dtype: torch.dtype) -> tuple[nn.Module, Any]:
-    model, tokenizer = loading.load_qwen(handle, dtype)
+def _load_vae(manager: ModelManager, handle: VAEHandle, dtype: torch.dtype) -> Loaded:
+    vae, read = loading.load_vae(handle, dtype)
+    return vae, None, read
+
+
+def _load_qwen(manager: ModelManager, handle: TextHandle | LMHandle, dtype: torch.dtype) -> Loaded:
+    model, tokenizer, read = loading.load_qwen(handle, dtype)
     if isinstance(handle, TextHandle):
-        return model, TextEncoder(model, tokenizer)
+        return model, TextEncoder(model, tokenizer), read
     from acestep_core.models.language_model import LanguageModel
 
-    return model, LanguageModel(model, tokenizer)
+    return model, LanguageModel(model, tokenizer), read
 
 
-_LOADERS: dict[type[Handle], tuple[str, Callable[..., tuple[nn.Module, Any]]]] = {
+_LOADERS: dict[type[Handle], tuple[str, Callable[..., Loaded]]] = {
     ModelHandle: ("dit", _load_model),
-    VAEHandle: ("vae", lambda manager, handle, dtype: (loading.load_vae(handle, dtype), None)),
+    VAEHandle: ("vae", _load_vae),
     TextHandle: ("text", _load_qwen),
     LMHandle: ("lm", _load_qwen),
 }
-
-
-def _product(entry: Entry) -> Any:
-    return entry.module if entry.extra is None else entry.extra
 
 
 manager = ModelManager()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from acestep_core.models.memory import vae_encoding_bytes
 from acestep_core.models.oobleck import OobleckVAE
 
 FRAMES = 15000
@@ -20,3 +21,8 @@ def encode_silence(vae: OobleckVAE, frames: int = FRAMES) -> Tensor:
     latents = vae.encode(audio).transpose(1, 2).float().cpu()
     head, steady = latents[:, :_EDGE], latents[:, _EDGE : _EDGE + 1]
     return torch.cat([head, steady.expand(-1, frames - _EDGE, -1)], dim=1)
+
+
+def silence_bytes(vae: OobleckVAE) -> int:
+    """What `encode_silence` allocates."""
+    return vae_encoding_bytes(vae.config, 3 * _EDGE, vae.dtype.itemsize)

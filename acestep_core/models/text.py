@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from acestep_core.errors import CheckpointError
+from acestep_core.models.memory import reading_bytes
 from acestep_core.models.qwen3 import Qwen3
 
 END_OF_TEXT = "<|endoftext|>"
@@ -48,3 +49,8 @@ class TextEncoder:
     def lyrics(self, prompt: str) -> Tensor:
         """Token embeddings `[1, L, text_dim]` of a lyric prompt, at most 2048 tokens."""
         return self.model.embed_tokens(self._ids(prompt, LYRICS_LIMIT))
+
+
+def caption_bytes(text: TextEncoder) -> int:
+    """What reading the longest caption allocates."""
+    return reading_bytes(text.model.config, CAPTION_LIMIT, text.model.embed_tokens.weight.dtype.itemsize)

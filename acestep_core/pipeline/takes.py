@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from acestep_core.judge.best_of import WEIGHTS, Ranked, Take, kept, rank
-from acestep_core.judge.lm_score import LMScore, score_codes
+from acestep_core.judge.lm_score import LMScore, score_codes, scoring
 from acestep_core.judge.lyric_timing import SungLyrics, listen_to_batch
+from acestep_core.models.acestep import tokenizing_bytes
 from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.planner.plan import Plan
@@ -72,7 +74,7 @@ def _lm_scores(made: Generation, monitor: Monitor) -> list[LMScore | None]:
     if made.models.lm is None or not told:
         return [None] * len(made.seeds)
     codes = _codes(made)
-    with manager.resident(made.models.lm) as lm:
+    with scoring(made.models.lm, codes, song, plan) as lm:
         return [score_codes(lm, sequence, song, plan, monitor=monitor) for sequence in codes]
 
 
@@ -80,7 +82,8 @@ def _codes(made: Generation) -> list[tuple[int, ...]]:
     """The codes each take was made from, or what its latents are in codes where it had none of its own."""
     if len(made.tasks) == len(made.seeds) and all(task.codes for task in made.tasks):
         return [task.codes for task in made.tasks]
-    with torch.inference_mode(), manager.resident(made.models.model.bare) as model:
+    needs = partial(tokenizing_bytes, frames=made.latents.shape[1])
+    with torch.inference_mode(), manager.resident(made.models.model.bare, needs) as model:
         found = [model.codes(item[None].to(model.device, model.dtype))[0].tolist() for item in made.latents]
     return [tuple(codes) for codes in found]
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from acestep_core.devices import pick_device
+from acestep_core.models.handles import LMHandle
 from acestep_core.models.language_model import LanguageModel
+from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import LMSampling
-from acestep_core.planner.decode import decode_text
+from acestep_core.planner.decode import decode_text, text_bytes
 from acestep_core.planner.grammar import PlanText, cot_grammar
 from acestep_core.planner.metas import parse_output
 from acestep_core.planner.plan import Plan
@@ -16,8 +20,14 @@ from acestep_core.vocabulary import DURATION_MAX
 
 CAPTION_TOKENS = 512
 """About where a caption ends at the latest."""
-_OTHER_FIELDS = 100
+LYRICS_TOKENS = 2048
+"""How long lyrics may become; the lyric encoder reads no more."""
+OTHER_FIELDS = 100
 """More tokens than a plan without its caption ever has."""
+TOKENS = CAPTION_TOKENS + OTHER_FIELDS + LYRICS_TOKENS
+"""How long an answer may become by default."""
+_FORM = 100
+"""More tokens than a prompt has besides what it is about."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,22 @@ class Answer:
 
     plan: Plan
     lyrics: str
+
+
+def writing(handle: LMHandle, *texts: str, tokens: int = TOKENS) -> AbstractContextManager[LanguageModel]:
+    """The language model on its device, with room for one answer at a time.
+
+    Args:
+        texts: what its prompt is about.
+        tokens: how long the answer may become; what is given may be repeated in it on top.
+    """
+    device = pick_device(handle.device)
+
+    def needs(lm: LanguageModel) -> int:
+        asked = sum(len(lm.encode(text)) for text in texts) + _FORM
+        return text_bytes(lm, device, asked, asked + tokens)
+
+    return manager.resident(handle, needs)
 
 
 def write_answer(
@@ -52,7 +78,7 @@ def write_answer(
     """
     ids = lm.encode(prompt)
     for fields in (open_fields, [name for name in open_fields if name != "caption"]):
-        room = len(lm.encode(given.to_cot())) + _OTHER_FIELDS + (caption_tokens if "caption" in fields else 0)
+        room = len(lm.encode(given.to_cot())) + OTHER_FIELDS + (caption_tokens if "caption" in fields else 0)
         grammar = cot_grammar(given.fields(), fields, max_duration)
         constraint = PlanText(lm, grammar, room, lyrics=lyrics_tokens > 0)
         text = lm.decode(decode_text(lm, ids, constraint, sampling, seed, room + lyrics_tokens, monitor, stage))

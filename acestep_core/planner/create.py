@@ -7,15 +7,13 @@ from dataclasses import replace
 from acestep_core.models.language_model import LanguageModel
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import LMSampling
-from acestep_core.planner.answer import CAPTION_TOKENS, write_answer
+from acestep_core.planner.answer import CAPTION_TOKENS, LYRICS_TOKENS, write_answer
 from acestep_core.planner.lm_prompts import create_prompt, format_prompt
 from acestep_core.planner.metas import PLAN_FIELDS
 from acestep_core.planner.plan import Plan, merge
 from acestep_core.song.description import Song, normalize_language
 from acestep_core.vocabulary import INSTRUMENTAL_LYRICS, NO_USER_INPUT, UNKNOWN_LANGUAGE
 
-LYRICS_TOKENS = 2048
-"""How long lyrics may become; the lyric encoder reads no more."""
 TEXT_SAMPLING = LMSampling(top_p=1.0)
 """How these answers are sampled unless the caller says otherwise."""
 

@@ -10,11 +10,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from acestep_core.devices import records_graphs
 from acestep_core.errors import GenerationError
 from acestep_core.models.language_model import LanguageModel
+from acestep_core.models.memory import writing_bytes
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import LMSampling
-from acestep_core.planner.rows import Recorded, Rows, RunAhead, reach_of
+from acestep_core.planner.rows import BUCKET, Recorded, Rows, RunAhead, reach_of
 from acestep_core.planner.sampling import choose, draw_keys, guide, penalize_repetition
 from acestep_core.vocabulary import CODE_RATE, DURATION_MAX
 
@@ -128,6 +130,25 @@ def decode_codes(
         if count is None and index % _LOOK == 0 and bool(writer.ended.all()):
             break
     return writer.codes()
+
+
+def text_bytes(lm: LanguageModel, device: torch.device, prompt: int, max_tokens: int) -> int:
+    """What `decode_text` allocates on `device`, for a prompt of `prompt` tokens."""
+    return _bytes(lm, device, 1, 1, prompt, max_tokens, lm.ids.first_code)
+
+
+def codes_bytes(
+    lm: LanguageModel, device: torch.device, songs: int, guided: bool, prompt: int, count: int | None
+) -> int:
+    """What `decode_codes` allocates on `device`, for prompts of at most `prompt` tokens."""
+    rows, limit = songs * (2 if guided else 1), MAX_CODES if count is None else count
+    return _bytes(lm, device, songs, rows, prompt, limit, lm.ids.codes + 1)
+
+
+def _bytes(lm: LanguageModel, device: torch.device, songs: int, rows: int, prompt: int, room: int, vocab: int) -> int:
+    columns = reach_of(prompt + room)
+    recorded = columns // BUCKET - prompt // BUCKET if records_graphs(device) else 0
+    return writing_bytes(lm.model.config, songs, rows, columns, prompt, vocab, lm.dtype.itemsize, recorded)
 
 
 class CodesWriter:

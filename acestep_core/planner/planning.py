@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from acestep_core.devices import pick_device
 from acestep_core.errors import InvalidInput
+from acestep_core.models.handles import LMHandle
 from acestep_core.models.language_model import LanguageModel
+from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import LMSampling, PlanSettings
 from acestep_core.planner.answer import write_answer
-from acestep_core.planner.decode import CodesPrompt, decode_codes
+from acestep_core.planner.decode import CodesPrompt, codes_bytes, decode_codes
 from acestep_core.planner.lm_prompts import codes_prompt, codes_prompt_unconditional, plan_prompt
 from acestep_core.planner.plan import Plan
 from acestep_core.song.codes import seconds_to_codes
@@ -58,6 +61,41 @@ def plan_song(
     return answer.plan
 
 
+def codes_prompts(
+    lm: LanguageModel, song: Song, plan: Plan, sampling: LMSampling
+) -> tuple[list[int], list[int] | None]:
+    """Token ids of the conditional and, with guidance, of the unconditional prompt."""
+    conditional = lm.encode(codes_prompt(song.caption, song.lyrics, plan.to_cot(), sampling.prompt_form))
+    if sampling.cfg_scale == 1:
+        return conditional, None
+    text = codes_prompt_unconditional(song.caption, song.lyrics, sampling.negative_prompt, sampling.prompt_form)
+    return conditional, lm.encode(text)
+
+
+def codes_of(
+    handle: LMHandle,
+    song: Song,
+    plan: Plan,
+    seeds: Sequence[int],
+    sampling: LMSampling | None = None,
+    chunk: int = CHUNK,
+    monitor: Monitor = SILENT,
+) -> list[tuple[int, ...]]:
+    """`write_codes` with a model from the manager, in smaller chunks where the memory asks for it."""
+    device, sampling = pick_device(handle.device), sampling or LMSampling()
+
+    def needs(lm: LanguageModel, chunk: int) -> int:
+        conditional, unconditional = codes_prompts(lm, song, plan, sampling)
+        count = None if plan.duration is None else seconds_to_codes(plan.duration)
+        prompt = max(len(conditional), len(unconditional or ()))
+        return codes_bytes(lm, device, chunk, unconditional is not None, prompt, count)
+
+    def work(lm: LanguageModel, chunk: int) -> list[tuple[int, ...]]:
+        return write_codes(lm, song, plan, seeds, sampling, chunk, monitor)
+
+    return manager.run(handle, work, needs, min(chunk, len(seeds)))
+
+
 def write_codes(
     lm: LanguageModel,
     song: Song,
@@ -79,11 +117,7 @@ def write_codes(
     if chunk < 1:
         raise InvalidInput(f"The chunk size must be at least 1, not {chunk}.")
     count = None if plan.duration is None else seconds_to_codes(plan.duration)
-    conditional = lm.encode(codes_prompt(song.caption, song.lyrics, plan.to_cot(), sampling.prompt_form))
-    unconditional = None
-    if sampling.cfg_scale != 1:
-        text = codes_prompt_unconditional(song.caption, song.lyrics, sampling.negative_prompt, sampling.prompt_form)
-        unconditional = lm.encode(text)
+    conditional, unconditional = codes_prompts(lm, song, plan, sampling)
     codes: list[tuple[int, ...]] = []
     for start in range(0, len(seeds), chunk):
         songs = [CodesPrompt(conditional, unconditional, seed) for seed in seeds[start : start + chunk]]

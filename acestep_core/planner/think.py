@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from acestep_core.models.handles import LMHandle
-from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.options import LMSampling
+from acestep_core.options import LMSampling, PlanSettings
+from acestep_core.planner.answer import OTHER_FIELDS, writing
 from acestep_core.planner.plan import Plan, merge
-from acestep_core.planner.planning import CHUNK, PlanSettings, plan_song, write_codes
+from acestep_core.planner.planning import CHUNK, codes_of, plan_song
 from acestep_core.song.description import Song
 
 
@@ -61,14 +61,14 @@ def think(
         default_seconds: length where neither user nor plan decide one.
         plan: made earlier or edited by hand; None makes one.
     """
-    with manager.resident(handle) as lm:
-        if plan is None:
-            seed = seeds[0] if thinking.seed is None else thinking.seed
+    if plan is None:
+        seed = seeds[0] if thinking.seed is None else thinking.seed
+        with writing(handle, song.caption, song.lyrics, tokens=thinking.plan.caption_tokens + OTHER_FIELDS) as lm:
             plan = plan_song(lm, song, thinking.plan, thinking.sampling, seed, monitor)
-        if plan.duration is None:
-            plan = replace(plan, duration=song.duration or default_seconds)
-        codes: list[tuple[int, ...]] = []
-        if thinking.codes:
-            codes = write_codes(lm, song, plan, seeds, thinking.sampling, thinking.chunk, monitor)
+    if plan.duration is None:
+        plan = replace(plan, duration=song.duration or default_seconds)
+    codes: list[tuple[int, ...]] = []
+    if thinking.codes:
+        codes = codes_of(handle, song, plan, seeds, thinking.sampling, thinking.chunk, monitor)
     merged = merge(song, plan, caption=thinking.caption, language=thinking.language)
     return Thought(plan, merged, tuple(codes))

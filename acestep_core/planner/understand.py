@@ -8,8 +8,8 @@ from dataclasses import replace
 from acestep_core.models.language_model import LanguageModel
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import LMSampling
-from acestep_core.planner.answer import CAPTION_TOKENS, write_answer
-from acestep_core.planner.create import LYRICS_TOKENS, TEXT_SAMPLING, song_of
+from acestep_core.planner.answer import CAPTION_TOKENS, LYRICS_TOKENS, write_answer
+from acestep_core.planner.create import TEXT_SAMPLING, song_of
 from acestep_core.planner.lm_prompts import understand_prompt
 from acestep_core.planner.metas import PLAN_FIELDS
 from acestep_core.planner.plan import Plan

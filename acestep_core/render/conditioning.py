@@ -16,7 +16,8 @@ from acestep_core.errors import InvalidInput
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import ModelHandle, TextHandle
 from acestep_core.models.manager import manager
-from acestep_core.models.text import LYRICS_LIMIT, TextEncoder
+from acestep_core.models.memory import code_tokens, encoding_bytes, windowed
+from acestep_core.models.text import LYRICS_LIMIT, TextEncoder, caption_bytes
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render.conditioned import Branch, Conditioning, Hold
 from acestep_core.render.task import Task, silence_frames
@@ -64,8 +65,24 @@ def condition(
     with torch.inference_mode():
         # The text encoder may leave the device before the rest arrives.
         texts = _embed_texts(handle.text, songs, tasks, handle.stems, album_caption, monitor)
-        with manager.resident(handle.bare) as model:
+        with manager.resident(handle.bare, lambda model: _working(model, texts, tasks)) as model:
             return _condition(model, texts, tasks, monitor)
+
+
+def _working(model: AceStepModel, texts: Sequence[_Texts], tasks: Sequence[Task]) -> int:
+    """Bytes that `_condition` allocates on the device."""
+    config, longest, states = model.config, 0, 0
+    for text, task in zip(texts, tasks, strict=True):
+        clips = [clip.shape[1] for clip in task.references] or [config.timbre_fix_frame]
+        together = sum(windowed(config, length) for length in clips)
+        codes = len(task.codes) * config.pool_window_size
+        if task.is_cover and not task.codes:
+            codes = code_tokens(config, task.frames)
+        for told in (text, text.was) if text.was is not None else (text,):
+            longest = max(longest, together, codes, windowed(config, told.lyrics.shape[1]))
+            captions = [caption for caption in (told.caption, told.plain_caption) if caption is not None]
+            states += sum(told.lyrics.shape[1] + caption.shape[1] + len(task.references) + 1 for caption in captions)
+    return encoding_bytes(config, longest, 2 * states, model.dtype.itemsize)  # each row's, and all of them together
 
 
 def _spread(name: str, values: Sequence, rows: int) -> list:
@@ -87,7 +104,7 @@ def _embed_texts(
 ) -> list[_Texts]:
     done: dict[tuple, _Texts] = {}
     rows = []
-    with manager.resident(handle) as text:
+    with manager.resident(handle, caption_bytes) as text:
         for song, task in zip(songs, tasks, strict=True):
             key = (song, task.instruction, task.prompt_seconds, task.switches, task.chunk_mask, task.morph)
             if key not in done:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from acestep_core.errors import InvalidInput
+from acestep_core.options import REPAINT_MODES
 from acestep_core.vocabulary import DURATION_MAX, HOP, SAMPLE_RATE
 
-RepaintMode = Literal["conservative", "balanced", "aggressive"]
-MODES: tuple[RepaintMode, ...] = ("conservative", "balanced", "aggressive")
 MIN_CROSSFADE = 0.01
 """Seconds. A seam always gets at least this much, so that no mode can click."""
 
@@ -44,8 +42,8 @@ def repaint_settings(mode: str = "balanced", strength: float = 0.5) -> RepaintSe
             so for some.
         strength: of `balanced`: 0 equals conservative, 1 aggressive.
     """
-    if mode not in MODES:
-        raise InvalidInput(f"Unknown repaint mode {mode!r}; choose one of {', '.join(MODES)}.")
+    if mode not in REPAINT_MODES:
+        raise InvalidInput(f"Unknown repaint mode {mode!r}; choose one of {', '.join(REPAINT_MODES)}.")
     if not 0 <= strength <= 1:
         raise InvalidInput(f"Repaint strength must be between 0 and 1, not {strength}.")
     hold = {"conservative": 1.0, "aggressive": 0.0}.get(mode, 1.0 - strength)

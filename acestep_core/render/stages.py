@@ -8,16 +8,22 @@ import torch
 from torch import Tensor
 
 from acestep_core import seeds as noise
+from acestep_core.models.acestep import AceStepModel
+from acestep_core.models.dit import DiT
 from acestep_core.models.handles import ModelHandle, VAEHandle
 from acestep_core.models.manager import manager
+from acestep_core.models.memory import denoising_bytes
+from acestep_core.models.oobleck import OobleckVAE
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import Finish, Guidance, Sampling
 from acestep_core.render import vae
 from acestep_core.render.conditioned import Conditioning
 from acestep_core.render.guidance import OFF, check_guidance
+from acestep_core.render.parts import part_of, states_in
 from acestep_core.render.post import check_audio, check_latents, finished, limit_peak, shift_rescale
 from acestep_core.render.sampler import check_morph, sample
 from acestep_core.render.schedule import check_times
+from acestep_core.render.settings import tile_for
 from acestep_core.render.task import Task
 
 
@@ -50,15 +56,29 @@ def render_latents(
     if conditioning.morph is not None:
         check_morph(sampling, varied=initial is not None)
     conditioning = conditioning.repeated(len(seeds))
-    sources = noise.generators(seeds)
-    first = noise.draw(sources, conditioning.frames)
-    start = first if initial is None else initial
 
-    def redraw() -> Tensor:
-        return noise.draw(sources, conditioning.frames)
+    def part(decoder: DiT, start: int, stop: int) -> Tensor:
+        told = part_of(conditioning, start, stop)
+        sources = noise.generators(seeds[start:stop])
+        first = noise.draw(sources, told.frames)
 
-    with manager.resident(handle) as model:
-        latents = sample(model.decoder, conditioning, start, times, redraw, guidance, sampling, monitor).cpu()
+        def redraw() -> Tensor:
+            return noise.draw(sources, told.frames)
+
+        first = first if initial is None else initial[start:stop]
+        return sample(decoder, told, first, times, redraw, guidance, sampling, monitor).cpu()
+
+    def work(model: AceStepModel, songs: int) -> Tensor:
+        starts = range(0, len(seeds), songs)
+        return torch.cat([part(model.decoder, start, min(start + songs, len(seeds))) for start in starts])
+
+    def needs(model: AceStepModel, songs: int) -> int:
+        told = part_of(conditioning, 0, songs)
+        size = (songs, told.frames, states_in(told), model.dtype.itemsize)
+        branches = 1 if told.morph is None else 2
+        return denoising_bytes(model.config, *size, guided=guidance.enabled, branches=branches)
+
+    latents = manager.run(handle, work, needs, len(seeds))
     check_latents(latents)
     return latents.clone()  # the caller may change it, which torch forbids for what inference mode made
 
@@ -84,8 +104,16 @@ def decode_latents(
         GenerationError: latents or audio are unusable; the message gives the likely cause.
     """
     check_latents(latents)
-    with torch.inference_mode(), manager.resident(handle) as module:
-        audio = vae.decode(module, shift_rescale(latents, shift, rescale), tile, monitor)
+    moved = shift_rescale(latents, shift, rescale)
+
+    def work(module: OobleckVAE, tile: int) -> Tensor:
+        return vae.decode(module, moved, tile, monitor)
+
+    def needs(module: OobleckVAE, tile: int) -> int:
+        return vae.decoding(module, min(tile, latents.shape[1]))
+
+    with torch.inference_mode():
+        audio = manager.run(handle, work, needs, tile or tile_for(handle), vae.SMALLEST_TILE)
     spread = list(tasks) * (latents.shape[0] if len(tasks) == 1 else 1)
     items = []
     for i, item in enumerate(audio.split(1)):
@@ -112,6 +140,10 @@ def encode_audio(
     Args:
         seed: draws from the VAE's posterior, as upstream does; None takes its mean.
     """
-    generator = None if seed is None else noise.generators([seed])[0]
-    with torch.inference_mode(), manager.resident(handle) as module:
+
+    def work(module: OobleckVAE, tile: int) -> Tensor:
+        generator = None if seed is None else noise.generators([seed])[0]
         return vae.encode(module, audio, tile, generator, monitor)
+
+    with torch.inference_mode():
+        return manager.run(handle, work, vae.encoding, tile or tile_for(handle), vae.SMALLEST_TILE)

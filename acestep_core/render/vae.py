@@ -9,36 +9,37 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from acestep_core.devices import free_memory, is_host
-from acestep_core.errors import AudioError, OutOfMemory
+from acestep_core import devices
+from acestep_core.errors import AudioError
+from acestep_core.models.memory import decoding_bytes, vae_encoding_bytes
 from acestep_core.models.oobleck import OobleckVAE
 from acestep_core.monitor import SILENT, Monitor
 
 OVERLAP = 9
 """Latent frames that each side of a tile needs from its neighbour."""
 
-_LIVE_TENSORS = 6  # full-rate activations alive at once in the widest stage, with convolution workspace
-_SMALLEST_TILE = 32
+SMALLEST_TILE = 32
+
+
+def decoding(vae: OobleckVAE, tile: int) -> int:
+    """Bytes that decoding in such tiles allocates."""
+    return decoding_bytes(vae.config, tile + 2 * OVERLAP, vae.dtype.itemsize)
+
+
+def encoding(vae: OobleckVAE, tile: int) -> int:
+    """Bytes that encoding in such tiles allocates."""
+    return vae_encoding_bytes(vae.config, tile + 2 * OVERLAP, vae.dtype.itemsize)
 
 
 def pick_tile(vae: OobleckVAE, largest: int | None = None) -> int:
-    """Frames per tile: as many as half the free memory holds, in powers of two.
+    """Frames per tile: as many as half the free memory holds, in powers of two. Nobody has to leave for larger ones.
 
     Large tiles only pay on a GPU; on a CPU 128 frames already keep the convolutions busy and stay near the caches.
     """
-    if largest is None:
-        largest = 128 if is_host(vae.device) else 512
-    width = max(vae.config.decoder_channels, vae.config.encoder_hidden_size)
-    per_frame = _LIVE_TENSORS * vae.config.hop * width * vae.dtype.itemsize
-    budget = free_memory(vae.device) // 2
-    tile = largest
-    while tile > _SMALLEST_TILE and (tile + 2 * OVERLAP) * per_frame > budget:
-        tile //= 2
-    if (tile + 2 * OVERLAP) * per_frame > 2 * budget:
-        raise OutOfMemory(
-            f"The VAE needs about {(tile + 2 * OVERLAP) * per_frame >> 20} MiB for its smallest tile, but only "
-            f"{2 * budget >> 20} MiB are free; close other programs or put the VAE on the CPU."
-        )
+    tile = largest or (128 if devices.is_host(vae.device) else 512)
+    budget = devices.free_memory(vae.device) // 2
+    while tile > SMALLEST_TILE and max(decoding(vae, tile), encoding(vae, tile)) > budget:
+        tile = max(SMALLEST_TILE, tile // 2)
     return tile
 
 

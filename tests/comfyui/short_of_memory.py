@@ -31,16 +31,15 @@ def load_placement():
 
 
 class Model:
-    """Stands for an `Entry` of the model manager and for its module; only notes where it is."""
+    """Stands for an `Entry` of the model manager; only notes where it is."""
 
     device = DEVICE
     nbytes = 1 << 20
 
     def __init__(self, key):
-        self.key, self.pins, self.placed, self.module = key, 0, False, self
+        self.key, self.pins, self.placed = key, 0, False
 
-    def to(self, device):
-        assert device == DEVICE
+    def go_out(self):
         self.placed = True
 
     def go_home(self):

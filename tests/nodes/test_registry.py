@@ -181,3 +181,12 @@ assert str(root) not in sys.path
 assert len(module.NODE_CLASS_MAPPINGS) > 10
 """
     subprocess.run([sys.executable, "-c", script, str(ROOT)], check=True, cwd="/" if os.name == "posix" else None)
+
+
+def test_every_card_of_the_machine_can_be_chosen(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from acestep_core import devices
+
+    monkeypatch.setattr(devices, "available_devices", lambda: ["cuda:0", "cuda:1", "cpu"])
+    loaders = [cls.INPUT_TYPES() for cls in pack.classes.values()]
+    asked = [kind["device"][0] for types in loaders for kind in types.values() if "device" in kind]
+    assert len(asked) >= 4 and all(choices == ["auto", "cuda:0", "cuda:1", "cpu"] for choices in asked)

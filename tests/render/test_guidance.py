@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from acestep_core.errors import InvalidInput
+from acestep_core.options import GUIDANCE_MODES
 from acestep_core.render import guidance as g
 from acestep_core.render.velocity import clamp, smooth
 
@@ -39,7 +40,7 @@ def test_turbo_refuses_guidance():
         g.check_guidance(g.Guidance(), turbo=True)
 
 
-@pytest.mark.parametrize("mode", [mode for mode in g.MODES if mode != "none"])
+@pytest.mark.parametrize("mode", [mode for mode in GUIDANCE_MODES if mode != "none"])
 def test_items_of_a_batch_do_not_see_each_other(mode):
     setting, memory = g.Guidance(mode=mode), g.Momentum()
     singles = [g.Momentum() for _ in COND]
@@ -51,7 +52,7 @@ def test_items_of_a_batch_do_not_see_each_other(mode):
             torch.testing.assert_close(batch[one], alone, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", g.MODES)
+@pytest.mark.parametrize("mode", GUIDANCE_MODES)
 def test_nothing_to_guide_by_leaves_the_prediction(mode):
     """Equal branches: the guided velocity is the conditional one (ADG within its own small offset)."""
     got = g.guide(g.Guidance(mode=mode), COND, COND.clone(), X, 0.5, g.Momentum())
@@ -83,7 +84,7 @@ def test_adg_stays_finite_at_the_noisiest_and_the_last_step():
 
 
 def test_half_precision_keeps_its_dtype():
-    for mode in g.MODES:
+    for mode in GUIDANCE_MODES:
         got = g.guide(g.Guidance(mode=mode), COND.bfloat16(), UNCOND.bfloat16(), X.bfloat16(), 0.5, g.Momentum())
         assert got.dtype == torch.bfloat16
 

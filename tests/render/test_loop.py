@@ -12,13 +12,13 @@ from torch.testing import assert_close
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.dit import DiT
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.options import Guidance, Morph, Sampling
+from acestep_core.options import GUIDANCE_MODES, Guidance, Morph, Sampling
 from acestep_core.render import sampler
 from acestep_core.render.conditioned import Branch, Conditioning, Hold
-from acestep_core.render.guidance import MODES, OFF
+from acestep_core.render.guidance import OFF
 from acestep_core.render.repaint import region_mask, repaint_settings
 from acestep_core.render.sampler import METHODS, sample
-from acestep_core.render.wavelet import WaveletCorrection
+from acestep_core.render.wavelet import corrected
 from tests.render.toys import FRAMES, ToyDecoder, latents, towards
 
 GOAL, OTHER, NOISE, SOURCE = latents(1), latents(2), latents(3), latents(4)
@@ -105,7 +105,7 @@ def held(ratio_mode, soft=None, strength=0.5):
 
 def test_the_source_is_put_back_at_its_share_of_the_steps_and_after_the_correction():
     outside = ~REGION[0]
-    got = run(held("conservative"), wavelet=WaveletCorrection("pix", 0.5))
+    got = run(held("conservative"), wavelet="pix", wavelet_low=0.5)
     assert torch.equal(got[:, outside], SOURCE[:, outside])
     assert not torch.allclose(got[:, REGION[0]], SOURCE[:, REGION[0]], atol=1e-2)
     assert_close(run(held("aggressive")), GOAL)
@@ -122,13 +122,13 @@ def test_the_border_is_blended_last():
 
 
 def test_the_correction_reads_the_flow_time_and_the_clean_estimate():
-    correction = WaveletCorrection("low", 0.3)
-    got = run(times=torch.tensor([0.96, 0.5, 0.0]), wavelet=correction, velocity_clamp=1e-6)
-    first = correction.apply(NOISE, NOISE, 0.96)
+    correction = {"wavelet": "low", "wavelet_low": 0.3}
+    got = run(times=torch.tensor([0.96, 0.5, 0.0]), **correction, velocity_clamp=1e-6)
+    first = corrected(NOISE, NOISE, 0.96, "low", 0.3, 0.0)
     assert_close(got, first, rtol=1e-4, atol=1e-4)
     decoder = ToyDecoder()
-    run(times=torch.tensor([1.0, 0.5, 0.0]), wavelet=correction, decoder=decoder)
-    assert_close(decoder.seen[1], correction.apply(NOISE - 0.5 * (NOISE - GOAL), GOAL, 1.0))
+    run(times=torch.tensor([1.0, 0.5, 0.0]), **correction, decoder=decoder)
+    assert_close(decoder.seen[1], corrected(NOISE - 0.5 * (NOISE - GOAL), GOAL, 1.0, "low", 0.3, 0.0))
 
 
 def test_heun_guides_its_second_look_without_moving_the_momentum():
@@ -168,7 +168,7 @@ CONFIG = AceStepConfig(
     hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
     head_dim=16, layer_types=("sliding_attention",), sliding_window=4,
 )  # fmt: skip
-RUNS = [("cover", "euler", mode) for mode in MODES if mode != "adg"]
+RUNS = [("cover", "euler", mode) for mode in GUIDANCE_MODES if mode != "adg"]
 RUNS += [(kind, method, "adg") for kind in ("cover", "repaint", "morph") for method in METHODS]
 RUNS.remove(("morph", "sde", "adg"))
 
@@ -196,7 +196,7 @@ def test_nothing_in_the_loop_waits_for_the_device(kind, method, mode):
         ticks.append(crossings.count - len(draws))
         assert preview().is_meta
 
-    sampling = Sampling(method, 1.0, 0.1, WaveletCorrection())
+    sampling = Sampling(method, 1.0, 0.1, wavelet="double")
     noise, times = torch.randn(2, 16, 64), torch.tensor([1.0, 0.8, 0.6, 0.3, 0.0])
     with crossings:
         got = sample(decoder, conditioning, noise, times, draw, Guidance(mode, 4.0), sampling, Monitor(watch))

@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from acestep_core import devices
 from acestep_core.errors import AudioError, Cancelled, OutOfMemory
 from acestep_core.models.manager import manager
 from acestep_core.monitor import Monitor
 from acestep_core.render import vae as tiling
+from acestep_core.render.stages import decode_latents, encode_audio
 
 
 @pytest.fixture
@@ -73,10 +75,16 @@ def test_too_short_audio_is_refused(vae):
         tiling.encode(vae, torch.zeros(1, 2, 1919))
 
 
-def test_too_little_memory_is_refused(vae, monkeypatch):
-    monkeypatch.setattr(tiling, "free_memory", lambda device: 1 << 20)
-    with pytest.raises(OutOfMemory, match="MiB"):
-        tiling.pick_tile(vae)
+def test_tiles_shrink_with_the_free_memory_and_too_little_is_refused(vae, tiny_models, monkeypatch):
+    monkeypatch.setattr(devices, "free_memory", lambda device: 2 * tiling.encoding(vae, 64))
+    assert tiling.pick_tile(vae) == 64
+    monkeypatch.setattr(devices, "free_memory", lambda device: 1 << 20)
+    assert tiling.pick_tile(vae) == tiling.SMALLEST_TILE
+    assert tiling.pick_tile(vae, 20) == 20
+    with pytest.raises(OutOfMemory, match="1 MiB free"):
+        decode_latents(tiny_models.vae, torch.randn(1, 200, 64))
+    with pytest.raises(OutOfMemory, match="1 MiB free"):
+        encode_audio(tiny_models.vae, torch.zeros(1, 2, 200 * 1920))
 
 
 @torch.inference_mode()

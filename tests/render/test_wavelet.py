@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from acestep_core.errors import InvalidInput
-from acestep_core.options import WAVELETS
+from acestep_core.options import WAVELETS, Sampling
 from acestep_core.render.wavelet import corrected, haar, inverse_haar
 
 X, CLEAN = torch.randn(2, 2, 13, 64, generator=torch.Generator().manual_seed(1))

@@ -1,0 +1,163 @@
+"""How many bytes a stage takes on its device besides the weights, from shapes alone, before it starts.
+
+Upper bounds that stay near the truth: the tests hold each of them between once and `SLACK` times of what the code is
+seen to allocate. What a device's libraries take on the side (convolution workspaces and the like) is in that slack.
+Sizes are in bytes, `itemsize` is that of the model's number format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from acestep_core.models.config import AceStepConfig
+from acestep_core.models.oobleck import OobleckConfig
+from acestep_core.models.qwen3 import Qwen3Config
+
+SLACK = 2.0
+"""No estimate is more than this many times too large, apart from `TRIFLE`."""
+TRIFLE = 1 << 20
+"""Bytes below which nobody counts."""
+
+_UNGUIDED, _GUIDED = 8, 18  # tensors like the state that integrator and guidance hold at once, fp32
+_CHOICE = 64  # bytes per row and token of the vocabulary, from fp32 logits to a chosen token
+_DECODED, _ENCODED = 6.6, 7.2  # full-rate activations alive in the VAE's widest stage, with workspace
+
+
+def layer_bytes(tokens: int, itemsize: int, sizes: Mapping[str, int], band: bool = False) -> int:
+    """One transformer layer at work on `tokens` tokens; layers do not add up, because each leaves its result only.
+
+    Args:
+        tokens: of all rows together.
+        sizes: `dim`, `hidden`, `heads`, `kv_heads` and `head_dim`.
+        band: sliding-window attention, which copies keys and values into overlapping blocks.
+    """
+    queries, keys = (sizes[name] * sizes["head_dim"] for name in ("heads", "kv_heads"))
+    dim = sizes["dim"]
+    feed_forward = 4 * sizes["hidden"] + 3 * dim
+    attention = (10 if band else 6) * queries + 4 * keys + 2 * dim
+    return tokens * itemsize * max(feed_forward, attention)
+
+
+def kv_cache_bytes(config: Qwen3Config, rows: int, columns: int, itemsize: int) -> int:
+    """Keys and values of every layer for `columns` tokens of `rows` sequences, exactly."""
+    per_token = config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 2
+    return per_token * rows * columns * itemsize
+
+
+def reading_bytes(config: Qwen3Config, tokens: int, itemsize: int) -> int:
+    """A Qwen3 model reads `tokens` tokens, of all rows together."""
+    return layer_bytes(tokens, itemsize, _layer(config))
+
+
+def writing_bytes(
+    config: Qwen3Config, songs: int, rows: int, columns: int, prompt: int, vocab: int, itemsize: int, recorded: int = 0
+) -> int:
+    """A language model writes: `planner.decode`.
+
+    Args:
+        songs: how many texts, each with choices of its own.
+        rows: sequences, unconditional ones included.
+        columns: tokens for which the cache has room in every row.
+        prompt: tokens of the longest prompt. Prompts are read one after the other.
+        vocab: tokens to choose from.
+        recorded: how many recordings of a step are kept, each with memory of its own.
+    """
+    step = layer_bytes(rows, itemsize, _layer(config))
+    step += rows * columns * (itemsize + 10)  # the mask, and where it comes from
+    step += vocab * (rows * (itemsize + 4) + songs * _CHOICE)
+    return kv_cache_bytes(config, rows, columns, itemsize) + max(
+        reading_bytes(config, prompt, itemsize), step * (1 + recorded)
+    )
+
+
+def scoring_bytes(config: Qwen3Config, rows: int, tokens: int, at_once: int, itemsize: int) -> int:
+    """A language model rates texts of `tokens` tokens, prompt included, with the logits of `at_once` of them."""
+    logits = at_once * config.vocab_size * (itemsize + 3 * 4)
+    states = rows * tokens * config.hidden_size * itemsize
+    return max(reading_bytes(config, rows * tokens, itemsize), states + logits)
+
+
+def encoding_bytes(config: AceStepConfig, tokens: int, states: int, itemsize: int) -> int:
+    """Condition encoder, audio tokenizer or detokenizer at work.
+
+    Args:
+        tokens: of the longest sequence (see `windowed`), or of all that go together.
+        states: how many vectors of the encoder are kept meanwhile.
+    """
+    layer = layer_bytes(tokens, itemsize, _encoder_layer(config), band=True)
+    return layer + states * config.encoder_dim * itemsize
+
+
+def windowed(config: AceStepConfig, length: int) -> int:
+    """A sequence's length as sliding-window attention sees it: whole windows."""
+    window = config.sliding_window
+    return length if length <= window + 1 else -(-length // window) * window
+
+
+def code_tokens(config: AceStepConfig, frames: int) -> int:
+    """Tokens that the audio tokenizer makes of `frames` latent frames, all of which go through it together."""
+    groups = -(-frames // config.pool_window_size)
+    return groups * (config.pool_window_size + 1)
+
+
+def denoising_bytes(
+    config: AceStepConfig, rows: int, frames: int, states: int, itemsize: int, *, guided: bool, branches: int = 1
+) -> int:
+    """The DiT's sampling loop.
+
+    Args:
+        rows: songs of the batch; guidance doubles what the network sees.
+        frames: latent frames T.
+        states: encoder states of all branches together, those of equal rows counted once. Keys and values of each
+            stay for the whole run.
+        branches: predictions that are held at once.
+    """
+    held = (_GUIDED if guided else _UNGUIDED) + 4 * branches
+    kept = rows * frames * (config.audio_acoustic_hidden_dim * 4 * held + branches * config.in_channels * itemsize)
+    return kept + _network_bytes(config, rows * (2 if guided else 1), frames, states, itemsize)
+
+
+def _network_bytes(config: AceStepConfig, rows: int, frames: int, states: int, itemsize: int) -> int:
+    """The DiT called for `rows` rows, with keys and values of all `states`."""
+    tokens = rows * windowed(config, -(-frames // config.patch_size))
+    keys = config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 2
+    inputs = rows * frames * 2 * (config.in_channels + config.audio_acoustic_hidden_dim)
+    kept = (states * (keys + config.encoder_dim + config.hidden_size) + inputs) * itemsize
+    return kept + layer_bytes(tokens, itemsize, _layer(config), band=config.use_sliding_window)
+
+
+def listening_bytes(config: AceStepConfig, frames: int, states: int, lyrics: int, block: int, itemsize: int) -> int:
+    """The DiT listens to one song: `judge.attention`.
+
+    Args:
+        states: encoder states, of which `lyrics` are looked at.
+        block: patches whose attention over all states exists at one time.
+    """
+    patches = -(-frames // config.patch_size)
+    one = patches * lyrics * 4
+    kept = frames * config.audio_acoustic_hidden_dim * 4 * 6 + block * states * 4 * 3
+    return kept + max(6 * one, 2 * one + _network_bytes(config, 1, frames, states, itemsize))
+
+
+def decoding_bytes(config: OobleckConfig, frames: int, itemsize: int) -> int:
+    """The VAE decodes a window of `frames` latent frames."""
+    return int(_DECODED * config.hop * config.decoder_channels * frames) * itemsize
+
+
+def vae_encoding_bytes(config: OobleckConfig, frames: int, itemsize: int) -> int:
+    """The VAE encodes a window of `frames` latent frames."""
+    return int(_ENCODED * config.hop * config.encoder_hidden_size * frames) * itemsize
+
+
+def _encoder_layer(config: AceStepConfig) -> dict[str, int]:
+    return {name: size for name, size in config.encoder_layer.items() if name != "eps"}
+
+
+def _layer(config: AceStepConfig | Qwen3Config) -> dict[str, int]:
+    return {
+        "dim": config.hidden_size,
+        "hidden": config.intermediate_size,
+        "heads": config.num_attention_heads,
+        "kv_heads": config.num_key_value_heads,
+        "head_dim": config.head_dim,
+    }

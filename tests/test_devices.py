@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from acestep_core import devices
+from acestep_core.errors import InvalidInput
+
+
+@pytest.fixture
+def two_cards(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+
+
+def test_devices_carry_their_number(two_cards):
+    named = {"cuda": "cuda:0", "cuda:1": "cuda:1", "mps": "mps:0", "mps:0": "mps:0", "cpu": "cpu", "auto": "cuda:0"}
+    assert {name: str(devices.pick_device(name)) for name in named} == named
+    assert devices.pick_device("cpu:0") == torch.zeros(1).device
+    assert devices.device_choices() == ["auto", "cuda:0", "cuda:1", "mps:0", "cpu"]
+
+
+@pytest.mark.parametrize(
+    "name", ["cuda:7", "cuda:-1", "xpu", "xpu:0", "mps:1", "warp drive", "meta", "privateuseone:0"]
+)
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(two_cards, name):
+    with pytest.raises(InvalidInput, match=r"auto, cuda:0, cuda:1, mps:0, cpu\.$"):
+        devices.pick_device(name)
+
+
+def test_a_back_end_that_only_the_host_knows_is_taken_once_it_works(monkeypatch):
+    """DirectML calls itself privateuseone."""
+
+    class Made:
+        device = torch.device("privateuseone:0")
+
+    monkeypatch.setattr(torch, "empty", lambda size, device: Made)
+    assert str(devices.pick_device("privateuseone")) == "privateuseone:0"
+    assert devices.free_memory(Made.device) == devices.UNLIMITED
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        MemoryError(),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
+        RuntimeError("XPU out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        RuntimeError("Could not allocate tensor with 9 bytes. There is not enough GPU video memory available!"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("Native API returns: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)"),
+    ],
+)
+def test_every_back_ends_word_for_full_is_known(error):
+    assert devices.is_out_of_memory(error)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), ValueError("out of memory"), OSError("full")])
+def test_other_errors_are_other_errors(error):
+    assert not devices.is_out_of_memory(error)
