@@ -17,16 +17,13 @@ from acestep_core.models.dit import DiT
 from acestep_core.models.manager import manager
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config, StaticKVCache
-from acestep_core.options import Sampling
+from acestep_core.options import Guidance, LMSampling, Sampling
 from acestep_core.planner.decode import CodesPrompt, codes_bytes, decode_codes
 from acestep_core.planner.rows import reach_of
-from acestep_core.planner.sampling import LMSampling
 from acestep_core.render.conditioned import Branch, Conditioning
-from acestep_core.render.guidance import Guidance
 from acestep_core.render.parts import states_in
 from acestep_core.render.sampler import sample
 from acestep_core.render.schedule import schedule
-from acestep_core.render.wavelet import WaveletCorrection
 from tests.models.peak import Peak
 
 CPU = torch.device("cpu")
@@ -123,11 +120,11 @@ def told(config: AceStepConfig, batch: int, frames: int, states: int, plain: boo
 @pytest.mark.parametrize("mode", ["none", "apg", "adg"])
 def test_denoising(method, mode):
     decoder, conditioning = DiT(MID).requires_grad_(False), told(MID, 2, 800, 300, plain=True)
-    noise, guidance = torch.randn(2, 800, 64), Guidance(mode)
-    sampling = Sampling(method, 2.0, 0.1, WaveletCorrection())
+    noise, guidance = torch.randn(2, 800, 64), Guidance(mode, 7.0)
+    sampling = Sampling(method, 2.0, 0.1, wavelet="double")
     found = measured(
         lambda: sample(
-            decoder, conditioning, noise, schedule(3, 1.0), guidance, sampling, lambda: torch.randn(2, 800, 64)
+            decoder, conditioning, noise, schedule(3, 1.0), lambda: torch.randn(2, 800, 64), guidance, sampling
         )
     )
     size = (2, 800, states_in(conditioning), 4)
