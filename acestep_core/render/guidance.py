@@ -24,8 +24,9 @@ OFF = Guidance(mode="none", scale=1.0)
 
 def corrector(guidance: Guidance, t: float) -> Guidance:
     """Guidance of a second look at a step, at `t`: plain CFG instead of APG, whose momentum must advance once per step,
-    and instead of ADG at t = 0, where it would divide by zero."""
-    return replace(guidance, mode="cfg") if guidance.mode == "apg" or t <= 0 else guidance
+    and instead of ADG at t = 0, where it would divide by zero. What is off stays off."""
+    changes = guidance.enabled and (guidance.mode == "apg" or t <= 0)
+    return replace(guidance, mode="cfg") if changes else guidance
 
 
 @dataclass

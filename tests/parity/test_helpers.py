@@ -10,6 +10,7 @@ import torch
 
 from acestep_core import seeds as noise
 from acestep_core.errors import InvalidInput
+from acestep_core.options import REPAINT_MODES
 from acestep_core.render import guidance, repaint, schedule
 from acestep_core.vocabulary import SAMPLE_RATE
 from tests.golden_data import case, case_ids, load_json, load_tensors
@@ -135,7 +136,7 @@ def test_repaint_settings(case_id):
     for row in load_json(case(case_id)["file"])["rows"]:
         # Upstream clamps the strength and takes an unknown mode as balanced; we refuse both.
         strength = min(max(row["strength"], 0.0), 1.0)
-        mode = row["mode"] if row["mode"] in repaint.MODES else "balanced"
+        mode = row["mode"] if row["mode"] in REPAINT_MODES else "balanced"
         got = repaint.repaint_settings(mode, strength)
         assert [got.injection_ratio, got.crossfade_frames, got.crossfade_seconds] == row["result"], row
         if (mode, strength) != (row["mode"], row["strength"]):

@@ -76,7 +76,7 @@ def test_a_morph_is_seeded_per_item(tiny_base, recording):
 
 
 def test_a_morph_has_no_variation(tiny_base, recording):
-    settings = RenderSettings(steps=2, retake_seed=1, retake_variance=0.5)
+    settings = RenderSettings.of(steps=2, retake_seed=1, retake_variance=0.5)
     with pytest.raises(InvalidInput, match="variation"):
         morph(recording, "piano", "metal", models=tiny_base, seed=5, settings=settings)
 

@@ -12,6 +12,11 @@ GENERATOR = torch.Generator().manual_seed(3)
 COND, UNCOND, X = torch.randn(3, 2, 12, 64, generator=GENERATOR)
 
 
+def decided(**settings):
+    """Guidance with nothing left to a checkpoint's preset."""
+    return g.Guidance(**{"scale": 7.0, "start": 0.0, "end": 1.0, **settings})
+
+
 def test_settings_are_checked():
     for bad in (
         {"mode": "loud"},
@@ -26,23 +31,23 @@ def test_settings_are_checked():
 
 
 def test_the_interval_is_on_flow_time():
-    setting = g.Guidance(start=0.2, end=0.8)
+    setting = decided(start=0.2, end=0.8)
     assert [setting.active(t) for t in (1.0, 0.8, 0.5, 0.2, 0.1)] == [False, True, True, True, False]
-    assert not g.Guidance(scale=1.0).active(0.5)
+    assert not decided(scale=1.0).active(0.5)
     assert not g.OFF.enabled
 
 
 def test_turbo_refuses_guidance():
     g.check_guidance(g.OFF, turbo=True)
-    g.check_guidance(g.Guidance(scale=1.0), turbo=True)
-    g.check_guidance(g.Guidance(), turbo=False)
+    g.check_guidance(decided(scale=1.0), turbo=True)
+    g.check_guidance(decided(), turbo=False)
     with pytest.raises(InvalidInput, match="turbo"):
-        g.check_guidance(g.Guidance(), turbo=True)
+        g.check_guidance(decided(), turbo=True)
 
 
 @pytest.mark.parametrize("mode", [mode for mode in GUIDANCE_MODES if mode != "none"])
 def test_items_of_a_batch_do_not_see_each_other(mode):
-    setting, memory = g.Guidance(mode=mode), g.Momentum()
+    setting, memory = decided(mode=mode), g.Momentum()
     singles = [g.Momentum() for _ in COND]
     for t in (0.9, 0.6):
         batch = g.guide(setting, COND, UNCOND, X, t, memory)
@@ -55,7 +60,7 @@ def test_items_of_a_batch_do_not_see_each_other(mode):
 @pytest.mark.parametrize("mode", GUIDANCE_MODES)
 def test_nothing_to_guide_by_leaves_the_prediction(mode):
     """Equal branches: the guided velocity is the conditional one (ADG within its own small offset)."""
-    got = g.guide(g.Guidance(mode=mode), COND, COND.clone(), X, 0.5, g.Momentum())
+    got = g.guide(decided(mode=mode), COND, COND.clone(), X, 0.5, g.Momentum())
     assert torch.isfinite(got).all()
     torch.testing.assert_close(got, COND, rtol=1e-2, atol=2e-2)
 
@@ -76,16 +81,16 @@ def test_momentum_is_per_run():
 def test_adg_stays_finite_at_the_noisiest_and_the_last_step():
     for t in (1.0, 1e-3):
         assert torch.isfinite(g.adg(X, COND, UNCOND, t, 7.0)).all()
-    assert g.Guidance(mode="adg").corrector(0.0).mode == "cfg"
-    assert g.Guidance(mode="adg").corrector(0.5).mode == "adg"
-    assert g.Guidance(mode="apg").corrector(0.5).mode == "cfg"
-    for off in (g.Guidance(mode="none"), g.Guidance(scale=1.0), g.OFF):
-        assert not off.corrector(0.0).active(0.0), "what is off stays off"
+    assert g.corrector(decided(mode="adg"), 0.0).mode == "cfg"
+    assert g.corrector(decided(mode="adg"), 0.5).mode == "adg"
+    assert g.corrector(decided(mode="apg"), 0.5).mode == "cfg"
+    for off in (decided(mode="none"), decided(scale=1.0), g.OFF):
+        assert not g.corrector(off, 0.0).enabled, "what is off stays off"
 
 
 def test_half_precision_keeps_its_dtype():
     for mode in GUIDANCE_MODES:
-        got = g.guide(g.Guidance(mode=mode), COND.bfloat16(), UNCOND.bfloat16(), X.bfloat16(), 0.5, g.Momentum())
+        got = g.guide(decided(mode=mode), COND.bfloat16(), UNCOND.bfloat16(), X.bfloat16(), 0.5, g.Momentum())
         assert got.dtype == torch.bfloat16
 
 

@@ -9,6 +9,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.testing import assert_close
 
+from acestep_core import options
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.dit import DiT
 from acestep_core.monitor import SILENT, Monitor
@@ -60,13 +61,17 @@ def test_sde_goes_back_to_each_level_with_new_noise():
     assert next(left, None) is None, "and none for the last, where no noise is left"
 
 
-def test_a_new_sampler_is_one_function_in_one_place(monkeypatch):
+def test_a_sampler_is_one_function_in_one_place(monkeypatch):
     def straight(flow, x, step):
         clean = x - step.now * flow(x, step.now)
         return (clean if step.then == 0 else x), clean
 
-    monkeypatch.setitem(sampler.METHODS, "straight", straight)
-    assert_close(run(method="straight"), GOAL)
+    monkeypatch.setitem(sampler.METHODS, "sde", straight)
+    assert_close(run(method="sde"), GOAL)  # draws nothing
+
+
+def test_every_sampler_is_offered_and_every_one_offered_is_there():
+    assert tuple(METHODS) == options.METHODS
 
 
 def test_the_text_takes_over_when_its_share_of_the_steps_is_reached():
