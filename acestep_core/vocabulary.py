@@ -88,7 +88,62 @@ LANGUAGES: Final[dict[str, str]] = {
 }
 """Language code -> English name, in the models' order."""
 
+OWN_NAMES: Final[dict[str, str]] = {
+    "ar": "العربية",
+    "az": "azərbaycanca, azərbaycan dili",
+    "bg": "български",
+    "bn": "বাংলা",
+    "ca": "català",
+    "cs": "čeština",
+    "da": "dansk",
+    "de": "Deutsch",
+    "el": "ελληνικά",
+    "es": "español, castellano",
+    "fa": "فارسی",
+    "fi": "suomi",
+    "fr": "français",
+    "he": "עברית",
+    "hi": "हिन्दी, हिंदी",
+    "hr": "hrvatski",
+    "ht": "kreyòl ayisyen, kreyòl",
+    "hu": "magyar",
+    "id": "Bahasa Indonesia",
+    "is": "íslenska",
+    "it": "italiano",
+    "ja": "日本語, 日语",
+    "ko": "한국어, 한국말, 韓国語, 韩语",
+    "la": "latina",
+    "lt": "lietuvių",
+    "ms": "Bahasa Melayu, Melayu",
+    "ne": "नेपाली",
+    "nl": "Nederlands",
+    "no": "norsk, bokmål, nynorsk",
+    "pa": "ਪੰਜਾਬੀ",
+    "pl": "polski",
+    "pt": "português",
+    "ro": "română",
+    "ru": "русский",
+    "sa": "संस्कृतम्, संस्कृत",
+    "sk": "slovenčina",
+    "sr": "српски, srpski",
+    "sv": "svenska",
+    "sw": "Kiswahili",
+    "ta": "தமிழ்",
+    "te": "తెలుగు",
+    "th": "ไทย, ภาษาไทย",
+    "tr": "Türkçe",
+    "uk": "українська",
+    "ur": "اردو",
+    "vi": "Tiếng Việt",
+    "yue": "粵語, 粤语, 廣東話, 广东话",
+    "zh": "中文, 汉语, 漢語, 普通话, 國語, 国语, 華語",
+}
+"""What languages are called by those who speak them."""
+
 LANGUAGE_ALIASES: Final[dict[str, str]] = {
+    "cn": "zh",
+    "jp": "ja",
+    "kr": "ko",
     "farsi": "fa",
     "filipino": "tl",
     "fil": "tl",
@@ -162,5 +217,3 @@ LM_INSTRUCTIONS: Final[dict[str, str]] = {
 NO_USER_INPUT: Final = "NO USER INPUT"
 """What the language model was trained to read as "nothing was given"."""
 INSTRUMENTAL_LYRICS: Final = "[Instrumental]"
-SPECIAL_TOKENS: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
-"""Control tokens of the tokenizers; in a caption or lyrics they end or restructure the prompt."""

@@ -47,13 +47,13 @@ class ACEStepAudioToCodes:
         from acestep_core.render.stages import encode_audio
         from acestep_core.render.tasks import check_source, whole_frames
 
-        waveform = wires.from_audio(audio)
+        waveform, remark = wires.from_audio(audio)
         check_source(waveform.shape[-1])
         latents = encode_audio(vae, whole_frames(waveform), monitor=monitor())
         needs = partial(tokenizing_bytes, frames=latents.shape[1])
         with torch.inference_mode(), manager.resident(model.bare, needs) as module:
             codes = [module.codes(item[None].to(module.device, module.dtype))[0] for item in latents]
-        if remark := wires.conversion(audio):
+        if remark:
             host().say(remark)
         return (tuple(tuple(song.tolist()) for song in codes),)
 

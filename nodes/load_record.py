@@ -113,7 +113,7 @@ def _tasks(
     from acestep_core.vocabulary import SAMPLE_RATE
 
     def waves(wired: dict[str, Any]) -> list[Any]:
-        return [(wave, SAMPLE_RATE) for wave in wires.from_audio(wired)]
+        return [(wave, SAMPLE_RATE) for wave in wires.from_audio(wired)[0]]
 
     if vae is None and (recipe.sources or recipe.references):
         return None

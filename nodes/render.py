@@ -266,11 +266,11 @@ class ACEStepEncodeAudio:
         from acestep_core.render.stages import encode_audio
         from acestep_core.render.tasks import check_source, whole_frames
 
-        waveform = wires.from_audio(audio)
+        waveform, remark = wires.from_audio(audio)
         check_source(waveform.shape[-1])
         latents = encode_audio(
             vae, whole_frames(waveform), posterior_seed if sample_posterior else None, tile or None, monitor=monitor()
         )
-        if remark := wires.conversion(audio):
+        if remark:
             host().say(remark)
         return (wires.to_latent(latents) | {wires.CARGO: wires.ENCODED},)

@@ -54,7 +54,8 @@ def from_recordings(vae: VAEHandle, audio: dict[str, Any], *several: TaskOptions
     from acestep_core.pipeline.steps import source_tasks
     from acestep_core.vocabulary import SAMPLE_RATE
 
-    songs = [source_tasks(vae, (wave, SAMPLE_RATE), several, monitor=monitor()) for wave in wires.from_audio(audio)]
-    if remark := wires.conversion(audio):
+    waveforms, remark = wires.from_audio(audio)
+    songs = [source_tasks(vae, (wave, SAMPLE_RATE), several, monitor=monitor()) for wave in waveforms]
+    if remark:
         host().say(remark)
     return list(zip(*songs, strict=True))

@@ -104,8 +104,9 @@ class ACEStepReferenceAudio:
         from acestep_core.pipeline.steps import with_reference
         from acestep_core.vocabulary import SAMPLE_RATE
 
-        for wave in wires.from_audio(audio):
+        waveforms, remark = wires.from_audio(audio)
+        for wave in waveforms:
             task = tuple(with_reference(task, vae, (wave, SAMPLE_RATE), clip_seed, monitor=monitor()))
-        if remark := wires.conversion(audio):
+        if remark:
             host().say(remark)
         return (task,)

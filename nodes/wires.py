@@ -103,26 +103,23 @@ def _laden(
     return carrier | {CARGO: Cargo.of(made, carrier[songs] if known is None else carrier[songs][known])}
 
 
-def conversion(audio: dict[str, Any]) -> str:
-    """What `from_audio` changes, as a sentence; empty for nothing."""
-    rate, channels = int(audio["sample_rate"]), audio["waveform"].shape[1]
-    if rate == SAMPLE_RATE and channels == 2:
-        return ""
-    kind = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
-    return f"The recording ({rate} Hz, {kind}) was converted to {SAMPLE_RATE} Hz stereo."
-
-
-def from_audio(audio: dict[str, Any] | None) -> Tensor:
-    """ComfyUI's AUDIO as `[B, 2, S]` at 48 kHz.
+def from_audio(audio: Any) -> tuple[Tensor, str]:
+    """ComfyUI's AUDIO as `[B, 2, S]` at 48 kHz, and what a user should know about that; empty for nothing.
 
     Raises:
-        InvalidInput: nothing is connected, or it holds no audio.
+        InvalidInput: nothing is connected.
+        AudioError: it holds no audio.
     """
     import torch
 
-    from acestep_core.io.audio import to_48k_stereo
+    from acestep_core.io.recordings import batch_of, from_waveform
 
-    waveform = None if audio is None else audio.get("waveform")
-    if audio is None or waveform is None or waveform.ndim != 3 or 0 in waveform.shape:
+    if audio is None:
         raise InvalidInput("The audio input holds no audio; connect a node that loads or makes some.")
-    return torch.stack([to_48k_stereo(item, int(audio["sample_rate"])) for item in waveform])
+    waveforms, rate = batch_of(audio)
+    names = (
+        [f"Recording {number}" for number in range(1, len(waveforms) + 1)] if len(waveforms) > 1 else ["The recording"]
+    )
+    items = [from_waveform(waveform, rate, name=name) for waveform, name in zip(waveforms, names)]
+    said = [items[0].conversion, *(remark for item in items for remark in item.remarks)]
+    return torch.stack([item.waveform for item in items]), " ".join(filter(None, said))

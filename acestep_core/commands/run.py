@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from acestep_core.commands.progress import ProgressBar
 from acestep_core.errors import InvalidInput
 from acestep_core.host.server.host_options import add_host_options, folders_of, packs_of
+from acestep_core.io.text import read_text
 
 if TYPE_CHECKING:
     from acestep_core.host.client.sources import Sources
@@ -94,8 +95,8 @@ def _record_without_graph(file: Path) -> SongRecord | None:
     from acestep_core.records.song_record import SongRecord, is_record
 
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        values = json.loads(read_text(file))
+    except (ValueError, RecursionError):
         return None  # whoever reads it as a workflow says what is wrong
     record = SongRecord.from_dict(values) if is_record(values) else None
     return None if record is None or record.graph is not None else record

@@ -15,6 +15,7 @@ from acestep_core.commands.flags import add_flags, given
 from acestep_core.commands.progress import ProgressBar
 from acestep_core.declared import Option, Options, options_of
 from acestep_core.errors import AceStepError, AlignmentError, InvalidInput
+from acestep_core.io.text import decode_text, read_text
 from acestep_core.options import TaskOptions
 from acestep_core.song.description import Song
 
@@ -233,9 +234,4 @@ def _read_lyrics(source: str | None) -> str:
 
 
 def _read(source: str) -> str:
-    try:
-        return sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            f"The text file {source} cannot be read as UTF-8; check its name and save it as UTF-8."
-        ) from error
+    return decode_text(sys.stdin.buffer.read(), "The standard input") if source == "-" else read_text(source)

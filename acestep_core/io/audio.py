@@ -1,20 +1,28 @@
-"""Audio files in and out: any rate and channel count in, 48 kHz stereo inside, FLAC, WAV, MP3 or Opus out."""
+"""Audio files in and out, as they are: whatever there is in, FLAC, WAV, MP3 or Opus out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from acestep_core.errors import AudioError, InvalidInput
 from acestep_core.io.atomic import atomic_write
+from acestep_core.io.decode import opened, part
 from acestep_core.io.tags import write_tags
 from acestep_core.vocabulary import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+log = logging.getLogger(__name__)
+
+Remark = Callable[[str], object]
+"""Takes a sentence that a user should see."""
+_READ_MAX = 1 << 29
+"""Samples, of four bytes, that are read at once."""
 _BLOCK = 1 << 16
 """Samples handed to the encoder at once; some encoders keep a whole block on the stack."""
 
@@ -70,47 +78,34 @@ def format_for(path: Path | str) -> str:
     raise InvalidInput(f"{Path(path).name!r} has no known audio suffix; use .flac, .wav, .mp3 or .opus.")
 
 
-def read_audio(path: Path | str) -> tuple[Tensor, int]:
-    """Reads a WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus file.
+def read_audio(path: Path | str, limit: float | None = None, remark: Remark = log.warning) -> tuple[Tensor, int]:
+    """Reads a recording as it is, with its own rate and channels: WAV, FLAC, MP3, Ogg, Opus and their kin, others
+    through PyAV or `ffmpeg` if there.
+
+    Args:
+        limit: seconds; longer ones are refused.
+        remark: is told, in a sentence each, what is wrong with the file.
 
     Returns:
         The waveform, float32 `[C, S]` within about ±1, and its sample rate.
 
     Raises:
-        AudioError: the file is absent, empty, damaged or of another kind.
+        AudioError: the file is absent, empty, too long, damaged beyond reading or of an unknown kind.
     """
-    import soundfile
+    import numpy as np
     import torch
 
     path = Path(path)
-    if not path.is_file():
-        raise AudioError(f"There is no audio file {path.name!r}; check the name and the folder.")
-    try:
-        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise AudioError(f"{path.name} cannot be read as audio; convert it to WAV, FLAC, MP3, Ogg or Opus.") from error
-    if samples.shape[0] == 0:
-        raise AudioError(f"{path.name} holds no audio; choose another file.")
-    waveform = torch.from_numpy(samples).T.contiguous()
-    if not waveform.isfinite().all():
-        raise AudioError(f"{path.name} holds samples that are not numbers; export it again.")
-    return waveform, sample_rate
-
-
-def to_48k_stereo(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Brings `waveform` `[C, S]` to float32 `[2, S']` at 48 kHz within ±1.
-
-    Mono is doubled, of more channels the first two are kept. Resampling is soxr's (high quality), whatever else is
-    installed, so that every machine feeds the models the same samples.
-
-    Raises:
-        AudioError: the waveform is empty or not of that shape, or the rate is not positive.
-    """
-    if waveform.ndim != 2 or 0 in waveform.shape:
-        raise AudioError(f"The waveform must be channels by samples and not empty, not {list(waveform.shape)}.")
-    stereo = waveform[:2].float().cpu()
-    stereo = stereo.expand(2, -1) if stereo.shape[0] == 1 else stereo
-    return resample(stereo, sample_rate, SAMPLE_RATE).clamp(-1.0, 1.0)
+    with opened(path) as sound:
+        blocks, room = [], _READ_MAX
+        for block in part(sound, path.name, limit=limit):
+            room -= block.size
+            if room < 0:
+                raise AudioError(f"{path.name} would take more than {_READ_MAX >> 28} GB of memory; cut it.")
+            blocks.append(block)
+        for text in sound.remarks:
+            remark(f"{path.name} {text}.")
+        return torch.from_numpy(np.concatenate(blocks).T.copy()), sound.rate
 
 
 def resample(waveform: Tensor, sample_rate: int, wanted: int) -> Tensor:

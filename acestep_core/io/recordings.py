@@ -1,43 +1,207 @@
-"""Recordings as the models need them: from files or waveforms to 48 kHz stereo."""
+"""The one door for recordings: files, waveforms or ComfyUI's AUDIO to 48 kHz stereo, with what a user should know."""
 
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import log10
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from acestep_core.errors import AudioError
+from acestep_core.io.decode import BLOCK, CHANNELS_MAX, Sound, check_header, opened, part, to_float
+from acestep_core.io.downmix import speakers_of, to_stereo
+from acestep_core.vocabulary import DURATION_MAX, SAMPLE_RATE
 
 if TYPE_CHECKING:
+    from numpy import ndarray
     from torch import Tensor
 
 log = logging.getLogger(__name__)
 
 AudioLike = Any
-"""A file's path, or a waveform `[C, S]` with its sample rate as a pair, or ComfyUI's AUDIO dictionary with one item."""
+"""A file's path; a waveform (torch or numpy; `[C, S]`, `[S]`, or `[1, C, S]`) with its sample rate as a pair; ComfyUI's
+AUDIO, which is any mapping with `waveform` and `sample_rate`; or what holds `audio` and `sample_rate`, such as a
+result of this library.
+"""
+LONGEST: Final = 3600.0
+"""Seconds of a recording of which only a part will be heard."""
+_QUIET = 1e-6
+_OVER = 10 ** (0.1 / 20)
+"""Peaks above this are turned down; a tenth of a decibel is what rounding and resampling add, and is clipped."""
 
 
-def load_source(audio: AudioLike) -> Tensor:
-    """A recording as float32 `[2, S]` at 48 kHz; says in the log what had to be converted.
+@dataclass(frozen=True)
+class Recording:
+    """A recording as the models need it.
+
+    Attributes:
+        waveform: float32 `[2, S]` at 48 kHz, within ±1.
+        conversion: what was done to it as a matter of course, as a sentence; empty for nothing.
+        remarks: what is wrong with it, a sentence each.
+    """
+
+    waveform: Tensor
+    conversion: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+def load_source(
+    audio: AudioLike, start: float | None = None, end: float | None = None, limit: float | None = DURATION_MAX
+) -> Tensor:
+    """The waveform of `load_recording`; its remarks become warnings in the log."""
+    recording = load_recording(audio, start, end, limit)
+    for text in recording.remarks:
+        log.warning(text)
+    if recording.conversion:
+        log.info(recording.conversion)
+    return recording.waveform
+
+
+def load_recording(
+    audio: AudioLike, start: float | None = None, end: float | None = None, limit: float | None = DURATION_MAX
+) -> Recording:
+    """A recording at 48 kHz in stereo.
+
+    A file's header is read first; it is then decoded block by block, and no further than needed. More than two
+    channels are mixed by ITU-R BS.775. What is louder than full scale, or would become so by mixing, is turned down.
+    Resampling is soxr's (high quality), so that every machine feeds the models the same samples.
+
+    Args:
+        start, end: seconds; the rest is left out.
+        limit: seconds; longer ones are refused. None takes any length.
 
     Raises:
-        AudioError: it cannot be read, or is no recording.
+        AudioError: it cannot be read, is no recording, is too long, or has nothing between `start` and `end`.
     """
-    from acestep_core.io.audio import read_audio, to_48k_stereo
-    from acestep_core.vocabulary import SAMPLE_RATE
-
-    if isinstance(audio, str | Path):
-        waveform, rate = read_audio(audio)
-    elif isinstance(audio, dict) and {"waveform", "sample_rate"} <= set(audio):
-        if audio["waveform"].ndim != 3 or audio["waveform"].shape[0] != 1:
-            raise AudioError(f"The source must be one recording, not a batch of {list(audio['waveform'].shape)}.")
-        waveform, rate = audio["waveform"][0], int(audio["sample_rate"])
+    first = 0.0 if start is None else start
+    if not first >= 0 or (end is not None and not end > first):
+        raise AudioError(f"A part of a recording goes from 0 s or later to a later time, not {start} to {end}.")
+    if isinstance(audio, str | os.PathLike):
+        path = Path(audio)
+        with opened(path) as sound:
+            return _converted(sound, path.name, start, end, limit)
+    if isinstance(audio, Mapping):
+        waveform, rate = batch_of(audio)
     elif isinstance(audio, tuple) and len(audio) == 2:
-        waveform, rate = audio
+        waveform, rate = _batch(audio[0]), _rate(audio[1])
+    elif hasattr(audio, "audio") and hasattr(audio, "sample_rate"):
+        waveform, rate = _batch(audio.audio), _rate(audio.sample_rate)
     else:
-        raise AudioError("The source must be a file, or a waveform together with its sample rate.")
-    if rate != SAMPLE_RATE:
-        log.info("The source was resampled from %d to %d Hz.", rate, SAMPLE_RATE)
-    if waveform.shape[0] != 2:
-        log.info("The source has %d channels and was made stereo.", waveform.shape[0])
-    return to_48k_stereo(waveform, rate)
+        raise AudioError(
+            f"The source must be a file, a waveform with its sample rate, or an AUDIO, not {type(audio).__name__}."
+        )
+    if len(waveform) != 1:
+        raise AudioError(f"The source must be one recording, not a batch of {len(waveform)}; choose one.")
+    return from_waveform(waveform[0], rate, start, end, limit)
+
+
+def from_waveform(
+    waveform: ndarray,
+    rate: int,
+    start: float | None = None,
+    end: float | None = None,
+    limit: float | None = None,
+    name: str = "The recording",
+) -> Recording:
+    """A waveform `[C, S]` of a batch (see `batch_of`) as `load_recording` gives it."""
+    blocks = (waveform[:, at : at + BLOCK].T for at in range(0, waveform.shape[1], BLOCK))
+    sound = Sound(rate, speakers_of(len(waveform)), blocks)
+    return _converted(sound, name, start, end, limit)
+
+
+def batch_of(audio: Any) -> tuple[ndarray, int]:
+    """The waveforms `[B, C, S]` of an AUDIO, float32, and their rate. The mapping may be lazy: each key is read once.
+
+    Raises:
+        AudioError: it is no AUDIO; the message says what is the matter.
+    """
+    try:
+        waveform, rate = audio["waveform"], audio["sample_rate"]
+    except (KeyError, TypeError):
+        raise AudioError("The audio must have a waveform and a sample_rate; connect a node that loads sound.") from None
+    return _batch(waveform), _rate(rate)
+
+
+def _batch(waveform: Any) -> ndarray:
+    """Any waveform as float32 `[B, C, S]`."""
+    import numpy as np
+    import torch
+
+    if isinstance(waveform, torch.Tensor):
+        waveform = waveform.detach().cpu()
+        waveform = waveform.float().numpy() if waveform.is_floating_point() else waveform.numpy()
+    if not isinstance(waveform, np.ndarray):
+        raise AudioError(f"The waveform must be a torch tensor or a numpy array, not {type(waveform).__name__}.")
+    if not 1 <= waveform.ndim <= 3 or 0 in waveform.shape:
+        raise AudioError(
+            f"The waveform must be channels by samples, or a batch of that, and not empty, not {list(waveform.shape)}."
+        )
+    batch = waveform.reshape((1,) * (3 - waveform.ndim) + waveform.shape)
+    if batch.shape[1] > CHANNELS_MAX >= batch.shape[2]:
+        raise AudioError(f"The waveform {list(waveform.shape)} is samples by channels; turn it round (.T).")
+    return to_float(batch)
+
+
+def _rate(rate: Any) -> int:
+    try:
+        if isinstance(rate, bool) or int(rate) != rate:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise AudioError(f"The sample rate must be a whole number of Hz such as 48000, not {rate!r}.") from None
+    return int(rate)
+
+
+def _converted(sound: Sound, name: str, start: float | None, end: float | None, limit: float | None) -> Recording:
+    import numpy as np
+    import torch
+
+    check_header(name, sound.rate, len(sound.speakers))
+    peak = 0.0
+
+    def stereo() -> Iterator[ndarray]:
+        nonlocal peak
+        for block in part(sound, name, start, end, limit):
+            mixed = to_stereo(block, sound.speakers)
+            peak = max(peak, float(np.abs(mixed).max()))
+            yield mixed
+
+    waveform = torch.from_numpy(np.concatenate(list(_resampled(stereo(), sound.rate)))).T.contiguous()
+    if not waveform.shape[1]:
+        raise AudioError(f"{name} holds no sound that lasts; choose a longer one.")
+    remarks = [f"{name} {text}." for text in sound.remarks]
+    if peak > _OVER:
+        waveform = waveform / peak
+        remarks.append(f"{name} is too loud and would clip, so it was turned down by {20 * log10(peak):.1f} dB.")
+    elif peak < _QUIET:
+        remarks.append(f"{name} is silent.")
+    return Recording(waveform.clamp_(-1.0, 1.0), _conversion(name, sound), tuple(remarks))
+
+
+def _resampled(blocks: Iterable[ndarray], rate: int) -> Iterator[ndarray]:
+    """The blocks at 48 kHz, the same samples as if all were resampled at once."""
+    import soxr
+
+    if rate == SAMPLE_RATE:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(rate, SAMPLE_RATE, 2, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(_nothing(), last=True)
+
+
+def _nothing() -> ndarray:
+    import numpy as np
+
+    return np.zeros((0, 2), np.float32)
+
+
+def _conversion(name: str, sound: Sound) -> str:
+    channels = len(sound.speakers)
+    if sound.rate == SAMPLE_RATE and channels == 2:
+        return ""
+    kind = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
+    return f"{name} ({sound.rate} Hz, {kind}) was converted to {SAMPLE_RATE} Hz stereo."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import AudioError
-from acestep_core.io.recordings import AudioLike, load_source
+from acestep_core.io.recordings import LONGEST, AudioLike, load_recording
 from acestep_core.records.song_record import FileRecord, describe_file
 
 WAVEFORM = "waveform"
@@ -45,5 +45,5 @@ def describe_recording(role: str, recording: AudioLike, **extra: Any) -> FileRec
         if not Path(recording).is_file():
             raise AudioError(f"There is no recording at {recording}; check its name.")
         return replace(describe_file(role, Path(recording)), extra=extra)
-    samples = load_source(recording).contiguous().numpy()
+    samples = load_recording(recording, limit=LONGEST).waveform.contiguous().numpy()
     return FileRecord(role, WAVEFORM, hashlib.sha256(samples.tobytes()).hexdigest(), extra=extra)

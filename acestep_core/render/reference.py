@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from acestep_core.errors import AudioError
-from acestep_core.io.recordings import AudioLike, load_source
+from acestep_core.io.recordings import LONGEST, AudioLike, load_source
 from acestep_core.models.handles import VAEHandle
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render.stages import encode_audio
@@ -33,7 +33,7 @@ def reference_latents(
         seed: chooses which thirty seconds of a longer one are heard.
         tile: see `render.vae.encode`.
     """
-    heard = [reference_clip(load_source(clip), *generators([seed])) for clip in clips]
+    heard = [reference_clip(load_source(clip, limit=LONGEST), *generators([seed])) for clip in clips]
     return [encode_audio(handle, clip[None], tile=tile, monitor=monitor) for clip in heard]
 
 

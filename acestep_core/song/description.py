@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -20,17 +21,25 @@ from acestep_core.vocabulary import (
     LANGUAGE_ALIASES,
     LANGUAGES,
     LYRICS_MAX_CHARS,
+    OWN_NAMES,
     PLAIN_KEYSCALES,
-    SPECIAL_TOKENS,
     TIME_SIGNATURES,
     UNKNOWN_LANGUAGE,
 )
 
-_UNSET = ("", "n/a", "none", "auto")
-_KEY = re.compile(
-    r"(?P<note>[A-Ga-g])\s*(?P<accidental>#|♯|b|♭|-?sharp|-?flat)?[\s-]*(?P<mode>major|maj|minor|min|m)?\.?",
-    re.IGNORECASE,
-)
+_UNSET = ("", "-", "n/a", "none", "null", "auto", "unknown", "0", "-1")
+_MODES = {
+    "major": "major, maj, M, dur, ionian, majeur, mayor, maggiore, 大调, 大調, 長調, メジャー, 장조, 메이저",
+    "minor": "minor, min, m, moll, aeolian, mineur, menor, minore, 小调, 小調, 短調, マイナー, 단조, 마이너",
+}
+"""What the two modes that the models know are called."""
+_OTHER_MODES = {"major": "lydian, mixolydian", "minor": "dorian, phrygian, locrian"}
+"""Modes that they do not know, by the one that is nearest."""
+_MODE_OF = {word: mode for mode, words in _MODES.items() for word in words.split(", ")}
+_NEAREST = {word: mode for mode, words in _OTHER_MODES.items() for word in words.split(", ")}
+_KEY = re.compile(r"(?P<note>[A-Ga-g])\s*(?P<accidental>#|♯|b|♭|-?(?i:sharp|flat))?[\s-]*(?P<mode>[^\W\d_]+)?\.?")
+_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d\d(?:\.\d+)?)", re.ASCII)
+_CONTROL = re.compile(r"<\|\w+\|>|</?think>")
 _ACCIDENTALS = {"": "", "#": "#", "♯": "#", "sharp": "#", "b": "b", "♭": "b", "flat": "b"}
 _TIME_SIGNATURES = {"2/4": "2", "2/2": "2", "3/4": "3", "4/4": "4", "6/8": "6"} | {t: t for t in TIME_SIGNATURES}
 
@@ -42,11 +51,11 @@ class Song(Options):
     Args:
         caption: style, instruments, mood. Used verbatim.
         lyrics: with section tags such as `[Verse]`. Used verbatim, apart from line ends.
-        language: of the vocals: a code, an English name, or `unknown`.
-        bpm: 30 to 300, or None to leave it open.
+        language: of the vocals: a code, a name in English or its own, or `unknown`.
+        bpm: 30 to 300; None, 0 or -1 leave it open.
         keyscale: such as `C major`, `F# minor`, `Bb major`; `Am` and `A♭` are understood. Empty leaves it open.
         timesignature: 2, 3, 4 or 6; `4/4` and `6/8` are understood. Empty leaves it open.
-        duration: seconds, 10 to 600, or None to leave it open.
+        duration: seconds, 10 to 600, or a time such as `3:20`; None, 0 or -1 leave it open.
         instrumental: no vocals; lyrics become `[Instrumental]` and the language `unknown`.
 
     Raises:
@@ -124,9 +133,8 @@ class Song(Options):
                 "(2048 tokens) the model does not read them."
             )
         for name, text in (("caption", self.caption), ("lyrics", self.lyrics)):
-            tokens = [token for token in SPECIAL_TOKENS if token in text]
-            if tokens:
-                found.append(f"The {name} contains the control token {tokens[0]}, which cuts or changes the prompt.")
+            if token := _CONTROL.search(text):
+                found.append(f"The {name} contains the control token {token[0]}, which cuts or changes the prompt.")
         return found
 
 
@@ -140,18 +148,18 @@ def normalize_text(name: str, value: Any) -> str:
 
 
 def normalize_language(value: Any) -> str:
-    """A language code from a code (`EN`, `pt-BR`), an English name or an alias; nothing becomes `unknown`."""
+    """A language code from a code (`EN`, `pt-BR`), a name in English or its own, or an alias; nothing is `unknown`."""
     if value is None:
         return UNKNOWN_LANGUAGE
     if not isinstance(value, str):
         raise InvalidInput(f"The language must be text such as 'en' or 'English', not {value!r}.")
-    word = " ".join(value.split()).lower()
-    code = re.split("[-_]", word, maxsplit=1)[0]
-    by_name = {name.lower(): key for key, name in LANGUAGES.items()}
-    for candidate in (word, code):
-        found = candidate if candidate in LANGUAGES else by_name.get(candidate) or LANGUAGE_ALIASES.get(candidate)
-        if found:
-            return found
+    word = _plain(value).lower()
+    names = [(name, code) for code, own in OWN_NAMES.items() for name in own.split(", ")]
+    names += [(name, code) for code, name in LANGUAGES.items()]
+    known = dict.fromkeys(LANGUAGES) | LANGUAGE_ALIASES | {_plain(name).lower(): code for name, code in names}
+    for candidate in (word, re.split("[-_]", word, maxsplit=1)[0]):
+        if candidate in known:
+            return known[candidate] or candidate
     raise InvalidInput(f"The language {value!r} is not known; use one of {', '.join(LANGUAGES)}.")
 
 
@@ -160,52 +168,72 @@ def normalize_bpm(value: Any) -> int | None:
     if _is_unset(value):
         return None
     problem = f"bpm must be a whole number from {BPM_MIN} to {BPM_MAX}, or empty, not {value!r}."
-    number = _number(value, problem)
+    number = _number(re.sub(r"\s*bpm$", "", value, flags=re.IGNORECASE) if isinstance(value, str) else value, problem)
     if number != int(number) or not BPM_MIN <= number <= BPM_MAX:
         raise InvalidInput(problem)
     return int(number)
 
 
 def normalize_keyscale(value: Any) -> str:
-    """`C major`, `F# minor`, `Bb major` …, or an empty string when unset. A note alone is taken as major."""
+    """`C major`, `F# minor`, `Bb major` …, or an empty string when unset. A note alone is taken as major.
+
+    Raises:
+        InvalidInput: it is no key, or one in a mode that the models do not know; the message names the nearest.
+    """
     if _is_unset(value):
         return ""
-    text = " ".join(value.split()) if isinstance(value, str) else ""
-    match = _KEY.fullmatch(text)
-    if match is None:
+    match = _KEY.fullmatch(_plain(value)) if isinstance(value, str) else None
+    word = (match and match["mode"]) or "major"
+    mode = _MODE_OF.get(word) or _MODE_OF.get(word.lower())
+    nearest = _NEAREST.get(word.lower())
+    if match is None or (mode is None and nearest is None):
         raise InvalidInput(
             f"The key {value!r} is not known; write a note A to G, an optional # or b, and major or minor, "
             "such as 'C major' or 'F# minor'."
         )
-    accidental = _ACCIDENTALS[(match["accidental"] or "").lower().lstrip("-")]
-    mode = match["mode"] or "major"
-    minor = mode == "m" or mode.lower().startswith("min")
-    return f"{match['note'].upper()}{accidental} {'minor' if minor else 'major'}"
+    tonic = match["note"].upper() + _ACCIDENTALS[(match["accidental"] or "").lower().lstrip("-")]
+    if mode is None:
+        raise InvalidInput(
+            f"The models know no {word.lower()} keys; give '{tonic} {nearest}' as the key and write "
+            f"'{tonic} {word.lower()}' into the caption."
+        )
+    return f"{tonic} {mode}"
 
 
 def normalize_timesignature(value: Any) -> str:
     """`2`, `3`, `4` or `6`, or an empty string when unset."""
     if _is_unset(value):
         return ""
-    text = str(value).replace(" ", "") if not isinstance(value, bool) else ""
+    text = _plain(str(value)).replace(" ", "").removesuffix(".0") if not isinstance(value, bool) else ""
     if text not in _TIME_SIGNATURES:
         raise InvalidInput(f"The time signature {value!r} is not known; use 2, 3, 4 or 6 (2/4, 3/4, 4/4 or 6/8).")
     return _TIME_SIGNATURES[text]
 
 
 def normalize_duration(value: Any) -> float | None:
-    """Seconds as a float, or None when unset."""
+    """Seconds as a float, from a number or a time such as `3:20`, or None when unset."""
     if _is_unset(value):
         return None
     problem = f"The duration must be from {DURATION_MIN:g} to {DURATION_MAX:g} seconds, or empty, not {value!r}."
-    number = _number(value, problem)
+    text = re.sub(r"\s*s(ec(onds)?)?$", "", _plain(value)) if isinstance(value, str) else value
+    if isinstance(text, str) and (clock := _CLOCK.fullmatch(text)):
+        text = int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
+    number = _number(text, problem)
     if not DURATION_MIN <= number <= DURATION_MAX:
         raise InvalidInput(problem)
     return number
 
 
+def _plain(text: str) -> str:
+    """The text with ordinary digits, letters, minus signs and single spaces in place of their typographic kin."""
+    return " ".join(unicodedata.normalize("NFKC", text).replace("\u2212", "-").split())
+
+
 def _is_unset(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and value.strip().lower() in _UNSET)
+    """Whether a value is one of the words and numbers that leave a choice open, here or in other programs."""
+    if isinstance(value, str):
+        return _plain(value).lower().removesuffix(".0") in _UNSET
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value in (0, -1))
 
 
 def _number(value: Any, problem: str) -> float:
@@ -213,7 +241,7 @@ def _number(value: Any, problem: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise InvalidInput(problem)
     try:
-        number = float(value)
+        number = float(_plain(value) if isinstance(value, str) else value)
     except (ValueError, OverflowError):
         raise InvalidInput(problem) from None
     if not math.isfinite(number):

@@ -47,7 +47,7 @@ def test_a_batch_gets_numbered_files(song):
     [
         (("pop", "--duration", "5"), "10"),
         (("pop", "--bpm", "500"), "300"),
-        (("pop", "--lyrics", "/no/such/file"), "lyrics file"),
+        (("pop", "--lyrics", "/no/such/file"), "There is no file"),
         (("pop", "--variant", "nonsense"), "variant"),
         (("pop", "--device", "toaster"), "auto"),
         (("pop", "--guidance", "7", "--duration", "10"), "turbo"),
@@ -157,3 +157,11 @@ def test_the_tiny_checkpoint_is_the_default_and_says_so(tiny_root, tmp_path, mon
     err = capsys.readouterr().err
     assert err.count("tiny checkpoint") == 1
     assert target.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lyrics_are_the_same_however_they_were_saved(tmp_path, encoding):
+    from acestep_core.commands.song import _read_lyrics
+
+    (tmp_path / "lyrics.txt").write_bytes("[Verse]\n노래".encode(encoding))
+    assert _read_lyrics(str(tmp_path / "lyrics.txt")) == "[Verse]\n노래"

@@ -110,7 +110,7 @@ def test_the_files_a_workflow_names() -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(GraphError, match="no workflow file"):
+    with pytest.raises(GraphError, match="There is no file"):
         load_workflow(tmp_path / "nope.json", DEFINITIONS)
     for content in ("{", "[" * 100_000, "\ud800".encode("utf-16", "surrogatepass").decode("latin-1")):
         (tmp_path / "a.json").write_text(content, encoding="latin-1")
@@ -118,3 +118,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             load_workflow(tmp_path / "a.json", DEFINITIONS)
     (tmp_path / "a.json").write_text(json.dumps({"nodes": []}))
     assert load_workflow(tmp_path / "a.json", DEFINITIONS).prompt == {}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_a_workflow(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.json").write_bytes(EXAMPLE.read_text(encoding="utf-8").encode(encoding))
+    assert load_workflow(tmp_path / "a.json", DEFINITIONS).prompt == load_workflow(EXAMPLE, DEFINITIONS).prompt

@@ -7,7 +7,7 @@ import soundfile
 import torch
 
 from acestep_core.errors import AudioError, InvalidInput, StorageError
-from acestep_core.io.audio import FORMATS, format_for, read_audio, resample, to_48k_stereo, write_audio
+from acestep_core.io.audio import FORMATS, format_for, read_audio, resample, write_audio
 from acestep_core.io.tags import read_tags, write_tags
 
 SECOND = 48_000
@@ -79,31 +79,6 @@ def test_samples_beyond_one_are_clipped_except_in_float_files(tmp_path: Path) ->
     assert torch.equal(read_audio(tmp_path / "a.wav")[0], loud)
 
 
-@pytest.mark.parametrize(
-    ("container", "subtype", "rate", "channels"),
-    [
-        ("WAV", "PCM_U8", 8000, 1),
-        ("WAV", "DOUBLE", 96_000, 6),
-        ("FLAC", "PCM_16", 44_100, 2),
-        ("OGG", "VORBIS", 22_050, 1),
-    ],
-)
-def test_any_rate_and_channel_count_becomes_48k_stereo(
-    tmp_path: Path, container: str, subtype: str, rate: int, channels: int
-) -> None:
-    tone = torch.sin(torch.arange(2 * rate) * 2 * torch.pi * 440 / rate) * 0.5
-    samples = torch.stack([tone * (0.5 ** (channel % 2)) for channel in range(channels)], dim=1)
-    soundfile.write(tmp_path / "in", samples.numpy(), rate, subtype=subtype, format=container)
-    audio, found = read_audio(tmp_path / "in")
-    assert (found, audio.shape[0]) == (rate, channels)
-    stereo = to_48k_stereo(audio, found)
-    assert stereo.shape == (2, 2 * SECOND)
-    wanted = torch.sin(torch.arange(2 * SECOND) * 2 * torch.pi * 440 / SECOND) * 0.5
-    right = wanted if channels == 1 else wanted * 0.5
-    for got, want in zip(stereo, (wanted, right)):
-        assert (got - want)[2000:-2000].abs().max() < 0.03
-
-
 def test_resampling_keeps_what_both_rates_can_hold() -> None:
     there = resample(sweep(1.0), SECOND, 44_100)
     back = resample(there, 44_100, SECOND)
@@ -111,14 +86,8 @@ def test_resampling_keeps_what_both_rates_can_hold() -> None:
     assert resample(sweep(1.0), SECOND, SECOND).equal(sweep(1.0))
 
 
-def test_48k_stereo_is_clamped() -> None:
-    assert to_48k_stereo(torch.full((3, 10), 2.0), SECOND).equal(torch.ones(2, 10))
-
-
 @pytest.mark.parametrize("waveform", [torch.zeros(0, 5), torch.zeros(2, 0), torch.zeros(5), torch.zeros(1, 2, 5)])
 def test_wrong_shapes_are_refused(tmp_path: Path, waveform: torch.Tensor) -> None:
-    with pytest.raises(AudioError, match="channels by samples"):
-        to_48k_stereo(waveform, SECOND)
     with pytest.raises(AudioError, match="channels by samples"):
         write_audio(tmp_path / "x", waveform)
 

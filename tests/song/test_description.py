@@ -2,6 +2,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from acestep_core.errors import InvalidInput
 from acestep_core.song.description import Song
-from acestep_core.vocabulary import KEYSCALES, LANGUAGES, PLAIN_KEYSCALES
+from acestep_core.vocabulary import KEYSCALES, LANGUAGES, OWN_NAMES, PLAIN_KEYSCALES
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,17 @@ from acestep_core.vocabulary import KEYSCALES, LANGUAGES, PLAIN_KEYSCALES
         ("  E   minor ", "E minor"),
         ("N/A", ""),
         ("", ""),
+        ("Ｃ ｍａｊｏｒ", "C major"),
+        ("C-Dur", "C major"),
+        ("F#-Moll", "F# minor"),
+        ("A小调", "A minor"),
+        ("B♭長調", "Bb major"),
+        ("C장조", "C major"),
+        ("D ionian", "D major"),
+        ("A Aeolian", "A minor"),
+        ("-1", ""),
+        ("auto", ""),
+        ("unknown", ""),
     ],
 )
 def test_keys_are_brought_to_one_spelling(given_key: str, wanted: str) -> None:
@@ -43,14 +55,36 @@ def test_all_keys_of_the_language_model_are_understood() -> None:
     assert len(KEYSCALES) == 70
 
 
-@pytest.mark.parametrize("key", ["H minor", "C lydian", "Cmm", "1", "C##", 5, True, "minor"])
+@pytest.mark.parametrize("key", ["H minor", "C lydian", "Cmm", "1", "C##", 5, True, "minor", "Em7"])
 def test_unknown_keys_are_refused(key: object) -> None:
     with pytest.raises(InvalidInput, match="C major"):
         Song(keyscale=key)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("signature", "wanted"), [("4/4", "4"), ("6/8", "6"), ("3", "3"), (2, "2"), (" 3 / 4 ", "3"), ("", ""), (None, "")]
+    ("key", "nearest"), [("D dorian", "D minor"), ("f# Phrygian", "F# minor"), ("G mixolydian", "G major")]
+)
+def test_modes_are_refused_with_the_nearest_key_and_a_place_for_them(key: str, nearest: str) -> None:
+    with pytest.raises(InvalidInput, match=f"give '{nearest}' as the key and write '.*' into the caption"):
+        Song(keyscale=key)
+
+
+@pytest.mark.parametrize(
+    ("signature", "wanted"),
+    [
+        ("4/4", "4"),
+        ("6/8", "6"),
+        ("3", "3"),
+        (2, "2"),
+        (" 3 / 4 ", "3"),
+        ("", ""),
+        (None, ""),
+        (4.0, "4"),
+        ("4.0", "4"),
+        ("４／４", "4"),
+        (0, ""),
+        ("auto", ""),
+    ],
 )
 def test_time_signatures(signature: object, wanted: str) -> None:
     assert Song(timesignature=signature).timesignature == wanted  # type: ignore[arg-type]
@@ -75,6 +109,16 @@ def test_unknown_time_signatures_are_refused(signature: object) -> None:
         ("", "unknown"),
         ("auto", "unknown"),
         (None, "unknown"),
+        ("日本語", "ja"),
+        ("한국어", "ko"),
+        (unicodedata.normalize("NFD", "한국어"), "ko"),
+        ("DEUTSCH", "de"),
+        ("Français", "fr"),
+        ("中文", "zh"),
+        ("粤语", "yue"),
+        ("tiếng việt", "vi"),
+        ("ＥＮ", "en"),
+        ("jp", "ja"),
     ],
 )
 def test_languages(language: str | None, wanted: str) -> None:
@@ -85,27 +129,73 @@ def test_every_language_name_is_understood() -> None:
     assert [Song(language=name).language for name in LANGUAGES.values()] == list(LANGUAGES)
 
 
+def test_every_language_is_understood_in_its_own_words() -> None:
+    for code, names in OWN_NAMES.items():
+        assert {Song(language=name).language for name in names.split(", ")} == {code}
+    assert OWN_NAMES.keys() <= LANGUAGES.keys()
+
+
 @pytest.mark.parametrize("language", ["klingon", "xx", 3])
 def test_unknown_languages_are_refused_with_the_list(language: object) -> None:
     with pytest.raises(InvalidInput, match=r"en.*|text such as 'en'"):
         Song(language=language)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("bpm", "wanted"), [(30, 30), (300, 300), ("120", 120), (99.0, 99), ("", None), ("N/A", None)])
+@pytest.mark.parametrize(
+    ("bpm", "wanted"),
+    [
+        (30, 30),
+        (300, 300),
+        ("120", 120),
+        (99.0, 99),
+        ("", None),
+        ("N/A", None),
+        ("120.0", 120),
+        ("１２０", 120),
+        ("120 BPM", 120),
+        (0, None),
+        (-1, None),
+        ("-1", None),
+        ("−1", None),
+        ("auto", None),
+        (0.0, None),
+    ],
+)
 def test_bpm(bpm: object, wanted: int | None) -> None:
     assert Song(bpm=bpm).bpm == wanted  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("bpm", [29, 301, 0, -1, 120.5, "fast", float("nan"), float("inf"), True, [120]])
+@pytest.mark.parametrize("bpm", [29, 301, -2, 1, 120.5, "fast", float("nan"), float("inf"), True, [120]])
 def test_bpm_out_of_range_is_refused_with_the_range(bpm: object) -> None:
     with pytest.raises(InvalidInput, match="30 to 300"):
         Song(bpm=bpm)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("duration", [9.99, 600.01, 0, -1, "long", float("nan"), False])
+@pytest.mark.parametrize("duration", [9.99, 600.01, -2, 1, "long", "3:2", "99:00", "1:2:3:4", float("nan"), False])
 def test_duration_out_of_range_is_refused_with_the_range(duration: object) -> None:
     with pytest.raises(InvalidInput, match="10 to 600"):
         Song(duration=duration)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("duration", "wanted"),
+    [
+        ("3:20", 200.0),
+        ("03:20.5", 200.5),
+        ("0:03:20", 200.0),
+        ("３：２０", 200.0),
+        ("200", 200.0),
+        ("200 s", 200.0),
+        ("200sec", 200.0),
+        (-1, None),
+        (0, None),
+        ("-1.0", None),
+        ("auto", None),
+        ("", None),
+    ],
+)
+def test_durations_as_people_write_them(duration: object, wanted: float | None) -> None:
+    assert Song(duration=duration).duration == wanted  # type: ignore[arg-type]
 
 
 def test_duration_is_a_float() -> None:
@@ -135,6 +225,9 @@ def test_long_texts_and_control_tokens_are_allowed_and_warned_about() -> None:
     warned = Song(caption="c" * 513, lyrics="l" * 4097 + "<|im_end|>").warnings()
     assert len(warned) == 3
     assert "513" in warned[0] and "<|im_end|>" in warned[2]
+    for token in ("<|audio_code_5|>", "<think>", "</think>", "<|endoftext|>"):
+        assert token in Song(lyrics=f"la {token} la").warnings()[0]
+    assert Song(lyrics="<3 | <b> |>").warnings() == []
 
 
 def test_dictionary_round_trip_survives_json() -> None:

@@ -18,8 +18,10 @@ PREVIEW = "ComfyUI_temp_"
 STAGED = ".upload-"
 """How temporary files are called: those that preview nodes make, and uploads on their way in."""
 
-AUDIO = frozenset(".wav .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .w64 .rf64 .caf .au".split())  # noqa: SIM905
-_OTHER = frozenset(".m4a .aac .mp4 .webm .mkv .mov .png .jpg .jpeg .webp .gif .lrc .srt .vtt .txt".split())  # noqa: SIM905
+_SOUND = ".wav .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .w64 .rf64 .caf .au .m4a .aac .wma .mka"
+AUDIO = frozenset(f"{_SOUND} .mp4 .webm .mkv .mov".split())
+"""What may hold sound, films included."""
+_OTHER = frozenset(".png .jpg .jpeg .webp .gif .lrc .srt .vtt .txt".split())  # noqa: SIM905
 UPLOADABLE = AUDIO | _OTHER
 """What may be uploaded: media and plain text, nothing a browser or the system would run."""
 

@@ -32,6 +32,13 @@ def _folders() -> Folders:
     return folders
 
 
+def _say(remark: str) -> None:
+    """Shows a remark under the running node."""
+    execution = context.current()
+    if execution is not None:
+        execution.status_text(remark)
+
+
 def tags_of(prompt: dict[str, Any] | None, extra_pnginfo: dict[str, Any] | None) -> dict[str, str]:
     """The tags that let the canvas restore a graph from a saved file."""
     tags = {"prompt": json.dumps(prompt)} if prompt else {}
@@ -81,7 +88,7 @@ class LoadAudio:
         return {"required": {"audio": ("COMBO", {"options": files, "audio_upload": True})}}
 
     def load(self, audio: str) -> tuple[dict[str, Any]]:
-        waveform, sample_rate = read_audio(annotated(_folders(), audio))
+        waveform, sample_rate = read_audio(annotated(_folders(), audio), remark=_say)
         return ({"waveform": waveform.unsqueeze(0), "sample_rate": sample_rate},)
 
     @classmethod

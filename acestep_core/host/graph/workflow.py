@@ -11,6 +11,7 @@ from typing import Any
 
 from acestep_core.errors import GraphError
 from acestep_core.host.graph.canvas import Definitions, Place, convert, is_canvas
+from acestep_core.io.text import read_text
 
 UPLOADS = ("audio_upload", "image_upload", "video_upload", "file_upload")
 """Options of an input whose value names a file in the host's input folder."""
@@ -128,10 +129,8 @@ def load_workflow(path: Path, definitions: Definitions) -> Workflow:
         GraphError: it cannot be read, is neither, or uses node types that are not in `definitions`.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise GraphError(f"There is no workflow file {str(path)!r}; check the name.") from None
-    except (OSError, ValueError, RecursionError) as error:
+        data = json.loads(read_text(path, GraphError))
+    except (ValueError, RecursionError) as error:
         raise GraphError(f"{path.name} cannot be read as JSON; save the workflow again.") from error
     return parse_workflow(data, definitions, path.name)
 

@@ -1,0 +1,191 @@
+"""What a sound file says of itself before its sound: how long it claims to be, and whether that can be true."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final
+
+_CHUNKED: Final[dict[bytes, tuple[int, int, str, bytes, int]]] = {
+    b"RIFF": (12, 4, "<I", b"data", 2),
+    b"RF64": (12, 4, "<I", b"data", 2),
+    b"BW64": (12, 4, "<I", b"data", 2),
+    b"FORM": (12, 4, ">I", b"SSND", 2),
+    b"riff": (40, 16, "<Q", b"data", 8),
+}
+"""WAV, its two long forms, AIFF and Wave64: where chunks begin, bytes of a name, size field, the sound, alignment."""
+_OPEN_END = 0x7FFF_0000
+"""Sizes from here on are what programs write that stream and cannot come back to fill in the size."""
+_CHUNKS_MAX = 10_000
+_TRAILER = 1 << 16
+"""Bytes behind the sound, in no chunk, that are more than the scraps some programs leave there."""
+
+
+@dataclass
+class SoundHeader:
+    """What the first bytes tell. For other kinds of files all is left open.
+
+    Attributes:
+        samples: that the file claims for each channel.
+        counted: whether an MP3 file says how long it is; otherwise a decoder guesses it from the size.
+        share: of the sound that is there, where its size is claimed in bytes; below 1 it was cut off.
+        speakers: bits of a WAV file's channel mask; 0 for none.
+        repairs: bytes to read in place of those at an offset, so that a decoder reads all the sound there is.
+        remark: what was wrong with the header.
+    """
+
+    samples: int | None = None
+    counted: bool = False
+    share: float = 1.0
+    speakers: int = 0
+    repairs: dict[int, bytes] = field(default_factory=dict)
+    remark: str = ""
+
+
+def read_header(file: BinaryIO) -> SoundHeader:
+    """Looks at the start of a file, and at the end of an Ogg one; decodes nothing."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    magic = file.read(26)
+    if magic[:4] in _CHUNKED:
+        return _chunked(file, magic[:4], size)
+    if magic[:4] == b"fLaC" and len(magic) == 26:
+        return _flac(magic)
+    if magic[:4] == b".snd":
+        offset, claimed = struct.unpack(">II", magic[4:12])
+        return SoundHeader(share=_share(size - offset, claimed if claimed < _OPEN_END else 0))
+    if magic[:4] == b"OggS" and not _ogg_ends(file, size):
+        return SoundHeader(remark="has no end; it may be cut off")
+    return SoundHeader(counted=_mp3_is_counted(file, magic))
+
+
+def parse_format(content: bytes) -> tuple[int, int, int]:
+    """Channels, rate and channel mask of a WAV file's `fmt ` chunk."""
+    channels, rate = struct.unpack_from("<HI", content, 2)
+    extensible = len(content) >= 40 and content[:2] == b"\xfe\xff"
+    return channels, rate, struct.unpack_from("<I", content, 20)[0] if extensible else 0
+
+
+class Repaired(io.RawIOBase):
+    """A file in which some bytes read as others."""
+
+    def __init__(self, file: BinaryIO, repairs: dict[int, bytes]) -> None:
+        self.file, self.repairs = file, repairs
+        self.size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Decoders of damaged files also seek to before the start; they get the start."""
+        base = {os.SEEK_CUR: self.file.tell(), os.SEEK_END: self.size}.get(whence, 0)
+        return self.file.seek(min(max(0, base + offset), self.size))
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        at = self.file.tell()
+        data = bytearray(self.file.read(len(buffer)))
+        for offset, value in self.repairs.items():
+            for index, byte in enumerate(value, offset - at):
+                if 0 <= index < len(data):
+                    data[index] = byte
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _chunks(file: BinaryIO, magic: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, size and content's offset of each chunk; sizes are as claimed."""
+    at, letters, layout, _, alignment = _CHUNKED[magic]
+    head = letters + struct.calcsize(layout)
+    for _ in range(_CHUNKS_MAX):
+        file.seek(at)
+        header = file.read(head)
+        if len(header) < head:
+            return
+        size = struct.unpack(layout, header[letters:])[0] - (head if magic == b"riff" else 0)
+        if size < 0:
+            return
+        yield header[:4], size, at + head
+        at += head + size + -size % alignment
+
+
+def _chunked(file: BinaryIO, magic: bytes, size: int) -> SoundHeader:
+    header, long_size = SoundHeader(), 0
+    for name, claimed, at in _chunks(file, magic):
+        if name == b"fmt ":
+            file.seek(at)
+            content = file.read(min(claimed, 40))
+            header.speakers = parse_format(content)[2] if len(content) >= 16 else 0
+        elif name == b"ds64":
+            file.seek(at + 8)
+            long_size = int.from_bytes(file.read(8), "little")
+        elif name == _CHUNKED[magic][3]:
+            there = size - at
+            if claimed == 0xFFFF_FFFF and long_size:
+                header.share = _share(there, long_size)
+            elif claimed >= _OPEN_END and claimed > there and magic != b"riff":
+                header.remark = "does not say how long it is and was read to its end"
+            elif magic == b"RIFF" and _goes_on(file, at + claimed, size, claimed):
+                header.remark = "says a wrong length and was read to its end"
+                header.repairs = {4: struct.pack("<I", at + there - 8), at - 4: struct.pack("<I", there)}
+            else:
+                header.share = _share(there, claimed)
+            break
+    return header
+
+
+def _share(there: int, claimed: int) -> float:
+    return min(1.0, there / claimed) if claimed else 1.0
+
+
+def _goes_on(file: BinaryIO, end: int, size: int, claimed: int) -> bool:
+    """Whether sound goes on where it should end: what follows is no chunk, and not a few scraps."""
+    left = size - end
+    if left < (_TRAILER if claimed else 1) or size > 0xFFFF_FFFF:
+        return False
+    for at in (end, end + claimed % 2):
+        file.seek(at)
+        head = file.read(8)
+        named = len(head) == 8 and all(32 <= byte < 127 for byte in head[:4])
+        if named and struct.unpack("<I", head[4:])[0] <= size - at - 8:
+            return False
+    file.seek(end)
+    return not claimed or any(file.read(_TRAILER))
+
+
+def _flac(magic: bytes) -> SoundHeader:
+    """The count of samples is set to 0, which means unknown: a decoder then reads what there is."""
+    packed = int.from_bytes(magic[18:26], "big")
+    samples = packed & ((1 << 36) - 1)
+    if not samples:
+        return SoundHeader()
+    return SoundHeader(samples=samples, repairs={18: (packed - samples).to_bytes(8, "big")})
+
+
+def _mp3_is_counted(file: BinaryIO, magic: bytes) -> bool:
+    start = 0
+    if magic[:3] == b"ID3":
+        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(magic[6:10], (21, 14, 7, 0)))
+    file.seek(start)
+    first = file.read(4096)
+    return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
+
+
+def _ogg_ends(file: BinaryIO, size: int) -> bool:
+    """Whether the last page is whole and marked as the last (RFC 3533 §6)."""
+    file.seek(max(0, size - (1 << 17)))
+    tail = file.read()
+    at = tail.rfind(b"OggS")
+    if at < 0 or len(tail) < at + 27:
+        return False
+    table = tail[at + 27 : at + 27 + tail[at + 26]]
+    return bool(tail[at + 5] & 4) and len(tail) >= at + 27 + tail[at + 26] + sum(table)

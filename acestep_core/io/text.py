@@ -1,0 +1,51 @@
+"""The one reader of text files that people write: lyrics, JSON, sheets, settings."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+from typing import Final
+
+from acestep_core.errors import AceStepError, InvalidInput
+
+_MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_LARGEST = 64 << 20
+"""Bytes. Larger files are no text that anybody wrote."""
+
+
+def read_text(path: Path | str, error: type[AceStepError] = InvalidInput) -> str:
+    """The text of a file, without a byte order mark; line ends stay as they are.
+
+    Args:
+        error: raised where it cannot be read.
+
+    Raises:
+        error: it is absent, too large, or neither UTF-8 nor UTF-16 with a byte order mark.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        raise error(f"There is no file {str(path)!r}; check the name and the folder.") from None
+    except (OSError, ValueError) as cause:
+        raise error(f"{path.name!r} cannot be opened; check that it is a file and may be read.") from cause
+    if len(data) > _LARGEST:
+        raise error(f"{path.name} is larger than {_LARGEST >> 20} MB; that is no text file, so check the name.")
+    return decode_text(data, path.name, error)
+
+
+def decode_text(data: bytes, name: str, error: type[AceStepError] = InvalidInput) -> str:
+    """The text that bytes hold: UTF-8 with or without a byte order mark, or UTF-16 with one. See `read_text`.
+
+    Args:
+        name: what the bytes are called in messages.
+    """
+    mark, encoding = next(((mark, encoding) for mark, encoding in _MARKS if data.startswith(mark)), (b"", "utf-8"))
+    try:
+        text = data[len(mark) :].decode(encoding)
+        if "\0" in text:  # UTF-16 without a mark, UTF-32, or no text at all
+            raise ValueError
+    except ValueError as cause:
+        raise error(f"{name} cannot be read as text; save it as UTF-8.") from cause
+    return text
