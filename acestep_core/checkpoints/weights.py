@@ -253,10 +253,9 @@ def assign(module: nn.Module, tensors: Mapping[str, Tensor], source: Path, dtype
         else {name: tuple(tensor.shape) for name, tensor in tensors.items()},
         source,
     )
-    state = {}
-    for name, tensor in tensors.items():
-        state[name] = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
-    module.load_state_dict(state, strict=True, assign=True)
+    module.load_state_dict(dict(tensors), strict=True, assign=True)
+    if dtype is not None:
+        module.to(dtype)
 
 
 def _some(names: list[str], limit: int = 3) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from acestep_core.models.config import AceStepConfig
-from acestep_core.models.layers import Band, EncoderLayer, RMSNorm, rope_table
+from acestep_core.models.layers import Band, RMSNorm, Rope, TransformerLayer, head_scales
 
 
 class Encoder(nn.Module):
@@ -19,13 +19,14 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Linear(channels, config.encoder_dim)
-        self.layers = nn.ModuleList(EncoderLayer(**config.encoder_layer) for _ in range(layers))
+        self.layers = nn.ModuleList(TransformerLayer(**config.encoder_layer) for _ in range(layers))
         self.norm = RMSNorm(config.encoder_dim, config.rms_norm_eps)
 
     def encode(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
         """Runs the layers on embedded `[B, L, D]`. `mask` `[B, L]` marks real tokens; None means all are."""
         length, config = h.shape[1], self.config
-        cos, sin = rope_table(torch.arange(length, device=h.device), config.head_dim, config.rope_theta, h.dtype)
+        rope = Rope.at(torch.arange(length, device=h.device), config.head_dim, config.rope_theta, h.dtype)
+        scales = head_scales(layer.self_attn for layer in self.layers)  # type: ignore[misc]
         full: Tensor | None = None
         sliding: Tensor | Band | None
         if mask is None:
@@ -33,7 +34,7 @@ class Encoder(nn.Module):
         else:
             full, sliding = padding_masks(mask, config.sliding_window, h.dtype)
         for i, layer in enumerate(self.layers):
-            h = layer(h, cos, sin, sliding if config.is_sliding(i) else full)
+            h = layer(h, rope, scales[i], sliding if config.is_sliding(i) else full)
         return self.norm(h)
 
 

@@ -83,7 +83,7 @@ class AceStepConfig:
 
     @property
     def encoder_layer(self) -> dict[str, Any]:
-        """Arguments of `EncoderLayer`, shared by lyric, timbre and audio-code encoders."""
+        """Arguments of `TransformerLayer`, shared by lyric, timbre and audio-code encoders."""
         return {
             "dim": self.encoder_dim,
             "hidden": self.encoder_intermediate_size or self.intermediate_size,

@@ -1,7 +1,8 @@
 """The diffusion transformer that turns noise and conditions into 25 Hz music latents.
 
 Source: upstream `AceStepDiTModel`. What is constant over the sampling steps (keys and values of the condition, rotary
-tables, the sliding-window band, the embedding of `t - r = 0`) is computed once per song by `DiT.prepare`.
+tables, the sliding-window band, the embedding of `t - r = 0`, small weights of all layers in one tensor) is computed
+once per song by `DiT.prepare`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acestep_core.models.config import AceStepConfig
-from acestep_core.models.layers import MLP, Attention, Band, RMSNorm, attend, rope_table
+from acestep_core.models.layers import MLP, Attention, Band, RMSNorm, Rope, attend, head_scales
 
 
 class TimestepEmbedding(nn.Module):
@@ -56,9 +57,10 @@ class Prepared:
     """What does not change over the steps. Conditions of different length are never padded against each other."""
 
     groups: tuple[CrossGroup, ...]
-    cos: Tensor
-    sin: Tensor
+    rope: Rope
     band: Band | None
+    scales: Tensor  # [layers, H + Hk, D], see `head_scales`
+    tables: Tensor  # [layers, 1, 6, dim], the layers' share of their modulation
     r_embedding: tuple[Tensor, Tensor]  # of t - r = 0
 
     @property
@@ -81,7 +83,7 @@ class DiTLayer(nn.Module):
         self.self_attn_norm = RMSNorm(dim, eps)
         self.self_attn = Attention(dim, *heads, eps)
         self.cross_attn_norm = RMSNorm(dim, eps)
-        self.cross_attn = Attention(dim, *heads, eps)
+        self.cross_attn = Attention(dim, *heads, eps, cross=True)
         self.mlp_norm = RMSNorm(dim, eps)
         self.mlp = MLP(dim, config.intermediate_size)
         self.scale_shift_table = nn.Parameter(torch.zeros(1, 6, dim))
@@ -95,12 +97,18 @@ class DiTLayer(nn.Module):
         band: Band | None,
         tap: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
-        """One layer; `tap` receives the queries `[B, H, L, D]` of its cross-attention."""
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = (self.scale_shift_table + modulation).chunk(6, dim=1)
-        h = torch.addcmul(shift, self.self_attn_norm(x), 1 + scale)
-        x = torch.addcmul(x, self.self_attn(h, prepared.cos, prepared.sin, band), gate)
+        """One layer.
+
+        Args:
+            modulation: of all layers, see `DiT.embed_time`.
+            layer: which one this is.
+            tap: receives the queries `[B, H, L, D]` of its cross-attention.
+        """
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulation[layer].chunk(6, dim=1)
+        h = torch.addcmul(shift, self.self_attn_norm(x), scale)
+        x = torch.addcmul(x, self.self_attn(h, prepared.rope, prepared.scales[layer], band), gate)
         x = x + self.cross_attention(self.cross_attn_norm(x), prepared, layer, tap)
-        h = torch.addcmul(mlp_shift, self.mlp_norm(x), 1 + mlp_scale)
+        h = torch.addcmul(mlp_shift, self.mlp_norm(x), mlp_scale)
         return torch.addcmul(x, self.mlp(h), mlp_gate)
 
     def cross_attention(
@@ -110,7 +118,7 @@ class DiTLayer(nn.Module):
         if tap is not None:
             tap(q)
         parts = [attend(q[g.start : g.stop], g.keys[layer], g.values[layer]) for g in prepared.groups]
-        return self.cross_attn.output(parts[0] if len(parts) == 1 else torch.cat(parts))
+        return self.cross_attn.output((parts[0] if len(parts) == 1 else torch.cat(parts)).transpose(1, 2))
 
 
 class DiT(nn.Module):
@@ -159,16 +167,22 @@ class DiT(nn.Module):
             groups.append(CrossGroup(start, start + rows, tuple(k for k, _ in pairs), tuple(v for _, v in pairs)))
             start += rows
         length = math.ceil(frames / config.patch_size)
-        cos, sin = rope_table(torch.arange(length, device=device), config.head_dim, config.rope_theta, dtype)
+        rope = Rope.at(torch.arange(length, device=device), config.head_dim, config.rope_theta, dtype)
         band = Band.build(length, config.sliding_window, device) if config.use_sliding_window else None
         r_embedding = self.time_embed_r(torch.zeros(1, device=device, dtype=dtype))
-        return Prepared(tuple(groups), cos, sin, band, r_embedding)
+        scales = head_scales(layer.self_attn for layer in self.blocks)
+        tables = torch.stack([layer.scale_shift_table for layer in self.blocks])
+        return Prepared(tuple(groups), rope, band, scales, tables, r_embedding)
 
     def embed_time(self, t: Tensor, r: Tensor | None, prepared: Prepared) -> tuple[Tensor, Tensor]:
-        """Embedding `[B, dim]` and modulation `[B, 6, dim]` of `t`, plus those of `t - r`."""
+        """Embedding `[B, dim]` of `t` plus that of `t - r`, and what it makes of every layer, `[layers, B, 6, dim]`:
+        shift, scale and gate of self-attention, then of the feed-forward.
+        """
         embedding, modulation = self.time_embed(t)
         r_embedding, r_modulation = prepared.r_embedding if r is None else self.time_embed_r(t - r)
-        return embedding + r_embedding, modulation + r_modulation
+        layers = prepared.tables + (modulation + r_modulation)
+        layers[:, :, 1::3] += 1  # scales are written as their difference from one
+        return embedding + r_embedding, layers
 
     def embed(self, x: Tensor, context: Tensor) -> Tensor:
         """Latents and context `[B, T, 64]`, `[B, T, 128]` -> patches `[B, ceil(T/2), dim]`; an odd T gets a zero

@@ -1,19 +1,24 @@
-"""Building blocks that all ACE-Step networks share: RMSNorm, RoPE, grouped-query attention, SwiGLU.
+"""The one transformer family of all ACE-Step networks: RMSNorm, RoPE, grouped-query attention, SwiGLU.
 
-Parameter names are those of upstream's checkpoints, so a state dict loads without renaming. Source: upstream's
-Qwen3-style layers.
+Decoder, condition encoder, audio tokenizer, text encoder and language model are built from these. Parameter names are
+those of upstream's checkpoints, so a state dict loads without renaming. Inside attention, heads come after positions,
+`[B, L, H, D]`: projections, norms and rotations then work on memory as it lies. Source: Qwen3 technical report,
+arXiv:2505.09388 (RMSNorm before each block and per query and key head, rotary positions, no biases).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acestep_core.devices import has_native_gqa
+from acestep_core.models.linear import Linear, SideBySide
 
 
 class RMSNorm(nn.Module):
@@ -28,43 +33,63 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
-class MLP(nn.Module):
+class MLP(SideBySide):
     """SwiGLU feed-forward."""
+
+    group = ("gate_proj", "up_proj")
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(dim, hidden, bias=False)
-        self.up_proj = nn.Linear(dim, hidden, bias=False)
-        self.down_proj = nn.Linear(hidden, dim, bias=False)
+        self.gate_proj = Linear(dim, hidden)
+        self.up_proj = Linear(dim, hidden)
+        self.down_proj = Linear(hidden, dim)
+        self.lay_out()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = self.product(x).chunk(2, dim=-1)
+        return self.down_proj(F.silu(gate) * up)
 
 
-def rope_table(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """cos and sin `[..., L, head_dim]` of rotary embedding at `positions` `[..., L]`, in rotate-half layout."""
-    exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device) / head_dim
-    angles = positions.float().unsqueeze(-1) * theta**-exponent
-    angles = torch.cat([angles, angles], dim=-1)
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+class Rope(NamedTuple):
+    """Rotary embedding of given positions: `[L, 1, D]` or `[B, L, 1, D]`, in rotate-half layout.
+
+    The first half of `sin` is negated, so that rotating is `x * cos + swap(x) * sin`.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    @classmethod
+    def at(cls, positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> Rope:
+        """The embedding of `positions`, `[L]` or `[B, L]`."""
+        exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device) / head_dim
+        angles = positions.float()[..., None, None] * theta**-exponent
+        sin = angles.sin()
+        return cls(torch.cat([angles, angles], dim=-1).cos().to(dtype), torch.cat([-sin, sin], dim=-1).to(dtype))
+
+    def rotate(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Rotates `x` `[B, L, H, D]` by position, into `out` if it is given."""
+        first, second = x.chunk(2, dim=-1)
+        return torch.addcmul(x * self.cos, torch.cat([second, first], dim=-1), self.sin, out=out)
 
 
-def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotates `x` `[B, H, L, D]` by position; `cos`, `sin` are `[L, D]` or `[B, 1, L, D]`."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
+    """Softmax attention of `[B, H, L, D]` queries over `[B, Hk, S, D]` keys.
 
-
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention of `[B, H, L, D]` queries over `[B, Hk, S, D]` keys; `mask` is boolean (True = may attend) or
-    additive.
+    Args:
+        mask: boolean (True = may attend) or additive, `[B or 1, 1, L, S]`.
+        causal: each query sees the keys up to its own position; for S = L, without a mask.
     """
     groups = q.shape[1] // k.shape[1]
+    if groups > 1 and q.shape[2] == 1:
+        # The query heads that share a key head become query positions: no kernel has to know about groups.
+        shared = q.reshape(q.shape[0], k.shape[1], groups, q.shape[3])
+        return F.scaled_dot_product_attention(shared, k, v, attn_mask=mask).reshape(q.shape)
     if groups > 1:
         if mask is None and has_native_gqa(q.device):
-            return F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+            return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
         k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
 
 
 @dataclass(frozen=True)
@@ -93,72 +118,140 @@ class Band:
         return cls(window, length, mask.unsqueeze(1))
 
 
-def attend_band(q: Tensor, k: Tensor, v: Tensor, band: Band) -> Tensor:
-    """Attention of `[B, H, L, D]` within a sliding window."""
-    batch, heads, length, dim = q.shape
-    size, blocks = band.size, band.mask.shape[0]
-    groups = heads // k.shape[1]
-    tail = blocks * size - length
-
-    def windows(x: Tensor) -> Tensor:  # [B, Hk, L, D] -> [B * blocks, H, 3 * size, D]
-        x = F.pad(x, (0, 0, size, tail + size)).unfold(2, 3 * size, size)  # [B, Hk, blocks, D, 3 * size]
-        x = x.permute(0, 2, 1, 4, 3)
-        if groups > 1:
-            x = x.unsqueeze(3).expand(-1, -1, -1, groups, -1, -1)
-        return x.reshape(batch * blocks, heads, 3 * size, dim)
-
-    q = F.pad(q, (0, 0, 0, tail)).view(batch, heads, blocks, size, dim).transpose(1, 2).reshape(-1, heads, size, dim)
-    mask = band.mask if batch == 1 else band.mask.repeat(batch, 1, 1, 1)
-    out = F.scaled_dot_product_attention(q, windows(k), windows(v), attn_mask=mask)
-    out = out.view(batch, blocks, heads, size, dim).transpose(1, 2).reshape(batch, heads, blocks * size, dim)
-    return out[:, :, :length]
+def attend_band(qkv: Tensor, heads: int, band: Band) -> Tensor:
+    """Attention within a sliding window: queries of `heads` heads, keys and values `[B, L, H + 2 Hk, D]` ->
+    `[B, L, H, D]`.
+    """
+    batch, length, total, dim = qkv.shape
+    size, blocks, kv_heads = band.size, band.mask.shape[0], (total - heads) // 2
+    qkv = F.pad(qkv, (0, 0, 0, 0, size, (blocks + 1) * size - length))
+    # The batch joins the heads, for which one mask serves all.
+    q = qkv[:, size:-size, :heads].unflatten(1, (blocks, size)).permute(1, 0, 3, 2, 4).reshape(blocks, -1, size, dim)
+    kv = qkv[:, :, heads:].unflatten(2, (2, kv_heads, 1)).expand(-1, -1, -1, -1, heads // kv_heads, -1)
+    windows = kv.unfold(1, 3 * size, size)  # [B, blocks, 2, Hk, groups, D, 3 * size]
+    k, v = windows.permute(2, 1, 0, 3, 4, 6, 5).reshape(2, blocks, -1, 3 * size, dim)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=band.mask)
+    out = out.unflatten(1, (batch, heads)).permute(1, 0, 3, 2, 4).reshape(batch, blocks * size, heads, dim)
+    return out[:, :length]
 
 
-class Attention(nn.Module):
-    """Grouped-query attention with RMS-normalised queries and keys, to itself or to a condition."""
+class KVSlots(NamedTuple):
+    """Where a layer keeps keys and values: a buffer `[B, 2 Hk, S, D]`, keys first, and the columns `[L]` to fill."""
 
-    def __init__(self, dim: int, heads: int, kv_heads: int, head_dim: int, eps: float) -> None:
+    buffer: Tensor
+    slots: Tensor
+
+
+class Attention(SideBySide):
+    """Grouped-query attention with RMS-normalised queries and keys, to itself or to a condition.
+
+    Args:
+        causal: without a mask, a position sees itself and what comes before it only.
+        cross: queries come from one sequence, keys and values from another.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        kv_heads: int,
+        head_dim: int,
+        eps: float,
+        *,
+        causal: bool = False,
+        cross: bool = False,
+    ) -> None:
         super().__init__()
-        self.head_dim = head_dim
-        self.q_proj = nn.Linear(dim, heads * head_dim, bias=False)
-        self.k_proj = nn.Linear(dim, kv_heads * head_dim, bias=False)
-        self.v_proj = nn.Linear(dim, kv_heads * head_dim, bias=False)
-        self.o_proj = nn.Linear(heads * head_dim, dim, bias=False)
+        self.heads, self.kv_heads, self.head_dim, self.eps, self.causal = heads, kv_heads, head_dim, eps, causal
+        self.group = ("k_proj", "v_proj") if cross else ("q_proj", "k_proj", "v_proj")
+        self.q_proj = Linear(dim, heads * head_dim)
+        self.k_proj = Linear(dim, kv_heads * head_dim)
+        self.v_proj = Linear(dim, kv_heads * head_dim)
+        self.o_proj = Linear(heads * head_dim, dim)
         self.q_norm = RMSNorm(head_dim, eps)
         self.k_norm = RMSNorm(head_dim, eps)
-
-    def split(self, x: Tensor) -> Tensor:  # [B, L, H * D] -> [B, L, H, D]
-        return x.unflatten(-1, (-1, self.head_dim))
+        self.lay_out()
 
     def queries(self, x: Tensor) -> Tensor:
         """`[B, L, dim]` -> normalised queries `[B, H, L, D]`."""
-        return self.q_norm(self.split(self.q_proj(x))).transpose(1, 2)
+        return self.q_norm(self.q_proj(x).unflatten(-1, (-1, self.head_dim))).transpose(1, 2)
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`[B, S, dim]` -> normalised keys and values `[B, Hk, S, D]`."""
-        return self.k_norm(self.split(self.k_proj(x))).transpose(1, 2), self.split(self.v_proj(x)).transpose(1, 2)
+        k, v = self.product(x).unflatten(-1, (2, -1, self.head_dim)).unbind(2)
+        return self.k_norm(k).transpose(1, 2), v.transpose(1, 2)
 
-    def output(self, x: Tensor) -> Tensor:
-        """Heads `[B, H, L, D]` -> `[B, L, dim]`."""
-        return self.o_proj(x.transpose(1, 2).flatten(2))
+    def output(self, heads: Tensor) -> Tensor:
+        """Heads `[B, L, H, D]` -> `[B, L, dim]`."""
+        return self.o_proj(heads.flatten(2))
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | Band | None = None) -> Tensor:
-        """Self-attention of `[B, L, dim]`."""
-        k, v = self.keys_values(x)
-        q, k = apply_rope(self.queries(x), cos, sin), apply_rope(k, cos, sin)
-        return self.output(attend_band(q, k, v, mask) if isinstance(mask, Band) else attend(q, k, v, mask))
+    def forward(
+        self,
+        x: Tensor,
+        rope: Rope,
+        scales: Tensor,
+        mask: Tensor | Band | None = None,
+        cache: KVSlots | None = None,
+    ) -> Tensor:
+        """Self-attention of `[B, L, dim]`.
+
+        Args:
+            scales: of this layer's queries and keys `[H + Hk, D]`, see `head_scales`.
+            cache: is filled; with a mask, attention then reads its first columns, as many as the mask is wide.
+        """
+        # A product of a few rows on a CPU may come transposed, which fast attention kernels do not read.
+        qkv = self.product(x).contiguous().unflatten(-1, (-1, self.head_dim))
+        qkv = self._rotated(qkv, rope, scales)
+        if isinstance(mask, Band):
+            return self.output(attend_band(qkv, self.heads, mask))
+        q, kv = qkv.transpose(1, 2).split([self.heads, 2 * self.kv_heads], dim=1)
+        if cache is not None:
+            cache.buffer[:, :, cache.slots] = kv
+            if mask is not None:
+                kv = cache.buffer[:, :, : mask.shape[-1]]
+        k, v = kv.chunk(2, dim=1)
+        return self.output(attend(q, k, v, mask, causal=self.causal and mask is None).transpose(1, 2))
+
+    def _rotated(self, qkv: Tensor, rope: Rope, scales: Tensor) -> Tensor:
+        """`[B, L, H + 2 Hk, D]` with queries and keys normalised and rotated."""
+        qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=2)
+        # The norm reads values too, and makes nothing of them: it is one kernel only for memory without gaps.
+        normed = F.rms_norm(qkv, (self.head_dim,), None, self.eps)[:, :, : qk.shape[2]] * scales
+        if torch.is_grad_enabled():
+            return torch.cat([rope.rotate(normed), v], dim=2)
+        rope.rotate(normed, out=qk)
+        return qkv
 
 
-class EncoderLayer(nn.Module):
-    """Bidirectional pre-norm transformer layer of the lyric, timbre and audio-code encoders."""
+class TransformerLayer(nn.Module):
+    """Pre-norm transformer layer of the language model and of the lyric, timbre, text and audio-code encoders."""
 
-    def __init__(self, dim: int, hidden: int, heads: int, kv_heads: int, head_dim: int, eps: float) -> None:
+    def __init__(
+        self, dim: int, hidden: int, heads: int, kv_heads: int, head_dim: int, eps: float, *, causal: bool = False
+    ) -> None:
         super().__init__()
-        self.self_attn = Attention(dim, heads, kv_heads, head_dim, eps)
+        self.self_attn = Attention(dim, heads, kv_heads, head_dim, eps, causal=causal)
         self.mlp = MLP(dim, hidden)
         self.input_layernorm = RMSNorm(dim, eps)
         self.post_attention_layernorm = RMSNorm(dim, eps)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | Band | None = None) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask)
+    def forward(
+        self,
+        x: Tensor,
+        rope: Rope,
+        scales: Tensor,
+        mask: Tensor | Band | None = None,
+        cache: KVSlots | None = None,
+    ) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), rope, scales, mask, cache)
         return x + self.mlp(self.post_attention_layernorm(x))
+
+
+def head_scales(attentions: Iterable[Attention]) -> Tensor:
+    """The norms' weights of all query and key heads of equal self-attentions, `[layers, H + Hk, D]`, in one kernel."""
+    weights = [
+        norm.weight.expand(heads, -1)
+        for a in attentions
+        for norm, heads in ((a.q_norm, a.heads), (a.k_norm, a.kv_heads))
+    ]
+    return torch.cat(weights).view(len(weights) // 2, -1, weights[0].shape[-1])

@@ -4,8 +4,7 @@ State-dict keys are those of the backbone without a `model.` prefix (`embed_toke
 `layers.N.self_attn.q_proj.weight`, ..., `norm.weight`). The output head is tied: logits are hidden states times
 `embed_tokens.weight`, so a caller may multiply with any slice of its rows and skip the rest of the vocabulary.
 
-Source: Qwen3 technical report, arXiv:2505.09388 (RMSNorm before each block, RMSNorm per query and key head, rotary
-positions, grouped-query attention, SwiGLU, no biases).
+Source: Qwen3 technical report, arXiv:2505.09388.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acestep_core.errors import CheckpointError
-from acestep_core.models.layers import RMSNorm, apply_rope, rope_table
+from acestep_core.models.layers import KVSlots, RMSNorm, Rope, TransformerLayer, head_scales
+from acestep_core.models.linear import project
 
 
 @dataclass(frozen=True)
@@ -91,118 +90,28 @@ class Qwen3Config:
 
 
 class StaticKVCache:
-    """Keys and values of every layer in two buffers of fixed size, `[layers, rows, kv_heads, length, head_dim]`."""
+    """Keys, then values, of every layer in one buffer, `[layers, rows, 2 * kv_heads, length, head_dim]`."""
 
     def __init__(
         self, config: Qwen3Config, rows: int, length: int, *, dtype: torch.dtype, device: torch.device | str
     ) -> None:
-        shape = (config.num_hidden_layers, rows, config.num_key_value_heads, length, config.head_dim)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        shape = (config.num_hidden_layers, rows, 2 * config.num_key_value_heads, length, config.head_dim)
+        self.buffer = torch.zeros(shape, dtype=dtype, device=device)
 
     @property
     def length(self) -> int:
         """How many columns (tokens of each row) fit."""
-        return self.keys.shape[3]
+        return self.buffer.shape[3]
 
     def rows(self, start: int, end: int) -> StaticKVCache:
         """A view of some rows, for filling them on their own."""
         view = object.__new__(StaticKVCache)
-        view.keys, view.values = self.keys[:, start:end], self.values[:, start:end]
+        view.buffer = self.buffer[:, start:end]
         return view
 
     def repeat_row(self, source: int, targets: list[int]) -> None:
         """Copies one row into others that share its prompt."""
-        self.keys[:, targets] = self.keys[:, source : source + 1]
-        self.values[:, targets] = self.values[:, source : source + 1]
-
-
-def project(x: Tensor, weight: Tensor) -> Tensor:
-    """`x @ weight.T`, for a few rows on a CPU the other way round: its libraries are up to four times faster so."""
-    rows = x.numel() // x.shape[-1]
-    if 1 < rows <= 8 and x.is_cpu and x.dtype == torch.float32:
-        return (weight @ x.reshape(rows, -1).T).T.reshape(*x.shape[:-1], -1)
-    return F.linear(x, weight)
-
-
-class Linear(nn.Linear):
-    """A linear layer without bias."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return project(x, self.weight)
-
-
-class Attention(nn.Module):
-    def __init__(self, config: Qwen3Config) -> None:
-        super().__init__()
-        self.head_dim = config.head_dim
-        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.q_proj = Linear(config.hidden_size, self.heads * self.head_dim)
-        self.k_proj = Linear(config.hidden_size, self.kv_heads * self.head_dim)
-        self.v_proj = Linear(config.hidden_size, self.kv_heads * self.head_dim)
-        self.o_proj = Linear(self.heads * self.head_dim, config.hidden_size)
-        self.q_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
-        self.k_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
-
-    def forward(
-        self,
-        x: Tensor,
-        rotary: tuple[Tensor, Tensor],
-        kv: tuple[Tensor, Tensor] | None,
-        slots: Tensor | None,
-        mask: Tensor | None,
-    ) -> Tensor:
-        batch, length, _ = x.shape
-        q = self.q_norm(self.q_proj(x).view(batch, length, self.heads, self.head_dim)).transpose(1, 2)
-        k = self.k_norm(self.k_proj(x).view(batch, length, self.kv_heads, self.head_dim)).transpose(1, 2)
-        v = self.v_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
-        q, k = apply_rope(q, *rotary), apply_rope(k, *rotary)
-        if kv is not None and slots is not None:
-            keys, values = kv
-            keys[:, :, slots], values[:, :, slots] = k, v
-            if mask is not None:
-                k, v = keys[:, :, : mask.shape[-1]], values[:, :, : mask.shape[-1]]
-        if length == 1 and mask is not None:
-            # The query heads that share a key head become query positions: no kernel has to know about groups.
-            out = F.scaled_dot_product_attention(q.view(batch, self.kv_heads, -1, self.head_dim), k, v, attn_mask=mask)
-        else:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
-            out = out.transpose(1, 2)
-        return self.o_proj(out.reshape(batch, length, self.heads * self.head_dim))
-
-
-class MLP(nn.Module):
-    def __init__(self, config: Qwen3Config) -> None:
-        super().__init__()
-        self.gate_proj = Linear(config.hidden_size, config.intermediate_size)
-        self.up_proj = Linear(config.hidden_size, config.intermediate_size)
-        self.down_proj = Linear(config.intermediate_size, config.hidden_size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
-
-
-class Block(nn.Module):
-    def __init__(self, config: Qwen3Config) -> None:
-        super().__init__()
-        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.self_attn = Attention(config)
-        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.mlp = MLP(config)
-
-    def forward(
-        self,
-        x: Tensor,
-        rotary: tuple[Tensor, Tensor],
-        kv: tuple[Tensor, Tensor] | None,
-        slots: Tensor | None,
-        mask: Tensor | None,
-    ) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), rotary, kv, slots, mask)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        self.buffer[:, targets] = self.buffer[:, source : source + 1]
 
 
 class Qwen3(nn.Module):
@@ -214,8 +123,15 @@ class Qwen3(nn.Module):
         # The default initialisation draws normal numbers, which on the meta device imports sympy: a second and a half.
         table = torch.empty(config.vocab_size, config.hidden_size).uniform_(-(3**0.5), 3**0.5)
         self.embed_tokens = nn.Embedding.from_pretrained(table, freeze=False)
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        heads = (config.num_attention_heads, config.num_key_value_heads, config.head_dim)
+        sizes = (config.hidden_size, config.intermediate_size, *heads, config.rms_norm_eps)
+        self.layers = nn.ModuleList(TransformerLayer(*sizes, causal=True) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    @property
+    def blocks(self) -> list[TransformerLayer]:
+        """The layers, first to last."""
+        return list(self.layers)  # type: ignore[arg-type]
 
     def forward(
         self,
@@ -243,13 +159,13 @@ class Qwen3(nn.Module):
         x = self.embed_tokens(ids) if embeds is None else embeds
         if positions is None:
             positions = torch.arange(x.shape[1], device=x.device)
-        if cache is not None and slots is None:
+        if slots is None:
             slots = positions
-        cos, sin = rope_table(positions, self.config.head_dim, self.config.rope_theta, x.dtype)
-        rotary = (cos, sin) if positions.dim() == 1 else (cos[:, None], sin[:, None])
-        for index, layer in enumerate(self.layers):
-            kv = None if cache is None else (cache.keys[index], cache.values[index])
-            x = layer(x, rotary, kv, slots, mask)
+        rope = Rope.at(positions, self.config.head_dim, self.config.rope_theta, x.dtype)
+        scales = head_scales(layer.self_attn for layer in self.blocks)
+        for index, layer in enumerate(self.blocks):
+            kept = None if cache is None else KVSlots(cache.buffer[index], slots)
+            x = layer(x, rope, scales[index], mask, kept)
         return self.norm(x)
 
     def logits(self, hidden: Tensor, vocab: slice = slice(None)) -> Tensor:

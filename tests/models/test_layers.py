@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
 
-from acestep_core.models.layers import Attention, Band, apply_rope, attend, attend_band, rope_table
+from acestep_core.models import layers
+from acestep_core.models.config import AceStepConfig
+from acestep_core.models.dit import DiT
+from acestep_core.models.layers import Attention, Band, Rope, attend, attend_band, head_scales
+from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 
 
 def dense_mask(length: int, window: int) -> torch.Tensor:
@@ -16,11 +21,11 @@ def dense_mask(length: int, window: int) -> torch.Tensor:
 @pytest.mark.parametrize(("heads", "kv_heads", "batch"), [(4, 2, 1), (4, 4, 2), (6, 2, 3)])
 def test_band_equals_dense_mask(length, heads, kv_heads, batch):
     window = 8
-    q = torch.randn(batch, heads, length, 16)
-    k, v = torch.randn(2, batch, kv_heads, length, 16)
+    qkv = torch.randn(batch, length, heads + 2 * kv_heads, 16)
+    q, k, v = qkv.transpose(1, 2).split([heads, kv_heads, kv_heads], dim=1)
     band = Band.build(length, window, q.device)
     assert band is not None
-    assert_close(attend_band(q, k, v, band), attend(q, k, v, dense_mask(length, window)))
+    assert_close(attend_band(qkv, heads, band), attend(q, k, v, dense_mask(length, window)).transpose(1, 2))
 
 
 def test_band_is_not_built_where_the_window_covers_everything():
@@ -38,11 +43,11 @@ def test_attend_shares_keys_between_query_heads():
 
 
 def test_rope_depends_on_relative_position_only():
-    cos, sin = rope_table(torch.arange(40), 16, 1e6, torch.float32)
     q, k = torch.randn(2, 1, 1, 1, 16)
 
     def score(i: int, j: int) -> torch.Tensor:
-        return (apply_rope(q, cos[i : i + 1], sin[i : i + 1]) * apply_rope(k, cos[j : j + 1], sin[j : j + 1])).sum()
+        there, here = (Rope.at(torch.tensor([p]), 16, 1e6, torch.float32) for p in (i, j))
+        return (there.rotate(q) * here.rotate(k)).sum()
 
     assert_close(score(3, 10), score(23, 30), atol=1e-4, rtol=1e-4)
     assert not torch.isclose(score(3, 10), score(3, 12))
@@ -51,5 +56,43 @@ def test_rope_depends_on_relative_position_only():
 def test_self_attention_with_band_equals_mask():
     attention = Attention(32, 4, 2, 8, 1e-6)
     x = torch.randn(2, 30, 32)
-    cos, sin = rope_table(torch.arange(30), 8, 1e6, x.dtype)
-    assert_close(attention(x, cos, sin, Band.build(30, 5, x.device)), attention(x, cos, sin, dense_mask(30, 5)))
+    at = (Rope.at(torch.arange(30), 8, 1e6, x.dtype), head_scales([attention])[0])
+    assert_close(attention(x, *at, Band.build(30, 5, x.device)), attention(x, *at, dense_mask(30, 5)))
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_grouped_heads_go_to_the_kernel_only_where_the_device_says_so(monkeypatch, native):
+    """torch 2.5 and 2.6 end the process on Apple's devices when asked for it; every model asks the same place."""
+    asked = []
+    plain = F.scaled_dot_product_attention
+
+    def watched(*args, **kwargs):
+        asked.append(kwargs.get("enable_gqa", False))
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    monkeypatch.setattr(layers, "has_native_gqa", lambda device: native)
+    config = AceStepConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    with torch.inference_mode():
+        Qwen3(Qwen3Config(20, 32, 48, 2, 4, 2, 8))(torch.zeros(1, 6, dtype=torch.long))
+        DiT(config)(torch.randn(1, 9, 64), torch.ones(1), torch.randn(1, 9, 128), torch.randn(1, 3, 32))
+    assert any(asked) == native and asked
+
+
+@pytest.mark.parametrize("length", [1, 6])
+@pytest.mark.parametrize("native", [False, True])
+def test_causal_attention_equals_its_mask(monkeypatch, length, native):
+    monkeypatch.setattr(layers, "has_native_gqa", lambda device: native)
+    q, (k, v) = torch.randn(2, 4, length, 8), torch.randn(2, 2, 2, length, 8)
+    mask = torch.ones(length, length, dtype=torch.bool).tril()
+    repeated = (x.repeat_interleave(2, dim=1) for x in (k, v))
+    want = F.scaled_dot_product_attention(q, *repeated, attn_mask=mask)
+    assert_close(attend(q, k, v, causal=True), want)
+    assert_close(attend(q, k, v, mask[None, None]), want)

@@ -115,8 +115,9 @@ def test_decoder(case_id):
     for i, layer in enumerate(decoder.layers):
         if "cross_attention" in t:
             band = prepared.band if decoder.config.is_sliding(i) else None
-            shift, scale, gate = (layer.scale_shift_table + modulation).chunk(6, dim=1)[:3]
-            attended = layer.self_attn(layer.self_attn_norm(h) * (1 + scale) + shift, prepared.cos, prepared.sin, band)
+            shift, scale, gate = modulation[i].chunk(6, dim=1)[:3]
+            normed = layer.self_attn_norm(h) * scale + shift
+            attended = layer.self_attn(normed, prepared.rope, prepared.scales[i], band)
             q = layer.cross_attn.queries(layer.cross_attn_norm(h + gate * attended))
             eye = torch.eye(condition.shape[1]).expand(*prepared.groups[0].keys[i].shape[:2], -1, -1)
             assert_close(attend(q, prepared.groups[0].keys[i], eye), t["cross_attention"][i], **tolerance(c))
