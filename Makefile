@@ -1,4 +1,4 @@
-# make song | make canvas | make test | make lint | make wheel
+# make song | make canvas | make test | make test-fast | make lint | make wheel
 # Each target makes its own environment first: .venv, with everything pinned in constraints.txt.
 
 PYTHON ?= python3
@@ -6,7 +6,7 @@ BIN := .venv/bin
 CAPTION ?= lo-fi piano over soft rain, warm tape, slow
 DURATION ?= 30
 
-.PHONY: song canvas test lint wheel clean
+.PHONY: song canvas test test-fast lint wheel clean
 
 song: .venv/.song
 	$(BIN)/acestep song "$(CAPTION)" --duration $(DURATION) -o output/song.flac
@@ -16,6 +16,10 @@ canvas: .venv/.canvas
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
+
+# For daily work: a minute, without what tests/slow.txt lists.
+test-fast: .venv/.dev
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -72,27 +72,3 @@ def retake(first: Tensor, second: Tensor, variance: float) -> Tensor:
         return first
     angle = variance * math.pi / 2
     return math.cos(angle) * first + math.sin(angle) * second
-
-
-def upstream_seeds(
-    seed: str | float | None, batch: int, use_random_seed: bool = False, draw_seed: Callable[[], int] = random_seed
-) -> list[int]:
-    """Seeds as upstream reads them: a comma list is taken in order, what is missing, -1 or unreadable is
-    random, and a single seed fixes only the first item of a batch."""
-    if use_random_seed:
-        return [draw_seed() for _ in range(batch)]
-    given: list[int | None]
-    if isinstance(seed, str):
-        given = [_upstream_seed(part) for part in seed.split(",")]
-    else:
-        given = [None if seed is None or seed < 0 else int(seed)]
-    given = (given + [None] * batch)[:batch]
-    return [draw_seed() if value is None else value for value in given]
-
-
-def _upstream_seed(text: str) -> int | None:
-    try:
-        value = int(float(text))
-    except (ValueError, OverflowError):
-        return None
-    return None if value == -1 else value

@@ -1,16 +1,72 @@
-"""Fixtures that all tests share. One thread: tiny models are slower with more, and results stay the same everywhere."""
+"""Fixtures that all tests share, which tests are slow, and options that show whether a test depends on another.
+
+`slow.txt` names the folders, files and functions that take long; their tests carry the marker `slow`.
+`--note-slow SECONDS` adds what took longer in this run, in processor time, so that a busy machine counts like an idle
+one.
+
+One thread, unless OMP_NUM_THREADS says otherwise: the networks here are too small for more, which cost minutes on a
+busy machine. The variable, and not `torch.set_num_threads`, because that one does not reach other threads.
+"""
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
-import torch
 
-torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+
+SLOW = Path(__file__).with_name("slow.txt")
+_seconds: defaultdict[str, float] = defaultdict(float)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--note-slow", type=float, metavar="SECONDS", help="add functions that take longer to slow.txt")
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run files, and the tests in each, in random order")
+    parser.addoption("--rounds", type=int, default=1, metavar="N", help="run all tests N times in one process")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    slow = set(SLOW.read_text(encoding="utf-8").split())
+    rooms = tuple(name if name.endswith("/") else f"{name}::" for name in slow if "::" not in name)
+    for item in items:
+        if item.nodeid.startswith(rooms) or item.nodeid.partition("[")[0] in slow:
+            item.add_marker("slow")
+    rounds, seed = config.getoption("rounds"), config.getoption("shuffle")
+    order = items * rounds
+    if seed is not None:
+        rng, order = random.Random(seed), []
+        for _ in range(rounds):
+            files = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
+            for tests in rng.sample(files, len(files)):
+                order += rng.sample(tests, len(tests))
+    items[:] = order
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    before = os.times()
+    try:
+        return (yield)
+    finally:
+        spent = sum(os.times()[:4]) - sum(before[:4])  # of this process and of those it started
+        _seconds[item.nodeid.partition("[")[0]] += spent
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    limit = session.config.getoption("note_slow")
+    if limit is not None:
+        found = {name for name, seconds in _seconds.items() if seconds > limit}
+        SLOW.write_text(
+            "\n".join(sorted(found | set(SLOW.read_text(encoding="utf-8").split()))) + "\n", encoding="utf-8"
+        )
 
 
 @pytest.fixture(scope="session")

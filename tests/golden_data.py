@@ -1,4 +1,8 @@
-"""Reads the reference data that the parity tests compare with: `ACESTEP_GOLDEN` or the copy in `tests/golden`."""
+"""Reads the reference data that the parity tests compare with: `ACESTEP_GOLDEN` or the copy in `tests/golden`.
+
+Any folder of this form will do. The group and the first words of a case's id tell what it is (`F_helpers/apg…`); the
+rest of the id, the order of cases and rows, how many there are and which are absent is the folder's own affair.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +52,16 @@ def load_tensors(file: str) -> dict[str, torch.Tensor]:
 @cache
 def load_json(file: str) -> Any:
     return json.loads((golden_dir() / file).read_text(encoding="utf-8"))
+
+
+def tables(prefix: str) -> list[Any]:
+    """The JSON files of all cases whose id starts with `prefix`."""
+    return [load_json(case["file"]) for case in cases(prefix) if case["file"].endswith(".json")]
+
+
+def rows(prefix: str, key: str = "rows") -> list[Any]:
+    """What these JSON files list under `key`, in one list."""
+    return [row for table in tables(prefix) for row in table[key]]
 
 
 def tolerance(case: dict[str, Any]) -> dict[str, float]:

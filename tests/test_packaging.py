@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -35,9 +34,11 @@ def test_every_package_is_in_the_wheel():
     assert {name for name in listed if name.startswith("acestep_core")} == found
 
 
-def test_importing_is_quick_and_loads_no_torch():
-    code = "import sys, acestep_core; print([m for m in ('torch', 'diffusers', 'numpy') if m in sys.modules])"
-    start = time.perf_counter()
+def test_importing_loads_nothing_but_the_standard_library():
+    """So that it costs milliseconds."""
+    code = "import sys; before = set(sys.modules); import acestep_core; print(*sorted(set(sys.modules) - before))"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
-    assert out.stdout.strip() == "[]"
-    assert time.perf_counter() - start < 3  # starts a process; the import itself takes a hundredth
+    loaded = out.stdout.split()
+    ours = [name for name in loaded if name.startswith("acestep_core")]
+    assert "acestep_core" in ours and len(ours) < 30
+    assert {name.split(".")[0] for name in loaded} - {"acestep_core"} <= sys.stdlib_module_names

@@ -30,9 +30,11 @@ def test_bad_seeds_are_refused(seed):
         n.item_seeds(seed, 1)
 
 
-def test_an_empty_batch_is_refused():
-    with pytest.raises(InvalidInput):
-        n.item_seeds(1, 0)
+def test_an_empty_or_endless_batch_is_refused():
+    assert len(n.item_seeds(1, n.MAX_BATCH)) == n.MAX_BATCH
+    for batch in (0, n.MAX_BATCH + 1):
+        with pytest.raises(InvalidInput, match="1 to 1024 songs"):
+            n.item_seeds(1, batch)
 
 
 def test_item_of_a_batch_equals_the_single_run():

@@ -1,13 +1,15 @@
+from typing import Any
+
+import pytest
+
 from acestep_core import vocabulary
-from tests.golden_data import load_json
+from tests.golden_data import tables
+
+CONSTANTS = tables("G_prompts/constants")
 
 
-def constants() -> dict:
-    return load_json("G_prompts/constants.json")
-
-
-def test_vocabulary_equals_the_models_constants() -> None:
-    wanted = constants()
+@pytest.mark.parametrize("wanted", CONSTANTS, ids=lambda _: "constants")
+def test_vocabulary_equals_the_models_constants(wanted: dict[str, Any]) -> None:
     assert list(vocabulary.LANGUAGES) == wanted["VALID_LANGUAGES"]
     assert sorted(vocabulary.KEYSCALES) == sorted(wanted["VALID_KEYSCALES"])
     assert [int(value) for value in vocabulary.TIME_SIGNATURES] == wanted["VALID_TIME_SIGNATURES"]
@@ -19,8 +21,8 @@ def test_vocabulary_equals_the_models_constants() -> None:
     assert (wanted["DURATION_MIN"], wanted["DURATION_MAX"]) == (vocabulary.DURATION_MIN, vocabulary.DURATION_MAX)
 
 
-def test_language_model_instructions_equal_the_models_constants() -> None:
-    wanted = constants()
+@pytest.mark.parametrize("wanted", CONSTANTS, ids=lambda _: "constants")
+def test_language_model_instructions_equal_the_models_constants(wanted: dict[str, Any]) -> None:
     assert {
         "generate": wanted["DEFAULT_LM_INSTRUCTION"],
         "understand": wanted["DEFAULT_LM_UNDERSTAND_INSTRUCTION"],

@@ -18,7 +18,6 @@ class Preset:
     """How a checkpoint wants to be sampled. `cfg_interval` is in flow time t (1 is noise, 0 is music)."""
 
     steps: int
-    max_steps: int
     shift: float
     guidance: float
     cfg_interval: tuple[float, float] = (0.0, 1.0)
@@ -27,13 +26,13 @@ class Preset:
 # Turbo is distilled: guidance is baked into the weights (a second, unguided row would only blur it), and the eight
 # steps at shift 3 are the ones it was trained on. Upstream's Python API says shift 1, which its users report as
 # choppy; its own interface uses 3.
-TURBO = Preset(steps=8, max_steps=20, shift=3.0, guidance=1.0)
+TURBO = Preset(steps=8, shift=3.0, guidance=1.0)
 # Distilled on shift 1 only, so 3 would sample times it never saw.
-TURBO_SHIFT1 = Preset(steps=8, max_steps=20, shift=1.0, guidance=1.0)
+TURBO_SHIFT1 = Preset(steps=8, shift=1.0, guidance=1.0)
 # Base and SFT need guidance. Upstream's interface runs SFT at 50 steps and base at 32; its model table
 # lists 50 for both. Shift 3 spends more of those steps near the noise, where structure is decided (the trainer, which
 # only listens in, samples at shift 1).
-GUIDED = Preset(steps=50, max_steps=200, shift=3.0, guidance=7.0)
+GUIDED = Preset(steps=50, shift=3.0, guidance=7.0)
 
 
 @dataclass(frozen=True)

@@ -228,10 +228,6 @@ class TokenScores:
             return 0.0
         return (1 - (self.ranks.double() - 1) / top_k).clamp(min=0).mean().item()
 
-    def hits(self, top_k: int) -> float:
-        """Share of the tokens that are among the `top_k` likeliest."""
-        return (self.ranks <= top_k).double().mean().item() if len(self.ranks) else 0.0
-
     def part(self, chars: slice) -> TokenScores:
         """The tokens that cover some of these characters."""
         kept = [i for i, (begin, end) in enumerate(self.places) if begin < chars.stop and end > chars.start]

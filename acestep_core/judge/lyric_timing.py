@@ -34,8 +34,7 @@ from acestep_core.models.memory import listening_bytes
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render.conditioned import Conditioning
 from acestep_core.seeds import noise
-
-LATENTS_PER_SECOND = 25
+from acestep_core.vocabulary import LATENT_RATE
 
 
 def timed_lyrics(
@@ -114,12 +113,10 @@ class SungLyrics:
 
     lyrics: lines and words with times.
     score: how well the song sings the lyrics; None where there is nothing to sing.
-    noise_score: the same from pure noise, so only from what the decoder was told (codes, source), where asked for.
     """
 
     lyrics: TimedLyrics
     score: AlignmentScore | None
-    noise_score: AlignmentScore | None = None
 
 
 @torch.inference_mode()
@@ -134,7 +131,6 @@ def listen(
     steps: int = 8,
     seed: int = 42,
     method: Method = "salience",
-    from_noise: bool = False,
 ) -> SungLyrics:
     """Times and scores the lyrics of one song.
 
@@ -148,7 +144,6 @@ def listen(
         steps: the song is looked at with noise mixed in as before the last of so many steps, `t = 1 / steps`.
         seed: of that noise.
         method: see `alignment.align`.
-        from_noise: also score from pure noise, which takes a second pass.
 
     Raises:
         InvalidInput: lengths do not fit together, or steps is below 1.
@@ -163,7 +158,7 @@ def listen(
     if len(lyric_pieces) > states.shape[1]:
         raise InvalidInput("There are more lyric tokens than states; give the lyrics that were encoded.")
     frames, span = latents.shape[1], lyric_span(lyric_pieces)
-    pieces, duration = list(lyric_pieces[span]), frames / LATENTS_PER_SECOND
+    pieces, duration = list(lyric_pieces[span]), frames / LATENT_RATE
     sung = is_sung(pieces)
     if not any(flag and piece.strip() for flag, piece in zip(sung, pieces)):
         return SungLyrics(TimedLyrics((), duration), None)
@@ -172,14 +167,11 @@ def listen(
     latents, context = latents.to(device, dtype), context.to(device, dtype)
     start = noise([seed], frames).to(device, dtype)
 
-    def aligned(t: float) -> Alignment:
-        x = query_latents(latents, start, t)
-        maps = combine_heads(capture(decoder, x, t, context, states, heads, span), sharpened=method == "sharpened")
-        return align(maps, sung, method)
-
-    found = aligned(1 / steps)
-    lyrics = timed_lyrics(found, pieces, decoder.config.patch_size / LATENTS_PER_SECOND, duration)
-    return SungLyrics(lyrics, found.score, aligned(1.0).score if from_noise else None)
+    x = query_latents(latents, start, 1 / steps)
+    attention = capture(decoder, x, 1 / steps, context, states, heads, span)
+    found = align(combine_heads(attention, sharpened=method == "sharpened"), sung, method)
+    lyrics = timed_lyrics(found, pieces, decoder.config.patch_size / LATENT_RATE, duration)
+    return SungLyrics(lyrics, found.score)
 
 
 def listen_to_batch(
@@ -189,7 +181,6 @@ def listen_to_batch(
     *,
     steps: int = 8,
     seed: int = 42,
-    from_noise: bool = False,
     monitor: Monitor = SILENT,
 ) -> list[SungLyrics]:
     """Times and scores the lyrics of every song of a batch, one song at a time.
@@ -198,7 +189,7 @@ def listen_to_batch(
         handle: the model that made them; its adapters are active.
         latents: the finished songs, `[B, T, 64]`.
         conditioning: what they were made from, of one row for all or one for each.
-        steps, seed, from_noise: see `listen`.
+        steps, seed: see `listen`.
 
     Raises:
         AlignmentError: no alignment heads are known for this checkpoint.
@@ -236,7 +227,6 @@ def listen_to_batch(
                     heads,
                     steps=steps,
                     seed=seed,
-                    from_noise=from_noise,
                 )
             )
     monitor.tick("Timing lyrics", songs, songs)

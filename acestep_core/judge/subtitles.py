@@ -1,4 +1,4 @@
-"""Timed lyrics as text: LRC (plain and word by word), WebVTT, SRT and JSON, written and parsed.
+"""Timed lyrics as text: LRC (plain and word by word), WebVTT, SRT and JSON; LRC is read, too.
 
 Every writer first rounds the exact value of a time to whole units (centiseconds or milliseconds) and then splits them
 into minutes and seconds, so a second never shows as 60. Lyrics without lines give a valid file without lines.
@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from fractions import Fraction
 from itertools import groupby
-from typing import Any
 
 from acestep_core.errors import InvalidInput
 from acestep_core.judge.timing import Line, TimedLyrics, Word
@@ -32,10 +31,6 @@ _LRC_TIME = r"(\d{1,5}):(\d{1,2})(?:[.:](\d{1,6}))?"
 _LRC_STAMP = re.compile(rf"\[{_LRC_TIME}\]")
 _LRC_WORD = re.compile(rf"<{_LRC_TIME}>")
 _LRC_METADATA = re.compile(r"\[\s*([A-Za-z#]+)\s*:(.*)\]\s*")
-_CUE_TIME = r"(?:(\d{1,5}):)?(\d{1,2}):(\d{1,2})[.,](\d{3})"
-_CUE_TIMES = re.compile(rf"\s*{_CUE_TIME}\s*-->\s*{_CUE_TIME}(?:\s.*)?")
-_VTT_WORD = re.compile(rf"<{_CUE_TIME}>")
-_VTT_MARKUP = re.compile(r"</?[A-Za-z][^<>]*>")
 
 
 def _units(seconds: float, per_second: int) -> int:
@@ -207,11 +202,6 @@ def _cue_time(milliseconds: int, mark: str) -> str:
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}{mark}{milliseconds:03d}"
 
 
-def _read_cue_time(groups: Sequence[str | None]) -> float:
-    hours, minutes, seconds, milliseconds = (int(group or 0) for group in groups)
-    return (((hours * 60 + minutes) * 60 + seconds) * 1000 + milliseconds) / 1000
-
-
 def _cues(lyrics: TimedLyrics, mark: str, body: Callable[[Line], str]) -> str:
     cues = []
     for number, line in enumerate(lyrics.lines, start=1):
@@ -248,43 +238,6 @@ def write_srt(lyrics: TimedLyrics, *, tags: bool = True) -> str:
     return _cues(lyrics if tags else lyrics.without_tags(), ",", lambda line: line.text)
 
 
-def _parse_cues(text: str, lines_of: Callable[[str, float, float], Line | None]) -> TimedLyrics:
-    lines: list[Line] = []
-    for block in re.split(r"\n[ \t]*\n", _BREAK.sub("\n", text.removeprefix("\ufeff"))):
-        rows = block.strip("\n").split("\n")
-        at = next((i for i, row in enumerate(rows[:2]) if _CUE_TIMES.fullmatch(row)), None)
-        if at is None:
-            continue
-        times = _CUE_TIMES.fullmatch(rows[at]).groups()  # type: ignore[union-attr]
-        start, end = _read_cue_time(times[:4]), _read_cue_time(times[4:])
-        found = (lines_of(row.strip(), start, max(start, end)) for row in rows[at + 1 :])
-        lines += [line for line in found if line is not None and line.text]
-    return TimedLyrics(tuple(sorted(lines, key=lambda line: line.start)))
-
-
-def parse_srt(text: str) -> TimedLyrics:
-    """Reads SubRip. Each text row of a cue becomes a line of its own."""
-    return _parse_cues(text, lambda row, start, end: Line(row, start, end))
-
-
-def parse_vtt(text: str) -> TimedLyrics:
-    """Reads WebVTT, inner stamps as words, other markup dropped. Each text row of a cue becomes a line of its own."""
-
-    def line(row: str, start: float, end: float) -> Line | None:
-        row = _VTT_MARKUP.sub("", row)
-        pieces = [html.unescape(piece) for piece in _VTT_WORD.split(row)[::5]]
-        if len(pieces) == 1:
-            return Line(pieces[0].strip(), start, end)
-        stamps = [start]
-        for match in _VTT_WORD.finditer(row):
-            stamps.append(min(end, max(stamps[-1], _read_cue_time(match.groups()))))
-        spans = [span for span in zip(pieces, stamps, [*stamps[1:], end]) if span[0]]
-        words = tuple(Word(*span) for span in spans)
-        return Line("".join(word.text for word in words), start, end, words=words)
-
-    return _parse_cues(text, line)
-
-
 # JSON
 
 
@@ -293,38 +246,9 @@ def write_json(lyrics: TimedLyrics, *, tags: bool = True) -> str:
     return json.dumps(asdict(lyrics if tags else lyrics.without_tags()), ensure_ascii=False, indent=2) + "\n"
 
 
-def parse_json(text: str) -> TimedLyrics:
-    """Reads what `write_json` wrote. Raises InvalidInput where it is something else."""
-    try:
-        return lyrics_from_dict(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"The timed lyrics are not JSON (line {error.lineno}): {error.msg}.") from error
-
-
-def lyrics_from_dict(values: Any) -> TimedLyrics:
-    """Timed lyrics from the dictionary that `dataclasses.asdict` makes of them."""
-    try:
-        lines = []
-        for row in values["lines"]:
-            words = tuple(Word(w["text"], w["start"], w["end"], w.get("confidence", 1.0)) for w in row.get("words", ()))
-            lines.append(Line(row["text"], row["start"], row["end"], row.get("confidence", 1.0), words))
-        metadata = tuple((str(key), str(value)) for key, value in values.get("metadata", ()))
-        return TimedLyrics(tuple(lines), values.get("duration"), metadata)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise InvalidInput("This is not a file of timed lyrics: it needs `lines` with text, start and end.") from error
-
-
 # By name
 
 WRITERS: dict[str, Callable[..., str]] = {"lrc": write_lrc, "vtt": write_vtt, "srt": write_srt, "json": write_json}
-PARSERS: dict[str, Callable[[str], TimedLyrics]] = {
-    "lrc": parse_lrc,
-    "vtt": parse_vtt,
-    "srt": parse_srt,
-    "json": parse_json,
-}
 
 
 def write_subtitles(lyrics: TimedLyrics, kind: str, *, words: bool = True, tags: bool = True) -> str:
@@ -332,10 +256,3 @@ def write_subtitles(lyrics: TimedLyrics, kind: str, *, words: bool = True, tags:
     if kind not in WRITERS:
         raise InvalidInput(f"There is no subtitle format {kind!r}; choose one of {', '.join(WRITERS)}.")
     return WRITERS[kind](lyrics, tags=tags, **({"words": words} if kind in ("lrc", "vtt") else {}))
-
-
-def parse_subtitles(text: str, kind: str) -> TimedLyrics:
-    """Timed lyrics from the text of a `lrc`, `vtt`, `srt` or `json` file."""
-    if kind not in PARSERS:
-        raise InvalidInput(f"There is no subtitle format {kind!r}; choose one of {', '.join(PARSERS)}.")
-    return PARSERS[kind](text)

@@ -26,11 +26,6 @@ def plan_prompt(caption: str, lyrics: str) -> str:
     return chat("generate", f"# Caption\n{caption}\n\n# Lyric\n{lyrics}\n")
 
 
-def plan_prompt_unconditional(lyrics: str, negative: str = NO_USER_INPUT) -> str:
-    """The unconditional twin of `plan_prompt`: the negative prompt as caption, or no caption at all."""
-    return plan_prompt(negative, lyrics) if is_meaningful(negative) else chat("generate", f"# Lyric\n{lyrics}\n")
-
-
 def codes_prompt(caption: str, lyrics: str, cot: str, form: str = "corrected") -> str:
     """Asks for audio codes after a finished plan `cot`, `<think>` tags included."""
     return plan_prompt(caption, lyrics) + cot + _after_cot(form)
@@ -64,11 +59,6 @@ def create_prompt(query: str, instrumental: bool = False) -> str:
 def format_prompt(caption: str, lyrics: str) -> str:
     """Asks for a better written caption and lyrics."""
     return chat("format", f"# Caption\n{caption}\n\n# Lyric\n{lyrics}")
-
-
-def text_prompt_unconditional(task: str, negative: str = NO_USER_INPUT) -> str:
-    """The unconditional twin of the `understand`, `create` and `format` prompts."""
-    return chat(task, negative if negative.strip() else "")
 
 
 def _after_cot(form: str) -> str:

@@ -103,8 +103,7 @@ def parse_cot(text: str) -> dict[str, Any]:
         value = _lenient_scalar(entry.value)
         if entry.name not in KNOWN_FIELDS or not value:
             continue
-        is_number = entry.name in ("bpm", "duration") and re.fullmatch(r"[+-]?[0-9]+", value)
-        metas[entry.name] = int(value) if is_number else value
+        metas[entry.name] = _whole_or_text(value) if entry.name in ("bpm", "duration") else value
     return metas
 
 
@@ -130,6 +129,14 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, float):
         return int(value)
     return int(value) if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value) else value
+
+
+def _whole_or_text(value: str) -> int | str:
+    """A whole number in any digits that Python knows, such as the full-width ones of Chinese and Japanese texts."""
+    try:
+        return int(value)
+    except ValueError:
+        return value
 
 
 def _lenient_scalar(written: str) -> str:

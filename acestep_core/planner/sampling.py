@@ -36,12 +36,6 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
     return logits.masked_fill(logits < threshold, -math.inf)
 
 
-def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Removes all but the smallest set of likeliest tokens whose probability exceeds p (arXiv:1904.09751)."""
-    values, ids = nucleus(logits, p)
-    return torch.full_like(logits, -math.inf).scatter_reduce(-1, ids, values, "amax")
-
-
 def nucleus(logits: Tensor, p: float) -> tuple[Tensor, Tensor]:
     """The logits `[B, N]` in falling order, -inf beyond the nucleus, and their ids. N may be less than the vocabulary.
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from acestep_core.errors import CodesError
-from acestep_core.vocabulary import CODE_RATE, CODEBOOK_SIZE, FRAMES_PER_CODE
+from acestep_core.vocabulary import CODE_RATE, CODEBOOK_SIZE
 
 _CODE = re.compile(r"<\|audio_code_(\d+)\|>", re.ASCII)
 _MAX_DIGITS = 18
@@ -61,16 +61,6 @@ def text_to_codes_lenient(text: str) -> tuple[tuple[int, ...], list[str]]:
     return tuple(min(code, CODEBOOK_SIZE - 1) for code in found), remarks
 
 
-def codes_to_seconds(count: int) -> float:
-    """Length of the music that `count` codes stand for."""
-    return count / CODE_RATE
-
-
 def seconds_to_codes(seconds: float) -> int:
     """Whole codes within `seconds` (rounded down, after removing floating-point dust)."""
     return int(round(seconds * CODE_RATE, 6))
-
-
-def codes_to_frames(count: int) -> int:
-    """Latent frames (25 a second) that `count` codes stand for."""
-    return count * FRAMES_PER_CODE

@@ -26,7 +26,7 @@ def test_guidance_is_for_models_that_are_not_distilled():
     for variant in VARIANTS.values():
         preset = variant.preset
         assert (preset.guidance > 1) == (not variant.is_turbo), variant.name
-        assert 0 < preset.steps <= preset.max_steps
+        assert preset.steps > 0
         assert 0 <= preset.cfg_interval[0] <= preset.cfg_interval[1] <= 1
 
 

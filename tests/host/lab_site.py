@@ -101,7 +101,7 @@ async def eventually(check: Callable[[], bool | Awaitable[bool]], seconds: float
             held = check()
             if held if isinstance(held, bool) else await held:
                 return
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.001)
 
 
 @asynccontextmanager

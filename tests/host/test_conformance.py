@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.golden_data import golden_dir
 from tests.host.lab_site import Site, eventually, open_site
 
 CLIENT = "0123456789abcdef"
 FEATURES = {"supports_preview_metadata": True}
-FILE = golden_dir() / "host" / "comfyui_0.20.1.json"
+FILE = Path(__file__).parents[1] / "golden" / "host" / "comfyui_0.20.1.json"
 
 if not FILE.is_file():
     pytest.skip(f"the reference traces {FILE.name} are not there", allow_module_level=True)
@@ -164,8 +163,7 @@ async def record_interruption(site: Site, events: list[Any]) -> dict[str, Any]:
         return {**usual, "2": {**usual["2"], "inputs": {**usual["2"]["inputs"], "seed": seed}}}
 
     await site.run(seeded(101))
-    await eventually(lambda: len(events) >= 2)
-    await asyncio.sleep(0.1)
+    await eventually(lambda: _remaining(events)[-2:] == [1, 0])
     start = len(events)
     ids = []
     for prompt, front in ((first, False), (seeded(7), False), (seeded(8), True)):
@@ -176,7 +174,8 @@ async def record_interruption(site: Site, events: list[Any]) -> dict[str, Any]:
     queue = normal((await site.get("/queue"))[1], ids)
     await site.post("/queue", {"delete": [ids[1]]})
     await site.post("/interrupt", {"prompt_id": "other"})
-    await asyncio.sleep(0.2)
+    running = (await site.get("/queue"))[1]["queue_running"]
+    assert [item[1] for item in running] == ids[:1]
     await site.post("/interrupt", {"prompt_id": ids[0]})
     await eventually(lambda: any(_ended(event, ids[2]) for event in events[start:]))
     return {

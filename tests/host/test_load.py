@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import statistics
-import time
 from typing import Any
 
 from acestep_core.host.queue.history import History
@@ -23,34 +20,30 @@ def twenty_nodes() -> dict[str, Any]:
 
 
 @with_site()
-async def test_a_cached_graph_of_twenty_nodes_takes_less_than_twenty_milliseconds(site: Site) -> None:
-    """Validation, execution and events, from the request to the last event; the median of many."""
-    seconds = []
+async def test_a_cached_graph_of_twenty_nodes_runs_nothing_again(site: Site) -> None:
+    """The cost of a cached graph is a fixed handful of messages, however often it is sent."""
     async with site.listen("me") as events:
         await site.run(twenty_nodes(), client_id="me")
         for _ in range(30):
-            await asyncio.sleep(0.01)
-            start = time.perf_counter()
+            start = len(events)
             _, answer = await site.post("/prompt", {"prompt": twenty_nodes(), "client_id": "me"})
             ended = {"node": None, "prompt_id": answer["prompt_id"]}
-            while not any(event.get("data") == ended for event in events[-2:]):
-                await asyncio.sleep(0.0005)
-            seconds.append(time.perf_counter() - start)
-    assert statistics.median(seconds) < 0.02
+            await eventually(lambda ended=ended: any(event.get("data") == ended for event in events[-2:]))
+            told = [event for event in events[start:] if event["type"] not in ("status", "progress_state")]
+            (cached,) = (event["data"]["nodes"] for event in told if event["type"] == "execution_cached")
+            assert set(cached) == set(twenty_nodes())
+            assert [event["data"]["node"] for event in told if event["type"] == "executing"] == [None]
 
 
 @with_site()
-async def test_a_thousand_prompts_are_accepted_quickly_and_run_in_order(site: Site) -> None:
+async def test_a_thousand_prompts_run_in_order(site: Site) -> None:
     async with site.listen("me") as events:
-        start = time.perf_counter()
         ids = []
         for index in range(1000):
             _, answer = await site.post("/prompt", {"prompt": text_prompt(str(index)), "client_id": "me"})
             ids.append(answer["prompt_id"])
-        accepted = time.perf_counter() - start
         await eventually(lambda: site.host.queue.remaining() == 0, 60)
         await eventually(lambda: events[-1].get("data") == {"node": None, "prompt_id": ids[-1]})
-    assert accepted < 10
     started = [event["data"]["prompt_id"] for event in events if event["type"] == "execution_start"]
     ended = [event["data"]["prompt_id"] for event in events if event["type"] == "execution_success"]
     assert started == ids and ended == ids

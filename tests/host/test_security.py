@@ -355,10 +355,13 @@ async def test_a_client_that_never_reads_is_dropped(site: Site, limit: int = 300
         socket = await session.ws_connect(f"{site.url}/ws?clientId=lazy", max_msg_size=0)
         socket._response.connection.transport.pause_reading()  # type: ignore[union-attr]
         await eventually(lambda: site.host.hub.watching("lazy"))
+        sent = 0
         async with site.listen("keen") as heard:
+            await eventually(lambda: len(heard) == 1)
             for _ in range(limit):
                 site.host.hub.send("noise", {"x": "y" * 100_000})
-                await asyncio.sleep(0.001)
+                sent += 1
+                await eventually(lambda sent=sent: len(heard) > sent)  # who reads keeps up
             await eventually(lambda: not site.host.hub.watching("lazy"))
             await eventually(lambda: len(heard) == limit + 1)
         await session.close()

@@ -104,7 +104,7 @@ def batch(tiny_models):
 
 def test_every_item_of_a_batch_equals_its_single_run(tiny_models, batch):
     conditioning, latents = batch
-    together = listen_to_batch(tiny_models.model, latents, conditioning, from_noise=True)
+    together = listen_to_batch(tiny_models.model, latents, conditioning)
     for item, song in enumerate(["[Verse]", "夜空に光る", None]):
         found = together[item]
         main = conditioning.main
@@ -114,13 +114,13 @@ def test_every_item_of_a_batch_equals_its_single_run(tiny_models, batch):
             main=replace(main, states=(states,), context=main.context[item : item + 1]),
             lyric_tokens=conditioning.lyric_tokens[item : item + 1],
         )
-        (single,) = listen_to_batch(tiny_models.model, latents[item : item + 1], alone, from_noise=True)
+        (single,) = listen_to_batch(tiny_models.model, latents[item : item + 1], alone)
         assert single == found
         if song is None:
-            assert found.lyrics == TimedLyrics((), 10.0) and found.score is None and found.noise_score is None
+            assert found.lyrics == TimedLyrics((), 10.0) and found.score is None
         else:
             assert found.lyrics.lines[0].text == song and found.lyrics.duration == 10
-            assert 0 < found.score.total <= 1 and 0 < found.noise_score.total <= 1
+            assert 0 < found.score.total <= 1
 
 
 def test_one_conditioning_serves_all_takes(tiny_models):

@@ -13,12 +13,8 @@ from hypothesis import strategies as st
 from acestep_core.errors import InvalidInput
 from acestep_core.judge.subtitles import (
     LAST_LINE_SECONDS,
-    PARSERS,
-    parse_json,
+    WRITERS,
     parse_lrc,
-    parse_srt,
-    parse_subtitles,
-    parse_vtt,
     write_json,
     write_lrc,
     write_srt,
@@ -26,6 +22,7 @@ from acestep_core.judge.subtitles import (
     write_vtt,
 )
 from acestep_core.judge.timing import Line, TimedLyrics, Word
+from tests.judge.subtitle_readers import parse_json, parse_srt, parse_subtitles, parse_vtt
 
 SCRIPTS = [
     "hello world",
@@ -200,14 +197,6 @@ def test_vtt_words_are_inner_stamps():
     assert "<" not in write_vtt(lyrics_of(line), words=False)
 
 
-def test_vtt_of_other_programs():
-    text = (
-        "\ufeffWEBVTT - made elsewhere\r\n\r\nNOTE a comment\r\n\r\n"
-        "00:01.000 --> 00:02.500 align:start\r\n<v Ann>one &amp; <i>two</i>\r\nthree\r\n"
-    )
-    assert parse_vtt(text).lines == (Line("one & two", 1, 2.5), Line("three", 1, 2.5))
-
-
 def test_cues_always_have_a_length():
     lyrics = lyrics_of(Line("a", 1, 1), Line("b", 1.4, 1.4), Line("c", 9, 9))
     assert [(x.start, x.end) for x in parse_srt(write_srt(lyrics)).lines] == [(1, 1.4), (1.4, 2.4), (9, 10)]
@@ -216,7 +205,7 @@ def test_cues_always_have_a_length():
 # What every format shares
 
 
-@pytest.mark.parametrize("kind", PARSERS)
+@pytest.mark.parametrize("kind", WRITERS)
 def test_section_tags_are_kept_or_dropped(kind):
     lyrics = lyrics_of(Line("[Verse 1]", 0, 1), Line("[spoken] hello", 1, 2), Line("[Outro] [fade]", 2, 3))
     kept = parse_subtitles(write_subtitles(lyrics, kind, tags=True), kind)
@@ -225,13 +214,13 @@ def test_section_tags_are_kept_or_dropped(kind):
     assert [x.text for x in dropped.lines] == ["[spoken] hello"]
 
 
-@pytest.mark.parametrize("kind", PARSERS)
+@pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("text", SCRIPTS)
 def test_every_script_stays_whole(kind, text):
     assert parse_subtitles(write_subtitles(lyrics_of(Line(text, 1, 2)), kind), kind).lines[0].text == text
 
 
-@pytest.mark.parametrize("kind", PARSERS)
+@pytest.mark.parametrize("kind", WRITERS)
 def test_empty_songs_give_valid_empty_files(kind):
     assert parse_subtitles(write_subtitles(TimedLyrics(), kind), kind) == TimedLyrics()
     tag_only = lyrics_of(Line("[Instrumental]", 0, 9))
@@ -244,20 +233,14 @@ def test_empty_files_are_the_smallest_valid_ones():
     assert write_lrc(TimedLyrics(duration=61)) == "[length:01:01.00]\n"
 
 
-def test_unknown_formats_and_broken_json_are_refused():
+def test_unknown_formats_are_refused():
     with pytest.raises(InvalidInput, match="lrc, vtt, srt, json"):
         write_subtitles(TimedLyrics(), "ass")
-    with pytest.raises(InvalidInput, match="lrc, vtt, srt, json"):
-        parse_subtitles("", "ass")
-    with pytest.raises(InvalidInput, match="not JSON"):
-        parse_json("{")
-    with pytest.raises(InvalidInput, match="needs `lines`"):
-        parse_json('{"lines": [{"text": "a"}]}')
-    with pytest.raises(InvalidInput, match="0 <= start <= end"):
-        parse_json('{"lines": [{"text": "a", "start": 2, "end": 1}]}')
 
 
 def test_timing_values_are_checked():
+    with pytest.raises(InvalidInput, match="0 <= start <= end"):
+        Line("a", 2, 1)
     with pytest.raises(InvalidInput, match="one line"):
         Line("a\nb", 0, 1)
     with pytest.raises(InvalidInput, match="confidence"):

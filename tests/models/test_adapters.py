@@ -229,8 +229,10 @@ def test_another_thread_hears_the_base_model(decoder, tmp_path):
         thread = threading.Thread(target=lambda: heard.append(decoder(X)))
         thread.start()
         thread.join()
-        assert not torch.equal(decoder(X), before)
-    assert torch.equal(heard[0], before)
+        adapted = decoder(X)
+    # not bit by bit: a new thread may split its sums over another number of cores
+    torch.testing.assert_close(heard[0], before)
+    assert (adapted - before).abs().max() > 100 * (heard[0] - before).abs().max()
 
 
 def test_an_error_inside_removes_the_adapter(decoder, tmp_path):

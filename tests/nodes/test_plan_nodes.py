@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from acestep_core.errors import InvalidInput, PlanError
-from acestep_core.song.codes import codes_to_seconds
 from acestep_core.song.description import Song
+from acestep_core.vocabulary import CODE_RATE
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_an_edited_plan_is_the_last_word(call: Callable[..., Any], lm: Any) -> N
 def test_codes_have_the_plans_length(call: Callable[..., Any], lm: Any) -> None:
     values = {"seed": 3, "batch_size": 2}
     (codes,) = call("ACEStepPlanCodes", lm=lm, song=Song("calm"), plan="duration: 10", **values)
-    assert [codes_to_seconds(len(song)) for song in codes] == [10.0, 10.0]
+    assert [len(song) / CODE_RATE for song in codes] == [10.0, 10.0]
     assert codes[0] != codes[1]
     (second,) = call("ACEStepPlanCodes", lm=lm, song=Song("calm"), plan="duration: 10", seed=4, batch_size=1)
     assert second[0] == codes[1]

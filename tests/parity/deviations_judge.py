@@ -1,13 +1,17 @@
-"""Where lyric alignment and scores differ from upstream on purpose. What is not listed here is equal."""
+"""Where lyric alignment and scores differ from upstream on purpose. What no rule finds is equal."""
 
-ALIGNMENT_ROWS = {
-    "tags_only": "A token can hold a line break and the start of the next line. Upstream splits lines behind whole "
-    "tokens, which leaves `[Verse 1]\\n[` as one line of two rows and `Bridge` without its bracket.",
-    "wrong_token_count": "Fewer tokens than rows of attention mean that the lyrics are not those that were encoded. "
-    "Upstream aligns them anyway, to the first rows; here it is an error.",
-}
-"""Rows of `alignment.json` whose lines differ."""
+from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+SPLIT_TOKENS = (
+    "A token can hold a line break and the start of the next line. Upstream splits lines behind whole tokens, which "
+    "leaves `[Verse 1]\\n[` as one line of two rows and `Bridge` without its bracket."
+)
+OTHER_LYRICS = (
+    "Another number of tokens than rows of attention means that the lyrics are not those that were encoded. Upstream "
+    "aligns them anyway, to the first rows; here it is an error."
+)
 LINE_ENDS = (
     "Upstream ends a line with the frame in which the token of its line break begins, so that it overlaps a pause and "
     "misses a frame. Here it ends when its last visible character does, that frame included."
@@ -15,7 +19,7 @@ LINE_ENDS = (
 CONFIDENCE = "Upstream gives every token and line the confidence 0. Here it is the mean attention in its frames."
 HEADS = (
     "Upstream drops heads that the model lacks from the map, and uses the map of the 2B model for models it knows "
-    "nothing about. Both are errors here; the row `heads_out_of_range_dropped` is compared with the heads that exist."
+    "nothing about. Both are errors here; rows that name heads out of range are compared with the heads that exist."
 )
 PLACEMENT = (
     "Upstream's path hands every frame to some token, so lines start as soon as the one before them ends, and it sees "
@@ -28,3 +32,19 @@ FIELD_VALUES = {
 }
 """Fields of the LM score whose recall differs where their value is text."""
 EMPTY_CAPTION = "Upstream scores an empty caption as if it were one; `score_codes` leaves it out."
+
+
+def lines_of_whole_tokens(pieces: Sequence[bytes]) -> Iterator[bytes]:
+    """The lines as upstream splits them."""
+    line = b""
+    for piece in pieces:
+        line += piece
+        if b"\n" in piece:
+            yield line
+            line = b""
+    yield line
+
+
+def lines_differ(pieces: Sequence[bytes]) -> bool:
+    """`SPLIT_TOKENS` applies."""
+    return any(b"\n" in line.strip() for line in lines_of_whole_tokens(pieces))

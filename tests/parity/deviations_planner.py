@@ -22,15 +22,17 @@ REASONS = {
 }
 
 
-def parsed_value(value: Any) -> Any:
-    """What we read where upstream reads `value`, up to white space (`yaml_styles`, `joined_lines`)."""
+def parsed_value(value: Any, written: str) -> Any:
+    """What we read where upstream reads `value` in the text `written`, up to white space (`yaml_styles`,
+    `joined_lines`). Where it is `value` itself, no rule applies."""
     if not isinstance(value, str):
         return value
-    if re.match(r"[|>][-+]? ", value):
-        return value.split(" ", 1)[1]
+    style = re.match(r"[|>][-+]?[0-9]?(?= )", value)
+    if style and re.search(rf"{re.escape(style[0])}[ \t\r]*\n", written):
+        return words(value.removeprefix(style[0]))
     if value[:1] in ("'", '"'):
         with contextlib.suppress(yaml.YAMLError):
-            value = yaml.safe_load(value)
+            value = yaml.load(f"value: {value}", Loader=yaml.BaseLoader)["value"]
     return words(value)
 
 

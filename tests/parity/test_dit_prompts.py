@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from acestep_core.render import text_prompts as prompts
-from tests.golden_data import case, case_ids, load_json
+from tests.golden_data import rows
 
-ROWS = [row for i in case_ids("G_prompts/dit_text_prompts") for row in load_json(case(i)["file"])["rows"]]
+ROWS = rows("G_prompts/dit_text_prompts")
 UNSET = ("", "N/A")  # our `Song` holds an empty string where upstream also takes the word
 
 

@@ -13,7 +13,7 @@ from acestep_core.errors import InvalidInput
 from acestep_core.options import REPAINT_MODES
 from acestep_core.render import guidance, repaint, schedule
 from acestep_core.vocabulary import SAMPLE_RATE
-from tests.golden_data import case, case_ids, load_json, load_tensors
+from tests.golden_data import case, case_ids, cases, load_json, load_tensors, rows
 from tests.parity import upstream
 
 
@@ -24,7 +24,7 @@ def close(got, want, entry, **extra):
     )
 
 
-@pytest.mark.parametrize("case_id", [i for i in case_ids("F_helpers/apg") if i.endswith("momentum")])
+@pytest.mark.parametrize("case_id", [c["id"] for c in cases("F_helpers/apg") if "momentum" in c["settings"]])
 def test_apg(case_id):
     entry = case(case_id)
     data, s = load_tensors(entry["file"]), entry["settings"]
@@ -45,7 +45,9 @@ def test_apg(case_id):
             close(memory.average, data["running_average"][i], entry)
 
 
-@pytest.mark.parametrize("case_id", case_ids("F_helpers/apg_options"))
+@pytest.mark.parametrize(
+    "case_id", [c["id"] for c in cases("F_helpers/apg") if "rows_guidance_eta_threshold" in c["settings"]]
+)
 def test_apg_options(case_id):
     entry = case(case_id)
     data, s = load_tensors(entry["file"]), entry["settings"]
@@ -91,10 +93,10 @@ def _base(row):
 
 
 @pytest.mark.parametrize(
-    ("case_id", "build"), [("F_helpers/timesteps_turbo", _turbo), ("F_helpers/timesteps_base", _base)]
+    ("prefix", "build"), [("F_helpers/timesteps_turbo", _turbo), ("F_helpers/timesteps_base", _base)]
 )
-def test_schedules_as_upstream(case_id, build):
-    for row in load_json(case(case_id)["file"])["rows"]:
+def test_schedules_as_upstream(prefix, build):
+    for row in rows(prefix):
         times = schedule.truncated(build(row), row.get("cover_noise_strength", 0.0))
         assert times[:-1].tolist() == row["decoder_timesteps"], row
         steps = len(times) - 1
@@ -106,7 +108,7 @@ def test_schedules_as_upstream(case_id, build):
 
 def test_free_schedule_meets_the_distilled_tables():
     """Ours is one formula; at eight steps it gives upstream's tables to within one bit."""
-    for row in load_json(case("F_helpers/timesteps_turbo")["file"])["rows"]:
+    for row in rows("F_helpers/timesteps_turbo"):
         if row["shift"] in upstream.TURBO_SHIFTS and set(row) == {"shift", "decoder_timesteps"} | {
             "first_call_with_switched_condition"
         }:
@@ -119,15 +121,18 @@ def test_noise(case_id):
     entry = case(case_id)
     data = load_tensors(entry["file"])
     frames = entry["settings"]["shape"][1]
-    for name in ("seed_list", "seed_list_same"):  # `seed_int`, one generator for the batch, is not ours
-        seeds = json.loads(re.search(r"\[.*?\]", entry["tensors"][name]["meaning"])[0])
+    for name in entry["outputs"]:
+        listed = re.search(r"\[.*?\]", entry["tensors"][name]["meaning"])
+        if listed is None:
+            continue  # a single seed: one generator for the batch, which is not ours
+        seeds = json.loads(listed[0])
         close(noise.noise(seeds, frames), data[name], entry)
 
 
 @pytest.mark.parametrize("case_id", case_ids("F_helpers/seeds"))
 def test_seeds(case_id):
     for row in load_json(case(case_id)["file"])["rows"]:
-        got = noise.upstream_seeds(row["seed"], row["batch_size"], row["use_random_seed"], draw_seed=lambda: "random")
+        got = upstream.seeds(row["seed"], row["batch_size"], row["use_random_seed"], draw_seed=lambda: "random")
         assert got == row["seeds"], row
 
 
@@ -177,7 +182,7 @@ def _region(row):
     return repaint.region_of(row["repainting_start"], row["repainting_end"], row["source_samples"])
 
 
-SPANS = [row for i in case_ids("F_helpers/repaint_spans") for row in load_json(case(i)["file"])["rows"]]
+SPANS = rows("F_helpers/repaint_spans")
 
 
 @pytest.mark.parametrize("row", [row for row in SPANS if row["task"] in ("repaint", "lego")], ids=str)

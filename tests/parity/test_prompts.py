@@ -11,24 +11,23 @@ from acestep_core.planner.lm_prompts import (
     create_prompt,
     format_prompt,
     plan_prompt,
-    plan_prompt_unconditional,
-    text_prompt_unconditional,
     understand_prompt,
 )
 from acestep_core.planner.metas import parse_output, serialize_cot
 from acestep_core.planner.plan import Plan, merge
 from acestep_core.song.description import Song
 from acestep_core.vocabulary import LM_INSTRUCTIONS, NO_USER_INPUT
-from tests.golden_data import case_ids, load_json
+from tests.golden_data import rows, tables
 from tests.parity.deviations_planner import lyrics, merged
+from tests.parity.upstream_planner import plan_prompt_unconditional, text_prompt_unconditional
 
-PROMPTS = load_json("G_prompts/lm_prompts.json")
-FLOWS = load_json("G_prompts/lm_flows.json")
-MERGES = load_json("G_prompts/request_merge.json")
+PROMPTS, FLOWS = rows("G_prompts/lm_prompts"), rows("G_prompts/lm_flows")
+MERGES = [(row, table) for table in tables("G_prompts/request_merge") for row in table["rows"]]
 
 
-def full_cot():
-    return next(entry["cot_text"] for entry in PROMPTS["cot_formatting"] if entry["name"] == "full")
+def cot_of(row):
+    """The plan that a recorded prompt holds."""
+    return re.search("<think>.*?</think>", row["messages"][-1]["content"], re.DOTALL)[0]
 
 
 def prompt(row):
@@ -40,7 +39,7 @@ def prompt(row):
         case "cot_unconditional":
             return plan_prompt_unconditional(lyrics, negative)
         case "codes_conditional":
-            return codes_prompt(caption, lyrics, full_cot(), "legacy")
+            return codes_prompt(caption, lyrics, cot_of(row), "legacy")
         case "codes_unconditional":
             return codes_prompt_unconditional(caption, lyrics, negative, "legacy")
         case "codes_phase_fallback_unconditional":
@@ -60,27 +59,23 @@ def prompt(row):
     raise AssertionError(f"unknown mode {row['mode']}")
 
 
-def test_the_group_is_covered():
-    assert {"G_prompts/lm_prompts", "G_prompts/lm_flows", "G_prompts/request_merge"} <= set(case_ids("G_prompts/"))
-
-
-@pytest.mark.parametrize("row", PROMPTS["rows"], ids=lambda row: f"{row['mode']}-{row['input']}")
+@pytest.mark.parametrize("row", PROMPTS, ids=lambda row: f"{row['mode']}-{row['input']}")
 def test_prompt(row):
     assert prompt(row) == row["rendered_qwen3_style"]
 
 
-@pytest.mark.parametrize("row", PROMPTS["rows"], ids=lambda row: f"{row['mode']}-{row['input']}")
+@pytest.mark.parametrize("row", PROMPTS, ids=lambda row: f"{row['mode']}-{row['input']}")
 def test_corrected_codes_prompt_leaves_the_turn_open(row):
     """The corrected form is the legacy one without the closed turn, and unconditionally without the song."""
     if row["mode"] == "codes_conditional":
-        assert codes_prompt(row["caption"], row["lyrics"], full_cot()) + "<|im_end|>\n" == row["rendered_qwen3_style"]
+        assert codes_prompt(row["caption"], row["lyrics"], cot_of(row)) + "<|im_end|>\n" == row["rendered_qwen3_style"]
     elif row["mode"] == "codes_unconditional":
         negative = row["negative_prompt"].strip() or NO_USER_INPUT
         want = chat("generate", negative) + "<think>\n\n</think>\n\n"
         assert codes_prompt_unconditional(row["caption"], row["lyrics"], row["negative_prompt"]) == want
 
 
-@pytest.mark.parametrize("entry", PROMPTS["cot_formatting"], ids=lambda entry: entry["name"])
+@pytest.mark.parametrize("entry", rows("G_prompts/lm_prompts", "cot_formatting"), ids=lambda entry: entry["name"])
 def test_cot_text(entry):
     assert serialize_cot(entry["metadata"]) == entry["cot_text"]
 
@@ -103,7 +98,7 @@ def flow_prompt(call):
     return codes_prompt(config["caption"], config["lyrics"], cot, "legacy")
 
 
-@pytest.mark.parametrize("flow", FLOWS["rows"], ids=lambda flow: flow["name"])
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow["name"])
 def test_flow_messages(flow):
     """Each call of a recorded flow says what our prompt for it says."""
     for call in flow["calls"]:
@@ -112,7 +107,7 @@ def test_flow_messages(flow):
             assert f"<|im_start|>{message['role']}\n{message['content']}" in ours
 
 
-@pytest.mark.parametrize("flow", FLOWS["rows"], ids=lambda flow: flow["name"])
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow["name"])
 def test_flow_result(flow):
     result, fed = flow["result"], flow["lm_outputs_fed"]
     metas = dict(result["metadata"] if isinstance(result, dict) else result[0])
@@ -123,10 +118,10 @@ def test_flow_result(flow):
         assert output.lyrics in ("", lyrics(text))
 
 
-@pytest.mark.parametrize("row", MERGES["rows"], ids=lambda row: row["name"])
-def test_merge(row):
+@pytest.mark.parametrize(("row", "table"), MERGES, ids=[row["name"] for row, _ in MERGES])
+def test_merge(row, table):
     """What reaches the DiT: fields the user left open come from the model, the caption if it was asked for."""
-    params = MERGES["defaults"] | row["params"]
+    params = table["defaults"] | row["params"]
     given = {name: params[name] for name in ("caption", "lyrics", "bpm", "keyscale", "timesignature")}
     given["bpm"] = given["bpm"] or None
     given["duration"] = params["duration"] if (params["duration"] or 0) > 0 else None
@@ -134,7 +129,7 @@ def test_merge(row):
     use_language = params["use_cot_language"] and row["language_model_call"] is not None
     plan = Plan()
     if row["language_model_call"] is not None:
-        plan = Plan.of_song(song).or_else(Plan.from_metas(MERGES["lm_metadata_returned"]))
+        plan = Plan.of_song(song).or_else(Plan.from_metas(table["lm_metadata_returned"]))
     got = merge(song, plan, caption=params["use_cot_caption"], language=use_language)
     want = merged(row["dit_call"], song, plan, use_language)
     assert (got.caption, got.lyrics) == (want["captions"], want["lyrics"])

@@ -14,7 +14,7 @@ from acestep_core.render import text_prompts as prompts
 from acestep_core.render.repaint import Region, region_mask, region_of, repaint_settings
 from acestep_core.render.task import Task, padded
 from acestep_core.vocabulary import SAMPLE_RATE
-from tests.golden_data import case_ids, load_json
+from tests.golden_data import case, case_ids, load_json, rows, tables
 from tests.parity import deviations_tasks as deviations
 from tests.parity import upstream
 
@@ -29,7 +29,7 @@ def frames_of(library: str, count: int) -> torch.Tensor:
     return marks
 
 
-SILENCE = frames_of("silence", load_json("F_requests/requests.json")["silence_frames_available"])
+SILENCE = frames_of("silence", min((t["silence_frames_available"] for t in tables("F_requests/")), default=800))
 
 
 def as_runs(latents: torch.Tensor) -> list[list]:
@@ -101,7 +101,7 @@ def task_of(row: dict, item: int) -> Task:
     return tasks.repaint(source, waveform, region, **options)
 
 
-REQUESTS = [row for i in case_ids("F_requests/") for row in load_json(f"{i}.json")["rows"]]
+REQUESTS = rows("F_requests/")
 
 
 @pytest.mark.parametrize("row", [row for row in REQUESTS if row["success"]], ids=lambda row: row["name"])
@@ -179,7 +179,7 @@ def test_refused_request(row):
 
 @pytest.mark.parametrize("case_id", case_ids(HELPERS + "tasks"))
 def test_task_tables(case_id):
-    data = load_json(f"{case_id}.json")
+    data = load_json(case(case_id)["file"])
     for row in data["instructions"]:
         if row["task"] in tasks.BASE_TASKS:
             tracks = tuple(filter(None, [row["track_name"]])) or tuple(row["complete_track_classes"] or ())
@@ -201,7 +201,7 @@ def test_task_tables(case_id):
         assert [samples, samples // 1920] == [row["samples"], row["latent_frames"]]
 
 
-MASKS = [row for i in case_ids(HELPERS + "mask_batches") for row in load_json(f"{i}.json")["rows"]]
+MASKS = rows(HELPERS + "mask_batches")
 
 
 @pytest.mark.parametrize("row", MASKS, ids=lambda row: row["name"])

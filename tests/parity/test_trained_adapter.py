@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from acestep_core.models.adapters import applied, linear_shapes
 from acestep_core.models.handles import AdapterHandle
 from acestep_core.models.lora import LayerNames, split_name
-from tests.golden_data import case, case_ids, load_json, load_tensors, tolerance
+from tests.golden_data import case, case_ids, load_json, load_tensors, manifest, tolerance
 from tests.parity.reference_models import reference_model
 
 
@@ -38,9 +38,9 @@ def test_velocity_with_adapter(case_id, tmp_path):
 
 @pytest.mark.parametrize("case_id", case_ids("K_training/lora_keys"))
 def test_names_and_shapes(case_id):
-    for name, model in load_json(f"{case_id}.json")["models"].items():
-        weights = {"turbo": "turbo", "base": "base", "sft": "base"}.get(model["model_code"], "xl")
-        shapes = linear_shapes(reference_model(f"weights/{weights}.safetensors").decoder)
+    for name, model in load_json(case(case_id)["file"])["models"].items():
+        weights = next(entry["file"] for entry in manifest()["weights"] if model["model_code"] in entry["used_by"])
+        shapes = linear_shapes(reference_model(weights).decoder)
         names = LayerNames(shapes)
         for key, shape in model["keys"].items():
             layer, part = split_name(key)

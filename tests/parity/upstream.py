@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from acestep_core.render.schedule import schedule
+from acestep_core.seeds import random_seed
 from acestep_core.vocabulary import SAMPLE_RATE
 
 TURBO_SHIFTS = (1.0, 2.0, 3.0)
@@ -76,3 +77,27 @@ def silent_samples(seconds: float | None) -> int:
     if seconds is None or seconds <= 0:
         seconds = 120.0
     return int(max(0.1, round(seconds, 1)) * SAMPLE_RATE)
+
+
+def seeds(
+    seed: str | float | None, batch: int, use_random_seed: bool = False, draw_seed: Callable[[], int] = random_seed
+) -> list[int]:
+    """Seeds as upstream reads them: a comma list is taken in order, what is missing, -1 or unreadable is
+    random, and a single seed fixes only the first item of a batch."""
+    if use_random_seed:
+        return [draw_seed() for _ in range(batch)]
+    given: list[int | None]
+    if isinstance(seed, str):
+        given = [_seed(part) for part in seed.split(",")]
+    else:
+        given = [None if seed is None or seed < 0 else int(seed)]
+    given = (given + [None] * batch)[:batch]
+    return [draw_seed() if value is None else value for value in given]
+
+
+def _seed(text: str) -> int | None:
+    try:
+        value = int(float(text))
+    except (ValueError, OverflowError):
+        return None
+    return None if value == -1 else value

@@ -1,4 +1,4 @@
-"""The benchmark compares like with like, and the loop is far ahead of `transformers.generate`."""
+"""The benchmark compares like with like. That all write the same is in `test_decode.py`."""
 
 import argparse
 import json
@@ -16,12 +16,11 @@ def options(*arguments):
     return parser.parse_args(["--device", "cpu", *arguments])
 
 
-def test_the_loop_is_much_faster_than_generate():
-    """With the real vocabulary. The full measurement gives about 6x for both; this bound holds on a busy machine."""
-    result = measure(options("--tokens", "8", "--prompt", "64", "--rounds", "2"))
+def test_the_loop_and_both_ways_of_generate_are_measured():
+    result = measure(options("--tokens", "2", "--prompt", "8", "--rounds", "1"))
     assert set(result["seconds_per_token"]) == {OURS, BATCHED, UNBATCHED}
-    assert result["speedup"][BATCHED] > 2.5
-    assert result["speedup"][UNBATCHED] > 2.5
+    best = {name: seconds["best"] for name, seconds in result["seconds_per_token"].items()}
+    assert result["speedup"] == {name: best[name] / best[OURS] for name in (BATCHED, UNBATCHED)}
 
 
 def test_the_command_writes_a_table_and_json(tmp_path, capsys):

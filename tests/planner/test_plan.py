@@ -112,3 +112,13 @@ def test_what_the_user_decided():
     assert Plan.of_song(song) == Plan(120, "", 30.5, "C major", "en", "4")
     assert Plan.of_song(Song("caption")) == Plan()
     assert Plan(bpm=100).or_else(Plan(bpm=90, caption="x")) == Plan(bpm=100, caption="x")
+
+
+@pytest.mark.parametrize(("written", "bpm"), [("６０", 60), ("060", 60), ("+60", 60), ("60.0", 60), ("sixty", None)])
+def test_numbers_as_the_model_may_write_them(written, bpm):
+    assert Plan.from_metas(parse_output(f"<think>\nbpm: {written}\n</think>").metas).bpm == bpm
+
+
+def test_full_width_digits_are_a_number():
+    """As upstream reads them: Python's `int`."""
+    assert parse_output("<think>\nbpm: ６０\nduration: １２\n</think>").metas == {"bpm": 60, "duration": 12}

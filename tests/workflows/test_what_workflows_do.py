@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 
 from acestep_core.commands.main import main as cli
 from acestep_core.io.audio import read_audio
-from acestep_core.judge.subtitles import parse_subtitles
 from acestep_core.records.song_record import SongRecord
 from acestep_core.vocabulary import TRACKS
+from tests.judge.subtitle_readers import parse_subtitles
 
 RATE = 48_000
 Made = Callable[..., dict[str, list[Path]]]

@@ -69,10 +69,6 @@ class Execution:
     reporter: Reporter
     is_interrupted: Callable[[], bool]
 
-    def interrupted(self) -> bool:
-        """True once the user wants this run to stop."""
-        return self.is_interrupted()
-
     def check(self) -> None:
         """Raises Interrupted once the user wants this run to stop. Call it at least once per step."""
         if self.is_interrupted():

@@ -1,0 +1,64 @@
+"""Applies one mutation after the other to a copy of the repository and runs the tests beside it.
+
+    python -m tests.mutations            all of them
+    python -m tests.mutations seeds io   those whose file or tests contain one of the words
+
+Ends with 1 where a mutation survived, or where its line is no longer there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.mutations.mutations import MUTATIONS, Mutation
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 600
+"""A mutation may make a test wait for ever."""
+
+
+def mutated(text: str, mutation: Mutation) -> str | None:
+    """The file with the fault in it; None where its line is not there exactly once."""
+    return text.replace(mutation.old, mutation.new) if text.count(mutation.old) == 1 else None
+
+
+def noticed(folder: Path, mutation: Mutation) -> bool:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutation.tests.split()]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return True
+    return done.returncode == 1  # tests failed; anything else is a fault of the command
+
+
+def main(words: list[str]) -> int:
+    wanted = [m for m in MUTATIONS if not words or any(word in m.file or word in m.tests for word in words)]
+    bad = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "copy"
+        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "build", "dist", "output", "__pycache__"))
+        for mutation in wanted:
+            file = folder / "acestep_core" / mutation.file
+            before = file.read_text(encoding="utf-8")
+            after = mutated(before, mutation)
+            if after is None:
+                verdict = "NOT FOUND"
+            else:
+                file.write_text(after, encoding="utf-8")
+                verdict = "noticed" if noticed(folder, mutation) else "SURVIVED"
+                file.write_text(before, encoding="utf-8")
+            bad += verdict != "noticed"
+            sys.stdout.write(f"{verdict:9} {mutation.file}: {mutation.old}  ->  {mutation.new}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(wanted) - bad} of {len(wanted)} noticed\n")
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
