@@ -11,13 +11,13 @@ and as keyword arguments of the front door they stand in one flat list (`guidanc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from acestep_core.declared import Option, Options, option, options_of
 from acestep_core.errors import InvalidInput
-from acestep_core.vocabulary import DURATION_MAX, DURATION_MIN, NO_USER_INPUT, TRACKS
+from acestep_core.vocabulary import DURATION_MAX, DURATION_MIN, INSTRUMENTS, NO_USER_INPUT, TRACKS
 
 MAX_SEED = 2**64 - 1
 GUIDANCE_MODES = ("apg", "adg", "adg_w_norm", "adg_wo_clip", "cfg", "none")
@@ -180,6 +180,20 @@ _CHUNK_MASK = "What the model is told about the region: nothing (ones), where it
 _KEEP = "Put the recording's own samples back outside the region."
 
 
+def track_names(tracks: Sequence[str]) -> tuple[str, ...]:
+    """The models' names of tracks and instruments, in lower case with underscores.
+
+    Raises:
+        InvalidInput: for a name that is neither.
+    """
+    names = tuple(track.strip().lower().replace(" ", "_") for track in tracks)
+    names = tuple(INSTRUMENTS.get(name, name) for name in names)
+    for name in names:
+        if name not in TRACKS:
+            raise InvalidInput(f"Unknown track {name!r}; choose one of {', '.join(TRACKS)}.")
+    return names
+
+
 class TaskOptions(Options):
     """What one call of the front door does with a recording.
 
@@ -190,6 +204,13 @@ class TaskOptions(Options):
     CALL: ClassVar[str]
     TASK: ClassVar[str]
     NEEDS: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for declared in options_of(type(self)):
+            if declared.choices == TRACKS:  # instruments are known, too
+                given = getattr(self, declared.name)
+                track_names([given] if isinstance(given, str) else given)
 
     @property
     def task(self) -> str:

@@ -188,6 +188,27 @@ TRACKS: Final[tuple[str, ...]] = (
     "vocals",
 )
 
+INSTRUMENTS: Final[dict[str, str]] = {
+    "saxophone": "woodwinds",
+    "sax": "woodwinds",
+    "flute": "woodwinds",
+    "clarinet": "woodwinds",
+    "oboe": "woodwinds",
+    "trumpet": "brass",
+    "trombone": "brass",
+    "horn": "brass",
+    "violin": "strings",
+    "viola": "strings",
+    "cello": "strings",
+    "piano": "keyboard",
+    "organ": "keyboard",
+    "synthesizer": "synth",
+    "voice": "vocals",
+    "choir": "backing_vocals",
+    "effects": "fx",
+}
+"""Instruments people name -> the track of the models that they belong to."""
+
 TURBO_TASKS: Final[tuple[str, ...]] = ("text2music", "repaint", "cover")
 """Tasks every checkpoint was trained for."""
 BASE_TASKS: Final[tuple[str, ...]] = (*TURBO_TASKS, "extract", "lego", "complete")

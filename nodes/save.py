@@ -100,7 +100,7 @@ class ACEStepSaveSong:
         prompt: Any = None,
         extra_pnginfo: Any = None,
     ) -> dict[str, Any]:
-        from acestep_core.pipeline.saving import Keep, save_song
+        from acestep_core.pipeline.saving import Keep, save_songs
 
         root = host().output_folder().resolve()
         kept = save_graph and host().metadata_allowed()
@@ -109,18 +109,16 @@ class ACEStepSaveSong:
         graph, workflow = (prompt, _graph(prompt, extra_pnginfo)) if kept else (None, None)
         keep = Keep(format, kbits, sidecar, kinds, graph, workflow)
         made, places = _told(audio, plan)
-        files: list[list[Path]] = []
-        for index, item in enumerate(_items(audio)):
-            sung = timing[index] if timing is not None and index < len(timing) else None
-            where = _target(root, filled(filename_prefix, made, places[index]))
-            files.append(save_song(*where, item, int(audio["sample_rate"]), made, places[index], keep, sung))
+        songs = _items(audio)
+        where = [_target(root, filled(filename_prefix, made, place)) for place in places]
+        files = save_songs(where, songs, int(audio["sample_rate"]), made, places, keep, timing or ())
         shown = {"audio": [_shown(song[0], root, "output") for song in files]}
         beside = [path for song in files for path in song[1:]]
-        if zip:
-            where = _target(root, filled(filename_prefix, made, places[0]))
-            beside.append(_zipped(*where, [path for song in files for path in song]))
         if beside:
             shown["files"] = [_shown(path, root, "output") for path in beside]
+        if zip:
+            archive = _zipped(*where[0], [path for song in files for path in song])
+            shown["zip"] = [_shown(archive, root, "output")]
         if remark := about(made, places, None, None, ""):
             host().say(remark)
         return {"ui": shown, "result": (audio,)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from acestep_core import __version__
-from acestep_core.errors import InvalidInput, StorageError
+from acestep_core.errors import AceStepError, InvalidInput, StorageError
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.audio import FORMATS, format_for, write_audio
 from acestep_core.io.names import NUMBER, PLAIN
@@ -78,12 +78,10 @@ def save(
     """See `Generation.save`. All audio comes before lyrics are listened for, so that this can cost no song."""
     keep = Keep(format or format_for(path), bitrate, record, tuple(subtitles))
     make_folder(path.parent)
-    count, stem = len(made.seeds), path.with_suffix("").name
-    rule, sung = (NUMBER if count > 1 else PLAIN), made.timing
-    written = [
-        save_song(path.parent, stem, made.audio[i], made.sample_rate, made, i, keep, sung[i] if sung else None, rule)[0]
-        for i in range(count)
-    ]
+    count, stem, sung = len(made.seeds), path.with_suffix("").name, made.timing
+    rule = NUMBER if count > 1 else PLAIN
+    where, places = [(path.parent, stem)] * count, range(count)
+    written = [files[0] for files in save_songs(where, made.audio, made.sample_rate, made, places, keep, sung, rule)]
     if subtitles and not sung:
         from acestep_core.pipeline.takes import listen_to_takes
 
@@ -91,6 +89,33 @@ def save(
             for suffix, text in _lyrics(heard, keep).items():
                 with atomic_write(target.with_suffix(suffix), new=True) as temporary:
                     temporary.write_text(text, encoding="utf-8")
+    return written
+
+
+def save_songs(
+    where: Sequence[tuple[Path, str]],
+    songs: Tensor,
+    sample_rate: int,
+    made: Made | None,
+    places: Sequence[int | None],
+    keep: Keep,
+    sung: Sequence[SungLyrics] = (),
+    rule: str = NUMBER,
+) -> list[list[Path]]:
+    """Writes the songs `[B, 2, S]` of a batch, see `save_song`. What fails for one costs no other: it is raised last.
+
+    Args:
+        where: folder and stem of each; places: of each in `made`; sung: timed lyrics of each, as far as there are any.
+    """
+    written, failed = [], None
+    for index, song in enumerate(songs):
+        heard = sung[index] if index < len(sung) else None
+        try:
+            written.append(save_song(*where[index], song, sample_rate, made, places[index], keep, heard, rule))
+        except AceStepError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
     return written
 
 

@@ -10,36 +10,15 @@ import torch
 from torch import Tensor
 
 from acestep_core.errors import AudioError, InvalidInput, UnsupportedTask
-from acestep_core.options import Morph
+from acestep_core.options import Morph, track_names
 from acestep_core.render.repaint import Region, Splice, repaint_settings
 from acestep_core.render.task import Task
 from acestep_core.render.text_prompts import instruction_for
-from acestep_core.vocabulary import BASE_TASKS, DURATION_MAX, FRAMES_PER_CODE, HOP, SAMPLE_RATE, TRACKS, TURBO_TASKS
+from acestep_core.vocabulary import BASE_TASKS, DURATION_MAX, FRAMES_PER_CODE, HOP, SAMPLE_RATE, TURBO_TASKS
 
 MIN_FRAMES = 128
 """Shortest sequence the DiT is given; what is shorter is padded with silence and cut after decoding."""
 CODE_SAMPLES = FRAMES_PER_CODE * HOP
-
-INSTRUMENTS = {
-    "saxophone": "woodwinds",
-    "sax": "woodwinds",
-    "flute": "woodwinds",
-    "clarinet": "woodwinds",
-    "oboe": "woodwinds",
-    "trumpet": "brass",
-    "trombone": "brass",
-    "horn": "brass",
-    "violin": "strings",
-    "viola": "strings",
-    "cello": "strings",
-    "piano": "keyboard",
-    "organ": "keyboard",
-    "synthesizer": "synth",
-    "voice": "vocals",
-    "choir": "backing_vocals",
-    "effects": "fx",
-}
-"""Instruments people name -> the track of the models that they belong to."""
 
 
 def text2music(seconds: float | None = None, codes: Sequence[int] = (), *, strength: float = 1.0) -> Task:
@@ -154,19 +133,19 @@ def lego(
     keep_outside: bool = True,
 ) -> Task:
     """A new track that plays along with the source inside `region`. Arguments as `repaint`."""
-    names = check_tracks([track])
+    names = track_names([track])
     task = _regional("lego", "lego", source, waveform, (region,), mode, strength, chunk_mask, keep_outside)
     return replace(task, instruction=instruction_for("lego", names), tracks=names)
 
 
 def extract(source: Tensor, samples: int, track: str) -> Task:
     """One track of a mix, `samples` long."""
-    return _from_source("extract", source, samples, check_tracks([track]))
+    return _from_source("extract", source, samples, track_names([track]))
 
 
 def complete(source: Tensor, samples: int, tracks: Sequence[str] = ()) -> Task:
     """A full arrangement around a source; `tracks` names what to add."""
-    return _from_source("complete", source, samples, check_tracks(tracks))
+    return _from_source("complete", source, samples, track_names(tracks))
 
 
 def morph(source: Tensor, samples: int, edit: Morph) -> Task:
@@ -210,20 +189,6 @@ def check_task(name: str, family: str, stems: bool = False) -> None:
         raise UnsupportedTask(
             f"The task {name} needs a base checkpoint; this {family} checkpoint was not trained for it."
         )
-
-
-def check_tracks(tracks: Sequence[str]) -> tuple[str, ...]:
-    """The models' names of tracks and instruments, in lower case with underscores.
-
-    Raises:
-        InvalidInput: for a name that is neither.
-    """
-    names = tuple(track.strip().lower().replace(" ", "_") for track in tracks)
-    names = tuple(INSTRUMENTS.get(name, name) for name in names)
-    for name in names:
-        if name not in TRACKS:
-            raise InvalidInput(f"Unknown track {name!r}; choose one of {', '.join(TRACKS)}.")
-    return names
 
 
 def check_source(samples: int) -> None:

@@ -165,7 +165,8 @@ def test_a_song_made_on_the_canvas_is_made_again_from_its_record(
     places = ["--output", str(tmp_path / "again"), "--base-directory", str(tmp_path), "--pack", str(ROOT)]
     assert main(["run", str(record), "--models-directory", str(tiny_root), "--json", *places]) == 0
     (paths,) = json.loads(capsys.readouterr().out)["files"].values()
-    for path, old in zip(map(Path, paths), ("x_00001.wav", "x_00002.wav"), strict=True):
+    songs = [Path(path) for path in paths if path.endswith(".wav")]
+    for path, old in zip(songs, ("x_00001.wav", "x_00002.wav"), strict=True):
         assert path.read_bytes() == (folders.output / old).read_bytes()
 
 
@@ -181,7 +182,7 @@ def test_the_record_tells_what_made_a_song(call: Callable[..., Any], folders: An
     record = SongRecord.load(path.with_suffix(".json"))
     assert record.to_song() == song and record.graph == PROMPT
     assert record.seeds == {"noise": 8} and record.codes == (2,) * 50 and record.task["index"] == 1
-    assert record.settings["method"] == "heun" and len(record.settings["timesteps"]) == 9
+    assert record.settings["method"] == "heun" and record.settings["steps"] == 8
     assert record.finish["peak_db"] == -2.0 and record.finish["format"] == "opus"
     assert [(file.role, len(file.sha256)) for file in record.files] == [("dit", 64), ("text_encoder", 64), ("vae", 64)]
     tag = SongRecord.from_dict(json.loads(read_tags(path)["acestep"]))

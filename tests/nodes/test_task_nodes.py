@@ -151,7 +151,7 @@ def test_the_best_songs_are_kept_with_their_seeds(call: Callable[..., Any], vae:
         "ACEStepBestOf", latent=latent, keep=2, lm_scores=(0.1, 0.9, 0.5), timing=timing, alignment_weight=0.0
     )
     assert torch.equal(best["samples"], latent["samples"][[1, 2]])
-    assert best["acestep"].seeds == (6, 7) and [task.codes[0] for task in best["acestep"].tasks] == [2, 3]
+    assert best["acestep"].made.seeds == (6, 7) and [task.codes[0] for task in best["acestep"].made.tasks] == [2, 3]
     assert kept == (timing[1], timing[2]) and "place" in table
     assert call("ACEStepDecode", vae=vae, latent=best)[0]["waveform"].shape[0] == 2
     assert call("ACEStepBestOf", latent=latent, keep=9, timing=timing)[0]["samples"].shape[0] == 3

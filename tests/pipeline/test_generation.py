@@ -9,6 +9,7 @@ import torch
 from acestep_core import AceStepError, Song, generate
 from acestep_core.errors import Cancelled, InvalidInput
 from acestep_core.options import RenderSettings
+from acestep_core.render.settings import flow_times, resolved
 
 
 def test_generation_never_imports_diffusers_or_transformers(tiny_root):
@@ -55,11 +56,9 @@ def test_every_variant_makes_sound(tiny_root, variant):
 
 
 def test_presets_follow_the_checkpoint(tiny_models, tiny_base):
-    settings = RenderSettings()
-    assert len(settings.schedule(tiny_models.model)) == 9
-    assert len(settings.schedule(tiny_base.model)) == 51
-    assert not settings.guide(tiny_models.model).enabled
-    assert settings.guide(tiny_base.model).scale == 7.0
+    turbo, base = resolved(RenderSettings(), tiny_models.model), resolved(RenderSettings(), tiny_base.model)
+    assert (len(flow_times(turbo)), len(flow_times(base))) == (9, 51)
+    assert not turbo.guidance.enabled and base.guidance.scale == 7.0
 
 
 def test_progress_names_the_stages(tiny_models):
@@ -146,7 +145,7 @@ def test_codes_are_followed_and_say_the_length(tiny_models):
         ({"codes": [1, 64000]}, "64000"),
         ({"codes": [[1], []]}, "no codes"),
         ({"codes": [[1] * 9] * 2, "batch": 3}, "2 songs"),
-        ({"codes": [1] * 50, "think": True}, "think or codes"),
+        ({"codes": [1] * 50, "think": True}, "Thinking writes codes"),
         ({"codes": [[1] * 9, [1] * 99]}, "length"),
     ],
 )

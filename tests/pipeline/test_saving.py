@@ -8,8 +8,8 @@ import pytest
 
 from acestep_core import generate
 from acestep_core.errors import InvalidInput, StorageError
-from acestep_core.io import atomic
 from acestep_core.options import RenderSettings
+from acestep_core.pipeline import saving
 from acestep_core.records.song_record import SongRecord
 
 QUICK = RenderSettings.of(steps=2)
@@ -49,14 +49,11 @@ def test_instrumentals_get_subtitles_without_lines(tiny_models, tmp_path):
 
 def test_a_full_disk_costs_no_song_and_leaves_no_half_file(tiny_models, tmp_path, monkeypatch):
     made = generate("a", duration=10, seed=1, batch=2, models=tiny_models, settings=QUICK)
-    replace = atomic.replace
 
-    def full(source, target):
-        if target.suffix == ".json":
-            raise OSError(errno.ENOSPC, "no space")
-        replace(source, target)
+    def full(*about):
+        raise OSError(errno.ENOSPC, "no space")
 
-    monkeypatch.setattr(atomic, "replace", full)
+    monkeypatch.setattr(saving, "record_text", full)
     with pytest.raises(StorageError, match="full"):
         made.save(tmp_path / "x.flac")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x_00001.flac", "x_00002.flac"]

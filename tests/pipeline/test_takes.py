@@ -62,7 +62,7 @@ def test_takes_without_codes_of_their_own_are_listened_to(tiny_models):
 
 
 def test_what_cannot_be_judged_has_no_score(made):
-    silent = judge_takes(replace(made, models=replace(made.models, lm=None)), lyrics=False)
+    silent = judge_takes(replace(made, lm=None), lyrics=False)
     assert [scores["lm"] for scores in silent.scores] == [None] * 3
     with pytest.raises(InvalidInput, match="No take has any of the scores"):
         keep_best(silent)
