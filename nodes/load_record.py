@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
@@ -91,6 +92,8 @@ class ACEStepLoadRecord:
 
         found = SongRecord.from_json(record) if _is_text(record) else _load(_path(record))
         host().say("\n".join(f"{file.role}: {file.name}" for file in found.files))
+        if not found.task.get("call") and found.task.get("name", "text2music") == "text2music":
+            found = replace(found, task={**found.task, "call": "generate"})  # of a graph, until version 0.1
         recipe = Recipe.of(found) if found.task.get("call") else None
         settings = settings_of(found.settings)
         tasks = None if recipe is None else _tasks(recipe, found, vae, audio, reference)

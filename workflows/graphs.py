@@ -341,18 +341,20 @@ GRAPHS: dict[str, Graph] = {
     "regenerate": Graph(
         "Make a saved song again",
         "Name a song that Save Song wrote, such as **acestep/song_00001.json** (or its .flac), or paste the text of "
-        "its record. Then change what you like: the seed for another take, the caption for another style. To make the "
-        "very same song again, with the models it was made with, run **acestep run song_00001.json**.",
+        "its record. With the models it was made with, the very same song comes out. Then change what you like: another "
+        "seed for another take, another caption for another style. **acestep run song_00001.json** does it without a "
+        "canvas.",
         {
             **LOAD,
-            "Record": ("ACEStepLoadRecord", {"record": RECORD}),
-            "Task": ("ACEStepTextToMusic", {"song": "Record.0", "codes": "Record.2"}),
+            "Record": ("ACEStepLoadRecord", {"record": RECORD, "vae": "Load.1"}),
             **rendered(
+                task="Record.6",
                 song="Record.0",
                 save={"plan": "Record.1"},
+                told={"album_caption": "Record.8"},
+                decode={"settings": "Record.7"},
                 seed="Record.3",
-                sigmas="Record.4",
-                guidance="Record.5",
+                settings="Record.7",
             ),
         },
         ("Record.record",),

@@ -52,11 +52,12 @@ def rendered(
     vae: str = "Load.1",
     label: str = "",
     save: dict[str, Any] | None = None,
+    told: dict[str, Any] | None = None,
     **sampler: Any,
 ) -> Nodes:
     """From a task to a saved file. The label tells the nodes apart where there are several such chains."""
     return {
-        f"Conditioning{label}": ("ACEStepConditioning", {"model": model, "song": song, "task": task}),
+        f"Conditioning{label}": ("ACEStepConditioning", {"model": model, "song": song, "task": task, **(told or {})}),
         **sampled(model, vae, label, save, conditioning=f"Conditioning{label}.0", **sampler),
     }
 
@@ -67,12 +68,13 @@ def sampled(
     label: str = "",
     save: dict[str, Any] | None = None,
     conditioning: str = "Conditioning.0",
+    decode: dict[str, Any] | None = None,
     **sampler: Any,
 ) -> Nodes:
     """From conditioning to a saved file."""
     return {
         f"Sampler{label}": ("ACEStepSampler", {"model": model, "conditioning": conditioning, **sampler}),
-        f"Decode{label}": ("ACEStepDecode", {"vae": vae, "latent": f"Sampler{label}.0"}),
+        f"Decode{label}": ("ACEStepDecode", {"vae": vae, "latent": f"Sampler{label}.0", **(decode or {})}),
         f"Save{label}": ("ACEStepSaveSong", {"audio": f"Decode{label}.0", **(save or {})}),
     }
 

@@ -1,20 +1,18 @@
 """What single workflows promise, beyond running."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from acestep_core.commands.main import main as cli
 from acestep_core.io.audio import read_audio
 from acestep_core.records.song_record import SongRecord
 from acestep_core.vocabulary import TRACKS
 from tests.judge.subtitle_readers import parse_subtitles
+from tests.making import write_lora
 
 RATE = 48_000
 Made = Callable[..., dict[str, list[Path]]]
@@ -157,18 +155,3 @@ def test_two_loras_mix(stage: Any, made: Made) -> None:
     assert all(not torch.allclose(songs[a], songs[b], atol=1e-3) for a in range(4) for b in range(a))
     files = SongRecord.load(both.with_suffix(".json")).files
     assert [(file.name, file.strength) for file in files if file.role == "adapter"] == [("one", 0.7), ("two", 0.5)]
-
-
-def write_lora(folder: Path, dit: Path, seed: int) -> None:
-    """An adapter for every self-attention of a checkpoint."""
-    random, tensors = torch.Generator().manual_seed(seed), {}
-    with safe_open(dit / "model.safetensors", "pt") as weights:
-        for key in weights.keys():  # noqa: SIM118
-            if key.startswith("decoder.") and "self_attn" in key and key.endswith("_proj.weight"):
-                out, into = weights.get_slice(key).get_shape()
-                module = f"base_model.model.{key.removeprefix('decoder.').removesuffix('.weight')}"
-                tensors[f"{module}.lora_A.weight"] = torch.randn(4, into, generator=random) * 0.2
-                tensors[f"{module}.lora_B.weight"] = torch.randn(out, 4, generator=random) * 0.2
-    folder.mkdir(parents=True)
-    save_file(tensors, folder / "adapter_model.safetensors")
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 4}))
