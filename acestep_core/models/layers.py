@@ -179,7 +179,8 @@ class Attention(SideBySide):
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`[B, S, dim]` -> normalised keys and values `[B, Hk, S, D]`."""
         k, v = self.product(x).unflatten(-1, (2, -1, self.head_dim)).unbind(2)
-        return self.k_norm(k).transpose(1, 2), v.transpose(1, 2)
+        # Values of their own, for as slices of the product they would keep the raw keys in memory for a whole song.
+        return self.k_norm(k).transpose(1, 2), v.contiguous().transpose(1, 2)
 
     def output(self, heads: Tensor) -> Tensor:
         """Heads `[B, L, H, D]` -> `[B, L, dim]`."""
