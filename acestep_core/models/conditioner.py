@@ -26,7 +26,7 @@ class Encoder(nn.Module):
         """Runs the layers on embedded `[B, L, D]`. `mask` `[B, L]` marks real tokens; None means all are."""
         length, config = h.shape[1], self.config
         rope = Rope.at(torch.arange(length, device=h.device), config.head_dim, config.rope_theta, h.dtype)
-        scales = head_scales(layer.self_attn for layer in self.layers)  # type: ignore[misc]
+        scales = head_scales([layer.self_attn for layer in self.layers])  # type: ignore[misc]
         full: Tensor | None = None
         sliding: Tensor | Band | None
         if mask is None:

@@ -170,7 +170,7 @@ class DiT(nn.Module):
         rope = Rope.at(torch.arange(length, device=device), config.head_dim, config.rope_theta, dtype)
         band = Band.build(length, config.sliding_window, device) if config.use_sliding_window else None
         r_embedding = self.time_embed_r(torch.zeros(1, device=device, dtype=dtype))
-        scales = head_scales(layer.self_attn for layer in self.blocks)
+        scales = head_scales([layer.self_attn for layer in self.blocks])
         tables = torch.stack([layer.scale_shift_table for layer in self.blocks])
         return Prepared(tuple(groups), rope, band, scales, tables, r_embedding)
 

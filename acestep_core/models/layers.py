@@ -9,7 +9,7 @@ arXiv:2505.09388 (RMSNorm before each block and per query and key head, rotary p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,9 +63,9 @@ class Rope(NamedTuple):
     def at(cls, positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> Rope:
         """The embedding of `positions`, `[L]` or `[B, L]`."""
         exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device) / head_dim
-        angles = positions.float()[..., None, None] * theta**-exponent
-        sin = angles.sin()
-        return cls(torch.cat([angles, angles], dim=-1).cos().to(dtype), torch.cat([-sin, sin], dim=-1).to(dtype))
+        frequency = theta**-exponent
+        angles = positions.float()[..., None, None] * torch.cat([-frequency, frequency])
+        return cls(angles.cos().to(dtype), angles.sin().to(dtype))
 
     def rotate(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Rotates `x` `[B, L, H, D]` by position, into `out` if it is given."""
@@ -179,7 +179,8 @@ class Attention(SideBySide):
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`[B, S, dim]` -> normalised keys and values `[B, Hk, S, D]`."""
         k, v = self.product(x).unflatten(-1, (2, -1, self.head_dim)).unbind(2)
-        return self.k_norm(k).transpose(1, 2), v.transpose(1, 2)
+        # Values of their own, for as slices of the product they would keep the raw keys in memory for a whole song.
+        return self.k_norm(k).transpose(1, 2), v.contiguous().transpose(1, 2)
 
     def output(self, heads: Tensor) -> Tensor:
         """Heads `[B, L, H, D]` -> `[B, L, dim]`."""
@@ -200,7 +201,7 @@ class Attention(SideBySide):
             cache: is filled; with a mask, attention then reads its first columns, as many as the mask is wide.
         """
         # A product of a few rows on a CPU may come transposed, which fast attention kernels do not read.
-        qkv = self.product(x).contiguous().unflatten(-1, (-1, self.head_dim))
+        qkv = self.product(x).contiguous().view(*x.shape[:2], -1, self.head_dim)
         qkv = self._rotated(qkv, rope, scales)
         if isinstance(mask, Band):
             return self.output(attend_band(qkv, self.heads, mask))
@@ -247,11 +248,9 @@ class TransformerLayer(nn.Module):
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
-def head_scales(attentions: Iterable[Attention]) -> Tensor:
-    """The norms' weights of all query and key heads of equal self-attentions, `[layers, H + Hk, D]`, in one kernel."""
-    weights = [
-        norm.weight.expand(heads, -1)
-        for a in attentions
-        for norm, heads in ((a.q_norm, a.heads), (a.k_norm, a.kv_heads))
-    ]
-    return torch.cat(weights).view(len(weights) // 2, -1, weights[0].shape[-1])
+def head_scales(attentions: Sequence[Attention]) -> Tensor:
+    """The norms' weights of all query and key heads of equal self-attentions, `[layers, H + Hk, D]`."""
+    weights = torch.stack([norm.weight for a in attentions for norm in (a.q_norm, a.k_norm)])
+    of_queries, of_keys = weights.view(-1, 2, 1, weights.shape[-1]).unbind(1)
+    heads, kv_heads = attentions[0].heads, attentions[0].kv_heads
+    return torch.cat([of_queries.expand(-1, heads, -1), of_keys.expand(-1, kv_heads, -1)], dim=1)

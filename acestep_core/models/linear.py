@@ -57,13 +57,15 @@ class SideBySide(nn.Module):
     def product(self, x: Tensor) -> Tensor:
         """`[..., inputs]` -> the outputs of the whole group, `[..., sum of outputs]`.
 
-        Each layer is called once, so hooks on it see its input and its part of the result, and may change it.
+        Hooks on a layer see its input and its part of the result, and may change it.
         """
         layers = self._layers()
         weight = joined([layer.weight for layer in layers]) if all(map(_is_plain, layers)) else None
         if weight is None:
             return torch.cat([layer(x) for layer in layers], dim=-1)
         whole = project(x, weight)
+        if not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers):
+            return whole
         parts = whole.split([layer.out_features for layer in layers], dim=-1)
         results = [layer(x, part) for layer, part in zip(layers, parts, strict=True)]
         unchanged = all(result is part for result, part in zip(results, parts, strict=True))
@@ -93,15 +95,14 @@ def joined(weights: Sequence[Tensor]) -> Tensor | None:
     first = weights[0]
     if torch.is_grad_enabled() and any(weight.requires_grad for weight in weights):
         return None
-    rows, place = 0, first.data_ptr()
+    rows, inputs, place, size = 0, first.shape[1], first.data_ptr(), first.element_size()
     for weight in weights:
-        if weight.data_ptr() != place + rows * first.stride(0) * first.element_size() or not weight.is_contiguous():
+        if weight.data_ptr() != place + rows * inputs * size or not weight.is_contiguous():
             return None
         rows += weight.shape[0]
-    size = (first.storage_offset() + rows * first.shape[1]) * first.element_size()
-    if size > first.untyped_storage().nbytes():  # neighbours by chance, in memory of their own
-        return None
-    return first.as_strided((rows, first.shape[1]), first.stride())
+    if (first.storage_offset() + rows * inputs) * size > first.untyped_storage().nbytes():
+        return None  # neighbours by chance, in memory of their own
+    return first.as_strided((rows, inputs), (inputs, 1))
 
 
 def _is_plain(layer: nn.Module) -> bool:

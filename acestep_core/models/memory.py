@@ -32,10 +32,10 @@ def layer_bytes(tokens: int, itemsize: int, sizes: Mapping[str, int], band: bool
         band: sliding-window attention, which copies keys and values into overlapping blocks.
     """
     queries, keys = (sizes[name] * sizes["head_dim"] for name in ("heads", "kv_heads"))
-    dim = sizes["dim"]
-    feed_forward = 4 * sizes["hidden"] + 3 * dim
-    attention = (10 if band else 6) * queries + 4 * keys + 2 * dim
-    return tokens * itemsize * max(feed_forward, attention)
+    dim, tables = sizes["dim"], 4 * sizes["head_dim"]
+    feed_forward = 4 * sizes["hidden"] + 4 * dim
+    attention = (12 if band else 6) * queries + 4 * keys + 3 * dim
+    return tokens * itemsize * (max(feed_forward, attention) + tables)
 
 
 def kv_cache_bytes(config: Qwen3Config, rows: int, columns: int, itemsize: int) -> int:

@@ -162,7 +162,7 @@ class Qwen3(nn.Module):
         if slots is None:
             slots = positions
         rope = Rope.at(positions, self.config.head_dim, self.config.rope_theta, x.dtype)
-        scales = head_scales(layer.self_attn for layer in self.blocks)
+        scales = head_scales([layer.self_attn for layer in self.blocks])
         for index, layer in enumerate(self.blocks):
             kept = None if cache is None else KVSlots(cache.buffer[index], slots)
             x = layer(x, rope, scales[index], mask, kept)

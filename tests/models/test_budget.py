@@ -23,7 +23,7 @@ from tests.planner.fixtures import tokenizer
 DIT_STEP = 675
 DIT_STEP_OF_A_BATCH = 687
 LM_TOKEN = 500
-LM_STEP_WITH_SAMPLING = 553
+LM_STEP_WITH_SAMPLING = 550
 
 
 @pytest.fixture(autouse=True)

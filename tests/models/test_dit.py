@@ -71,3 +71,9 @@ def test_odd_lengths_keep_their_length():
     for frames in (1, 2, 7, 21):
         out = decoder(torch.randn(1, frames, 64), torch.ones(1), torch.randn(1, frames, 128), torch.randn(1, 3, 32))
         assert out.shape == (1, frames, 64)
+
+
+def test_what_is_kept_for_a_song_keeps_nothing_else_in_memory():
+    group = make().prepare(torch.randn(1, 9, 32), 20).groups[0]
+    for kept in (*group.keys, *group.values):
+        assert kept.untyped_storage().nbytes() == kept.nbytes
