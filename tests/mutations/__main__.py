@@ -58,7 +58,7 @@ def main(words: list[str]) -> int:
                 file.write_text(before, encoding="utf-8")
             bad += verdict != "noticed"
             where = file.relative_to(folder) if file else "?"
-            sys.stdout.write(f"{verdict:9} {where}: {mutation.old}  ->  {mutation.new}\n")
+            sys.stdout.write(f"{verdict:9} {where}: {mutation.old.strip()}  ->  {mutation.new.strip()}\n")
             sys.stdout.flush()
     sys.stdout.write(f"{len(wanted) - bad} of {len(wanted)} noticed\n")
     return int(bad > 0)

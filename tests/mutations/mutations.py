@@ -19,20 +19,26 @@ class Mutation(NamedTuple):
 MUTATIONS = (
     # seeds
     Mutation("(seed + i) % (MAX_SEED + 1)", "(seed + i) % MAX_SEED", "tests/test_seeds.py"),
-    Mutation("not 0 <= seed <= MAX_SEED", "not 0 <= seed < MAX_SEED", "tests/test_seeds.py"),
-    Mutation("if isinstance(seed, bool) or not", "if not", "tests/test_seeds.py"),
+    Mutation(
+        "\n    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <=",
+        "\n    if not 0 <",
+        "tests/test_seeds.py",
+    ),
+    Mutation("\n    if isinstance(seed, bool) or not", "\n    if not", "tests/test_seeds.py"),
     Mutation("angle = variance * math.pi / 2", "angle = variance * math.pi", "tests/test_seeds.py"),
     Mutation("1 <= batch <= MAX_BATCH", "1 <= batch", "tests/test_seeds.py"),
     # song
     Mutation("min(code, CODEBOOK_SIZE - 1)", "min(code, CODEBOOK_SIZE)", "tests/song"),
     Mutation("round(seconds * CODE_RATE, 6)", "seconds * CODE_RATE", "tests/song"),
     Mutation("or not 0 <= code < CODEBOOK_SIZE", "or not 0 <= code <= CODEBOOK_SIZE", "tests/song"),
-    Mutation("if not math.isfinite(number):", "if False:", "tests/song"),
+    Mutation("\n    if not math.isfinite(number):", "\n    if False:", "tests/song"),
     Mutation("if number != int(number) or not BPM_MIN <=", "if not BPM_MIN <=", "tests/song"),
     Mutation("UNKNOWN_LANGUAGE if self.instrumental else language", "language", "tests/song"),
     # io
     Mutation("temporary.touch(exist_ok=False)", "pass", "tests/io"),
-    Mutation("number = max((int(match[1])", "number = min((int(match[1])", "tests/io"),
+    Mutation(
+        "return max((int(match[1]) for match in found", "return min((int(match[1]) for match in found", "tests/io"
+    ),
     Mutation("return existing[0] if existing else inside[0]", "return inside[0]", "tests/io"),
     Mutation("temporary.unlink(missing_ok=True)", "pass", "tests/io"),
     Mutation('wanted, quality="HQ")).T', 'wanted, quality="QQ")).T', "tests/io"),
