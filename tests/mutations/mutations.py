@@ -42,8 +42,10 @@ MUTATIONS = (
     Mutation("return existing[0] if existing else inside[0]", "return inside[0]", "tests/io"),
     Mutation("temporary.unlink(missing_ok=True)", "pass", "tests/io"),
     Mutation('wanted, quality="HQ")).T', 'wanted, quality="QQ")).T', "tests/io"),
-    Mutation("SAMPLE_RATE).clamp(-1.0, 1.0)", "SAMPLE_RATE)", "tests/io"),
-    Mutation("if samples.shape[0] == 0:", "if False:", "tests/io"),
+    Mutation("waveform.clamp_(-1.0, 1.0)", "waveform", "tests/io"),
+    Mutation(
+        'SAMPLE_RATE, 2, dtype="float32", quality="HQ"', 'SAMPLE_RATE, 2, dtype="float32", quality="QQ"', "tests/io"
+    ),
     # planner
     Mutation('str(value).removesuffix("/4")', "str(value)", "tests/parity/test_prompts.py"),
     Mutation('.removesuffix("<|im_end|>")', "", "tests/parity/test_parsing.py"),
