@@ -76,12 +76,12 @@ MUTATIONS = (
         "tests/judge/test_subtitles.py",
     ),
     # host
-    Mutation("heapq.heapify(self._pending)", "pass", "tests/host/test_server.py"),
-    Mutation("self._bytes -= len(self._running.text)", "pass", "tests/host/test_security.py"),
+    Mutation("heapq.heapify(self._pending)", "pass", "tests/host/test_prompt_queue.py"),
+    Mutation("self._bytes -= len(self._running.text)", "pass", "tests/host/test_prompt_queue.py"),
     Mutation(
         "(job_id is not None and self._running.job.id != job_id)",
         "False",
-        "tests/host/test_conformance.py",
+        "tests/host/test_prompt_queue.py",
     ),
     Mutation("self._bytes += item.size", "pass", "tests/host/test_load.py"),
     Mutation("else max(0, len(ids) - max_items)", "else 0", "tests/host/test_server.py"),
