@@ -28,6 +28,7 @@ from tests.host.test_validation import PROMPTS
         (Policy("127.0.0.1"), "127.0.0.1", True),
         (Policy("127.0.0.1"), "localhost", True),
         (Policy("127.0.0.1"), "::1", True),
+        (Policy("127.0.0.1"), "localhost.", True),
         (Policy("127.0.0.1"), "evil.example", False),
         (Policy("127.0.0.1"), "192.168.1.5", False),
         (Policy("127.0.0.1"), "127.0.0.1.evil.example", False),

@@ -79,6 +79,12 @@ def test_samples_beyond_one_are_clipped_except_in_float_files(tmp_path: Path) ->
     assert torch.equal(read_audio(tmp_path / "a.wav")[0], loud)
 
 
+def test_resampling_removes_what_the_lower_rate_cannot_hold() -> None:
+    time = torch.arange(96_000, dtype=torch.float64) / 96_000
+    tone = torch.sin(2 * torch.pi * 30_000 * time).float().expand(2, -1)
+    assert resample(tone, 96_000, 48_000)[:, 1000:-1000].abs().max() < 1e-4
+
+
 def test_resampling_keeps_what_both_rates_can_hold() -> None:
     there = resample(sweep(1.0), SECOND, 44_100)
     back = resample(there, 44_100, SECOND)

@@ -177,3 +177,27 @@ def test_a_song_of_tags_only_counts_as_covered():
 def test_token_frames_follow_the_path():
     path = np.array([[0, 0, 1, 2, 2, 3], [0, 1, 2, 2, 3, 3]], np.int32)
     assert token_frames(path, 4).tolist() == [[0, 1], [2, 2], [2, 3], [3, 3]]
+
+
+@pytest.mark.parametrize("shape", [(4, 7), (5, 6), (6, 8), (3, 9)])
+def test_sharpening_takes_the_median_of_odd_and_even_numbers(shape):
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(0)) * 3
+    want = (x.softmax(-1) * x.softmax(-2)).double().numpy()
+    for axis in (1, 0):
+        want = np.maximum(want - 2.0 * np.median(want, axis=axis, keepdims=True), 0)
+    np.testing.assert_allclose(sharpen(x).numpy(), np.square(want), rtol=1e-3, atol=1e-9)
+
+
+def test_a_centre_may_lie_a_little_before_the_last_one():
+    def monotonicity(back):
+        maps = combine_heads([sung_at([(50, 60), (50 - back, 60 - back)], 200)])
+        return alignment_score(maps.energy, dtw(-np.square(maps.energy)), [True, True]).monotonicity
+
+    assert [monotonicity(back) for back in (0, 5, 9, 12)] == [1, 1, 1, 0]
+
+
+def test_a_token_is_sung_while_half_its_peak_is_heard():
+    attention = torch.zeros(2, 20)
+    attention[0, 2:6] = torch.tensor([1.0, 0.9, 0.8, 0.5])
+    attention[1, 12:15] = 1
+    assert align(combine_heads([attention]), [True, True]).frames.tolist() == [[2, 5], [12, 15]]

@@ -11,6 +11,7 @@ from acestep_core.errors import Cancelled, CodesError, InvalidInput
 from acestep_core.judge import lm_score
 from acestep_core.judge.lm_score import (
     WEIGHTS,
+    TokenScores,
     descriptions,
     pmi_score,
     score_codes,
@@ -146,3 +147,9 @@ def test_pmi_scores_never_overflow():
 def test_weighted_means():
     assert weighted_mean({"a": 1, "b": 0}, {"a": 3, "b": 1, "c": 9}) == (0.75, {"a": 0.75, "b": 0.25})
     assert weighted_mean({"a": 1}, {"b": 1}) == (0.0, {})
+
+
+def test_a_part_holds_the_tokens_that_cover_its_characters():
+    scores = TokenScores(torch.arange(4.0), torch.arange(4), [(0, 3), (3, 5), (5, 8), (8, 9)])
+    assert scores.part(slice(3, 8)).ranks.tolist() == [1, 2]
+    assert scores.part(slice(4, 6)).ranks.tolist() == [1, 2]

@@ -1,7 +1,7 @@
 """Applies one mutation after the other to a copy of the repository and runs the tests beside it.
 
     python -m tests.mutations            all of them
-    python -m tests.mutations seeds io   those whose file or tests contain one of the words
+    python -m tests.mutations judge io   those whose tests contain one of the words
 
 Ends with 1 where a mutation survived, or where its line is no longer there.
 """
@@ -22,9 +22,14 @@ SECONDS = 600
 """A mutation may make a test wait for ever."""
 
 
-def mutated(text: str, mutation: Mutation) -> str | None:
-    """The file with the fault in it; None where its line is not there exactly once."""
-    return text.replace(mutation.old, mutation.new) if text.count(mutation.old) == 1 else None
+def place_of(mutation: Mutation, root: Path) -> Path | None:
+    """The file that holds the line; None where the package does not hold it exactly once."""
+    found = {
+        file: count
+        for file in sorted((root / "acestep_core").rglob("*.py"))
+        if (count := file.read_text(encoding="utf-8").count(mutation.old))
+    }
+    return next(iter(found)) if list(found.values()) == [1] else None
 
 
 def noticed(folder: Path, mutation: Mutation) -> bool:
@@ -38,23 +43,22 @@ def noticed(folder: Path, mutation: Mutation) -> bool:
 
 
 def main(words: list[str]) -> int:
-    wanted = [m for m in MUTATIONS if not words or any(word in m.file or word in m.tests for word in words)]
+    wanted = [m for m in MUTATIONS if not words or any(word in m.tests for word in words)]
     bad = 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "copy"
         shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "build", "dist", "output", "__pycache__"))
         for mutation in wanted:
-            file = folder / "acestep_core" / mutation.file
-            before = file.read_text(encoding="utf-8")
-            after = mutated(before, mutation)
-            if after is None:
-                verdict = "NOT FOUND"
-            else:
-                file.write_text(after, encoding="utf-8")
+            file = place_of(mutation, folder)
+            verdict = "NOT FOUND"
+            if file is not None:
+                before = file.read_text(encoding="utf-8")
+                file.write_text(before.replace(mutation.old, mutation.new), encoding="utf-8")
                 verdict = "noticed" if noticed(folder, mutation) else "SURVIVED"
                 file.write_text(before, encoding="utf-8")
             bad += verdict != "noticed"
-            sys.stdout.write(f"{verdict:9} {mutation.file}: {mutation.old}  ->  {mutation.new}\n")
+            where = file.relative_to(folder) if file else "?"
+            sys.stdout.write(f"{verdict:9} {where}: {mutation.old.strip()}  ->  {mutation.new.strip()}\n")
             sys.stdout.flush()
     sys.stdout.write(f"{len(wanted) - bad} of {len(wanted)} noticed\n")
     return int(bad > 0)
