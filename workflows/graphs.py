@@ -341,9 +341,9 @@ GRAPHS: dict[str, Graph] = {
     "regenerate": Graph(
         "Make a saved song again",
         "Name a song that Save Song wrote, such as **acestep/song_00001.json** (or its .flac), or paste the text of "
-        "its record. With the models it was made with, the very same song comes out. Then change what you "
-        "like: another seed for another take, another caption for another style. **acestep run song_00001.json** does it without a "
-        "canvas.",
+        "its record. With the models it was made with, the very same song comes out. Then change what you like: "
+        "another seed for another take, another caption for another style. **acestep run song_00001.json** does it "
+        "without a canvas.",
         {
             **LOAD,
             "Record": ("ACEStepLoadRecord", {"record": RECORD, "vae": "Load.1"}),
