@@ -12,7 +12,7 @@ and as keyword arguments of the front door they stand in one flat list (`guidanc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from acestep_core.declared import Option, Options, option, options_of
@@ -358,10 +358,6 @@ class RenderSettings:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary by flat names; `RenderSettings.of` reads it back."""
         return {k: v for name in RENDER_GROUPS for k, v in getattr(self, name).to_flat().items()}
-
-    def with_tile(self, tile: int) -> Self:
-        """The same, decoded in tiles of that many latent frames."""
-        return replace(self, decode=replace(self.decode, tile=tile))
 
 
 RENDER_GROUPS: Mapping[str, type[Options]] = {

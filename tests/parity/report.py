@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.golden_data import cases, load_tensors
+from tests.parity.padded import encode_padded
 from tests.parity.reference_models import reference_model
 from tests.parity.test_generate import CASES, run
 from tests.parity.test_models import DECODER_CASES, ENCODER_CASES, TOKENIZER_CASES
@@ -19,8 +20,9 @@ def results():
     by_id = {c["id"]: c for c in cases("")}
     for case_id in ENCODER_CASES:
         c, t = by_id[case_id], load_tensors(by_id[case_id]["file"])
-        states, _ = reference_model(c["settings"]["weights"]).encoder.encode_padded(
-            t["text_hidden_states"], t["text_attention_mask"], t["lyric_hidden_states"], t["lyric_attention_mask"],
+        states, _ = encode_padded(
+            reference_model(c["settings"]["weights"]).encoder, t["text_hidden_states"], t["text_attention_mask"],
+            t["lyric_hidden_states"], t["lyric_attention_mask"],
             t["refer_audio_acoustic_hidden_states_packed"], t["refer_audio_order_mask"],
         )  # fmt: skip
         yield "condition encoder", case_id, states, t["encoder_hidden_states"]

@@ -15,6 +15,7 @@ from acestep_core.render.schedule import truncated
 from tests.golden_data import case, cases, load_tensors, tolerance
 from tests.parity import upstream
 from tests.parity.deviations import deviation
+from tests.parity.padded import encode_padded
 from tests.parity.reference_models import reference_model
 
 CASES = [c["id"] for c in cases("E_generate/") if c.get("outputs")]
@@ -34,8 +35,9 @@ def run(c):
     mask = t[s["chunk_mask"]].float().unsqueeze(-1).expand(-1, -1, 64)
 
     def branch(text: str, src):
-        states, _ = model.encoder.encode_padded(
-            t[f"{text}hidden_states"], t[f"{text}attention_mask"], t["lyric_hidden_states"], t["lyric_attention_mask"],
+        states, _ = encode_padded(
+            model.encoder, t[f"{text}hidden_states"], t[f"{text}attention_mask"],
+            t["lyric_hidden_states"], t["lyric_attention_mask"],
             t["refer_audio_acoustic_hidden_states_packed"], t["refer_audio_order_mask"],
         )  # fmt: skip
         return Branch((states,), torch.cat([src, mask], dim=-1))
