@@ -207,7 +207,7 @@ class ACEStepDecode:
         latent: dict[str, Any],
         normalize: bool = True,
         settings: Recipe | None = None,
-        task: tuple[Task, ...] = (),
+        task: tuple[Task, ...] | None = None,
         **widgets: Any,
     ) -> tuple[dict[str, Any]]:
         from acestep_core.pipeline.steps import decoded
@@ -219,7 +219,7 @@ class ACEStepDecode:
             decode, finish = settings.settings.decode, settings.finish
         latents = wires.from_latent(latent)
         made, places = wires.story(latent)
-        done = decoded(vae, latents, made, decode, finish, places=places, tasks=task, monitor=monitor())
+        done = decoded(vae, latents, made, decode, finish, places=places, tasks=task or (), monitor=monitor())
         if remark := done.remark or wires.unknown(latent, places, task):
             host().say(remark)
         return (wires.to_audio(done.audio, done.made, places),)

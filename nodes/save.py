@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
-from acestep_core.io.audio import FORMATS
+from acestep_core.io.formats import FORMATS
 
 from . import inputs, wires
 from .host import host

@@ -105,7 +105,7 @@ def _record_without_graph(file: Path) -> SongRecord | None:
 def make_again(options: argparse.Namespace, record: SongRecord) -> int:
     """Replays the song of a record into the output folder, in the format it had."""
     from acestep_core.checkpoints.find import search_roots
-    from acestep_core.io.audio import FORMATS
+    from acestep_core.io.formats import FORMATS
     from acestep_core.pipeline.replay import replay
 
     if options.set or options.batch is not None:

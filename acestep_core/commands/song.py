@@ -34,7 +34,7 @@ _BY_HAND = ("seconds", "track", "tracks")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    from acestep_core.io.audio import FORMATS
+    from acestep_core.io.formats import FORMATS
 
     parser = subparsers.add_parser("song", help="make a song from a caption", description=__doc__)
     parser.add_argument("caption", help="style, instruments, mood")
@@ -87,7 +87,7 @@ def _of_all(groups: Iterable[type[Options]]) -> Iterable[Option]:
 
 
 def run(told: argparse.Namespace) -> int:
-    from acestep_core.io.audio import format_for
+    from acestep_core.io.formats import format_for
     from acestep_core.monitor import Monitor
     from acestep_core.pipeline.opening import open_models
     from acestep_core.pipeline.saving import Keep

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from acestep_core.errors import AudioError, InvalidInput
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.decode import opened, part
+from acestep_core.io.formats import FORMATS, AudioFormat
 from acestep_core.io.tags import write_tags
 from acestep_core.vocabulary import SAMPLE_RATE
 
@@ -25,57 +25,6 @@ _READ_MAX = 1 << 29
 """Samples, of four bytes, that are read at once."""
 _BLOCK = 1 << 16
 """Samples handed to the encoder at once; some encoders keep a whole block on the stack."""
-
-
-@dataclass(frozen=True)
-class AudioFormat:
-    """How a format is written. `bitrates` are those allowed, in kbit/s (MP3 below 64 loses the exact length)."""
-
-    suffix: str
-    container: str
-    subtype: str
-    sample_rates: tuple[int, ...] = ()
-    bitrates: tuple[int, ...] = ()
-    bitrate: int | None = None
-    channels: int = 8
-
-
-FORMATS: Final[dict[str, AudioFormat]] = {
-    "flac": AudioFormat(".flac", "FLAC", "PCM_24"),
-    "wav16": AudioFormat(".wav", "WAV", "PCM_16"),
-    "wav32": AudioFormat(".wav", "WAV", "FLOAT"),
-    "mp3": AudioFormat(
-        ".mp3",
-        "MP3",
-        "MPEG_LAYER_III",
-        sample_rates=(32_000, 44_100, 48_000),
-        bitrates=(64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-        bitrate=192,
-        channels=2,
-    ),
-    "opus": AudioFormat(
-        ".opus",
-        "OGG",
-        "OPUS",
-        sample_rates=(8_000, 12_000, 16_000, 24_000, 48_000),
-        bitrates=(32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 448, 510),
-        bitrate=128,
-        channels=2,
-    ),
-}
-
-
-def format_for(path: Path | str) -> str:
-    """The output format that a file name asks for; `.wav` means 16 bit.
-
-    Raises:
-        InvalidInput: the suffix is none of the formats'.
-    """
-    suffix = Path(path).suffix.lower()
-    for name, form in FORMATS.items():
-        if form.suffix == suffix:
-            return name
-    raise InvalidInput(f"{Path(path).name!r} has no known audio suffix; use .flac, .wav, .mp3 or .opus.")
 
 
 def read_audio(path: Path | str, limit: float | None = None, remark: Remark = log.warning) -> tuple[Tensor, int]:

@@ -67,7 +67,7 @@ class Generation(Made):
 
         Args:
             path: the file to write. A batch, and a name that is taken, get numbers: `song_00001.flac`.
-            format: a key of `audio.FORMATS`; None goes by the file's suffix.
+            format: a key of `formats.FORMATS`; None goes by the file's suffix.
             bitrate: kbit/s, for mp3 and opus.
             record: writes beside each song a JSON file of the same name from which `replay` makes it again.
             subtitles: writes its timed lyrics too: `lrc`, `vtt`, `srt`, or `json` as `song.lyrics.json`. Where nobody

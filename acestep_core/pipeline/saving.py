@@ -13,7 +13,8 @@ from torch import Tensor
 from acestep_core import __version__
 from acestep_core.errors import AceStepError, InvalidInput, StorageError
 from acestep_core.io.atomic import atomic_write
-from acestep_core.io.audio import FORMATS, format_for, write_audio
+from acestep_core.io.audio import write_audio
+from acestep_core.io.formats import FORMATS, format_for
 from acestep_core.io.names import NUMBER, PLAIN
 from acestep_core.io.staging import Content, write_song
 from acestep_core.judge.subtitles import WRITERS, write_subtitles
@@ -33,7 +34,7 @@ class Keep:
     """How songs are kept.
 
     Attributes:
-        format: a key of `audio.FORMATS`; bitrate: kbit/s, None for the usual one.
+        format: a key of `formats.FORMATS`; bitrate: kbit/s, None for the usual one.
         record: writes what made a song into a file beside it, from which `replay` makes it again.
         subtitles: writes its timed lyrics too: keys of `subtitles.WRITERS`.
         graph: of the song, in API form, for its record; `workflow`: further texts for its tags by name.

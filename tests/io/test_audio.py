@@ -7,7 +7,8 @@ import soundfile
 import torch
 
 from acestep_core.errors import AudioError, InvalidInput, StorageError
-from acestep_core.io.audio import FORMATS, format_for, read_audio, resample, write_audio
+from acestep_core.io.audio import read_audio, resample, write_audio
+from acestep_core.io.formats import FORMATS, format_for
 from acestep_core.io.tags import read_tags, write_tags
 
 SECOND = 48_000

@@ -9,7 +9,8 @@ import torch
 
 from acestep_core.commands.main import main
 from acestep_core.errors import AudioError, InvalidInput
-from acestep_core.io.audio import FORMATS, read_audio
+from acestep_core.io.audio import read_audio
+from acestep_core.io.formats import FORMATS
 from acestep_core.io.tags import read_tags
 from acestep_core.judge.lyric_timing import SungLyrics
 from acestep_core.judge.timing import Line, TimedLyrics

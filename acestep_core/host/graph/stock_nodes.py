@@ -19,7 +19,8 @@ from acestep_core.host.graph import context
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.packs import Pack
 from acestep_core.host.graph.paths import PREVIEW, annotated, listed_audio, save_place
-from acestep_core.io.audio import FORMATS, read_audio, write_audio
+from acestep_core.io.audio import read_audio, write_audio
+from acestep_core.io.formats import FORMATS
 from acestep_core.io.staging import write_song
 
 _HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
