@@ -19,18 +19,6 @@ _HOME = {
     "monitor": ("Monitor",),
     "errors": ("AceStepError",),
 }
-_HOME = {
-    "pipeline.generation": ("generate", "Generation"),
-    "pipeline.editing": ("cover", "repaint", "extend", "add_track", "extract", "complete", "morph"),
-    "pipeline.replay": ("replay",),
-    "pipeline.opening": ("open_models",),
-    "planner.think": ("Thinking",),
-    "options": ("RenderSettings", "Finish", "LMSampling", "PlanSettings"),
-    "song.description": ("Song",),
-    "records.song_record": ("SongRecord",),
-    "monitor": ("Monitor",),
-    "errors": ("AceStepError",),
-}
 _LAZY = {name: f"acestep_core.{module}" for module, names in _HOME.items() for name in names}
 
 __all__ = ["__version__", *_LAZY]

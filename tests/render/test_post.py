@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from acestep_core.errors import GenerationError, InvalidInput
-from acestep_core.render.post import Finish, check_audio, check_latents, fade, limit_peak, normalize_peak
+from acestep_core.options import Finish
+from acestep_core.render.post import check_audio, check_latents, fade, finished, limit_peak, normalize_peak
 
 
 def tone(peak: float = 0.5, items: int = 2, samples: int = 480) -> torch.Tensor:
@@ -27,15 +28,15 @@ def test_silence_is_not_amplified() -> None:
 def test_inputs_are_not_changed() -> None:
     audio = tone(2.0)
     before = audio.clone()
-    limit_peak(audio), normalize_peak(audio), fade(audio, 10, 10), Finish(-3.0, 0.001, 0.001).apply(audio)
+    limit_peak(audio), normalize_peak(audio), fade(audio, 10, 10), finished(audio, Finish(-3.0, 0.001, 0.001))
     assert torch.equal(audio, before)
 
 
 def test_finish_normalises_then_fades() -> None:
-    finished = Finish(peak_db=-1.0, fade_in=0.001, fade_out=0.002).apply(tone())
-    assert finished[..., 0].abs().max() == 0 and finished[..., -1].abs().max() == 0
-    assert finished.abs().max() == pytest.approx(10 ** (-1 / 20), rel=1e-3)
-    assert torch.equal(Finish(peak_db=None).apply(tone()), tone())
+    made = finished(tone(), Finish(peak_db=-1.0, fade_in=0.001, fade_out=0.002))
+    assert made[..., 0].abs().max() == 0 and made[..., -1].abs().max() == 0
+    assert made.abs().max() == pytest.approx(10 ** (-1 / 20), rel=1e-3)
+    assert torch.equal(finished(tone(), Finish(peak_db=None)), tone())
 
 
 @pytest.mark.parametrize("wrong", [{"peak_db": 0.1}, {"peak_db": float("nan")}, {"fade_in": -1.0}, {"fade_out": 601.0}])
@@ -66,6 +67,6 @@ def test_silence_is_refused_with_a_likely_cause() -> None:
 
 def test_finishing_in_place_gives_the_same() -> None:
     finish, audio = Finish(-3.0, 0.001, 0.001), tone(2.0)
-    wanted = finish.apply(limit_peak(audio))
-    assert finish.apply(limit_peak(audio, out=audio), out=audio) is audio
+    wanted = finished(limit_peak(audio), finish)
+    assert finished(limit_peak(audio, out=audio), finish, out=audio) is audio
     assert torch.equal(audio, wanted)
