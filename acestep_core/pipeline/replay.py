@@ -122,7 +122,7 @@ def _open(
         roots = list(search_roots() if roots is None else roots)
         found = find_models(roots) if models is None else find_checkpoint(Path(models))
         name, variant = _checkpoint(dit, found)
-        if models is None and record.machine.get("test_model"):
+        if name is None and models is None and record.machine.get("test_model"):
             name = TINY
         opened = open_models(models, variant, name=name, roots=roots)
         if models is None and opened.tiny and dit and describe_file("dit", opened.model.path).sha256 != dit.sha256:

@@ -158,7 +158,6 @@ print(json.dumps([sorted(loaded), sorted(set(sys.modules) - before - loaded)]))
     assert len(loaded) <= 60 and len(described) <= 40, (loaded, described)
 
 
-
 def test_comfyuis_own_module_called_nodes_stays_untouched() -> None:
     script = """
 import sys, types
