@@ -13,8 +13,12 @@ NOTHING = "none"
 _NAMES = {"keyscale": "key", "timesignature": "time-signature", "tracks": "track"}
 
 
-def add_flags(parser: Any, options: Iterable[Option]) -> None:
-    """One flag for each option; what is not given stays out of the result."""
+def add_flags(parser: Any, options: Iterable[Option], plain: bool = False) -> None:
+    """One flag for each option; what is not given stays out of the result.
+
+    Args:
+        plain: hands texts on as they are, for groups that read texts themselves, such as `Song`.
+    """
     for option in options:
         flag = "--" + _NAMES.get(option.flat, option.flat).replace("_", "-")
         common: dict[str, Any] = {"dest": option.flat, "default": argparse.SUPPRESS, "help": _help(option)}
@@ -22,6 +26,8 @@ def add_flags(parser: Any, options: Iterable[Option]) -> None:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
         elif option.kind == "names":
             parser.add_argument(flag, action="append", metavar="NAME", **common)
+        elif plain:
+            parser.add_argument(flag, metavar=_METAVARS[option.kind], **common)
         elif option.choices and not option.free:
             parser.add_argument(flag, choices=option.choices, **common)
         else:

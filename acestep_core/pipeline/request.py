@@ -53,12 +53,14 @@ class Request:
         unknown = sorted(told.keys() - options.keys() - song_fields.keys() - _ARGUMENTS)
         if unknown:
             raise InvalidInput(f"There is no argument {unknown[0]!r}; see help(acestep_core.generate) for all of them.")
-        models = told.get("models")
+        models, batch = told.get("models"), told.get("batch", 1)
+        if not isinstance(batch, int) or isinstance(batch, bool):
+            raise InvalidInput(f"batch must be a whole number, not {batch!r}.")
         return cls(
             song=_song(told.get("song"), {"caption": caption, **song_fields}),
             models=models if isinstance(models, Models) else open_models(models, told.get("variant")),
             seed=told.get("seed"),
-            batch=told.get("batch", 1),
+            batch=batch,
             references=[(heard, told.get("reference_seed", 0)) for heard in _several(told.get("references", ()))],
             settings=_settings(told.get("settings"), options),
             finish=Finish.from_flat(options),

@@ -8,6 +8,7 @@ import torch
 
 from acestep_core.commands.main import main
 from acestep_core.pipeline import opening as finding
+from acestep_core.records.song_record import SongRecord
 
 
 @pytest.fixture
@@ -165,3 +166,17 @@ def test_lyrics_are_the_same_however_they_were_saved(tmp_path, encoding):
 
     (tmp_path / "lyrics.txt").write_bytes("[Verse]\n노래".encode(encoding))
     assert _read_lyrics(str(tmp_path / "lyrics.txt")) == "[Verse]\n노래"
+
+
+def test_values_of_a_song_are_read_as_the_library_reads_them(tiny_root, tmp_path, capsys):
+    told = ["--bpm", "120.0", "--key", "Am", "--time-signature", "4/4", "--duration", "0:10", "--language", "English"]
+    where = ["--models", str(tiny_root), "--steps", "1", "-o", str(tmp_path / "song.wav")]
+    assert main(["song", "calm", *told, *where]) == 0
+    song = SongRecord.load(tmp_path / "song.json").to_song()
+    assert (song.bpm, song.keyscale, song.timesignature, song.duration, song.language) == (
+        120,
+        "A minor",
+        "4",
+        10,
+        "en",
+    )
