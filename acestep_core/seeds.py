@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from acestep_core.errors import InvalidInput
+from acestep_core.options import MAX_SEED
 
-MAX_SEED = 2**64 - 1
 MAX_BATCH = 1024
 CHANNELS = 64
 

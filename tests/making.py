@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -14,7 +13,6 @@ from safetensors.torch import save_file
 from acestep_core.models.handles import Models
 from acestep_core.options import Finish, RenderSettings
 from acestep_core.pipeline.generation import Generation
-from acestep_core.pipeline.made import Made
 from acestep_core.pipeline.steps import conditioned, decoded, sampled
 from acestep_core.render.task import Task
 from acestep_core.song.description import Song
@@ -27,8 +25,8 @@ def render(
     what = conditioned(models.model, song, tasks)
     latents, made = sampled(models.model, what, seed, len(tasks), settings)
     done = decoded(models.vae, latents, made, settings.decode, Finish())
-    story: dict[str, Any] = {name: getattr(done.made, name) for name in Made.__dataclass_fields__}
-    return Generation(audio=done.audio, latents=latents, **story)
+    assert done.made is not None
+    return Generation.of(done.made, done.audio, latents)
 
 
 def write_lora(folder: Path, dit: Path, seed: int) -> None:

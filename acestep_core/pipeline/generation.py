@@ -48,6 +48,12 @@ class Generation(Made):
     latents: Tensor
     sample_rate: int = 48000
 
+    @classmethod
+    def of(cls, made: Made, audio: Tensor, latents: Tensor, **more: Any) -> Self:
+        """Songs with their story; `more` is what the story does not know yet."""
+        story = {name: getattr(made, name) for name in Made.__dataclass_fields__}
+        return cls(audio=audio, latents=latents, **story | more)
+
     def select(self, items: Sequence[int]) -> Self:
         """Some of the songs, in the order asked for, counted from 0."""
         chosen = list(items)
@@ -175,9 +181,9 @@ def make(
     latents, made = sampled(models.model, what, seeds[0], len(seeds), request.settings, monitor)
     decode = replace(made.settings.decode, tile=tile)
     done = decoded(models.vae, latents, made, decode, request.finish, monitor=monitor)
-    story = {name: getattr(done.made, name) for name in Made.__dataclass_fields__}
-    story |= {"lm": models.lm, "plan": plan, "origin": replace(made.origin, think=asked)}
-    return Generation(audio=done.audio, latents=latents, **story)
+    assert done.made is not None
+    origin = replace(made.origin, think=asked)
+    return Generation.of(done.made, done.audio, latents, lm=models.lm, plan=plan, origin=origin)
 
 
 def _thought(request: Request, seeds: Sequence[int]) -> tuple[Plan, Song, tuple[tuple[int, ...], ...], dict[str, Any]]:

@@ -20,13 +20,13 @@ from typing import Any
 from acestep_core import __version__
 from acestep_core.errors import InvalidInput
 from acestep_core.io.atomic import atomic_write
+from acestep_core.options import MAX_SEED
 from acestep_core.records.fingerprints import sha256_of
 from acestep_core.song.codes import check_codes
 from acestep_core.song.description import Song
 
 FORMAT = "acestep-song"
 VERSION = 1
-MAX_SEED = 2**64 - 1
 ROLES = ("dit", "text_encoder", "vae", "lm", "adapter", "source", "reference")
 """What a file was for; others may follow."""
 
