@@ -17,7 +17,7 @@ canvas: .venv/.canvas
 test: .venv/.dev
 	$(BIN)/python -m pytest
 
-# For daily work: a minute, without what tests/slow.txt lists.
+# For daily work: without what tests/slow.txt lists.
 test-fast: .venv/.dev
 	$(BIN)/python -m pytest -m "not slow"
 
