@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from acestep_core.builtin.tiny import build_tiny
 from acestep_core.checkpoints.find import TINY_MARK
 from acestep_core.checkpoints.weights import open_weights
-from tests.host.lab_site import LAB_PACK, Site
+from tests.host.lab_site import LAB_PACK, Site, eventually
 
 ROOT = Path(__file__).parents[2]
 PACK = "acestep-nodes"
@@ -68,6 +68,17 @@ class Comfy:
         """A client with the methods that the tests of the embedded host use."""
         async with aiohttp.ClientSession() as session:
             yield Site(SimpleNamespace(url=self.url), session)  # type: ignore[arg-type]
+
+
+async def freed(site: Site) -> None:
+    """Asks ComfyUI to free its memory, and waits until neither ComfyUI nor the library holds a model of ours."""
+    await site.post("/free", {"unload_models": True, "free_memory": True})
+
+    async def empty() -> bool:
+        status = (await site.get("/probe/models"))[1]
+        return not status["known_to_comfyui"] and not status["manager"]
+
+    await eventually(empty, 20)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.comfyui.comfy_server import EXTRA_DIT, ROOT, Comfy, environment, python_of
-from tests.host.lab_site import Site, eventually
+from tests.comfyui.comfy_server import EXTRA_DIT, ROOT, Comfy, environment, freed, python_of
+from tests.host.lab_site import eventually
 
 CLIENT = "fedcba9876543210"
 
@@ -56,17 +56,6 @@ def test_models_are_loaded_and_freed_by_comfyui(comfy: Comfy) -> None:
             assert len((await site.get("/probe/models"))[1]["known_to_comfyui"]) == 3
 
     asyncio.run(main())
-
-
-async def freed(site: Site) -> None:
-    """Asks ComfyUI to free its memory, and waits until neither ComfyUI nor the library holds a model of ours."""
-    await site.post("/free", {"unload_models": True, "free_memory": True})
-
-    async def empty() -> bool:
-        status = (await site.get("/probe/models"))[1]
-        return not status["known_to_comfyui"] and not status["manager"]
-
-    await eventually(empty, 20)
 
 
 def test_a_model_from_extra_model_paths(comfy: Comfy) -> None:

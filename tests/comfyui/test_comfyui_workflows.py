@@ -14,11 +14,12 @@ import torch
 
 from acestep_core.commands.main import main as cli
 from acestep_core.host.client.client import HostClient
+from acestep_core.host.client.sources import Sources
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.workflow import Workflow, load_workflow
 from acestep_core.host.queue.results import Result, Update
 from acestep_core.io.audio import read_audio, write_audio
-from tests.comfyui.comfy_server import LORA, ROOT, Comfy
+from tests.comfyui.comfy_server import LORA, ROOT, Comfy, freed
 from tests.host.lab_site import open_site
 
 WORKFLOWS = ROOT / "workflows"
@@ -44,8 +45,8 @@ class Run:
 
 async def in_both(comfy: Comfy, file: Path, recording: Path, folder: Path, **inputs: Any) -> tuple[Run, Run]:
     """A workflow run in ComfyUI and in the embedded host with the pack and the models of ComfyUI's folders."""
-    comfy.post("/free", {"unload_models": False, "free_memory": True})  # nothing is left of the test before
-    await asyncio.sleep(0.3)
+    async with comfy.site() as site:
+        await freed(site)
     real = await run(comfy.url, file, recording, folder / "real", inputs)
     folders = Folders.under(folder / "embedded", models=comfy.base / "models")
     async with open_site(folder, folders=folders, packs=(comfy.pack,)) as site:
@@ -56,7 +57,7 @@ async def run(url: str, path: Path, recording: Path, output: Path, inputs: Mappi
     updates: list[Update] = []
     async with HostClient(url) as client:
         workflow = quick(await client.load(path)).with_inputs(inputs)
-        prepared = await client.prepare(workflow, (recording,))
+        prepared = await client.prepare(workflow, Sources((recording,)))
         return Run(await client.run(prepared, output, updates.append), updates)
 
 
@@ -79,13 +80,16 @@ def test_the_same_song_in_both(name: str, comfy: Comfy, recording: Path, tmp_pat
 
     real, ours = asyncio.run(in_both(comfy, file, recording, tmp_path))
     assert shape(real) == shape(ours) and (real.result.paths or real.result.texts)
-    for node_id, paths in real.result.files.items():
-        for one, other in zip(paths, ours.result.files[node_id]):
-            if one.suffix in (".wav", ".flac"):
-                assert torch.equal(read_audio(one)[0], read_audio(other)[0])
-                assert read_audio(one)[0].abs().max() > 0.05
+    for one, other in zip(songs(real), songs(ours), strict=True):
+        assert torch.equal(one, other) and one.abs().max() > 0.05
     assert real.result.texts == ours.result.texts
     assert seen(real) == seen(ours)
+
+
+def songs(run: Run) -> list[torch.Tensor]:
+    """The samples of every song that was written, node by node."""
+    files = [path for _, paths in sorted(run.result.files.items()) for path in paths]
+    return [read_audio(path)[0] for path in files if path.suffix in (".wav", ".flac")]
 
 
 def shape(run: Run) -> dict[str, list[str]]:
@@ -106,10 +110,10 @@ def seen(run: Run) -> dict[str, list[Any]]:
 def test_a_lora_of_comfyuis_folder(comfy: Comfy, recording: Path, tmp_path: Path) -> None:
     file = WORKFLOWS / "api" / "lora.json"
     real, ours = asyncio.run(in_both(comfy, file, recording, tmp_path, **{"lora.lora": LORA}))
-    (one,), (other,) = real.result.paths, ours.result.paths
-    assert torch.equal(read_audio(one)[0], read_audio(other)[0])
-    (without,) = asyncio.run(run(comfy.url, file, recording, tmp_path / "without")).result.paths
-    assert not torch.equal(read_audio(one)[0], read_audio(without)[0])
+    (one,), (other,) = songs(real), songs(ours)
+    assert torch.equal(one, other)
+    (without,) = songs(asyncio.run(run(comfy.url, file, recording, tmp_path / "without")))
+    assert not torch.equal(one, without)
 
 
 def test_canvas_files_run_as_well(comfy: Comfy, recording: Path, tmp_path: Path) -> None:
@@ -134,8 +138,9 @@ def test_the_queue_command(comfy: Comfy, tmp_path: Path, capfd: pytest.CaptureFi
     sets = ["song.duration=10", "song.caption=lo-fi piano", "sampler.seed=5"]
     assert cli([*command, *(part for item in sets for part in ("--set", item))]) == 0
     result = json.loads(capfd.readouterr().out.splitlines()[-1])
-    (path,) = [Path(path) for paths in result["files"].values() for path in paths]
-    assert path.is_relative_to(tmp_path) and path.suffix == ".flac"
+    paths = [Path(path) for paths in result["files"].values() for path in paths]
+    assert all(path.is_relative_to(tmp_path) for path in paths)
+    (path,) = [path for path in paths if path.suffix == ".flac"]
     assert read_audio(path)[0].shape == (2, 480_000)
 
 
