@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, ClassVar, Self
 
 from acestep_core.errors import InvalidInput
+from acestep_core.values import real, truth, whole
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,17 @@ class Option:
         """
         if value is None and (self.default is None or self.nullable):
             return None
-        found = _READERS[self.kind](value)
+        found = self.read(value)
         wrong = found is None or (self.choices and not self.free and self.kind == "str" and found not in self.choices)
         if wrong or not self._within(found):
             raise InvalidInput(f"{self.flat} must be {self.allowed()}, not {value!r}.")
+        return found
+
+    def read(self, value: Any) -> Any:
+        """The value in its own type, as number, text or list, in range or not; None if it is of another kind."""
+        found = _READERS[self.kind](value)
+        if self.kind == "str" and self.choices and isinstance(found, str):
+            return next((choice for choice in self.choices if choice.lower() == found.strip().lower()), found)
         return found
 
     def allowed(self) -> str:
@@ -79,8 +87,6 @@ class Option:
         """The setting's value from its widget's."""
         if self.empty is not None and (value.strip() if isinstance(value, str) else value) == self.empty:
             return self.default
-        if self.kind in ("numbers", "names") and isinstance(value, str):
-            return tuple(part.strip() for part in value.replace(";", ",").split(",") if part.strip())
         return value
 
     def to_widget(self, value: Any) -> Any:
@@ -92,47 +98,35 @@ class Option:
     def _within(self, value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return True
-        return (
-            math.isfinite(value)
-            and (self.low is None or self.low <= value)
-            and (self.high is None or value <= self.high)
-        )
-
-
-def _whole(value: Any) -> int | None:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _real(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return (self.low is None or self.low <= value) and (self.high is None or value <= self.high)
 
 
 def _reals(value: Any) -> tuple[float, ...] | None:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        return None
-    try:
-        return tuple(float(entry) for entry in value)
-    except (TypeError, ValueError):
-        return None
+    given = _split(value, ";" if ";" in value else ",") if isinstance(value, str) else value
+    found = [real(entry) for entry in given] if isinstance(given, Iterable) else [None]
+    return None if None in found else tuple(found)  # type: ignore[arg-type]
 
 
 def _names(value: Any) -> tuple[str, ...] | None:
-    given = (value,) if isinstance(value, str) else value
-    whole = isinstance(given, Sequence) and all(isinstance(entry, str) for entry in given)
-    return tuple(given) if whole else None
+    given = _split(value, ",;") if isinstance(value, str) else value
+    texts = isinstance(given, Sequence) and all(isinstance(entry, str) for entry in given)
+    return tuple(given) if texts else None
 
 
 _READERS: Mapping[str, Any] = {
-    "bool": lambda value: value if isinstance(value, bool) else None,
-    "int": _whole,
-    "float": _real,
+    "bool": truth,
+    "int": whole,
+    "float": real,
     "str": lambda value: value if isinstance(value, str) else None,
     "numbers": _reals,
     "names": _names,
 }
 _KINDS = {"tuple[float, ...]": "numbers", "tuple[str, ...]": "names"}
+
+
+def _split(text: str, marks: str) -> list[str]:
+    """The entries of a list in one text, which line breaks separate, too."""
+    return [entry.strip() for entry in re.split(rf"[{marks}\n]", text) if entry.strip()]
 
 
 def _plain(number: float | None) -> str:

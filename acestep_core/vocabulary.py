@@ -27,10 +27,14 @@ DURATION_MIN: Final = 10.0
 """Seconds."""
 DURATION_MAX: Final = 600.0
 """Seconds."""
-CAPTION_MAX_CHARS: Final = 512
-"""Longer captions are likely to pass the text encoder's limit of 256 tokens."""
-LYRICS_MAX_CHARS: Final = 4096
-"""Longer lyrics are likely to pass the lyric encoder's limit of 2048 tokens."""
+CAPTION_TOKENS: Final = 256
+"""Tokens that are read of the prompt with instruction, caption and metadata; what follows is cut."""
+LYRIC_TOKENS: Final = 2048
+"""Tokens that are read of the prompt with language and lyrics."""
+PROMPT_TOKENS: Final = 64
+"""About what a prompt takes itself."""
+BYTES_PER_TOKEN: Final = 3
+"""Of UTF-8, at least, in most languages: a token is a Chinese character, or four letters of English."""
 
 UNKNOWN_LANGUAGE: Final = "unknown"
 LANGUAGES: Final[dict[str, str]] = {

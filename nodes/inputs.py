@@ -66,6 +66,7 @@ def widget(o: Option) -> Declaration:
         choices = o.choices if o.empty is None else (o.empty, *o.choices)
         return choice(choices, o.empty if first == "" else first, o.help, **more)
     if o.kind in ("int", "float"):
+        more |= {} if o.empty is None else {"empty": o.empty}  # what a host may write for "open"
         low, high = o.low or 0, o.high or MAX_SEED
         if o.empty is not None:
             low = min(low, o.empty)

@@ -57,7 +57,10 @@ class ACEStepConditioning:
 
         if album_caption.strip() and not model.stems:
             host().say("This is no stems checkpoint, so the album caption is not used.")
-        return (conditioned(model, song, task, album_caption, monitor()),)
+        found = conditioned(model, song, task, album_caption, monitor())
+        if unread := found.conditioning.remarks:
+            host().say(" ".join(unread))
+        return (found,)
 
 
 class ACEStepSchedule:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from acestep_core.errors import InvalidInput
 from acestep_core.song.description import Song
 
 from . import inputs, wires
+
+_TEXTS = {"STRING", "COMBO"}
+_NUMBERS = {"INT", "FLOAT", "STRING"}
+_TAKES = {"instrumental": {"BOOLEAN"}, "duration": _NUMBERS, "bpm": _NUMBERS, "timesignature": {*_TEXTS, "INT"}}
+"""What may be connected to an input of a song, where it is not only text."""
 
 
 class ACEStepSong:
@@ -24,6 +30,21 @@ class ACEStepSong:
         names = ("caption", "lyrics", "instrumental", "language", "duration", "bpm", "keyscale", "timesignature")
         return {"required": inputs.widgets(Song, *names)}
 
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls, input_types: dict[str, Any], language: Any = None, keyscale: Any = None, timesignature: Any = None
+    ) -> bool | str:
+        """Choices may be written as in a `Song` (Am, 4/4, Deutsch), or come from another node as text."""
+        for name, kind in input_types.items():
+            offered = {"COMBO"} if isinstance(kind, list | tuple) else {part.strip() for part in kind.split(",")}
+            if not offered & (_TAKES.get(name, _TEXTS) | {"*"}):
+                return f"{name} takes {' or '.join(sorted(_TAKES.get(name, _TEXTS)))}, not {kind}."
+        try:
+            Song(language=language, keyscale=keyscale, timesignature=timesignature)
+        except InvalidInput as error:
+            return str(error)
+        return True
+
     def make(self, **widgets: Any) -> tuple[Song]:
         song = Song.from_widgets(widgets)
         if remarks := song.warnings():
@@ -38,7 +59,7 @@ class ACEStepSongInfo:
     CATEGORY = "ACE-Step/song"
     DESCRIPTION = "Takes a song apart, for other nodes to read or to build a changed song from."
     SEARCH_ALIASES: ClassVar = ["unpack song", "metadata", "bpm", "lyrics"]
-    RETURN_TYPES = ("STRING", "STRING", "STRING", "FLOAT", "INT", "STRING", "STRING", "BOOLEAN")
+    RETURN_TYPES = ("STRING", "STRING", wires.CHOICE, "FLOAT", "INT", wires.CHOICE, wires.CHOICE, "BOOLEAN")
     RETURN_NAMES = (
         "caption",
         "lyrics",

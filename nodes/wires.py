@@ -25,6 +25,8 @@ SAMPLING = "ACESTEP_SAMPLING"
 TIMING = "ACESTEP_TIMING"
 SETTINGS = "ACESTEP_SETTINGS"
 SCORES = "ACESTEP_SCORES"
+CHOICE = "STRING,COMBO"
+"""Text that may be connected to a text and to a choice."""
 
 
 CARGO = "acestep"

@@ -29,7 +29,7 @@ def add_flags(parser: Any, options: Iterable[Option], plain: bool = False) -> No
         elif plain:
             parser.add_argument(flag, metavar=_METAVARS[option.kind], **common)
         elif option.choices and not option.free:
-            parser.add_argument(flag, choices=option.choices, **common)
+            parser.add_argument(flag, type=_Reader(option), choices=option.choices, **common)
         else:
             parser.add_argument(flag, type=_Reader(option), metavar=_METAVARS[option.kind], **common)
 
@@ -53,13 +53,10 @@ class _Reader:
     def __call__(self, text: str) -> Any:
         if self.option.nullable and text.lower() == NOTHING:
             return None
-        if self.option.kind == "int":
-            return int(text)
-        if self.option.kind == "float":
-            return float(text)
-        if self.option.kind == "numbers":
-            return tuple(float(part) for part in text.replace(";", ",").split(",") if part.strip())
-        return text
+        found = self.option.read(text)
+        if found is None:
+            raise ValueError(text)
+        return found
 
 
 def _help(option: Option) -> str:

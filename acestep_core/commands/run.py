@@ -130,7 +130,8 @@ def make_again(options: argparse.Namespace, record: SongRecord) -> int:
 
 async def batch(options: argparse.Namespace, workflow: Any, one: Any, sources: Sources) -> int:
     """Runs all rows; exit status 1 if one of them failed."""
-    from acestep_core.host.client.batch import Journal, Row, read_rows, run_batch
+    from acestep_core.host.client.batch import Journal, Row, run_batch
+    from acestep_core.host.client.rows import read_rows
 
     rows = read_rows(options.batch)
     journal = Journal(options.output / f"{options.batch.stem}.journal.jsonl")

@@ -96,8 +96,8 @@ def run(told: argparse.Namespace) -> int:
     subtitles = told.subtitles.replace(",", " ").split()
     Keep(audio_format, told.bitrate, subtitles=tuple(subtitles))  # refused before an hour of work, not after
     song = Song.from_dict(given(told, (Song,)) | {"lyrics": _read_lyrics(told.lyrics)})
-    for warning in song.warnings():
-        sys.stderr.write(f"Note: {warning}\n")
+    said = song.warnings()
+    sys.stderr.writelines(f"Note: {remark}\n" for remark in said)
     models = open_models(told.models, told.variant, dtype=told.dtype, device=told.device)
     for text in told.lora:
         models = models.with_adapter(*_adapter(text))
@@ -110,6 +110,7 @@ def run(told: argparse.Namespace) -> int:
     start = time.perf_counter()
     with ProgressBar() as bar:
         result = _make(told, song, models, bar)
+    sys.stderr.writelines(f"Note: {remark}\n" for remark in result.remarks if remark not in said)
     if result.plan is not None:
         sys.stderr.write(f"The plan:\n{result.plan.to_text()}\n")
     with ProgressBar() as bar:

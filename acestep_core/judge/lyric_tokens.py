@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from acestep_core.errors import InvalidInput
+from acestep_core.song.lyrics import heading_spans
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -92,15 +93,14 @@ def characters(pieces: Sequence[bytes]) -> list[Character]:
     visible: dict[int, int] = {}
     for char, start, _ in found:
         visible[start] = visible.get(start, 0) + (not char.isspace())
-    out, taken, in_tag = [], dict.fromkeys(visible, 0), False
-    for char, start, last in found:
-        in_tag = (in_tag and char != "\n") or char == "["
+    out, taken = [], dict.fromkeys(visible, 0)
+    tagged = {at for span in heading_spans("".join(char for char, _, _ in found)) for at in range(*span)}
+    for at, (char, start, last) in enumerate(found):
         share = max(visible[start], 1)
         begin = taken[start] / share
         taken[start] += not char.isspace()
         end = taken[start] / share if start == last else 1.0
-        out.append(Character(char, start, last, begin, end, in_tag))
-        in_tag = in_tag and char != "]"
+        out.append(Character(char, start, last, begin, end, at in tagged))
     return out
 
 

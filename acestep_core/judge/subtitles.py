@@ -19,6 +19,7 @@ from itertools import groupby
 
 from acestep_core.errors import InvalidInput
 from acestep_core.judge.timing import Line, TimedLyrics, Word
+from acestep_core.song.lyrics import LRC_STAMP, LRC_TIME, LRC_WORD, lrc_seconds
 
 LAST_LINE_SECONDS = 5.0
 """How long the last line of an LRC file shows where neither the file nor the caller says so."""
@@ -27,9 +28,6 @@ SHORTEST_CUE_SECONDS = 1.0
 """WebVTT and SRT have no cues of zero length; a line without length shows this long, or until the next line."""
 
 _BREAK = re.compile(r"\r\n|\r|\n")
-_LRC_TIME = r"(\d{1,5}):(\d{1,2})(?:[.:](\d{1,6}))?"
-_LRC_STAMP = re.compile(rf"\[{_LRC_TIME}\]")
-_LRC_WORD = re.compile(rf"<{_LRC_TIME}>")
 _LRC_METADATA = re.compile(r"\[\s*([A-Za-z#]+)\s*:(.*)\]\s*")
 
 
@@ -45,12 +43,6 @@ def _lrc_time(seconds: float, digits: int) -> str:
     minutes, rest = divmod(_units(seconds, 10**digits), 60 * 10**digits)
     whole, fraction = divmod(rest, 10**digits)
     return f"{minutes:02d}:{whole:02d}.{fraction:0{digits}d}"
-
-
-def _read_lrc_time(match: re.Match[str]) -> float:
-    minutes, seconds, fraction = match.groups()
-    exact = int(minutes) * 60 + int(seconds) + Fraction(int(fraction or 0), 10 ** len(fraction or ""))
-    return round(exact * 1000) / 1000
 
 
 def _lrc_digits(lyrics: TimedLyrics) -> int:
@@ -98,7 +90,7 @@ def write_lrc(lyrics: TimedLyrics, *, words: bool = True, tags: bool = True, dig
 
 
 def _lrc_text(text: str) -> str:
-    return f" {text}" if _LRC_STAMP.match(text) else text
+    return f" {text}" if LRC_STAMP.match(text) else text
 
 
 def _lrc_words(line: Line, stamp: Callable[[float], str]) -> str:
@@ -123,8 +115,8 @@ def parse_lrc(text: str, duration: float | None = None) -> TimedLyrics:
     for row in _BREAK.split(text.removeprefix("\ufeff")):
         row = row.strip()
         stamps, position = [], 0
-        while match := _LRC_STAMP.match(row, position):
-            stamps.append(_read_lrc_time(match))
+        while match := LRC_STAMP.match(row, position):
+            stamps.append(lrc_seconds(match))
             position = match.end()
         if stamps:
             content = row[position:].strip()
@@ -133,8 +125,8 @@ def parse_lrc(text: str, duration: float | None = None) -> TimedLyrics:
             key, value = match[1].lower(), match[2].strip()
             if key == "offset" and re.fullmatch(r"[+-]?\d+", value):
                 offset = int(value) / 1000
-            elif key == "length" and (length := re.fullmatch(_LRC_TIME, value)):
-                duration = _read_lrc_time(length) if duration is None else duration
+            elif key == "length" and (length := re.fullmatch(LRC_TIME, value)):
+                duration = lrc_seconds(length) if duration is None else duration
             elif key not in ("offset", "length"):
                 metadata.append((key, value))
     entries = sorted(((_moved(time, -offset), content) for time, content in entries), key=lambda entry: entry[0])
@@ -150,7 +142,7 @@ def _shift_words(content: str, by: float) -> str:
     """A repeated line repeats its word stamps as well, as far from the line's stamp as they were."""
     if not by:
         return content
-    return _LRC_WORD.sub(lambda match: f"<{_lrc_time(_moved(_read_lrc_time(match), by), 3)}>", content)
+    return LRC_WORD.sub(lambda match: f"<{_lrc_time(_moved(lrc_seconds(match), by), 3)}>", content)
 
 
 def _lrc_lines(entries: Sequence[tuple[float, str]], offset: float, duration: float | None) -> list[Line]:
@@ -171,12 +163,12 @@ def _lrc_lines(entries: Sequence[tuple[float, str]], offset: float, duration: fl
 
 def _lrc_line(content: str, start: float, end: float, offset: float) -> Line | None:
     """One line that ends at `end`, or at the stamp behind its last word."""
-    pieces = _LRC_WORD.split(content)[::4]
+    pieces = LRC_WORD.split(content)[::4]
     if len(pieces) == 1:
         return Line(content, start, end)
     stamps = [start]
-    for match in _LRC_WORD.finditer(content):
-        stamps.append(max(stamps[-1], _moved(_read_lrc_time(match), -offset)))
+    for match in LRC_WORD.finditer(content):
+        stamps.append(max(stamps[-1], _moved(lrc_seconds(match), -offset)))
     last = max(stamps[-1], end) if pieces[-1].strip() else stamps[-1]
     words: list[Word] = []
     for piece, word_start, word_end in zip(pieces, stamps, [*stamps[1:], last]):

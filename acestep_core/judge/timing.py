@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, replace
 
 from acestep_core.errors import InvalidInput
+from acestep_core.song.lyrics import is_heading
 
-_TAG_LINE = re.compile(r"(?:\[[^\[\]]*\]\s*)+")
 _LINE_BREAK = re.compile(r"[\r\n]")
 
 
@@ -54,8 +54,8 @@ class Line:
 
     @property
     def is_tag(self) -> bool:
-        """True for a section tag: a line made of nothing but bracketed text."""
-        return _TAG_LINE.fullmatch(self.text.strip()) is not None
+        """True for a section tag, see `song.lyrics.is_heading`."""
+        return is_heading(self.text)
 
 
 @dataclass(frozen=True)

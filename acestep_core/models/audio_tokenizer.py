@@ -24,10 +24,6 @@ class FSQ(nn.Module):
         self.project_in = nn.Linear(dim, len(levels))
         self.project_out = nn.Linear(len(levels), dim)
 
-    @property
-    def codebook_size(self) -> int:
-        return math.prod(self.levels)
-
     def _levels(self, device: torch.device) -> Tensor:
         return torch.tensor(self.levels, dtype=torch.float32, device=device)
 

@@ -95,7 +95,7 @@ def extract(audio: AudioLike, track: str, caption: str = "", **more: Any) -> Gen
 
 def complete(audio: AudioLike, tracks: Sequence[str] = (), caption: str = "", **more: Any) -> Generation:
     """A full arrangement around a recording, such as a lone voice; `tracks` names what to add. Needs base."""
-    return _edit(audio, caption, Complete(tuple(tracks)), more)
+    return _edit(audio, caption, Complete(tracks), more)  # type: ignore[arg-type]
 
 
 def morph(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -27,7 +27,7 @@ from acestep_core.pipeline.steps import (
 from acestep_core.render.settings import tile_for
 from acestep_core.render.tasks import check_task
 from acestep_core.seeds import item_seeds
-from acestep_core.song.codes import check_codes
+from acestep_core.song.codes import check_codes, text_to_codes
 from acestep_core.song.description import Song
 
 if TYPE_CHECKING:
@@ -138,9 +138,9 @@ def generate(
         AceStepError: with one sentence about what is wrong and what to do.
     """
     given = {name: value for name, value in locals().items() if name not in ("caption", "codes", "codes_strength")}
-    given |= {"lyrics": lyrics or None, **given.pop("more")}
-    sequences = _sequences(codes, batch)
-    return make(Request.of(caption, given), TextToMusic(codes_strength=codes_strength), codes=sequences)
+    given |= {"lyrics": None if lyrics == "" else lyrics, **given.pop("more")}
+    options, request = TextToMusic(codes_strength=codes_strength), Request.of(caption, given)
+    return make(request, options, codes=_sequences(codes, request.batch))
 
 
 def make(
@@ -183,7 +183,8 @@ def make(
     done = decoded(models.vae, latents, made, decode, request.finish, monitor=monitor)
     assert done.made is not None
     origin = replace(made.origin, think=asked)
-    return Generation.of(done.made, done.audio, latents, lm=models.lm, plan=plan, origin=origin)
+    notes = tuple(dict.fromkeys((*request.song.notes, *done.made.notes)))
+    return Generation.of(done.made, done.audio, latents, lm=models.lm, plan=plan, origin=origin, notes=notes)
 
 
 def _thought(request: Request, seeds: Sequence[int]) -> tuple[Plan, Song, tuple[tuple[int, ...], ...], dict[str, Any]]:
@@ -197,12 +198,19 @@ def _thought(request: Request, seeds: Sequence[int]) -> tuple[Plan, Song, tuple[
     return thought.plan, thought.song, thought.codes, asdict(thinking)
 
 
-def _sequences(codes: Sequence[int] | Sequence[Sequence[int]], batch: int) -> tuple[tuple[int, ...], ...]:
-    """One sequence of codes for all songs, or one for each."""
-    if not codes:
+def _sequences(codes: Any, batch: int) -> tuple[tuple[int, ...], ...]:
+    """One sequence of codes for all songs, or one for each: numbers, an array of them, or text."""
+    if isinstance(codes, str):
+        codes = text_to_codes(codes)
+    given = codes.tolist() if hasattr(codes, "tolist") else codes
+    if not isinstance(given, Iterable):
+        raise CodesError(f"Codes are a sequence of whole numbers, or one for each song, not {codes!r:.80}.")
+    rows = list(given)
+    if not rows:
         return ()
-    rows = [codes] if isinstance(codes[0], int) else codes
-    sequences = tuple(check_codes(row) for row in rows)  # type: ignore[arg-type]
+    if not all(isinstance(row, Iterable) for row in rows):
+        rows = [rows]
+    sequences = tuple(text_to_codes(row) if isinstance(row, str) else check_codes(row) for row in rows)
     if not all(sequences):
         raise CodesError("A song of the batch has no codes; give some for every song, or none at all.")
     if len(sequences) > 1 and batch not in (1, len(sequences)):

@@ -40,6 +40,7 @@ class Made:
         scores: of each song, by name, where they were judged.
         timing: when each line is sung, of each song, where that was listened for.
         seconds: wall time of each stage.
+        notes: what of the song was not taken as it was written, or is not read by the model, one sentence each.
     """
 
     song: Song
@@ -56,6 +57,7 @@ class Made:
     scores: tuple[Mapping[str, Any], ...] = ()
     timing: tuple[SungLyrics, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.places:
@@ -71,6 +73,11 @@ class Made:
     def tiny(self) -> bool:
         """Whether the built-in test checkpoint had a part in it, which makes noise instead of music."""
         return any(part is not None and part.tiny for part in (self.model, self.vae, self.lm))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What there is to say about the song, one sentence each."""
+        return tuple(dict.fromkeys((*self.notes, *self.song.remarks())))
 
     def task(self, item: int) -> Task:
         return self.tasks[item if len(self.tasks) > 1 else 0]

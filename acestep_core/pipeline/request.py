@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
+from acestep_core.declared import options_of
 from acestep_core.errors import InvalidInput
 from acestep_core.io.recordings import AudioLike
 from acestep_core.models.handles import Models
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import Finish, LMSampling, PlanSettings, RenderSettings, known
+from acestep_core.pipeline import arguments
 from acestep_core.pipeline.opening import open_models
 from acestep_core.planner.think import Thinking
 from acestep_core.song.description import Song
 
-_SONG_FIELDS = frozenset(entry.name for entry in fields(Song))
-_ARGUMENTS = frozenset(
-    (
-        "song", "references", "reference_seed", "seed", "batch", "models", "variant", "settings", "think",
-        "album_caption", "progress", "cancelled",
-    )
-)  # fmt: skip
+_SONG_FIELDS = frozenset(entry.name for entry in options_of(Song))
 
 
 @dataclass(frozen=True)
@@ -50,17 +46,16 @@ class Request:
         told = {name: value for name, value in given.items() if value is not None or name == "peak_db"}
         options = known(told)
         song_fields = {name: told[name] for name in told.keys() & _SONG_FIELDS}
-        unknown = sorted(told.keys() - options.keys() - song_fields.keys() - _ARGUMENTS)
+        unknown = sorted(told.keys() - options.keys() - song_fields.keys() - arguments.NAMES)
         if unknown:
             raise InvalidInput(f"There is no argument {unknown[0]!r}; see help(acestep_core.generate) for all of them.")
-        models, batch = told.get("models"), told.get("batch", 1)
-        if not isinstance(batch, int) or isinstance(batch, bool):
-            raise InvalidInput(f"batch must be a whole number, not {batch!r}.")
+        told = arguments.read_arguments(told)
+        models = told.get("models")
         return cls(
             song=_song(told.get("song"), {"caption": caption, **song_fields}),
             models=models if isinstance(models, Models) else open_models(models, told.get("variant")),
             seed=told.get("seed"),
-            batch=batch,
+            batch=told.get("batch", 1),
             references=[(heard, told.get("reference_seed", 0)) for heard in _several(told.get("references", ()))],
             settings=_settings(told.get("settings"), options),
             finish=Finish.from_flat(options),

@@ -257,6 +257,7 @@ def sampled(
         settings=settings,
         origin=origin,
         seconds=watch.seconds,
+        notes=(*what.song.notes, *what.conditioning.remarks),
     )
     return latents, made
 

@@ -11,9 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from acestep_core.errors import StorageError
+from acestep_core.errors import InvalidInput, StorageError
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.folders import user_folder
+from acestep_core.io.text import read_text
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ def _file() -> Path:
 
 def _known() -> dict[str, Any]:
     try:
-        values = json.loads(_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # absent or damaged: it is made anew
+        values = json.loads(read_text(_file()))
+    except (InvalidInput, ValueError):  # absent or damaged: it is made anew
         return {}
     return values if isinstance(values, dict) else {}
 

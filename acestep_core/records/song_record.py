@@ -20,7 +20,8 @@ from typing import Any
 from acestep_core import __version__
 from acestep_core.errors import InvalidInput
 from acestep_core.io.atomic import atomic_write
-from acestep_core.options import MAX_SEED
+from acestep_core.io.text import read_text
+from acestep_core.options import MAX_SEED, known
 from acestep_core.records.fingerprints import sha256_of
 from acestep_core.song.codes import check_codes
 from acestep_core.song.description import Song
@@ -66,8 +67,8 @@ class FileRecord:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FileRecord:
-        known, extra = _split(cls, values)
-        return cls(**known, extra=extra)
+        read, extra = _split(cls, values)
+        return cls(**read, extra=extra)
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,7 @@ class SongRecord:
 
     def to_song(self) -> Song:
         """The song to make again; fields that this version does not know are left out."""
-        known = {entry.name for entry in fields(Song)}
-        return Song.from_dict({name: value for name, value in self.song.items() if name in known})
+        return Song.from_dict(known(self.song, Song))
 
     def to_dict(self) -> dict[str, Any]:
         values: dict[str, Any] = {"format": FORMAT, "version": VERSION}
@@ -152,11 +152,11 @@ class SongRecord:
         if not is_record(values):
             raise InvalidInput(f"This is not the record of a song; its format would be {FORMAT!r}.")
         head = {"format": FORMAT, "version": VERSION}  # another version's number is kept
-        known, extra = _split(cls, {key: value for key, value in values.items() if value != head.get(key, ...)})
+        read, extra = _split(cls, {key: value for key, value in values.items() if value != head.get(key, ...)})
         try:
-            known["files"] = tuple(FileRecord.from_dict(file) for file in known.get("files", ()))
-            known["codes"] = tuple(known.get("codes", ()))
-            return cls(**known, extra=extra)
+            read["files"] = tuple(FileRecord.from_dict(file) for file in read.get("files", ()))
+            read["codes"] = tuple(read.get("codes", ()))
+            return cls(**read, extra=extra)
         except (TypeError, AttributeError) as error:
             raise InvalidInput(f"The record of this song is damaged: {error}.") from error
 
@@ -176,10 +176,7 @@ class SongRecord:
     @classmethod
     def load(cls, path: Path) -> SongRecord:
         """Reads a record's file. Raises InvalidInput where it cannot be read or is something else."""
-        try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"The record {path.name} cannot be read: {error}.") from error
+        return cls.from_json(read_text(path))
 
     def differences(self, other: SongRecord) -> list[str]:
         """Why making this song under the conditions of `other` may give something else, one sentence each."""

@@ -65,6 +65,7 @@ class Conditioning:
         hold: what must stay, for repaint, extend and lego.
         morph: how to move `source`, which `was` describes, to `main` (flow-edit); None for no morph.
         lyric_tokens: token ids of each row's lyrics, which are the first states of that row (for timing lyrics).
+        remarks: what of the songs is not read, one sentence each.
     """
 
     main: Branch
@@ -77,6 +78,7 @@ class Conditioning:
     was: Branch | None = None
     morph: Morph | None = None
     lyric_tokens: tuple[tuple[int, ...], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def batch(self) -> int:

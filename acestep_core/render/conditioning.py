@@ -17,13 +17,14 @@ from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import ModelHandle, TextHandle
 from acestep_core.models.manager import manager
 from acestep_core.models.memory import code_tokens, encoding_bytes, windowed
-from acestep_core.models.text import LYRICS_LIMIT, TextEncoder, caption_bytes
+from acestep_core.models.text import TextEncoder, caption_bytes
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render.conditioned import Branch, Conditioning, Hold
 from acestep_core.render.task import Task, silence_frames
 from acestep_core.render.tasks import check_task
-from acestep_core.render.text_prompts import instruction_for, song_prompts, stems_caption
+from acestep_core.render.text_prompts import instruction_for, song_prompts, stems_caption, unread_remark
 from acestep_core.song.description import Song
+from acestep_core.vocabulary import CAPTION_TOKENS, LYRIC_TOKENS
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class _Texts:
     plain_caption: Tensor | None
     lyrics: Tensor
     lyric_tokens: tuple[int, ...]
+    remarks: tuple[str, ...]
     was: _Texts | None = None
 
 
@@ -126,7 +128,10 @@ def _embed(text: TextEncoder, song: Song, task: Task, caption: str | None) -> _T
     plain = None
     if task.switches:
         plain = text.caption(song_prompts(song, instruction_for("text2music"), seconds)[0])
-    return _Texts(text.caption(prompt), plain, text.lyrics(lyrics), tuple(text.tokens(lyrics, LYRICS_LIMIT)))
+    tokens = tuple(text.tokens(lyrics, LYRIC_TOKENS))
+    limits = ((prompt, CAPTION_TOKENS), (lyrics, LYRIC_TOKENS))
+    remarks = (unread_remark(told, text.unread(told, limit)) for told, limit in limits)
+    return _Texts(text.caption(prompt), plain, text.lyrics(lyrics), tokens, tuple(filter(None, remarks)))
 
 
 def _condition(model: AceStepModel, texts: list[_Texts], tasks: list[Task], monitor: Monitor) -> Conditioning:
@@ -171,6 +176,7 @@ def _condition(model: AceStepModel, texts: list[_Texts], tasks: list[Task], moni
         was=was,
         morph=first.morph,
         lyric_tokens=tuple(text.lyric_tokens for text in texts),
+        remarks=tuple(dict.fromkeys(remark for text in texts for remark in text.remarks)),
     )
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 import re
 
 from acestep_core.song.description import Song
-from acestep_core.vocabulary import TASK_INSTRUCTIONS
+from acestep_core.vocabulary import CAPTION_TOKENS, LYRIC_TOKENS, TASK_INSTRUCTIONS
 
-TEXT_MAX_TOKENS = 256
-LYRIC_MAX_TOKENS = 2048
 END_OF_TEXT = "<|endoftext|>"
 DEFAULT_SECONDS = 30
 """What the prompt says when the length is not known."""
@@ -58,6 +56,35 @@ def song_prompts(song: Song, instruction: str, duration: float | None, caption: 
     metas = metas_text(song.bpm, song.timesignature, song.keyscale, duration)
     text = text_prompt(instruction, song.caption if caption is None else caption, metas)
     return text, lyric_prompt(song.lyrics, song.language)
+
+
+def unread_remark(prompt: str, unread: str) -> str:
+    """What a song loses where its prompt is longer than what is read of it, in a sentence; empty for nothing.
+
+    Args:
+        prompt: of the caption or of the lyrics, from `song_prompts`.
+        unread: the end of it that is not read.
+    """
+    lost = unread.rstrip().removesuffix(END_OF_TEXT).strip()
+    if not lost or END_OF_TEXT.endswith(lost):
+        return ""
+    if prompt.startswith("# Languages"):
+        limit = f"The lyrics are longer than the {LYRIC_TOKENS} tokens that are read"
+        return f"{limit}; {_share(lost, prompt)} is not heard, from {_start(lost)!r} on."
+    limit = f"The caption is longer than the {CAPTION_TOKENS} tokens that are read of it with tempo, key and length"
+    words, metas, _ = lost.partition("# Metas")
+    if metas and words.strip():
+        return f"{limit}; these and its end are not read, from {_start(words)!r} on."
+    return f"{limit}; these are not read in full."
+
+
+def _share(part: str, whole: str) -> str:
+    return f"{min(99, max(1, round(100 * len(part) / len(whole))))} % of them"
+
+
+def _start(text: str, length: int = 24) -> str:
+    line = text.strip().split("\n", 1)[0]
+    return line if len(line) <= length else line[:length] + "…"
 
 
 def with_colon(instruction: str) -> str:

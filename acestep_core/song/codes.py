@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from numbers import Integral
 
 from acestep_core.errors import CodesError
 from acestep_core.vocabulary import CODE_RATE, CODEBOOK_SIZE
@@ -18,14 +19,16 @@ def check_codes(codes: Iterable[int]) -> tuple[int, ...]:
     Raises:
         CodesError: one of them is not an integer from 0 to 63999.
     """
+    if isinstance(codes, str) or not isinstance(codes, Iterable):
+        raise CodesError(f"Codes are a sequence of whole numbers, not {codes!r:.80}.")
     checked = tuple(codes)
     for position, code in enumerate(checked):
-        if isinstance(code, bool) or not isinstance(code, int) or not 0 <= code < CODEBOOK_SIZE:
+        if isinstance(code, bool) or not isinstance(code, Integral) or not 0 <= code < CODEBOOK_SIZE:
             raise CodesError(
                 f"Code {position + 1} of {len(checked)} is {code!r}; codes are whole numbers "
                 f"from 0 to {CODEBOOK_SIZE - 1}."
             )
-    return checked
+    return tuple(map(int, checked))
 
 
 def codes_to_text(codes: Iterable[int]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from acestep_core.errors import GraphError
-from acestep_core.host.client.batch import Journal, Row, read_rows, run_batch, values_of
+from acestep_core.host.client.batch import Journal, Row, run_batch, values_of
 from acestep_core.host.graph.workflow import Workflow, parse_workflow
 from acestep_core.host.queue.results import Result, RunFailed
 from acestep_core.io.locks import Busy
@@ -22,35 +22,6 @@ from tests.crash_sweep import ROOT, sweep
 from tests.host.test_canvas import DEFINITIONS
 
 PROMPT = {"1": {"class_type": "LabWord", "inputs": {"text": "x"}, "_meta": {"title": "Word"}}}
-
-
-def test_csv_rows(tmp_path: Path) -> None:
-    file = tmp_path / "rows.csv"
-    file.write_text('song.caption,song.seed\n"lo-fi, slow",1\njazz,\n', encoding="utf-8-sig")
-    assert read_rows(file) == [{"song.caption": "lo-fi, slow", "song.seed": "1"}, {"song.caption": "jazz"}]
-    file.write_text('song.lyrics\n"[verse]\nla la\n"\n')
-    assert read_rows(file) == [{"song.lyrics": "[verse]\nla la\n"}]
-
-
-def test_json_rows(tmp_path: Path) -> None:
-    file = tmp_path / "rows.jsonl"
-    file.write_text('{"song.caption": "a", "song.bpm": 90}\n\n{"song.caption": ""}\n')
-    assert read_rows(file) == [{"song.caption": "a", "song.bpm": 90}, {"song.caption": ""}]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.csv", "a.b,c.d\n1\n", "Row 1"),
-        ("a.csv", "a.b\n1,2\n", "Row 1"),
-        ("a.jsonl", "{}\n[]\n", "Line 2"),
-        ("a.jsonl", "{\n", "Line 1"),
-    ],
-)
-def test_malformed_rows_are_named(name: str, content: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(content)
-    with pytest.raises(GraphError, match=message):
-        read_rows(tmp_path / name)
 
 
 def test_settings_of_the_command_line() -> None:

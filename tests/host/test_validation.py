@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acestep_core.host.graph import stock_nodes
+from acestep_core.host.graph.literals import chosen, literal
 from acestep_core.host.graph.packs import Pack, Registry, load_pack
 from acestep_core.host.graph.validation import types_match, validate
 from tests.host.lab_site import LAB_PACK
@@ -167,3 +168,39 @@ def test_any_json_is_reported_not_raised(prompt: Any, targets: Any) -> None:
 
 
 _REGISTRY = Registry([*stock_nodes.PACKS, load_pack(LAB_PACK)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "options", "wanted"),
+    [
+        ("INT", "8.0", {}, 8),
+        ("INT", 8.9, {}, 8),
+        ("INT", True, {}, 1),
+        ("FLOAT", "3:20", {}, 200.0),
+        ("FLOAT", "7,5", {}, 7.5),
+        ("INT", "auto", {"empty": 0, "min": 0}, 0),
+        ("INT", -1, {"empty": 0, "min": 0}, 0),
+        ("FLOAT", -1, {"empty": 0.0, "min": -5.0}, -1.0),
+        ("FLOAT", "0", {"empty": -1.0, "min": -1.0}, 0.0),
+        ("BOOLEAN", "false", {}, False),
+        ("BOOLEAN", "anything", {}, True),
+        ("STRING", 5, {}, "5"),
+    ],
+)
+def test_literals_as_people_write_them(kind: str, value: Any, options: dict[str, Any], wanted: Any) -> None:
+    found = literal(value, kind, options)
+    assert found == wanted and type(found) is type(wanted)
+
+
+@pytest.mark.parametrize(("kind", "value"), [("INT", "auto"), ("INT", "1.5"), ("FLOAT", "nan"), ("FLOAT", "fast")])
+def test_literals_that_are_none(kind: str, value: Any) -> None:
+    with pytest.raises(ValueError):
+        literal(value, kind, {"min": 0})
+
+
+def test_choices_of_another_system_are_known_by_their_slashes() -> None:
+    choices = ["ACE15/x.safetensors", "b"]
+    assert chosen("ACE15\\x.safetensors", choices) == "ACE15/x.safetensors"
+    assert chosen("ACE15/x.safetensors", ["ACE15\\x.safetensors"]) == "ACE15\\x.safetensors"
+    assert chosen("B", choices) == "B" and chosen("B", choices, any_case=True) == "b"
+    assert chosen("c", choices) == "c" and chosen(3, choices) == 3

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from acestep_core.render import text_prompts as prompts
+from acestep_core.song.lyrics import read_lyrics
+from acestep_core.vocabulary import CAPTION_TOKENS, LYRIC_TOKENS
 from tests.golden_data import rows
 
 ROWS = rows("G_prompts/dit_text_prompts")
@@ -40,7 +42,13 @@ def test_prompts(row):
     assert metas == row["metas_string"]
     assert prompts.text_prompt(instruction, caption, metas) == row["text_prompt"]
     assert prompts.lyric_prompt(given["lyrics"], given["language"]) == row["lyric_prompt"]
-    assert (row["text_max_tokens"], row["lyric_max_tokens"]) == (prompts.TEXT_MAX_TOKENS, prompts.LYRIC_MAX_TOKENS)
+    assert (row["text_max_tokens"], row["lyric_max_tokens"]) == (CAPTION_TOKENS, LYRIC_TOKENS)
     if row["non_cover_text_prompt"] is not None:
         plain = prompts.text_prompt(prompts.instruction_for("text2music"), given["caption"], metas)
         assert plain == row["non_cover_text_prompt"]
+
+
+def test_lyrics_that_upstream_reads_reach_the_prompt_as_they_are():
+    lyrics = [row["input"]["lyrics"] for row in ROWS if "{" not in row["input"]["lyrics"]]
+    assert len(lyrics) > 20
+    assert [read_lyrics(text) for text in lyrics] == [(text, ()) for text in lyrics]

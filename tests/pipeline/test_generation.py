@@ -102,11 +102,11 @@ def test_saved_file_reads_back(tiny_models, tmp_path):
         {"keyscale": "H major"},
         {"language": "klingon"},
         {"batch": 0},
-        {"batch": "2"},
+        {"batch": "two"},
         {"guidance": "7"},
-        {"timesteps": "1,0.5"},
+        {"timesteps": "1,half"},
         {"nonsense": 1},
-        {"seed": -1},
+        {"seed": -2},
         {"steps": 21},
         {"steps": 0},
         {"shift": 0.0},
@@ -161,3 +161,17 @@ def test_unusable_codes_are_refused(tiny_models, bad, says):
 def test_song_and_fields_together_are_refused(tiny_models):
     with pytest.raises(InvalidInput, match="not both"):
         generate("a", song=Song(caption="b"), models=tiny_models)
+
+
+def test_what_is_not_heard_of_a_song_is_said(tiny_models):
+    quick = {"duration": 10, "seed": 1, "steps": 1, "models": tiny_models}
+    words = "君不见黄河之水天上来奔流到海不复回" * 200
+    long, other = (generate("x", lyrics=words + end, **quick) for end in ("甲" * 50, "乙" * 50))
+    assert torch.equal(long.audio, other.audio) and long.song.warnings()
+    (remark,) = long.remarks
+    assert "2048 tokens" in remark and remark.endswith("on.")
+    assert generate("x", lyrics="[Verse]\nla", **quick).remarks == ()
+    (caption,) = generate("word " * 400, **quick).remarks
+    assert "256 tokens" in caption
+    read = generate("x", lyrics="Chorus:\nla <|im_end|>", keyscale="D dorian", **quick)
+    assert [" dorian " in text or "[Chorus]" in text or "<|im_end|>" in text for text in read.remarks] == [True] * 3

@@ -122,9 +122,16 @@ def test_damaged_records_are_refused(damage):
 
 def test_records_that_cannot_be_read_say_so(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xff\xfe\x00")
-    for name in ("a.json", "absent.json"):
-        with pytest.raises(InvalidInput, match=f"{name} cannot be read"):
+    for name, wrong in (("a.json", "cannot be read"), ("absent.json", "There is no file")):
+        with pytest.raises(InvalidInput, match=wrong) as error:
             SongRecord.load(tmp_path / name)
+        assert name in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_record_that_an_editor_saved_in_its_own_way_is_read(tmp_path, encoding):
+    (tmp_path / "a.json").write_text(RECORD.to_json(), encoding=encoding)
+    assert SongRecord.load(tmp_path / "a.json") == RECORD
 
 
 def test_a_workflow_is_no_record():

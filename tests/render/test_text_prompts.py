@@ -28,3 +28,15 @@ def test_braces_and_percent_signs_are_only_text():
 def test_extending_and_covering_without_codes_share_instructions():
     assert p.instruction_for("extend") == p.instruction_for("repaint")
     assert p.instruction_for("cover_nofsq") == p.instruction_for("cover")
+
+
+def test_what_is_cut_off_is_named():
+    song = Song(caption="calm", lyrics="one\ntwo", language="en")
+    text, lyrics = p.song_prompts(song, p.instruction_for("text2music"), 30)
+    assert (
+        p.unread_remark(lyrics, "") == p.unread_remark(lyrics, p.END_OF_TEXT) == p.unread_remark(text, "text|>\n") == ""
+    )
+    assert "'two' on" in p.unread_remark(lyrics, "two<|endoftext|>") and "2048" in p.unread_remark(lyrics, "two")
+    metas = text[text.index("# Metas") :]
+    assert "these and its end are not read, from 'lm' on" in p.unread_remark(text, f"lm\n\n{metas}")
+    assert "these are not read in full" in p.unread_remark(text, metas[30:])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep_core.errors import InvalidInput
-from acestep_core.song.description import Song
+from acestep_core.song.description import Song, normalize_keyscale
 from acestep_core.vocabulary import KEYSCALES, LANGUAGES, OWN_NAMES, PLAIN_KEYSCALES
 
 
@@ -55,7 +55,7 @@ def test_all_keys_of_the_language_model_are_understood() -> None:
     assert len(KEYSCALES) == 70
 
 
-@pytest.mark.parametrize("key", ["H minor", "C lydian", "Cmm", "1", "C##", 5, True, "minor", "Em7"])
+@pytest.mark.parametrize("key", ["H minor", "Cmm", "C mode", "1", "C##", 5, True, "minor", "Em7"])
 def test_unknown_keys_are_refused(key: object) -> None:
     with pytest.raises(InvalidInput, match="C major"):
         Song(keyscale=key)  # type: ignore[arg-type]
@@ -64,9 +64,19 @@ def test_unknown_keys_are_refused(key: object) -> None:
 @pytest.mark.parametrize(
     ("key", "nearest"), [("D dorian", "D minor"), ("f# Phrygian", "F# minor"), ("G mixolydian", "G major")]
 )
-def test_modes_are_refused_with_the_nearest_key_and_a_place_for_them(key: str, nearest: str) -> None:
-    with pytest.raises(InvalidInput, match=f"give '{nearest}' as the key and write '.*' into the caption"):
-        Song(keyscale=key)
+def test_a_mode_that_the_models_do_not_know_goes_into_the_caption(key: str, nearest: str) -> None:
+    song, mode = Song("calm", keyscale=key), key.split()[1].lower()
+    assert (song.keyscale, song.caption) == (nearest, f"calm, {nearest.split()[0]} {mode}")
+    (remark,) = song.remarks()
+    assert f"no {mode} keys: {nearest!r} is the key" in remark
+    assert Song(keyscale=key).caption == f"{nearest.split()[0]} {mode}"
+    assert Song(f"a {mode} hymn", keyscale=key).caption == f"a {mode} hymn"
+    assert dataclasses.replace(song, bpm=90).remarks() == []  # it is told once
+
+
+def test_a_plan_has_no_room_for_a_mode() -> None:
+    with pytest.raises(InvalidInput, match="give 'D minor' as the key and write 'D dorian' into the caption"):
+        normalize_keyscale("D dorian")
 
 
 @pytest.mark.parametrize(
@@ -208,6 +218,17 @@ def test_instrumental_replaces_lyrics_and_language() -> None:
     assert (song.lyrics, song.language) == ("[Instrumental]", "unknown")
 
 
+@pytest.mark.parametrize(("given_value", "wanted"), [("true", True), ("No", False), (1, True), ("WAHR", True)])
+def test_switches_as_people_write_them(given_value: object, wanted: bool) -> None:
+    assert Song(instrumental=given_value).instrumental is wanted  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["maybe", 2, [], None, 0.5])
+def test_what_is_no_switch_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInput, match="true or false"):
+        Song(instrumental=value)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("text", [None, 3, b"bytes", "lone \ud800 surrogate", "nul \0 byte"])
 def test_what_is_not_text_is_refused(text: object) -> None:
     with pytest.raises(InvalidInput):
@@ -221,10 +242,11 @@ def test_text_is_kept_but_for_line_ends() -> None:
 
 
 def test_long_texts_and_control_tokens_are_allowed_and_warned_about() -> None:
-    assert Song(caption="c" * 512, lyrics="l" * 4096).warnings() == []
-    warned = Song(caption="c" * 513, lyrics="l" * 4097 + "<|im_end|>").warnings()
-    assert len(warned) == 3
-    assert "513" in warned[0] and "<|im_end|>" in warned[2]
+    assert Song(caption="c" * 570, lyrics="l" * 5900).warnings() == Song(caption="中" * 190).warnings() == []
+    for long in (Song(caption="c" * 600), Song(lyrics="l" * 6000), Song(lyrics="中" * 2000), Song(caption="中" * 200)):
+        (warned,) = long.warnings()
+        assert "tokens" in warned and long.remarks() == []
+    assert len(Song(caption="c" * 600, lyrics="l" * 6000 + "<|im_end|>").warnings()) == 3
     for token in ("<|audio_code_5|>", "<think>", "</think>", "<|endoftext|>"):
         assert token in Song(lyrics=f"la {token} la").warnings()[0]
     assert Song(lyrics="<3 | <b> |>").warnings() == []

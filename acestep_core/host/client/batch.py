@@ -7,7 +7,6 @@ the next start: nothing is made twice, and no file of an unfinished row is left 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -25,45 +24,6 @@ from acestep_core.host.queue.results import Result, RunFailed
 from acestep_core.io.locks import locked
 from acestep_core.io.names import ROW
 from acestep_core.io.staging import finish_leftovers, staging
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a batch file: `.csv` with a header of `NODE.input` names, or one JSON object per line.
-
-    An empty CSV cell leaves the input as the workflow has it.
-
-    Raises:
-        GraphError: the file is absent or malformed; the message names the line.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise GraphError(
-            f"The batch file {str(path)!r} cannot be read; check the name and save it as UTF-8."
-        ) from error
-    if path.suffix.lower() == ".csv":
-        return list(_csv_rows(text, path.name))
-    return list(_json_rows(text, path.name))
-
-
-def _csv_rows(text: str, name: str) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(csv.DictReader(text.splitlines(keepends=True)), 1):
-        if None in row or None in row.values():
-            raise GraphError(f"Row {number} of {name} has not as many cells as the header; quote cells with commas.")
-        yield {key.strip(): value for key, value in row.items() if value != ""}
-
-
-def _json_rows(text: str, name: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise GraphError(f"Line {number} of {name} is not a JSON object; write one object per line.")
-        yield row
 
 
 class Journal:

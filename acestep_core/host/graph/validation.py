@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import math
 import traceback
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
+from acestep_core.host.graph.literals import chosen, literal
 from acestep_core.host.graph.mapping import input_lists, map_over_lists
 from acestep_core.host.graph.nodedef import Input, NodeDef, Reader
 from acestep_core.host.graph.packs import Registry
@@ -277,7 +277,8 @@ def _check_value(inputs: dict[str, Any], declared: Input, unchecked: bool) -> Pr
     try:
         if isinstance(value, dict) and "__value__" in value:
             value = inputs[name] = value["__value__"]
-        value = inputs[name] = _convert(value, declared.type)
+        value = literal(value, declared.type, declared.options)
+        value = inputs[name] = chosen(value, declared.choices)
     except Exception as error:  # int(), float() and str() raise what they like
         return _input_problem(
             "invalid_input_type",
@@ -297,21 +298,6 @@ def _check_value(inputs: dict[str, Any], declared: Input, unchecked: bool) -> Pr
         message = f"Value {value} bigger than max of {high}"
         return _input_problem("value_bigger_than_max", message, declared, received_value=value)
     return _check_choice(declared, value)
-
-
-def _convert(value: Any, kind: Any) -> Any:
-    if kind == "INT":
-        return int(value)
-    if kind == "FLOAT":
-        number = float(value)
-        if not math.isfinite(number):
-            raise ValueError("the number must be finite")
-        return number
-    if kind == "STRING":
-        return str(value)
-    if kind == "BOOLEAN":
-        return bool(value)
-    return value
 
 
 def _check_choice(declared: Input, value: Any) -> Problem | None:

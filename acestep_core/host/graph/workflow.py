@@ -11,12 +11,12 @@ from typing import Any
 
 from acestep_core.errors import GraphError
 from acestep_core.host.graph.canvas import Definitions, Place, convert, is_canvas
+from acestep_core.host.graph.literals import chosen, literal
 from acestep_core.io.text import read_text
+from acestep_core.values import truth
 
 UPLOADS = ("audio_upload", "image_upload", "video_upload", "file_upload")
 """Options of an input whose value names a file in the host's input folder."""
-
-_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 @dataclass
@@ -163,21 +163,17 @@ def _is_node(node: Any) -> bool:
 def _read(key: str, text: str, kind: Any, options: Mapping[str, Any]) -> Any:
     """A text as a value of the declared type."""
     choices = kind if isinstance(kind, list) else options.get("options") if kind == "COMBO" else None
+    if choices is not None:
+        return chosen(text, choices, any_case=True)
     try:
-        if choices is not None:
-            return next((choice for choice in choices if str(choice) == text), text)
-        if kind == "INT":
-            return int(text)
-        if kind == "FLOAT":
-            return float(text)
+        if kind in ("INT", "FLOAT", "STRING"):
+            return literal(text, kind, options)
         if kind == "BOOLEAN":
-            if text.lower() not in (*_TRUE, *_FALSE):
+            if truth(text) is None:
                 raise ValueError(text)
-            return text.lower() in _TRUE
-        if kind == "STRING":
-            return text
+            return truth(text)
         return json.loads(text)
     except ValueError:
-        if isinstance(kind, str) and kind in ("INT", "FLOAT", "BOOLEAN"):
+        if kind in ("INT", "FLOAT", "BOOLEAN"):
             raise GraphError(f"{key} takes a value of type {kind}, not {text!r}.") from None
         return text

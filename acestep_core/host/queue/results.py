@@ -90,7 +90,10 @@ def refusal(workflow: Workflow, error: Any, node_errors: Any) -> RunFailed:
     for node_id, entry in node_errors.items() if isinstance(node_errors, dict) else ():
         for problem in entry.get("errors", []):
             name = f"{workflow.title(str(node_id))!r} ({node_id})"
-            reasons.append(f"{name}: {problem.get('message')}: {problem.get('details')}")
+            message, details = problem.get("message"), str(problem.get("details"))
+            if problem.get("type") == "custom_validation_failed" and " - " in details:  # told for each input again
+                message, details = "its own check", details.partition(" - ")[2]
+            reasons.append(f"{name}: {message}: {details}")
     if not reasons and isinstance(error, dict):
         reasons.append(f"{error.get('message')} {error.get('details') or ''}".strip())
-    return RunFailed(f"The workflow cannot run: {'; '.join(reasons) or error}.")
+    return RunFailed(f"The workflow cannot run: {'; '.join(dict.fromkeys(reasons)) or error}.")

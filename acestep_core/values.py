@@ -1,0 +1,73 @@
+"""Numbers and switches as people and spreadsheets write them: the one reader of every door."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from numbers import Integral, Real
+from typing import Any
+
+_TRUE = ("true", "yes", "on", "1", "wahr", "ja", "vrai", "oui", "verdadero", "sí", "vero")
+_FALSE = ("false", "no", "off", "0", "falsch", "nein", "faux", "non", "falso")
+_UNSET = ("", "-", "n/a", "none", "null", "auto", "unknown", "0", "-1")
+_CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d\d(?:\.\d+)?)", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,40}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d{1,4})?", re.ASCII | re.IGNORECASE)
+_THOUSANDS = re.compile(r"[+-]?\d{1,3},\d{3}", re.ASCII)
+
+
+def plain(text: str) -> str:
+    """The text with ordinary digits, letters, minus signs and single spaces in place of their typographic kin."""
+    return " ".join(unicodedata.normalize("NFKC", text).replace("\u2212", "-").split())
+
+
+def number(value: Any) -> int | float | None:
+    """The number that a value is or spells, such as 7, "7.5", "7,5" or "７"; None for anything else.
+
+    "1,000" could be two numbers, so it is none.
+    """
+    if isinstance(value, str):
+        text = plain(value)
+        if _WHOLE.fullmatch(text):
+            return int(text)
+        if not _DECIMAL.fullmatch(text) or _THOUSANDS.fullmatch(text):
+            return None
+        value = float(text.replace(",", "."))
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if math.isfinite(value) else None
+
+
+def whole(value: Any) -> int | None:
+    """The whole number that a value is or spells; 1.0 is one."""
+    found = number(value)
+    return int(found) if found is not None and found == int(found) else None
+
+
+def real(value: Any) -> float | None:
+    """The finite number that a value is or spells, as a float; a time such as 3:20 is its seconds."""
+    if isinstance(value, str) and (clock := _CLOCK.fullmatch(plain(value))):
+        return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
+    try:
+        found = number(value)
+        return None if found is None else float(found)
+    except OverflowError:
+        return None
+
+
+def is_unset(value: Any) -> bool:
+    """Whether a value is one of the words and numbers that leave a choice open, here or in other programs."""
+    if isinstance(value, str):
+        return plain(value).lower().removesuffix(".0") in _UNSET
+    return value is None or number(value) in (0, -1)
+
+
+def truth(value: Any) -> bool | None:
+    """Whether a value is or spells true or false; None if neither."""
+    if isinstance(value, bool):
+        return value
+    word = plain(value).casefold() if isinstance(value, str) else str(whole(value))
+    return True if word in _TRUE else False if word in _FALSE else None
