@@ -75,6 +75,12 @@ MUTATIONS = (
         "limit = math.inf",
         "tests/judge/test_subtitles.py",
     ),
+    # words
+    Mutation("if dressed or bare else None", "if dressed else None", "tests/song/test_lyrics.py"),
+    Mutation("words and words & _SECTIONS else None", "words else None", "tests/song/test_lyrics.py"),
+    Mutation("following if time is None else time", "following", "tests/song/test_lyrics.py"),
+    Mutation("or _THOUSANDS.fullmatch(text)", "", "tests/test_values.py"),
+    Mutation("any(row[len(header) :])", "False", "tests/host/test_rows.py"),
     # host
     Mutation("heapq.heapify(self._pending)", "pass", "tests/host/test_prompt_queue.py"),
     Mutation("self._bytes -= len(self._running.text)", "pass", "tests/host/test_prompt_queue.py"),
