@@ -31,9 +31,9 @@ MUTATIONS = (
     Mutation("min(code, CODEBOOK_SIZE - 1)", "min(code, CODEBOOK_SIZE)", "tests/song"),
     Mutation("round(seconds * CODE_RATE, 6)", "seconds * CODE_RATE", "tests/song"),
     Mutation("or not 0 <= code < CODEBOOK_SIZE", "or not 0 <= code <= CODEBOOK_SIZE", "tests/song"),
-    Mutation("\n    if not math.isfinite(number):", "\n    if False:", "tests/song"),
-    Mutation("if number != int(number) or not BPM_MIN <=", "if not BPM_MIN <=", "tests/song"),
-    Mutation("UNKNOWN_LANGUAGE if self.instrumental else language", "language", "tests/song"),
+    Mutation("return float(value) if math.isfinite(value) else None", "return float(value)", "tests/test_values.py"),
+    Mutation("bpm != int(bpm) or not BPM_MIN <=", "not BPM_MIN <=", "tests/song"),
+    Mutation("UNKNOWN_LANGUAGE if instrumental else language", "language", "tests/song"),
     # io
     Mutation("temporary.touch(exist_ok=False)", "pass", "tests/io"),
     Mutation(

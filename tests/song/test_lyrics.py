@@ -65,7 +65,7 @@ def test_headings_and_stamps_of_every_kind(written: str, read: str) -> None:
         "[Intro - Guitar]\n[Verse]\n(background)\n(repeat after me)",
         "3:20 in the morning\n10:04",
         "Bridge\nSolo tu\nHook me up",
-        "She said: la la\nTonight: Chorus girls",
+        "She said: la la\nTonight: Chorus girls\nSolo: me and you",
         "I wrote a chorus\nverse by verse",
         "*you* and **me**\n# 1 girl",
         "「きっと」\n(softly)",
