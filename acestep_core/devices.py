@@ -9,6 +9,8 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -189,14 +191,43 @@ def is_host(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-def has_float64(device: torch.device) -> bool:
-    """Whether `device` can compute in double precision (Apple's cannot)."""
-    return device.type != "mps"
+@dataclass(frozen=True)
+class Limits:
+    """What a device cannot do, or does wrong in some versions of torch that people have."""
+
+    convolution: int | None = None
+    """Positions in the output of a convolution, at most."""
+    float64: bool = True
+    grouped_attention: bool = False
+    """A fast kernel for attention with fewer key than query heads, without a mask."""
+    fused_attention: bool = True
+    """Fused attention is right with masks, with `is_causal` and for few queries."""
+    shifts: bool = True
+    """Shifts of 64-bit numbers are right."""
 
 
-def has_native_gqa(device: torch.device) -> bool:
-    """Whether unmasked attention with fewer key than query heads has a fast kernel on `device`."""
-    return device.type == "cuda"
+MPS = Limits(float64=False, fused_attention=False, shifts=False)
+"""Apple's GPUs. Fused attention: garbage for up to eight queries or masks that serve several heads, a look into the
+future with `is_causal`, out of bounds with groups (pytorch 149132, 169222, 174861, 184180, 195910); shifts: 147889.
+"""
+MPS_BEFORE_15_1 = replace(MPS, convolution=65_536)
+"""Before macOS 15.1 longer convolutions raise NotImplementedError."""
+
+
+@cache
+def limits(device: torch.device) -> Limits:
+    """What `device` cannot do. Every operation with a size or a flag that some device refuses asks here."""
+    if device.type == "mps":
+        return MPS if _macos() >= (15, 1) else MPS_BEFORE_15_1
+    if device.type in ("cpu", "meta", "xpu"):
+        return Limits()
+    if device.type == "cuda":
+        return Limits(grouped_attention=True)
+    return Limits(float64=False, fused_attention=False, shifts=False)  # back ends that only a host knows
+
+
+def _macos() -> tuple[int, ...]:
+    return tuple(int(part) for part in platform.mac_ver()[0].split(".")[:2] if part.isdigit())
 
 
 def records_graphs(device: torch.device) -> bool:

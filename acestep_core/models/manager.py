@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from acestep_core import devices
 from acestep_core.errors import CheckpointError, OutOfMemory
-from acestep_core.models import loading
+from acestep_core.models import loading, selftest
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import Handle, LMHandle, ModelHandle, TextHandle, VAEHandle
 from acestep_core.models.oobleck import OobleckVAE
@@ -173,6 +173,7 @@ class ModelManager:
             needed = working(entry.product) if callable(working) else working
             if isinstance(handle, ModelHandle):
                 needed += sum(adapter.nbytes for adapter in handle.adapters)
+            selftest.check(entry.device)
             self._place(entry, needed)
             stack.enter_context(_told(entry, needed))
             if devices.is_host(entry.device) and needed > devices.free_memory(entry.device):
