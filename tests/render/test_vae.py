@@ -24,7 +24,7 @@ def test_tiled_decode_equals_one_pass(vae):
     latents = torch.randn(2, 150, 64)
     whole = tiling.decode(vae, latents, tile=1000)
     for tile in (32, 50, 64):
-        assert_close(tiling.decode(vae, latents, tile=tile), whole, atol=1e-6, rtol=1e-5)
+        assert_close(tiling.decode(vae, latents, tile=tile), whole, atol=1e-5, rtol=1e-4)
 
 
 @torch.inference_mode()
@@ -51,7 +51,7 @@ def test_overlap_is_enough_and_not_more_than_needed(vae, monkeypatch):
 @torch.inference_mode()
 def test_tiled_encode_equals_one_pass(vae):
     audio = torch.randn(1, 2, 1920 * 90 + 700)
-    assert_close(tiling.encode(vae, audio, tile=32), tiling.encode(vae, audio, tile=500), atol=1e-6, rtol=1e-5)
+    assert_close(tiling.encode(vae, audio, tile=32), tiling.encode(vae, audio, tile=500), atol=1e-5, rtol=1e-4)
 
 
 @torch.inference_mode()
@@ -59,7 +59,7 @@ def test_seeded_encode_is_a_draw_around_the_mean(vae):
     audio = torch.randn(1, 2, 1920 * 40) * 0.1
     mean = tiling.encode(vae, audio, tile=16)
     draws = [tiling.encode(vae, audio, tile=t, generator=torch.Generator().manual_seed(7)) for t in (16, 500)]
-    assert_close(draws[0], draws[1], atol=1e-6, rtol=1e-5)
+    assert_close(draws[0], draws[1], atol=1e-5, rtol=1e-4)
     assert not torch.equal(draws[0], mean)
 
 
