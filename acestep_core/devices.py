@@ -160,13 +160,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def free_ram() -> int:
     """Bytes of main memory that can be taken without swapping."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
     import psutil
 
     return psutil.virtual_memory().available
@@ -250,12 +243,24 @@ def new_event() -> torch.cuda.Event:
 
 def describe_accelerators() -> list[dict[str, Any]]:
     """Name, kind and memory of each graphics card, in the words of ComfyUI's system statistics."""
-    found = []
-    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        free, total = torch.cuda.mem_get_info(index)
-        reserved = torch.cuda.memory_reserved(index)
-        unused = reserved - torch.cuda.memory_allocated(index)
-        memory = {"vram_total": total, "vram_free": free + unused, "torch_vram_total": reserved}
-        named = {"name": torch.cuda.get_device_name(index), "type": "cuda", "index": index}
-        found.append({**named, **memory, "torch_vram_free": unused})
-    return found
+    return [_described(torch.device(name)) for name in available_devices() if name != "cpu"]
+
+
+def _described(device: torch.device) -> dict[str, Any]:
+    free = free_memory(device)
+    if device.type == "mps":  # shares main memory
+        total = torch.mps.recommended_max_memory()
+        reserved, used = torch.mps.driver_allocated_memory(), torch.mps.current_allocated_memory()
+    else:
+        backend: Any = getattr(torch, device.type)
+        total = backend.get_device_properties(device).total_memory
+        reserved, used = backend.memory_reserved(device), backend.memory_allocated(device)
+    return {
+        "name": device_name(device),
+        "type": device.type,
+        "index": device.index,
+        "vram_total": total,
+        "vram_free": free,
+        "torch_vram_total": reserved,
+        "torch_vram_free": max(0, reserved - used),
+    }

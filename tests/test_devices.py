@@ -3,6 +3,7 @@ from __future__ import annotations
 import platform
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -88,3 +89,24 @@ def test_whoever_uses_what_some_device_cannot_do_asks_first():
             text = path.read_text(encoding="utf-8")
             in_main_memory = path.name == "lm_score.py"  # whose results are brought there first
             assert not risky.search(text) or "devices.limits(" in text or in_main_memory, path.name
+
+
+def test_every_kind_of_card_is_described(two_cards, monkeypatch):
+    about = SimpleNamespace(total_memory=8 << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: about)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "card")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5 << 30, 8 << 30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 2 << 30)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1 << 30)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 16 << 30)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 3 << 30)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 1 << 30)
+    cards = devices.describe_accelerators()
+    assert [(card["type"], card["index"], card["vram_total"] >> 30, card["vram_free"] >> 30) for card in cards] == [
+        ("cuda", 0, 8, 6), ("cuda", 1, 8, 6), ("mps", 0, 16, 15),
+    ]  # fmt: skip
+    assert [(card["torch_vram_total"] >> 30, card["torch_vram_free"] >> 30) for card in cards] == [
+        (2, 1),
+        (2, 1),
+        (3, 2),
+    ]
