@@ -136,6 +136,11 @@ def visible(folder: Path) -> Path:
     return folder
 
 
+def remove(path: Path) -> None:
+    """Deletes a file, waiting where another program looks at it."""
+    _patiently(lambda source, _: source.unlink(), path, path)
+
+
 def _patiently(operation: Callable[[Path, Path], object], source: Path, target: Path) -> None:
     for left in reversed(range(_TRIES)):
         try:
