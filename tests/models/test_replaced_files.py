@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -107,6 +108,7 @@ def test_a_model_that_is_replaced_while_in_use_stays_until_it_is_done(layouts, t
 @pytest.mark.parametrize("mapped", [True, False])
 def test_nothing_stays_mapped_where_files_are_read(layouts, mapped):
     """Windows cannot replace a mapped file, and has ended processes that mapped large ones."""
+    gc.collect()  # models of other tests
     models = ModelManager()
     models.mapped = mapped
     for handle in handles(layouts).values():
