@@ -9,6 +9,8 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -158,13 +160,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def free_ram() -> int:
     """Bytes of main memory that can be taken without swapping."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
     import psutil
 
     return psutil.virtual_memory().available
@@ -189,14 +184,43 @@ def is_host(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-def has_float64(device: torch.device) -> bool:
-    """Whether `device` can compute in double precision (Apple's cannot)."""
-    return device.type != "mps"
+@dataclass(frozen=True)
+class Limits:
+    """What a device cannot do, or does wrong in some versions of torch that people have."""
+
+    convolution: int | None = None
+    """Positions in the output of a convolution, at most."""
+    float64: bool = True
+    grouped_attention: bool = False
+    """A fast kernel for attention with fewer key than query heads, without a mask."""
+    fused_attention: bool = True
+    """Fused attention is right with masks, with `is_causal` and for few queries."""
+    shifts: bool = True
+    """Shifts of 64-bit numbers are right."""
 
 
-def has_native_gqa(device: torch.device) -> bool:
-    """Whether unmasked attention with fewer key than query heads has a fast kernel on `device`."""
-    return device.type == "cuda"
+MPS = Limits(float64=False, fused_attention=False, shifts=False)
+"""Apple's GPUs. Fused attention: garbage for up to eight queries or masks that serve several heads, a look into the
+future with `is_causal`, out of bounds with groups (pytorch 149132, 169222, 174861, 184180, 195910); shifts: 147889.
+"""
+MPS_BEFORE_15_1 = replace(MPS, convolution=65_536)
+"""Before macOS 15.1 longer convolutions raise NotImplementedError."""
+
+
+@cache
+def limits(device: torch.device) -> Limits:
+    """What `device` cannot do. Every operation with a size or a flag that some device refuses asks here."""
+    if device.type == "mps":
+        return MPS if _macos() >= (15, 1) else MPS_BEFORE_15_1
+    if device.type in ("cpu", "meta", "xpu"):
+        return Limits()
+    if device.type == "cuda":
+        return Limits(grouped_attention=True)
+    return Limits(float64=False, fused_attention=False, shifts=False)  # back ends that only a host knows
+
+
+def _macos() -> tuple[int, ...]:
+    return tuple(int(part) for part in platform.mac_ver()[0].split(".")[:2] if part.isdigit())
 
 
 def records_graphs(device: torch.device) -> bool:
@@ -219,12 +243,24 @@ def new_event() -> torch.cuda.Event:
 
 def describe_accelerators() -> list[dict[str, Any]]:
     """Name, kind and memory of each graphics card, in the words of ComfyUI's system statistics."""
-    found = []
-    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        free, total = torch.cuda.mem_get_info(index)
-        reserved = torch.cuda.memory_reserved(index)
-        unused = reserved - torch.cuda.memory_allocated(index)
-        memory = {"vram_total": total, "vram_free": free + unused, "torch_vram_total": reserved}
-        named = {"name": torch.cuda.get_device_name(index), "type": "cuda", "index": index}
-        found.append({**named, **memory, "torch_vram_free": unused})
-    return found
+    return [_described(torch.device(name)) for name in available_devices() if name != "cpu"]
+
+
+def _described(device: torch.device) -> dict[str, Any]:
+    free = free_memory(device)
+    if device.type == "mps":  # shares main memory
+        total = torch.mps.recommended_max_memory()
+        reserved, used = torch.mps.driver_allocated_memory(), torch.mps.current_allocated_memory()
+    else:
+        backend: Any = getattr(torch, device.type)
+        total = backend.get_device_properties(device).total_memory
+        reserved, used = backend.memory_reserved(device), backend.memory_allocated(device)
+    return {
+        "name": device_name(device),
+        "type": device.type,
+        "index": device.index,
+        "vram_total": total,
+        "vram_free": free,
+        "torch_vram_total": reserved,
+        "torch_vram_free": max(0, reserved - used),
+    }

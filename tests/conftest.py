@@ -22,6 +22,8 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 
+from tests.pretended_files import KINDS
+
 SLOW = Path(__file__).with_name("slow.txt")
 _seconds: defaultdict[str, float] = defaultdict(float)
 
@@ -29,6 +31,7 @@ _seconds: defaultdict[str, float] = defaultdict(float)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--note-slow", type=float, metavar="SECONDS", help="add functions that take longer to slow.txt")
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run files, and the tests in each, in random order")
+    parser.addoption("--files", choices=sorted(KINDS), help="pretend another system's files, see pretended_files.py")
     parser.addoption("--rounds", type=int, default=1, metavar="N", help="run all tests N times in one process")
 
 
@@ -128,3 +131,11 @@ def install(tiny_root: Path, all_layouts: Path) -> Callable[..., Path]:
         return root
 
     return put
+
+
+@pytest.fixture(autouse=True)
+def _other_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = request.config.getoption("--files")
+    if kind:
+        root = request.getfixturevalue("tmp_path_factory").getbasetemp()
+        KINDS[kind](monkeypatch, root)

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import platform
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -61,3 +66,47 @@ def test_every_back_ends_word_for_full_is_known(error):
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), ValueError("out of memory"), OSError("full")])
 def test_other_errors_are_other_errors(error):
     assert not devices.is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "version, longest", [("14.6.1", 65_536), ("15.0", 65_536), ("15.1", None), ("26.1", None), ("", 65_536)]
+)
+def test_what_apples_gpus_cannot_do(monkeypatch, version, longest):
+    devices.limits.cache_clear()
+    monkeypatch.setattr(platform, "mac_ver", lambda: (version, ("", "", ""), ""))
+    found = devices.limits(torch.device("mps:0"))
+    devices.limits.cache_clear()
+    assert found.convolution == longest
+    assert not (found.float64 or found.fused_attention or found.grouped_attention or found.shifts)
+
+
+def test_whoever_uses_what_some_device_cannot_do_asks_first():
+    """Double precision, the flags of fused attention and shifts: those who name them ask `devices.limits`."""
+    risky = re.compile(r"torch\.(float64|complex|double)|\.double\(\)|is_causal|enable_gqa|bits >> ")
+    folder = Path(devices.__file__).parent
+    for room in ("models", "render", "planner", "judge", "pipeline"):
+        for path in (folder / room).glob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            in_main_memory = path.name == "lm_score.py"  # whose results are brought there first
+            assert not risky.search(text) or "devices.limits(" in text or in_main_memory, path.name
+
+
+def test_every_kind_of_card_is_described(two_cards, monkeypatch):
+    about = SimpleNamespace(total_memory=8 << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: about)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "card")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5 << 30, 8 << 30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 2 << 30)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1 << 30)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 16 << 30)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 3 << 30)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 1 << 30)
+    cards = devices.describe_accelerators()
+    assert [(card["type"], card["index"], card["vram_total"] >> 30, card["vram_free"] >> 30) for card in cards] == [
+        ("cuda", 0, 8, 6), ("cuda", 1, 8, 6), ("mps", 0, 16, 15),
+    ]  # fmt: skip
+    assert [(card["torch_vram_total"] >> 30, card["torch_vram_free"] >> 30) for card in cards] == [
+        (2, 1),
+        (2, 1),
+        (3, 2),
+    ]

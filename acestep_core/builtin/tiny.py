@@ -11,8 +11,6 @@ import hashlib
 import io
 import json
 import math
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,9 @@ from acestep_core.builtin import tiny_tokenizer
 from acestep_core.builtin.tiny_layouts import write_comfyui, write_diffusers, write_json, write_tensors
 from acestep_core.checkpoints import catalog, shapes
 from acestep_core.checkpoints.find import TINY_MARK
-from acestep_core.errors import CheckpointError
+from acestep_core.errors import AceStepError, CheckpointError
 from acestep_core.io.atomic import atomic_write
+from acestep_core.io.text import read_text
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_norm
 
 LAYOUTS = ("upstream", "diffusers", "comfyui")
@@ -103,7 +102,8 @@ def build_tiny(
 ) -> Path:
     """Writes a tiny checkpoint below `dest` and returns `dest`. The same arguments give the same bytes.
 
-    `dest/tiny.json` marks it as what it is.
+    `dest/tiny.json` marks it as what it is, and says from the first file to the last that it is not finished: a folder
+    is not renamed, because Windows refuses that while a scanner looks into it.
 
     Args:
         variants: DiT variants to build, from the catalog; each in upstream's folder for it.
@@ -119,20 +119,20 @@ def build_tiny(
     layouts = set(layouts)
     if unknown := layouts - set(LAYOUTS):
         raise CheckpointError(f"There is no layout called {unknown.pop()!r}; choose from {', '.join(LAYOUTS)}.")
-    if dest.exists():
-        _write_all(dest, seed, chosen, layouts, vae_encoder_channels)
-        return dest
-    # A new folder appears whole or not at all, so an interrupted build is never mistaken for a checkpoint.
-    unfinished = dest.with_name(f".{dest.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        _write_all(unfinished, seed, chosen, layouts, vae_encoder_channels)
-        unfinished.rename(dest)
-    except OSError:
-        if not (dest / TINY_MARK).is_file():  # else another process built the same one meanwhile
-            raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    mark = {"version": TINY_VERSION, "seed": seed}
+    write_json(dest / TINY_MARK, mark | {"unfinished": True})
+    _write_all(dest, seed, chosen, layouts, vae_encoder_channels)
+    write_json(dest / TINY_MARK, mark)
     return dest
+
+
+def is_finished(dest: Path) -> bool:
+    """Whether `build_tiny` came to its end there."""
+    try:
+        mark = json.loads(read_text(dest / TINY_MARK))
+    except (AceStepError, ValueError):
+        return False
+    return mark.get("version") == TINY_VERSION and "unfinished" not in mark
 
 
 def _write_all(
@@ -156,7 +156,6 @@ def _write_all(
             write_diffusers(dest, variant.folder, dest / "diffusers" / f"{variant.folder}-diffusers")
         if "comfyui" in layouts:
             write_comfyui(dest, variant.folder, LM_FOLDER, dest / "comfyui")
-    write_json(dest / TINY_MARK, {"version": TINY_VERSION, "seed": seed})
 
 
 def _save_pt(path: Path, tensor: Tensor) -> None:

@@ -241,7 +241,7 @@ def _diffusers_silence(folder: Path, tensors: Weights) -> Tensor:
         raise CheckpointError(
             f"The diffusers checkpoint {folder} has no silence latent; copy upstream's {SILENCE_FILE} into it."
         )
-    return checked_silence(tensors[name], folder / "condition_encoder")
+    return checked_silence(tensors.unmapped()[name], folder / "condition_encoder")
 
 
 # --- VAE ------------------------------------------------------------------------------------------------------------

@@ -92,20 +92,25 @@ class Weights(Mapping[str, "Tensor"]):
 
     Nothing is read until a tensor is asked for, and then its pages are mapped from the file: private (writing to a
     tensor never reaches the disk), shared with other processes, and given back by the system when memory is short.
-    The views made by `select`, `renamed` and `merged` share the open files.
+    See `unmapped` for the other way. The views made by `select`, `renamed` and `merged` share the open files.
     """
 
-    def __init__(self, infos: Mapping[str, TensorInfo], files: dict[Path, Any] | None = None) -> None:
+    def __init__(
+        self, infos: Mapping[str, TensorInfo], files: dict[Path, Any] | None = None, *, mapped: bool = True
+    ) -> None:
         self.infos = dict(infos)
         self._files: dict[Path, Any] = {} if files is None else files
+        self._mapped = mapped
 
     def __getitem__(self, name: str) -> Tensor:
         info = self.infos[name]
         if info.path not in self._files:
-            from safetensors import safe_open
-
-            self._files[info.path] = safe_open(info.path, framework="pt", device="cpu")
+            self._files[info.path] = _opened(info.path, self._mapped)
         return self._files[info.path].get_tensor(info.key).view(info.shape)
+
+    def unmapped(self) -> Weights:
+        """The same tensors read into memory of their own, so that nothing of the files stays open."""
+        return Weights(self.infos, mapped=False)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.infos)
@@ -134,6 +139,19 @@ class Weights(Mapping[str, "Tensor"]):
     def merged(self, other: Weights) -> Weights:
         """Both sets in one mapping."""
         return Weights({**self.infos, **other.infos}, {**self._files, **other._files})
+
+
+def _opened(path: Path, mapped: bool) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(path, framework="pt", device="cpu", backend="mmap" if mapped else "pread")
+    except (OSError, SafetensorError) as error:
+        if "1455" in str(error):  # Windows: the paging file is too small
+            raise CheckpointError(
+                f"Windows has too little virtual memory to open {path.name}; enlarge the page file or close programs."
+            ) from error
+        raise CheckpointError(f"{path} cannot be opened; {AGAIN}.") from error
 
 
 def open_weights(path: Path) -> Weights:

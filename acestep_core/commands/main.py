@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,11 @@ COMMANDS = ("song", "run", "queue", "serve", "models", "bench")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status (0 done, 1 refused or failed, 130 cancelled)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a pipe gets UTF-8, a console what it can show, whatever Windows is set to
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
     try:
         return _run(arguments)
     except (KeyboardInterrupt, Cancelled):

@@ -17,7 +17,8 @@ TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp")
 STAGE = re.compile(r"\.([a-z0-9]+)-[0-9a-f]{8}\.stage")
 """Names of what a process leaves behind if it is killed: see `atomic_write` and `acestep_core.io.staging`."""
 
-_WINDOWS = os.name == "nt"
+WINDOWS = os.name == "nt"
+"""Whether files in use can neither be replaced nor deleted."""
 _TRIES, _PAUSE = 40, 0.05
 
 
@@ -62,7 +63,7 @@ def place(source: Path, target: Path) -> None:
     Raises:
         FileExistsError: there is another file at `target`.
     """
-    if _WINDOWS:
+    if WINDOWS:
         _patiently(os.rename, source, target)  # which does not replace there
         return
     try:
@@ -82,7 +83,7 @@ def place(source: Path, target: Path) -> None:
 
 def sync(path: Path) -> None:
     """Brings a file's content to the disk."""
-    descriptor = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -91,7 +92,7 @@ def sync(path: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Makes new names survive a power cut, where the system can (not on Windows)."""
-    if _WINDOWS:
+    if WINDOWS:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -117,7 +118,7 @@ def clear_errors(path: Path) -> Iterator[None]:
             reason = f"The disk that holds {shown} is full; free some space and run again."
         elif not folder.is_dir():
             reason = f"The folder {shown} does not exist (any more); create it or choose another one."
-        elif _WINDOWS and isinstance(error, PermissionError):
+        elif WINDOWS and isinstance(error, PermissionError):
             reason = f"{path.name} in {shown} is open in another program or closed to writing; close it and run again."
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             reason = f"{path.name} cannot be written into {shown}; allow writing there or choose another folder."
@@ -136,6 +137,11 @@ def visible(folder: Path) -> Path:
     return folder
 
 
+def remove(path: Path) -> None:
+    """Deletes a file, waiting where another program looks at it."""
+    _patiently(lambda source, _: source.unlink(), path, path)
+
+
 def _patiently(operation: Callable[[Path, Path], object], source: Path, target: Path) -> None:
     for left in reversed(range(_TRIES)):
         try:
@@ -144,6 +150,6 @@ def _patiently(operation: Callable[[Path, Path], object], source: Path, target: 
         except FileExistsError:
             raise
         except PermissionError:
-            if not (_WINDOWS and left):
+            if not (WINDOWS and left):
                 raise
             time.sleep(_PAUSE)

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from acestep_core.errors import StorageError
+from acestep_core.io import atomic
 
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _PLACE = 1 << 30
@@ -119,7 +120,7 @@ def _lock(descriptor: int, certain: bool) -> bool:
 
 
 def _drop(path: Path, descriptor: int) -> None:
-    if sys.platform == "win32":  # an open file cannot be removed there
+    if atomic.WINDOWS:
         os.close(descriptor)
         descriptor = -1
     with suppress(OSError):  # gone with its folder, or taken by the next one

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acestep_core import devices
 from acestep_core.errors import AlignmentError, InvalidInput
 
 SHARPNESS = 2.0
@@ -100,8 +101,9 @@ def combine_heads(
         mean = mean + weights.float() if count == 0 else mean.add_(weights)
         if sharpened:
             found = sharpen(weights.float(), sharpness)
-            total += found.sum(dtype=torch.float64).item()
-            squares += torch.linalg.vector_norm(found, dtype=torch.float64).item() ** 2
+            exact = found if devices.limits(found.device).float64 else found.cpu()
+            total += exact.sum(dtype=torch.float64).item()
+            squares += torch.linalg.vector_norm(exact, dtype=torch.float64).item() ** 2
             filtered = filtered + median_filter(found, median_width)
             sharp = sharp + found
         count += 1

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acestep_core.devices import has_native_gqa
+from acestep_core import devices
 from acestep_core.models.linear import Linear, SideBySide
 
 
@@ -81,15 +81,30 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causa
         causal: each query sees the keys up to its own position; for S = L, without a mask.
     """
     groups = q.shape[1] // k.shape[1]
+    able = devices.limits(q.device)
+    if not able.fused_attention and (mask is not None or causal or q.shape[2] <= 8):
+        return _attend_step_by_step(q, k, v, mask, causal)
     if groups > 1 and q.shape[2] == 1:
         # The query heads that share a key head become query positions: no kernel has to know about groups.
         shared = q.reshape(q.shape[0], k.shape[1], groups, q.shape[3])
         return F.scaled_dot_product_attention(shared, k, v, attn_mask=mask).reshape(q.shape)
     if groups > 1:
-        if mask is None and has_native_gqa(q.device):
+        if mask is None and able.grouped_attention:
             return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
         k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+
+
+def _attend_step_by_step(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """The same out of two products and a softmax, for devices whose fused attention is not to be trusted."""
+    q = q.unflatten(1, (k.shape[1], -1))  # [B, Hk, groups, L, D]: no copies of keys and values
+    scores = q @ k.unsqueeze(2).transpose(-1, -2) * q.shape[-1] ** -0.5
+    if causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()[None, None]
+    if mask is not None:
+        mask = mask.unsqueeze(2)
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    return (scores.softmax(-1) @ v.unsqueeze(2)).flatten(1, 2)
 
 
 @dataclass(frozen=True)
@@ -130,7 +145,7 @@ def attend_band(qkv: Tensor, heads: int, band: Band) -> Tensor:
     kv = qkv[:, :, heads:].unflatten(2, (2, kv_heads, 1)).expand(-1, -1, -1, -1, heads // kv_heads, -1)
     windows = kv.unfold(1, 3 * size, size)  # [B, blocks, 2, Hk, groups, D, 3 * size]
     k, v = windows.permute(2, 1, 0, 3, 4, 6, 5).reshape(2, blocks, -1, 3 * size, dim)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=band.mask)
+    out = attend(q, k, v, band.mask)
     out = out.unflatten(1, (batch, heads)).permute(1, 0, 3, 2, 4).reshape(batch, blocks * size, heads, dim)
     return out[:, :length]
 

@@ -1,5 +1,5 @@
-"""From a handle to a module in main memory: open the files, build on the meta device, make the mapped tensors its
-parameters. Each loader also tells what it has read, see `read_from`.
+"""From a handle to a module in main memory: open the files, build on the meta device, make the tensors its parameters,
+mapped from the files or read. Each loader also tells what it has read, see `read_from`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from acestep_core.checkpoints.layouts import (
     open_text_encoder,
     open_vae,
 )
-from acestep_core.checkpoints.weights import AGAIN, assign
+from acestep_core.checkpoints.weights import AGAIN, Weights, assign
 from acestep_core.errors import CheckpointError
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
@@ -36,27 +36,27 @@ Module = TypeVar("Module", bound=nn.Module)
 Read = tuple[Path, ...]
 
 
-def load_model(handle: ModelHandle, dtype: torch.dtype) -> tuple[AceStepModel, Read]:
+def load_model(handle: ModelHandle, dtype: torch.dtype, mapped: bool) -> tuple[AceStepModel, Read]:
     """DiT, encoder, audio tokenizer and detokenizer; `silence_latent` stays empty where the files hold none."""
     files = open_dit(handle.path, handle.variant)
     with torch.device("meta"):
         model = AceStepModel(AceStepConfig.from_json(files.config))
-    assign(model, files.tensors, files.source, dtype)
+    assign(model, _source(files, mapped), files.source, dtype)
     model.silence_latent = torch.zeros(1, 0, model.config.audio_acoustic_hidden_dim)
     if files.silence is not None:
         model.silence_latent = files.silence.float()
     return _ready(model), read_from(files)
 
 
-def load_vae(handle: VAEHandle, dtype: torch.dtype) -> tuple[OobleckVAE, Read]:
+def load_vae(handle: VAEHandle, dtype: torch.dtype, mapped: bool) -> tuple[OobleckVAE, Read]:
     files = open_vae(handle.path)
     with torch.device("meta"):
         vae = OobleckVAE(OobleckConfig.from_json(files.config))
-    assign(vae, fold_weight_norm(files.tensors), files.source, dtype)
+    assign(vae, fold_weight_norm(_source(files, mapped)), files.source, dtype)
     return _ready(vae), read_from(files)
 
 
-def load_qwen(handle: TextHandle | LMHandle, dtype: torch.dtype) -> tuple[Qwen3, Tokenizer, Read]:
+def load_qwen(handle: TextHandle | LMHandle, dtype: torch.dtype, mapped: bool) -> tuple[Qwen3, Tokenizer, Read]:
     """A Qwen3 model and its tokenizer."""
     is_lm = isinstance(handle, LMHandle)
     files = open_lm(handle.path) if is_lm else open_text_encoder(handle.path)
@@ -64,8 +64,13 @@ def load_qwen(handle: TextHandle | LMHandle, dtype: torch.dtype) -> tuple[Qwen3,
     tokenizer = load_tokenizer(words, files.config["vocab_size"])
     with torch.device("meta"):
         model = Qwen3(Qwen3Config.from_json(files.config))
-    assign(model, files.tensors, files.source, dtype)
+    assign(model, _source(files, mapped), files.source, dtype)
     return _ready(model), tokenizer, (*read_from(files), words)
+
+
+def _source(files: DitFiles | VaeFiles | QwenFiles, mapped: bool) -> Weights:
+    """The tensors, mapped from their files or read into memory of their own."""
+    return files.tensors if mapped else files.tensors.unmapped()
 
 
 def read_from(files: DitFiles | VaeFiles | QwenFiles) -> Read:

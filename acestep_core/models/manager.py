@@ -1,8 +1,8 @@
 """The one cache of loaded models.
 
 Stages ask for a module when they run: `with manager.resident(handle) as module`. It is loaded at first use, brought
-to its device, kept there while the block lasts, and stays cached until memory is needed for another. The weights
-files stay mapped, so leaving a device means going back to the mapped pages: nothing is copied back and main memory
+to its device, kept there while the block lasts, and stays cached until memory is needed for another. Where the weights
+files can stay mapped, leaving a device means going back to the mapped pages: nothing is copied back and main memory
 holds no second copy.
 
 Stages say what they will allocate besides the weights (`models.memory`), and room is made for it first. Work that can
@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from acestep_core import devices
 from acestep_core.errors import CheckpointError, OutOfMemory
-from acestep_core.models import loading
+from acestep_core.io.mapping import maps_files
+from acestep_core.models import loading, selftest
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import Handle, LMHandle, ModelHandle, TextHandle, VAEHandle
 from acestep_core.models.oobleck import OobleckVAE
@@ -143,6 +144,7 @@ class ModelManager:
         self._lock = threading.RLock()
         self.placement: Placement = OwnPlacement(self)
         self.limit: int | None = None
+        self.mapped = maps_files()
 
     @overload
     def resident(self, handle: ModelHandle, working: Working = 0) -> AbstractContextManager[AceStepModel]: ...
@@ -173,6 +175,7 @@ class ModelManager:
             needed = working(entry.product) if callable(working) else working
             if isinstance(handle, ModelHandle):
                 needed += sum(adapter.nbytes for adapter in handle.adapters)
+            selftest.check(entry.device)
             self._place(entry, needed)
             stack.enter_context(_told(entry, needed))
             if devices.is_host(entry.device) and needed > devices.free_memory(entry.device):
@@ -371,7 +374,7 @@ Loaded = tuple[nn.Module, Any, tuple[Path, ...]]
 
 
 def _load_model(manager: ModelManager, handle: ModelHandle, dtype: torch.dtype) -> Loaded:
-    model, read = loading.load_model(handle, dtype)
+    model, read = loading.load_model(handle, dtype, manager.mapped)
     if model.silence_latent.shape[1] == 0:
         if handle.vae is None:
             raise CheckpointError(
@@ -385,12 +388,12 @@ def _load_model(manager: ModelManager, handle: ModelHandle, dtype: torch.dtype) 
 
 
 def _load_vae(manager: ModelManager, handle: VAEHandle, dtype: torch.dtype) -> Loaded:
-    vae, read = loading.load_vae(handle, dtype)
+    vae, read = loading.load_vae(handle, dtype, manager.mapped)
     return vae, None, read
 
 
 def _load_qwen(manager: ModelManager, handle: TextHandle | LMHandle, dtype: torch.dtype) -> Loaded:
-    model, tokenizer, read = loading.load_qwen(handle, dtype)
+    model, tokenizer, read = loading.load_qwen(handle, dtype, manager.mapped)
     if isinstance(handle, TextHandle):
         return model, TextEncoder(model, tokenizer), read
     from acestep_core.models.language_model import LanguageModel

@@ -15,6 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+EDGE = 3
+"""Positions that the seven taps of an outer convolution reach to each side."""
+UNITS = EDGE * (1 + 3 + 9)
+"""The same for the three residual units of a block together."""
+
 
 @dataclass(frozen=True)
 class OobleckConfig:
@@ -38,6 +43,27 @@ class OobleckConfig:
     def hop(self) -> int:
         """Samples per latent frame."""
         return math.prod(self.downsampling_ratios)
+
+    @property
+    def reach(self) -> int:
+        """Latent frames to each side beyond which nothing changes a frame's samples, or the latent of a frame."""
+        return max(self._decoder_reach(), self._encoder_reach())
+
+    def _decoder_reach(self) -> int:
+        first, last = -EDGE, self.hop - 1 + EDGE  # of one frame's samples, then of what they are made from
+        for stride in self.downsampling_ratios:
+            padding = math.ceil(stride / 2)
+            first = (first - UNITS + padding - 2 * stride) // stride + 1
+            last = (last + UNITS + padding) // stride
+        return max(EDGE - first, last + EDGE)
+
+    def _encoder_reach(self) -> int:
+        first, last = -1, 1  # of one latent, by the last convolution
+        for stride in reversed(self.downsampling_ratios):
+            padding = math.ceil(stride / 2)
+            first = first * stride - padding - UNITS
+            last = (last + 2) * stride - 1 - padding + UNITS
+        return math.ceil(max(EDGE - first, last + EDGE - self.hop + 1) / self.hop)
 
 
 class Snake(nn.Module):

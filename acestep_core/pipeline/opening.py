@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from acestep_core.checkpoints.catalog import AUTO_TIER, TINY, variant_named
 from acestep_core.checkpoints.choose import Choice, candidates, choose, is_bare, missing, tier_named
 from acestep_core.checkpoints.find import Found, ModelEntry, find_checkpoint, find_models, search_roots
 from acestep_core.checkpoints.layouts import open_dit
+from acestep_core.io.atomic import clear_errors
 from acestep_core.io.folders import user_folder
+from acestep_core.io.locks import locked, patience
 from acestep_core.models.handles import LMHandle, ModelHandle, Models, TextHandle, VAEHandle
 
 log = logging.getLogger(__name__)
@@ -87,18 +87,17 @@ def lm_handle(
 
 def tiny_folder() -> Path:
     """The tiny checkpoint in the user's cache, built at first use."""
-    from acestep_core.builtin.tiny import TINY_VERSION, build_tiny
+    from acestep_core.builtin.tiny import TINY_VERSION, build_tiny, is_finished
 
     folder = user_folder().parent / f"tiny-{TINY_VERSION}"
-    if folder.is_dir():
-        return folder
-    log.info("building the tiny checkpoint in %s", folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tiny-") as temporary:
-        built = Path(temporary) / folder.name
-        build_tiny(built)
-        with suppress(OSError):  # another process was faster
-            built.rename(folder)
+    if not is_finished(folder):
+        with clear_errors(folder / "tiny.json"):
+            folder.mkdir(parents=True, exist_ok=True)
+        busy = f"Another process has been building {folder} for ten minutes; end it and run again."
+        with locked(folder / ".lock", patience(600, busy)):
+            if not is_finished(folder):  # nor did another process meanwhile
+                log.info("building the tiny checkpoint in %s", folder)
+                build_tiny(folder)
     return folder
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from acestep_core import devices
 from acestep_core.options import LMSampling
 from acestep_core.seeds import generators
 
@@ -81,12 +82,20 @@ def draw_keys(seeds: list[int], count: int) -> Tensor:
 
 
 def gumbel(key: Tensor, ids: Tensor) -> Tensor:
-    """Gumbel noise that is a function of key and id (int64, broadcast): a counter-based generator (SplitMix64)."""
+    """Gumbel noise that is a function of key and id (int64, broadcast), the same on every device."""
+    if devices.limits(ids.device).shifts:
+        uniform = _uniform(key, ids)
+    else:
+        uniform = _uniform(key.cpu(), ids.cpu()).to(ids.device)
+    return -torch.log(-torch.log1p(-uniform))
+
+
+def _uniform(key: Tensor, ids: Tensor) -> Tensor:
+    """A counter-based generator (SplitMix64): numbers from 0 to 1, fp32."""
     bits = key + ids * -0x61C8864680B583EB
     for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
         bits = (bits ^ _shift_right(bits, shift)) * factor
-    uniform = _shift_right(bits ^ _shift_right(bits, 31), 1).float() * 2.0**-63
-    return -torch.log(-torch.log1p(-uniform))
+    return _shift_right(bits ^ _shift_right(bits, 31), 1).float() * 2.0**-63
 
 
 def _shift_right(bits: Tensor, count: int) -> Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from acestep_core.devices import has_float64
+from acestep_core import devices
 from acestep_core.errors import InvalidInput
 from acestep_core.options import Guidance
 
@@ -152,4 +152,4 @@ def adg(
 
 
 def _wide(tensor: Tensor) -> torch.dtype:
-    return torch.float64 if has_float64(tensor.device) else torch.float32
+    return torch.float64 if devices.limits(tensor.device).float64 else torch.float32

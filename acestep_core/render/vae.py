@@ -1,7 +1,7 @@
 """Audio <-> latents for songs of any length, in tiles that overlap just enough to be exact.
 
-The decoder sees 8.34 latent frames to each side and the encoder up to 7, so an overlap of 9 gives what one pass over
-the whole song would give, in constant memory. (Upstream and diffusers overlap by 64 frames.)
+Tiles overlap by as many frames as the network sees to each side (nine for the real one, see `OobleckConfig.reach`);
+that gives what one pass over the whole song would give, in constant memory. (Upstream and diffusers overlap by 64.)
 """
 
 from __future__ import annotations
@@ -10,25 +10,23 @@ import torch
 from torch import Tensor
 
 from acestep_core import devices
-from acestep_core.errors import AudioError
+from acestep_core.errors import AudioError, InvalidInput
 from acestep_core.models.memory import decoding_bytes, vae_encoding_bytes
 from acestep_core.models.oobleck import OobleckVAE
 from acestep_core.monitor import SILENT, Monitor
 
-OVERLAP = 9
-"""Latent frames that each side of a tile needs from its neighbour."""
-
 SMALLEST_TILE = 32
+"""Frames per tile below which memory is hardly saved; devices that cannot convolve so much get smaller ones."""
 
 
 def decoding(vae: OobleckVAE, tile: int) -> int:
     """Bytes that decoding in such tiles allocates."""
-    return decoding_bytes(vae.config, tile + 2 * OVERLAP, vae.dtype.itemsize)
+    return decoding_bytes(vae.config, tile + 2 * vae.config.reach, vae.dtype.itemsize)
 
 
 def encoding(vae: OobleckVAE, tile: int) -> int:
     """Bytes that encoding in such tiles allocates."""
-    return vae_encoding_bytes(vae.config, tile + 2 * OVERLAP, vae.dtype.itemsize)
+    return vae_encoding_bytes(vae.config, tile + 2 * vae.config.reach, vae.dtype.itemsize)
 
 
 def pick_tile(vae: OobleckVAE, largest: int | None = None) -> int:
@@ -36,14 +34,29 @@ def pick_tile(vae: OobleckVAE, largest: int | None = None) -> int:
 
     Large tiles only pay on a GPU; on a CPU 128 frames already keep the convolutions busy and stay near the caches.
     """
-    tile = largest or (128 if devices.is_host(vae.device) else 512)
+    tile = possible_tile(vae, largest or (128 if devices.is_host(vae.device) else 512))
     budget = devices.free_memory(vae.device) // 2
     while tile > SMALLEST_TILE and max(decoding(vae, tile), encoding(vae, tile)) > budget:
         tile = max(SMALLEST_TILE, tile // 2)
     return tile
 
 
-def tiles(length: int, tile: int, overlap: int = OVERLAP) -> list[tuple[int, int, int, int]]:
+def possible_tile(vae: OobleckVAE, tile: int) -> int:
+    """`tile`, or what of it the device can convolve at once.
+
+    Raises:
+        InvalidInput: not even one frame with its neighbours.
+    """
+    longest = devices.limits(vae.device).convolution
+    if longest is None:
+        return tile
+    possible = longest // vae.config.hop - 2 * vae.config.reach - 1  # one for a tail that is no whole frame
+    if possible < 1:
+        raise InvalidInput(f"This VAE needs longer convolutions than {vae.device} can do; choose the device cpu.")
+    return min(tile, possible)
+
+
+def tiles(length: int, tile: int, overlap: int) -> list[tuple[int, int, int, int]]:
     """`length` frames as `(window start, window stop, core start, core stop)`; the cores partition the length."""
     starts = range(0, length, tile)
     return [(max(0, a - overlap), min(length, a + tile + overlap), a, min(length, a + tile)) for a in starts]
@@ -63,7 +76,7 @@ def decode(vae: OobleckVAE, latents: Tensor, tile: int | None = None, monitor: M
     hop = vae.config.hop
     with torch.inference_mode(False):  # the caller may change what it gets
         audio = torch.empty(batch, vae.config.audio_channels, frames * hop)
-    plan = tiles(frames, tile or pick_tile(vae))
+    plan = tiles(frames, pick_tile(vae) if tile is None else possible_tile(vae, tile), vae.config.reach)
     for i in range(batch):
         channels_first = latents[i : i + 1].transpose(1, 2)
         for n, (start, stop, a, b) in enumerate(plan):
@@ -101,7 +114,7 @@ def encode(
     with torch.inference_mode(False):  # the caller may change what it gets
         latents = torch.empty(batch, frames, vae.config.decoder_input_channels)
     noise = None if generator is None else torch.randn(latents.shape, generator=generator)
-    plan = tiles(frames, tile or pick_tile(vae))
+    plan = tiles(frames, pick_tile(vae) if tile is None else possible_tile(vae, tile), vae.config.reach)
     for i in range(batch):
         for n, (start, stop, a, b) in enumerate(plan):
             end = samples if stop == frames else stop * hop

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer
 
 from acestep_core.builtin import tiny, tiny_tokenizer
 from acestep_core.builtin.tiny import build_tiny
+from acestep_core.checkpoints.find import is_tiny
 from acestep_core.checkpoints.layouts import open_dit, open_lm, open_text_encoder, open_vae
 from acestep_core.checkpoints.weights import assign
 from acestep_core.errors import CheckpointError
@@ -16,6 +18,7 @@ from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_norm
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
+from acestep_core.pipeline.opening import tiny_folder
 from acestep_core.render.task import silence_frames
 
 
@@ -77,14 +80,34 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path):
     assert "acestep-5Hz-lm-0.6B/tokenizer.json" not in changed
 
 
-def test_an_interrupted_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_build_is_known_for_what_it_is_and_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tiny, "silence_latent", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        build_tiny(tmp_path / "tiny")
-    assert list(tmp_path.iterdir()) == []
+    folder = tmp_path / "tiny"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(tiny, "silence_latent", interrupt)
+        build_tiny(folder, variants=("turbo",))
+    assert is_tiny(folder) and not tiny.is_finished(folder)
+    build_tiny(folder, variants=("turbo",))
+    assert tiny.is_finished(folder)
+
+
+def test_no_folder_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Windows refuses that while a scanner looks at the files in it, which it does right after they were written."""
+    rename = os.rename
+
+    def refuse(source: str | Path, target: str | Path, **options: object) -> None:
+        if Path(source).is_dir():
+            raise PermissionError(13, "Access is denied", str(source))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    assert tiny.is_finished(tiny_folder())
+    assert tiny_folder() == tiny_folder()
 
 
 def test_it_can_be_added_to_a_folder(tiny_root: Path, tmp_path: Path):

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from acestep_core.errors import HostError
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.server.host import HostConfig
-from acestep_core.host.server.security import Policy, redactor
+from acestep_core.host.server.redact import redactor
+from acestep_core.host.server.security import Policy
 from acestep_core.host.server.server import running
 from tests.host.lab_site import LAB_PACK, Site, eventually, open_site, with_site
 from tests.host.test_server import SLOW, text_prompt, upload, wav
@@ -385,6 +386,32 @@ def test_what_is_cut_out_of_messages(tmp_path: Path) -> None:
     redact = redactor([(tmp_path / "models", "models")])
     text = redact(f"no {tmp_path}/models/acestep/x.safetensors and {Path.home()}/.cache/y")
     assert text == "no models/acestep/x.safetensors and ~/.cache/y"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        r"C:\Users\김철수\models\a.safetensors",
+        repr(r"C:\Users\김철수\models\a.safetensors"),
+        "c:/users/김철수/models/a.safetensors",
+        "file:///C:/Users/김철수/models/a.safetensors",
+    ],
+)
+def test_a_folder_of_windows_is_cut_out_however_it_is_spelled(spelled: str) -> None:
+    redact = redactor([(Path(r"C:\Users\김철수\models"), "models")])
+    assert "김철수" not in redact(f"cannot open {spelled}.") and "models" in redact(spelled)
+
+
+def test_folders_behind_links_and_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    linked = tmp_path / "linked"
+    try:
+        linked.symlink_to(tmp_path / "real")
+    except OSError:
+        pytest.skip("this user may not make links")
+    redact = redactor([(linked, "models")])
+    assert redact(f"{linked}/a and {tmp_path}/real/b") == "models/a and models/b"
+    assert redact(f"{linked}2/a").endswith("linked2/a")
 
 
 def test_any_prompt_gets_an_answer(tmp_path: Path) -> None:

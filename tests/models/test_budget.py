@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from acestep_core.models import layers
+from acestep_core import devices
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.dit import DiT
 from acestep_core.models.language_model import LanguageModel
@@ -28,7 +28,7 @@ LM_STEP_WITH_SAMPLING = 550
 
 @pytest.fixture(autouse=True)
 def as_on_a_card(monkeypatch):
-    monkeypatch.setattr(layers, "has_native_gqa", lambda device: True)
+    monkeypatch.setattr(devices, "limits", lambda device: devices.Limits(grouped_attention=True))
 
 
 @pytest.mark.parametrize(("seconds", "rows", "budget"), [(60, 1, DIT_STEP), (600, 8, DIT_STEP_OF_A_BATCH)])

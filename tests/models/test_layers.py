@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from acestep_core.models import layers
+from acestep_core import devices
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.dit import DiT
 from acestep_core.models.layers import Attention, Band, Rope, attend, attend_band, head_scales
@@ -71,7 +71,7 @@ def test_grouped_heads_go_to_the_kernel_only_where_the_device_says_so(monkeypatc
         return plain(*args, **kwargs)
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
-    monkeypatch.setattr(layers, "has_native_gqa", lambda device: native)
+    monkeypatch.setattr(devices, "limits", lambda device: devices.Limits(grouped_attention=native))
     config = AceStepConfig(
         hidden_size=32,
         intermediate_size=48,
@@ -87,9 +87,9 @@ def test_grouped_heads_go_to_the_kernel_only_where_the_device_says_so(monkeypatc
 
 
 @pytest.mark.parametrize("length", [1, 6])
-@pytest.mark.parametrize("native", [False, True])
-def test_causal_attention_equals_its_mask(monkeypatch, length, native):
-    monkeypatch.setattr(layers, "has_native_gqa", lambda device: native)
+@pytest.mark.parametrize("able", [devices.Limits(), devices.Limits(grouped_attention=True), devices.MPS])
+def test_causal_attention_equals_its_mask(monkeypatch, length, able):
+    monkeypatch.setattr(devices, "limits", lambda device: able)
     q, (k, v) = torch.randn(2, 4, length, 8), torch.randn(2, 2, 2, length, 8)
     mask = torch.ones(length, length, dtype=torch.bool).tril()
     repeated = (x.repeat_interleave(2, dim=1) for x in (k, v))

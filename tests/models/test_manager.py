@@ -152,6 +152,7 @@ def test_unknown_devices_and_formats_are_refused():
 
 def test_loading_makes_no_second_copy(own, tiny_models):
     """The parameters of a model in its file's number format are the mapped file, not memory of their own."""
+    own.mapped = True
     handle = replace(tiny_models.model, dtype="bf16")
     with own.resident(handle) as model, open("/proc/self/maps", encoding="ascii") as maps:  # noqa: PTH123
         spans = []

@@ -49,3 +49,29 @@ def test_silence_latent_is_steady_after_its_head(pair):
     long = ours.encode(torch.zeros(1, 2, 1920 * 100)).transpose(1, 2)
     # but for the last frames, which see the end of the waveform
     assert_close(silence[:, :80], long[:, :80], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "ratios, multiples, reach",
+    [
+        ((2, 4, 4, 6, 10), (1, 2, 4, 8, 16), 9),
+        ((960, 2), (3, 2), 24),
+        ((2, 3, 4), (1, 2, 1), None),
+        ((8, 8), (2, 1), None),
+    ],
+)
+def test_reach_is_as_far_as_a_frame_has_an_influence_and_no_further(ratios, multiples, reach):
+    """Measured with gradients, which are not zero where a number has an influence."""
+    torch.manual_seed(0)
+    config = OobleckConfig(2, ratios, multiples, 2, 3)
+    assert reach is None or config.reach == reach
+    vae = OobleckVAE(config).double()
+    frames = 4 * config.reach + 1
+    middle = frames // 2
+    latents = torch.randn(1, 3, frames, dtype=torch.float64, requires_grad=True)
+    vae.decode(latents)[..., middle * config.hop : (middle + 1) * config.hop].sum().backward()
+    audio = torch.randn(1, 2, frames * config.hop, dtype=torch.float64, requires_grad=True)
+    vae.encode(audio)[..., middle].sum().backward()
+    heard = [latents.grad[0].abs().sum(0), audio.grad[0].abs().sum(0).view(frames, -1).sum(1)]
+    distances = [(grad.nonzero()[:, 0] - middle).abs().max().item() for grad in heard]
+    assert max(distances) == config.reach

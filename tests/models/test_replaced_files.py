@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +20,9 @@ FILE = f"{SPLIT}/acestep_v1.5_turbo.safetensors"
 
 @pytest.fixture(scope="module")
 def layouts(tmp_path_factory):
-    return build_tiny(tmp_path_factory.mktemp("all") / "checkpoints", ("turbo",), layouts=("diffusers", "comfyui"))
+    return build_tiny(
+        tmp_path_factory.mktemp("all") / "checkpoints", variants=("turbo",), layouts=("diffusers", "comfyui")
+    )
 
 
 def handles(root):
@@ -98,3 +102,17 @@ def test_a_model_that_is_replaced_while_in_use_stays_until_it_is_done(layouts, t
         with own.resident(handle) as second:
             assert second is not first and not removed
     assert removed == [first]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="only Linux shows what a process has mapped")
+@pytest.mark.parametrize("mapped", [True, False])
+def test_nothing_stays_mapped_where_files_are_read(layouts, mapped):
+    """Windows cannot replace a mapped file, and has ended processes that mapped large ones."""
+    gc.collect()  # models of other tests
+    models = ModelManager()
+    models.mapped = mapped
+    for handle in handles(layouts).values():
+        with models.resident(handle):
+            pass
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8")
+    assert any(str(layouts) in line for line in maps.splitlines()) == mapped

@@ -5,11 +5,12 @@ import torch
 from torch.testing import assert_close
 
 from acestep_core import devices
-from acestep_core.errors import AudioError, Cancelled, OutOfMemory
+from acestep_core.errors import AudioError, Cancelled, InvalidInput, OutOfMemory
 from acestep_core.models.manager import manager
 from acestep_core.monitor import Monitor
 from acestep_core.render import vae as tiling
 from acestep_core.render.stages import decode_latents, encode_audio
+from tests.pretended_mps import pretended_mps
 
 
 @pytest.fixture
@@ -23,12 +24,13 @@ def test_tiled_decode_equals_one_pass(vae):
     latents = torch.randn(2, 150, 64)
     whole = tiling.decode(vae, latents, tile=1000)
     for tile in (32, 50, 64):
-        assert_close(tiling.decode(vae, latents, tile=tile), whole, atol=1e-6, rtol=1e-5)
+        assert_close(tiling.decode(vae, latents, tile=tile), whole, atol=1e-5, rtol=1e-4)
 
 
 @torch.inference_mode()
 def test_overlap_is_enough_and_not_more_than_needed(vae, monkeypatch):
     """In double precision nine frames are exact to the last digits and seven are not."""
+    assert vae.config.reach == 9
     double = vae.double()
     try:
         latents = torch.randn(1, 80, 64, dtype=torch.float64)
@@ -49,7 +51,7 @@ def test_overlap_is_enough_and_not_more_than_needed(vae, monkeypatch):
 @torch.inference_mode()
 def test_tiled_encode_equals_one_pass(vae):
     audio = torch.randn(1, 2, 1920 * 90 + 700)
-    assert_close(tiling.encode(vae, audio, tile=32), tiling.encode(vae, audio, tile=500), atol=1e-6, rtol=1e-5)
+    assert_close(tiling.encode(vae, audio, tile=32), tiling.encode(vae, audio, tile=500), atol=1e-5, rtol=1e-4)
 
 
 @torch.inference_mode()
@@ -57,13 +59,13 @@ def test_seeded_encode_is_a_draw_around_the_mean(vae):
     audio = torch.randn(1, 2, 1920 * 40) * 0.1
     mean = tiling.encode(vae, audio, tile=16)
     draws = [tiling.encode(vae, audio, tile=t, generator=torch.Generator().manual_seed(7)) for t in (16, 500)]
-    assert_close(draws[0], draws[1], atol=1e-6, rtol=1e-5)
+    assert_close(draws[0], draws[1], atol=1e-5, rtol=1e-4)
     assert not torch.equal(draws[0], mean)
 
 
 def test_tiles_partition_the_length():
     for length in (1, 31, 32, 33, 100):
-        plan = tiling.tiles(length, 32)
+        plan = tiling.tiles(length, 32, 9)
         assert [a for _, _, a, _ in plan] == list(range(0, length, 32))
         assert plan[-1][3] == length
         assert all(0 <= start <= a < b <= stop <= length for start, stop, a, b in plan)
@@ -110,3 +112,19 @@ def test_memory_does_not_grow_with_the_song(vae):
                 peak = max(peak, alive)
         peaks[frames] = peak - audio.nbytes
     assert peaks[3000] < 1.5 * peaks[300]
+
+
+@torch.inference_mode()
+def test_no_convolution_is_longer_than_the_device_can_do(vae, monkeypatch):
+    """Apple's GPUs before macOS 15.1 refuse an output of more than 65,536 positions, whoever chose the tile."""
+    latents, audio = torch.randn(1, 70, 64), torch.randn(1, 2, 1920 * 70 + 700)
+    wholes = tiling.decode(vae, latents, tile=1000), tiling.encode(vae, audio, tile=1000)
+    with pretended_mps(monkeypatch, devices.MPS_BEFORE_15_1) as seen:
+        tiled = tiling.decode(vae, latents, tile=1000), tiling.encode(vae, audio, tile=1000)
+        assert tiling.pick_tile(vae) == 15
+    assert "conv1d" in seen.seen
+    for one, other in zip(tiled, wholes, strict=True):
+        assert_close(one, other, atol=1e-5, rtol=1e-4)
+    monkeypatch.setattr(devices, "limits", lambda device: devices.Limits(convolution=20_000))
+    with pytest.raises(InvalidInput, match="choose the device cpu"):
+        tiling.pick_tile(vae)

@@ -25,7 +25,8 @@ from acestep_core.host.queue.history import History
 from acestep_core.host.queue.job import Job, Outcome
 from acestep_core.host.queue.prompt_queue import PromptQueue, Ticket
 from acestep_core.host.server.events import Hub
-from acestep_core.host.server.security import LOOPBACK, Policy, redactor
+from acestep_core.host.server.redact import redactor
+from acestep_core.host.server.security import LOOPBACK, Policy
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")

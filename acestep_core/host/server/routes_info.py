@@ -7,7 +7,6 @@ import importlib.metadata
 import importlib.util
 import json
 import logging
-import os
 import platform
 import sys
 from functools import cache
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 from aiohttp import web
 
 from acestep_core.errors import InvalidInput
@@ -226,12 +226,12 @@ def serve_file(root: Path, name: str) -> web.StreamResponse:
 def system_stats() -> dict[str, Any]:
     """Facts about the machine. Looks at accelerators only once torch is loaded, which the worker does at its start."""
     frontend = _version(FRONTEND)
-    total, free = _memory()
+    memory = psutil.virtual_memory()
     return {
         "system": {
             "os": sys.platform,
-            "ram_total": total,
-            "ram_free": free,
+            "ram_total": memory.total,
+            "ram_free": memory.available,
             "comfyui_version": PROTOCOL,
             "required_frontend_version": frontend,
             "installed_templates_version": None,
@@ -242,7 +242,7 @@ def system_stats() -> dict[str, Any]:
             # the frontend reads flags here; this one keeps it from asking the internet for release notes
             "argv": ["acestep", "serve", "--disable-api-nodes"],
         },
-        "devices": _devices(total, free),
+        "devices": _devices(memory.total, memory.available),
     }
 
 
@@ -255,15 +255,6 @@ def _devices(total: int, free: int) -> list[dict[str, Any]]:
         found = describe_accelerators()
     memory = {"vram_total": total, "vram_free": free, "torch_vram_total": total, "torch_vram_free": free}
     return found or [{"name": platform.processor() or "cpu", "type": "cpu", "index": None, **memory}]
-
-
-def _memory() -> tuple[int, int]:
-    """Bytes of memory in all and available, 0 where the system does not tell."""
-    try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        return page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 0, 0
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from acestep_core.errors import InvalidInput, StorageError
 from acestep_core.host.server.host import Host
 from acestep_core.host.server.requests import bad_request, read_body, read_json, read_object
 from acestep_core.host.server.routes_files import content_type
-from acestep_core.io.atomic import atomic_write
+from acestep_core.io.atomic import atomic_write, remove, replace
 from acestep_core.io.confine import confine
 
 PRESETS = {
@@ -110,7 +109,7 @@ def routes(host: Host) -> list[web.RouteDef]:
         return _answer(request, path, root)
 
     async def delete_file(request: web.Request) -> web.Response:
-        existing(request.match_info["file"]).unlink()
+        await _saved(remove, existing(request.match_info["file"]))
         return web.Response(status=204)
 
     async def move_file(request: web.Request) -> web.Response:
@@ -158,7 +157,7 @@ def _move(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
         raise IsADirectoryError(target.name)
-    shutil.move(source, target)
+    replace(source, target)
 
 
 def _files(folder: Path, recurse: bool) -> list[Path]:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import logging
-import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -180,18 +178,3 @@ async def _answer(request: web.Request, handler: Handler, policy: Policy) -> web
         _log.exception("%s %s failed", request.method, request.path)
         error = {"type": "internal_error", "message": "The host failed; its log says why.", "details": ""}
         return web.json_response({"error": error}, status=500)
-
-
-def redactor(places: Iterable[tuple[Path, str]]) -> Callable[[str], str]:
-    """A function that replaces the given folders in a text by names, the home folder by `~`, Python's by `python`."""
-    known = [(str(path), label) for path, label in places]
-    known += [(str(Path.home()), "~"), (sys.prefix, "python"), (sys.base_prefix, "python")]
-    known = [(path, label) for path, label in known if len(path) > 1]
-    known.sort(key=lambda entry: -len(entry[0]))
-
-    def redact(text: str) -> str:
-        for path, label in known:
-            text = text.replace(path, label)
-        return text
-
-    return redact
