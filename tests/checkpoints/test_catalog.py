@@ -126,7 +126,7 @@ def test_downloads():
     (turbo,) = downloads("turbo")
     assert turbo.inside, "turbo is a folder of the main repository"
     (base,) = downloads("xl-base")
-    assert (base.repository, base.inside) == ("ACE-Step/acestep-v15-xl-base", False)
+    assert (base.repository, base.inside) == ("ACE-Step/acestep-v15-xl-base", "")
     assert downloads("acestep-v15-base") == downloads("base")
     for name in download_names():
         assert downloads(name)

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from acestep_core.checkpoints.weights import assign, load_pt, open_weights, read_header, read_json
+from acestep_core.checkpoints.safetensors_header import read_header
+from acestep_core.checkpoints.weights import assign, load_pt, open_weights, read_json
 from acestep_core.errors import CheckpointError
 
 
@@ -39,7 +40,7 @@ def resident_kilobytes() -> int:
 
 
 def test_header_tells_names_types_and_shapes(file: Path):
-    header = read_header(file)
+    header = read_header(file).tensors
     assert {name: (info.dtype, info.shape) for name, info in header.items()} == {
         "a.weight": ("F32", (3, 4)),
         "a.bias": ("BF16", (3,)),
@@ -82,7 +83,7 @@ def test_a_file_cut_short_is_refused(file: Path):
 
 def test_a_file_with_too_many_bytes_is_refused(file: Path):
     file.write_bytes(file.read_bytes() + b"\0")
-    with pytest.raises(CheckpointError, match="incomplete"):
+    with pytest.raises(CheckpointError, match="holds more than its tensors"):
         open_weights(file)
 
 
