@@ -144,7 +144,7 @@ def find_tokenizer(files: QwenFiles, roots: Iterable[Path] | None = None) -> Pat
     rows = files.config["vocab_size"]
     places = [*list(files.source.parents)[:3], *(search_roots() if roots is None else roots), _hub_cache()]
     other: Path | None = None
-    for path in dict.fromkeys(path for place in places for path in _tokenizers_in(place)):
+    for path in dict.fromkeys(path for place in places for path in tokenizers_in(place)):
         fit = fit_of(path, rows)
         if fit is Fit.OWN:
             return path
@@ -164,7 +164,7 @@ def _hub_cache() -> Path:
     return Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
 
 
-def _tokenizers_in(place: Path) -> Iterator[Path]:
+def tokenizers_in(place: Path) -> Iterator[Path]:
     """Tokenizers that may be Qwen3's: in the folders of models, in a Hugging Face cache, and ComfyUI's own, where
     `place` is one of its model folders.
     """
