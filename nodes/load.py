@@ -171,7 +171,7 @@ class ACEStepLoader:
 class ACEStepLoRALoader:
     TITLE = "Load ACE-Step LoRA"
     CATEGORY = "ACE-Step/load"
-    DESCRIPTION = "Adds a LoRA, DoRA or LoKr to a model. Chain several."
+    DESCRIPTION = "Adds a LoRA, DoRA, LoKr or LoHa to a model. Chain several."
     SEARCH_ALIASES: ClassVar = ["lora", "lokr", "dora", "adapter", "peft"]
     RETURN_TYPES = (wires.MODEL,)
     RETURN_NAMES = ("model",)

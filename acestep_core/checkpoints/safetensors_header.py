@@ -31,12 +31,15 @@ BYTES = {
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Where a tensor lies: its name in the file and its stored type, and the shape it is handed out with."""
+    """Where a tensor lies: its name in the file and its stored type, the shape it is handed out with, and where the one
+    number lies that its values are to be multiplied with, if there is one.
+    """
 
     path: Path
     key: str
     dtype: str
     shape: Shape
+    scale: TensorInfo | None = None
 
     @property
     def numel(self) -> int:

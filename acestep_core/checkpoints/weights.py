@@ -26,7 +26,9 @@ DERIVED = (
     ".quantizer.scales",
     ".soft_clamp_input_value",
 )
-QUANTISED = (".scale_weight", ".weight_scale", ".comfy_quant", "scaled_fp8", ".scale_input", ".input_scale")
+# ComfyUI's two conventions of quantised weights: what stands beside them, and the names of their scale.
+SCALES = (".scale_weight", ".weight_scale")
+QUANTISED = (*SCALES, ".weight_scale_2", ".comfy_quant", "scaled_fp8", ".scale_input", ".input_scale")
 
 
 class Weights(Mapping[str, "Tensor"]):
@@ -34,6 +36,7 @@ class Weights(Mapping[str, "Tensor"]):
 
     Nothing is read until a tensor is asked for, and then its pages are mapped from the file: private (writing to a
     tensor never reaches the disk), shared with other processes, and given back by the system when memory is short.
+    Only fp8 weights with a scale are expanded, to bf16, which takes memory.
     The views made by `select`, `renamed` and `merged` share the open files.
     """
 
@@ -42,15 +45,19 @@ class Weights(Mapping[str, "Tensor"]):
         self._files: dict[Path, Any] = {} if files is None else files
 
     def __getitem__(self, name: str) -> Tensor:
+        info = self.infos[name]
+        stored = self._read(info)
+        return stored if info.scale is None else (stored.float() * self._read(info.scale).float()).bfloat16()
+
+    def _read(self, info: TensorInfo) -> Tensor:
         from safetensors import SafetensorError, safe_open
 
-        info = self.infos[name]
         try:
             if info.path not in self._files:
                 self._files[info.path] = safe_open(info.path, framework="pt", device="cpu")
             return self._files[info.path].get_tensor(info.key).view(info.shape)
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{name} cannot be read from {info.path} any more; {AGAIN}.") from error
+            raise CheckpointError(f"{info.key} cannot be read from {info.path} any more; {AGAIN}.") from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.infos)
@@ -92,7 +99,7 @@ def open_weights(path: Path) -> Weights:
         return _open_shards(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path} is not a safetensors file; use the safetensors version of this model.")
-    return Weights(read_header(path).tensors)
+    return Weights(_scaled(read_header(path).tensors))
 
 
 def weights_file(folder: Path) -> Path:
@@ -135,7 +142,22 @@ def _open_shards(index: Path) -> Weights:
     astray = [key for key, shard in weight_map.items() if key not in headers[shard]]
     if astray:
         raise CheckpointError(f"{index} lists tensors that its shards lack ({_some(astray)}); {AGAIN}.")
-    return Weights({key: headers[shard][key] for key, shard in weight_map.items()})
+    return Weights(_scaled({key: headers[shard][key] for key, shard in weight_map.items()}))
+
+
+def _scaled(infos: dict[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """fp8 weights with the one scale that stands beside each, without the rest of ComfyUI's conventions. Those of other
+    forms, such as blocks with scales of their own, stay as they are, and no model takes them.
+    """
+    found = {}
+    for name, info in infos.items():
+        layer = name.removesuffix(".weight")
+        scale = next((infos[layer + end] for end in SCALES if layer + end in infos), None) if layer != name else None
+        if scale is not None and (not info.dtype.startswith("F8_E") or scale.numel != 1):
+            return infos
+        if not name.endswith(QUANTISED):
+            found[name] = info if scale is None else replace(info, scale=replace(scale, shape=()))
+    return found
 
 
 def load_pt(path: Path) -> Any:
@@ -163,7 +185,9 @@ def require_match(wanted: Mapping[str, Shape], found: Mapping[str, Shape], sourc
     if not complaints:
         return
     if any(name.endswith(QUANTISED) for name in found):
-        raise CheckpointError(f"{source} is quantised, which is not supported; use the bf16 file of this model.")
+        raise CheckpointError(
+            f"{source} is quantised in a way that cannot be read; use the bf16 or fp8 file of this model."
+        )
     raise CheckpointError(
         f"{source} does not fit this model: {'; '.join(complaints)}; {AGAIN}, or choose the file that fits."
     )
