@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,49 +55,100 @@ def is_lm(rows: int) -> bool:
     return rows > AUDIO_CODES and rows not in TEXT_ROWS
 
 
+@dataclass(frozen=True)
+class Words:
+    """What a tokenizer knows: words and their ids, pairs to merge in their order, and tokens that are never cut."""
+
+    vocabulary: dict[str, int]
+    merges: list[Any]
+    added: list[dict[str, Any]]
+
+    @property
+    def ids(self) -> set[int]:
+        return {*self.vocabulary.values(), *(token["id"] for token in self.added)}
+
+    def for_rows(self, rows: int) -> Words:
+        """These words for an embedding of `rows` rows: with audio codes added, without them, or as they are."""
+        size = 1 + max(self.ids)
+        if rows == size + AUDIO_CODES:
+            codes = [_token(size + code, f"<|audio_code_{code}|>") for code in range(AUDIO_CODES)]
+            return replace(self, added=[*self.added, *codes])
+        if 0 <= rows - (size - AUDIO_CODES) < PADDING:
+            words = {word: number for word, number in self.vocabulary.items() if not _CODE.fullmatch(word)}
+            return replace(self, vocabulary=words, added=[t for t in self.added if not _CODE.fullmatch(t["content"])])
+        return self
+
+
 def fit_of(path: Path, rows: int) -> Fit:
     """What the tokenizer in a `tokenizer.json`, or in a folder of words, is to an embedding table of `rows` rows.
 
     A damaged one is another model's.
     """
     try:
-        values = _described(path)
-        numbers = {*values["model"]["vocab"].values(), *(token["id"] for token in values["added_tokens"])}
-        size = 1 + max(numbers)
-    except (CheckpointError, KeyError, TypeError, AttributeError, ValueError):
+        ids = read_words(path).ids
+    except CheckpointError:
         return Fit.OTHER
+    size = 1 + max(ids)
     if 0 <= rows - size < PADDING:
         return Fit.OWN
     fits = rows == size + AUDIO_CODES or 0 <= rows - (size - AUDIO_CODES) < PADDING
-    return Fit.WORDS if fits and len(numbers) == size else Fit.OTHER
+    return Fit.WORDS if fits and len(ids) == size else Fit.OTHER
 
 
 def load_tokenizer(path: Path, rows: int) -> Tokenizer:
     """The tokenizer of a model whose embedding has `rows` rows, from its own, the other model's, or Qwen3's words.
 
-    What a file says about cutting and padding texts is not taken over. Raises CheckpointError where it is damaged or
-    another model's.
+    Only the words of a file are taken over; the rules are Qwen's. So nothing in it cuts or pads texts, or reaches the
+    library unseen. Raises CheckpointError where it is damaged or another model's.
     """
-    from tokenizers import AddedToken, Tokenizer
+    from tokenizers import Tokenizer
 
-    text = json.dumps(_described(path)) if path.is_dir() else read_text(path, CheckpointError)
-    try:
-        tokenizer = Tokenizer.from_str(text)
-        if 0 <= rows - (tokenizer.get_vocab_size() - AUDIO_CODES) < PADDING:
-            tokenizer = Tokenizer.from_str(_without_codes(text))
-    except Exception as error:  # the library raises nothing more specific
-        raise CheckpointError(f"The tokenizer {path} cannot be read; {AGAIN}.") from error
-    if rows == tokenizer.get_vocab_size() + AUDIO_CODES:
-        tokenizer.add_tokens([AddedToken(f"<|audio_code_{code}|>", normalized=False) for code in range(AUDIO_CODES)])
-    largest = max(tokenizer.get_vocab().values(), default=0) + 1
+    words = read_words(path).for_rows(rows)
+    largest = 1 + max(words.ids)
     if largest > rows:
         raise CheckpointError(
             f"The tokenizer {path} has {largest} tokens, but its model knows {rows}; "
             "put the model's own tokenizer.json there."
         )
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
+    try:
+        return Tokenizer.from_str(json.dumps(description(words.vocabulary, words.merges, words.added)))
+    except Exception as error:  # the library raises nothing more specific
+        raise CheckpointError(f"The tokenizer {path} cannot be read; {AGAIN}.") from error
+
+
+def read_words(path: Path) -> Words:
+    """From a `tokenizer.json`, or a folder of vocab.json, merges.txt and tokenizer_config.json, as ComfyUI has it.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or not of Qwen's kind.
+    """
+    try:
+        if path.is_dir():
+            lines = read_text(path / "merges.txt", CheckpointError).split("\n")
+            merges = [line.rstrip("\r") for line in lines[lines[0].startswith("#version") :]]
+            decoder = read_json(path / "tokenizer_config.json")["added_tokens_decoder"]
+            added = [{"id": int(number), **token} for number, token in decoder.items()]
+            words = Words(read_json(path / "vocab.json"), [line for line in merges if line], added)
+        else:
+            values = read_json(path)
+            if values["model"]["type"] != "BPE":
+                raise ValueError
+            words = Words(values["model"]["vocab"], values["model"]["merges"], values["added_tokens"])
+        tokens = [*words.vocabulary.items(), *((token["content"], token["id"]) for token in words.added)]
+        if not words.vocabulary or not all(word and type(word) is str and _is_id(number) for word, number in tokens):
+            raise ValueError
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(f"The tokenizer {path} cannot be read as one of Qwen's kind; {AGAIN}.") from error
+    return words
+
+
+def _is_id(number: Any) -> bool:
+    return type(number) is int and 0 <= number < 1 << 32
+
+
+def _token(number: int, content: str) -> dict[str, Any]:
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    return {"id": number, "content": content, **flags}
 
 
 def description(vocabulary: dict[str, int], merges: list[Any], added: list[dict[str, Any]]) -> dict[str, Any]:
@@ -135,25 +187,3 @@ def description(vocabulary: dict[str, int], merges: list[Any], added: list[dict[
             "merges": merges,
         },
     }
-
-
-def _described(path: Path) -> dict[str, Any]:
-    """What a `tokenizer.json` says, or would say of a folder with vocab.json, merges.txt and tokenizer_config.json."""
-    if not path.is_dir():
-        return read_json(path)
-    lines = read_text(path / "merges.txt", CheckpointError).split("\n")
-    merges = [line.rstrip("\r") for line in lines[lines[0].startswith("#version") :]]
-    tokens = read_json(path / "tokenizer_config.json").get("added_tokens_decoder", {})
-    try:
-        added = [{"id": int(number), **token} for number, token in tokens.items()]
-    except (TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"The tokenizer {path} cannot be read; {AGAIN}.") from error
-    return description(read_json(path / "vocab.json"), [line for line in merges if line], added)
-
-
-def _without_codes(text: str) -> str:
-    values = json.loads(text)
-    values["added_tokens"] = [token for token in values["added_tokens"] if not _CODE.fullmatch(token["content"])]
-    vocabulary = values["model"]["vocab"]
-    values["model"]["vocab"] = {word: n for word, n in vocabulary.items() if not _CODE.fullmatch(word)}
-    return json.dumps(values)
