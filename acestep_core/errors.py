@@ -24,7 +24,7 @@ class DownloadError(CheckpointError):
 
 
 class AdapterError(AceStepError):
-    """A LoRA or LoKr file cannot be read or does not fit the model."""
+    """An adapter file cannot be read or does not fit the model."""
 
 
 class AudioError(AceStepError):

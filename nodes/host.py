@@ -209,13 +209,15 @@ class ComfyUI:
         return _made(Path(self.paths.get_temp_directory()))
 
     def model_roots(self) -> list[Path]:
-        """Our own folders first, then those that hold ComfyUI's single files, `extra_model_paths.yaml` included."""
+        """Our own folders first, then those that hold ComfyUI's single files, `extra_model_paths.yaml` included; last
+        the one beside its code, where `find_tokenizer` sees ComfyUI's copy of Qwen's words.
+        """
         from acestep_core.checkpoints.find import COMFYUI_FOLDERS
 
         known = self.paths.folder_names_and_paths
         folders = [Path(folder) for folder in known.get(MODELS_FOLDER, ([], None))[0]]
         folders += [Path(folder).parent for kind in COMFYUI_FOLDERS for folder in known.get(kind, ([], None))[0]]
-        return list(dict.fromkeys(folders))
+        return list(dict.fromkeys([*folders, Path(self.paths.__file__).parent / "models"]))
 
     def lora_folders(self) -> list[Path]:
         return [Path(folder) for folder in self.paths.get_folder_paths("loras")]

@@ -171,7 +171,7 @@ class ACEStepLoader:
 class ACEStepLoRALoader:
     TITLE = "Load ACE-Step LoRA"
     CATEGORY = "ACE-Step/load"
-    DESCRIPTION = "Adds a LoRA, DoRA or LoKr to a model. Chain several."
+    DESCRIPTION = "Adds a LoRA, DoRA, LoKr or LoHa to a model. Chain several."
     SEARCH_ALIASES: ClassVar = ["lora", "lokr", "dora", "adapter", "peft"]
     RETURN_TYPES = (wires.MODEL,)
     RETURN_NAMES = ("model",)
@@ -204,8 +204,10 @@ class ACEStepLoRALoader:
 
 
 def _announced(handle: AnyHandle, remarks: Sequence[str] = ()) -> AnyHandle:
-    """Says what was taken, and hands it on."""
-    host().say(" ".join(remarks) or (_TINY_NOTE if handle.tiny else f"Using {handle.path.name}"))
+    """Says what was taken, and as what, and hands it on."""
+    variant = getattr(handle, "variant", None)
+    used = f"Using {handle.path.name}{f' as {variant}' if variant else ''}"
+    host().say(" ".join(remarks) or (_TINY_NOTE if handle.tiny else used))
     return handle
 
 

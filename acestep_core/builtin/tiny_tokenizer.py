@@ -11,7 +11,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-AUDIO_CODES = 65535
+from acestep_core.checkpoints.qwen_tokenizer import AUDIO_CODES, BYTE_LEVEL, description
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -43,12 +43,6 @@ SPECIAL_TOKENS = (
 )
 # The first 14 are hidden by `skip_special_tokens`; the rest are text to Qwen.
 CONTROL_TOKENS = SPECIAL_TOKENS[:14]
-
-# How Qwen cuts text before merging: contractions, words with one leading sign, single digits, signs, blank space.
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 
 # Words that become single tokens, with and without a space before them.
 WORDS = tuple(
@@ -120,35 +114,9 @@ def tokenizer_json(codes: bool) -> str:
     """A `tokenizer.json`: the language model's with audio codes, or the text encoder's, which appends an end."""
     ids, merges = vocabulary()
     tokens = [*SPECIAL_TOKENS, *(f"<|audio_code_{n}|>" for n in range(AUDIO_CODES if codes else 0))]
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
-    values: dict[str, Any] = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [_added(len(ids) + i, token) for i, token in enumerate(tokens)],
-        "normalizer": {"type": "NFC"},
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [
-                {"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Isolated", "invert": False},
-                byte_level,
-            ],
-        },
-        "post_processor": byte_level if codes else _append_end(byte_level, len(ids)),
-        "decoder": byte_level,
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": "",
-            "end_of_word_suffix": "",
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": ids,
-            "merges": merges,
-        },
-    }
+    values = description(ids, merges, [_added(len(ids) + i, token) for i, token in enumerate(tokens)])
+    if not codes:
+        values["post_processor"] = _append_end(BYTE_LEVEL, len(ids))
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import CheckpointError
+
+
+def fetch(name: str) -> str:
+    """The command that downloads a model, as it exists where this runs: a pack in ComfyUI's custom_nodes has no
+    `acestep` on the path.
+    """
+    words = f"models download {name}".strip()
+    if shutil.which("acestep") or any(Path(sys.executable).parent.glob("acestep*")):
+        return f"acestep {words}"
+    return f'cd "{Path(__file__).parents[2]}" && "{sys.executable}" -m acestep_core.commands {words}'
+
+
+AGAIN = f"download it again with `{fetch('')}`"
 
 BASIC_TASKS = ("text2music", "cover", "repaint")
 STEM_TASKS = ("extract", "lego", "complete")
@@ -71,6 +87,7 @@ VARIANTS: dict[str, Variant] = {
 }
 
 TINY = "tiny (test model)"  # the name of the built-in tiny checkpoint, wherever a model is named
+TOKENIZER = "tokenizer"  # Qwen3's alone, for ComfyUI's files, which hold none
 TEXT_ENCODER = "Qwen3-Embedding-0.6B"
 VAE = "vae"
 LM_SIZES = ("0.6B", "1.7B", "4B")
@@ -108,11 +125,12 @@ MAIN_FOLDERS = ("acestep-v15-turbo", VAE, TEXT_ENCODER, "acestep-5Hz-lm-1.7B")
 
 @dataclass(frozen=True)
 class Download:
-    """Where a model folder is published: the whole `repository`, or its subfolder `folder` where `inside` is true."""
+    """Where a model folder is published: the whole `repository`, or its subfolder `inside`; `only` one file of it."""
 
     folder: str
     repository: str
-    inside: bool
+    inside: str = ""
+    only: str = ""
 
 
 def downloads(name: str) -> tuple[Download, ...]:
@@ -122,18 +140,20 @@ def downloads(name: str) -> tuple[Download, ...]:
     Raises CheckpointError for an unknown name.
     """
     if name == "main":
-        return tuple(Download(folder, MAIN_REPOSITORY, True) for folder in MAIN_FOLDERS)
+        return tuple(Download(folder, MAIN_REPOSITORY, folder) for folder in MAIN_FOLDERS)
+    if name == TOKENIZER:
+        return (Download(TOKENIZER, MAIN_REPOSITORY, TEXT_ENCODER, "tokenizer.json"),)
     folder = VARIANTS[name].folder if name in VARIANTS else name
     if folder in MAIN_FOLDERS:
-        return (Download(folder, MAIN_REPOSITORY, True),)
+        return (Download(folder, MAIN_REPOSITORY, folder),)
     if folder in download_names():
-        return (Download(folder, f"ACE-Step/{folder}", False),)
+        return (Download(folder, f"ACE-Step/{folder}"),)
     raise CheckpointError(f"There is no published model called {name!r}; choose one of {', '.join(download_names())}.")
 
 
 def download_names() -> tuple[str, ...]:
     """Every name `downloads` knows by its folder."""
-    return ("main", *(variant.folder for variant in VARIANTS.values()), VAE, TEXT_ENCODER, *LANGUAGE_MODELS)
+    return ("main", *(variant.folder for variant in VARIANTS.values()), VAE, TEXT_ENCODER, *LANGUAGE_MODELS, TOKENIZER)
 
 
 def variant_named(name: str) -> Variant:

@@ -233,10 +233,7 @@ def _shared(path: Path, other: Path) -> int:
 
 
 def _instead(wanted: str, published: str, taken: ModelEntry) -> str:
-    return (
-        f"There is no {wanted} here, so {taken.name} is taken; fetch the other with "
-        f"`acestep models download {published}`."
-    )
+    return f"There is no {wanted} here, so {taken.name} is taken; fetch the other with `{catalog.fetch(published)}`."
 
 
 def _places(found: Found) -> str:
@@ -246,7 +243,7 @@ def _places(found: Found) -> str:
 
 def _download(name: str, found: Found) -> str:
     """The command that fetches a model to where it is then found."""
-    command, folder = f"acestep models download {name}", found.places[0] if found.places else None
+    command, folder = catalog.fetch(name), found.places[0] if found.places else None
     if folder is None or user_folder() in found.places:
         return command
     single = folder.is_file() or any(entry.path == folder for entry in found.entries)

@@ -158,10 +158,11 @@ def download(
         if part.repository not in listings:
             monitor.tick(f"listing {part.repository}", 0, 1)
             listings[part.repository] = source.files(part.repository, transport)
-        prefix = f"{part.folder}/" if part.inside else ""
-        files = _wanted(listings[part.repository], prefix)
-        if not any(file.path.endswith(".safetensors") for file in files):
-            raise DownloadError(f"{part.repository} has no weights for {part.folder}; try the other source, or later.")
+        prefix = f"{part.inside}/" if part.inside else ""
+        files = [f for f in _wanted(listings[part.repository], prefix) if part.only in ("", f.path[len(prefix) :])]
+        if not any(file.path.endswith(part.only or ".safetensors") for file in files):
+            what = part.only or "weights"
+            raise DownloadError(f"{part.repository} has no {what} for {part.folder}; try the other source, or later.")
         folder = dest / part.folder
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / LOCK, lambda folder=folder: _wait(folder, monitor)):  # type: ignore[misc]

@@ -9,17 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acestep_core.checkpoints import catalog, keymaps, shapes
-from acestep_core.checkpoints.layouts import QwenFiles, display_name, fits_tokenizer, is_upstream_dit, is_xl
-from acestep_core.checkpoints.weights import MAX_HEADER, Weights, open_weights, read_json
+from acestep_core.checkpoints.configs import read_config
+from acestep_core.checkpoints.layouts import QwenFiles, display_name, is_upstream_dit, is_xl
+from acestep_core.checkpoints.qwen_tokenizer import LM_ROWS, TEXT_ROWS, Fit, fit_of, is_lm
+from acestep_core.checkpoints.safetensors_header import MAX_HEADER
+from acestep_core.checkpoints.weights import Weights, open_weights, read_json
 from acestep_core.errors import CheckpointError
 from acestep_core.io.folders import user_folder
+from acestep_core.io.text import read_text
 
+COMFYUI_TOKENIZER = Path("comfy", "text_encoders", "qwen25_tokenizer")
+"""ComfyUI's copy of Qwen's words, in its folder of code."""
 COMFYUI_FOLDERS = ("checkpoints", "diffusion_models", "unet", "vae", "text_encoders", "clip")
-AUDIO_CODES = 65535
 TINY_MARK = "tiny.json"
-# Rows of the embedding table: Qwen3's own vocabulary as published (the second is padded), and with the audio codes.
-TEXT_ROWS = (151669, 151936)
-LM_ROWS = 217204
 LM_WIDTHS = dict(zip((1024, 2048, 2560), catalog.LM_SIZES, strict=True))
 _NAMED_OURS = re.compile(r"(?<![a-z])ace([-_ ]?step)?[-_ ]?v?1\.?5", re.IGNORECASE)
 _HUB = "models--"  # a repository in a Hugging Face cache
@@ -108,7 +110,7 @@ def find_checkpoint(root: Path) -> Found:
     root = Path(root).expanduser().absolute()
     if not root.exists():
         raise CheckpointError(
-            f"There is no checkpoint at {root}; correct the path or fetch one with `acestep models download main`."
+            f"There is no checkpoint at {root}; correct the path or fetch one with `{catalog.fetch('main')}`."
         )
     if root.is_file() and is_upstream_dit(root.parent):
         root = root.parent
@@ -132,31 +134,49 @@ def _around(root: Path) -> list[Path]:
 
 
 def find_tokenizer(files: QwenFiles, roots: Iterable[Path] | None = None) -> Path:
-    """The `tokenizer.json` for a text encoder or language model: beside its weights, else in a known folder that fits
-    its vocabulary.
+    """The tokenizer for a text encoder or language model: beside its weights, else of Qwen3 in a known place; see
+    `qwen_tokenizer.load_tokenizer`.
 
-    ComfyUI files have none of their own. Raises CheckpointError that says where to put one.
+    ComfyUI files have none of their own; ComfyUI itself has one. Raises CheckpointError that says where to put one.
     """
     if files.tokenizer_file is not None:
         return files.tokenizer_file
     rows = files.config["vocab_size"]
-    names = ["acestep-5Hz-lm-*"] if _is_lm(rows) else [catalog.TEXT_ENCODER, "tokenizer"]
-    around = [files.source.parent, files.source.parent.parent]
-    for root in [*around, *(search_roots() if roots is None else roots)]:
-        for name in names:
-            for file in sorted(root.glob(f"{name}/tokenizer.json")):
-                if fits_tokenizer(file, rows):
-                    return file
-    folder = files.source.parent / (catalog.LANGUAGE_MODELS[1] if _is_lm(rows) else catalog.TEXT_ENCODER)
+    places = [*list(files.source.parents)[:3], *(search_roots() if roots is None else roots), _hub_cache()]
+    other: Path | None = None
+    for path in dict.fromkeys(path for place in places for path in tokenizers_in(place)):
+        fit = fit_of(path, rows)
+        if fit is Fit.OWN:
+            return path
+        other = other or (path if fit is Fit.WORDS else None)
+    if other is not None:
+        return other
+    folder = files.source.parent / catalog.TOKENIZER
     raise CheckpointError(
-        f"{files.source.name} comes without a tokenizer; put the tokenizer.json of {folder.name} into {folder}, "
-        f"or fetch it with `acestep models download {folder.name}`."
+        f"{files.source.name} comes without a tokenizer; fetch it (11 MB) with `{catalog.fetch(catalog.TOKENIZER)}`, "
+        f"or put the tokenizer.json of any Qwen3 into {folder}."
     )
 
 
-def _is_lm(rows: int) -> bool:
-    """A language model has the 65 535 audio codes in its vocabulary; the text encoder has not."""
-    return rows > AUDIO_CODES and rows not in TEXT_ROWS
+def _hub_cache() -> Path:
+    """Where Hugging Face's tools keep what they fetched."""
+    home = Path(os.environ.get("HF_HOME") or Path("~/.cache/huggingface")).expanduser()
+    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+
+
+def tokenizers_in(place: Path) -> Iterator[Path]:
+    """Tokenizers that may be Qwen3's: in the folders of models, in a Hugging Face cache, and ComfyUI's own, where
+    `place` is one of its model folders.
+    """
+    for name in ("acestep-5Hz-lm-*", "Qwen3*", "text_encoder", catalog.TOKENIZER):
+        yield from sorted(place.glob(f"{name}/tokenizer.json"))
+        yield from sorted(place.glob(f"{_HUB}*/snapshots/*/{name}/tokenizer.json"))
+    for repository in sorted([*place.glob(f"{_HUB}*[Qq]wen3*"), *place.glob(f"{_HUB}ACE-Step--*")]):
+        if (snapshot := _snapshot(repository)) and (snapshot / "tokenizer.json").is_file():
+            yield snapshot / "tokenizer.json"
+    for folder in [place, *list(place.parents)[:3]]:
+        if (folder / COMFYUI_TOKENIZER / "vocab.json").is_file():
+            yield folder / COMFYUI_TOKENIZER
 
 
 # --- scanning -------------------------------------------------------------------------------------------------------
@@ -195,7 +215,10 @@ def _snapshot(repository: Path) -> Path | None:
     """The folder of files in a Hugging Face cache: what `main` names, else the newest."""
     named = repository / "refs" / "main"
     found = [path for path in _children(repository / "snapshots") if path.is_dir()]
-    wanted = named.read_text(encoding="utf-8").strip() if named.is_file() else ""
+    try:
+        wanted = read_text(named, CheckpointError).strip() if named.is_file() else ""
+    except CheckpointError:
+        wanted = ""  # damaged: then the newest
     return max(found, key=lambda path: (path.name == wanted, path.stat().st_mtime), default=None)
 
 
@@ -227,8 +250,10 @@ def _scan_folder(folder: Path) -> Iterator[ModelEntry]:
         yield _dit_entry(folder, "upstream", config_file)
     elif "downsampling_ratios" in config:
         yield _entry("vae", folder, "upstream")
-    elif config.get("model_type") == "qwen3" and _is_ours(folder, config.get("vocab_size", 0)):
-        yield _entry("lm" if _is_lm(config["vocab_size"]) else "text_encoder", folder, "upstream")
+    elif config.get("model_type") == "qwen3":
+        rows = config["vocab_size"] if isinstance(config.get("vocab_size"), int) else 0
+        if _is_ours(folder, rows):
+            yield _entry("lm" if is_lm(rows) else "text_encoder", folder, "upstream")
 
 
 def _kind_by_name(folder: Path) -> str | None:
@@ -255,7 +280,7 @@ def _is_ours(path: Path, rows: int) -> bool:
 
 def _scan_file(path: Path) -> Iterator[ModelEntry]:
     """The parts one safetensors file holds. A damaged file is mentioned only if its name suggests that it is ours."""
-    if path.suffix != ".safetensors":
+    if path.suffix != ".safetensors" or not path.is_file():
         return
     named_so = _NAMED_OURS.search(path.stem)
     try:
@@ -267,7 +292,7 @@ def _scan_file(path: Path) -> Iterator[ModelEntry]:
             yield ModelEntry(_kind_of_file(path), path.stem, path, "comfyui", None, path.stat().st_size, str(error))
         return
     for kind, part in _parts(path, names):
-        entry = ModelEntry(kind, path.stem, path, "comfyui", None, sum(_bytes(part)), size=_lm_size(kind, path, part))
+        entry = ModelEntry(kind, path.stem, path, "comfyui", None, _bytes(part), size=_lm_size(kind, path, part))
         yield _named_dit(entry, part) if kind == "dit" else entry
 
 
@@ -327,7 +352,7 @@ def _parts(path: Path, names: Weights) -> Iterator[tuple[str, Weights]]:
             continue
         if kind in ("text_encoder", "lm") and not prefix:
             rows = next((info.shape[0] for name, info in part.infos.items() if name.endswith("embed_tokens.weight")), 0)
-            if _is_lm(rows) != (kind == "lm") or not (rows == TEXT_ROWS[0] or _is_ours(path, rows)):
+            if is_lm(rows) != (kind == "lm") or not (rows == TEXT_ROWS[0] or _is_ours(path, rows)):
                 continue
         yield kind, part
 
@@ -344,8 +369,8 @@ def _is_ace_vae(part: Weights, path: Path) -> bool:
 def _dit_entry(folder: Path, layout: str, config_file: Path) -> ModelEntry:
     variant, size, problem = None, "", None
     try:
-        config = read_json(config_file)
-        inner = read_json(folder / "condition_encoder" / "config.json") if layout == "diffusers" else config
+        config = read_config(config_file)
+        inner = read_config(folder / "condition_encoder" / "config.json") if layout == "diffusers" else config
         if layout == "diffusers":
             config = config | {"encoder_hidden_size": inner.get("hidden_size")}
             config["is_turbo"] = bool(config.get("is_turbo")) or config.get("model_version") == "turbo"
@@ -366,11 +391,10 @@ def _entry(kind: str, folder: Path, layout: str, parts: tuple[str, ...] = ("",))
         except (CheckpointError, OSError) as error:
             problem = str(error)
         else:
-            total += sum(_bytes(weights))
+            total += _bytes(weights)
             size = _lm_size(kind, folder, weights)
     return ModelEntry(kind, display_name(folder), folder, layout, None, total, problem, size)
 
 
-def _bytes(weights: Weights) -> Iterator[int]:
-    width = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "BF16": 2, "F16": 2}
-    return (info.numel * width.get(info.dtype, 1) for info in weights.infos.values())
+def _bytes(weights: Weights) -> int:
+    return sum(info.nbytes for info in weights.infos.values())

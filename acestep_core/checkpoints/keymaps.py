@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 Shape = tuple[int, ...]
@@ -80,6 +81,8 @@ def _swap_head(name: str, table: Mapping[str, str]) -> str:
 
 # --- VAE: diffusers <-> stable-audio-tools (ComfyUI) ----------------------------------------------------------------
 
+_LAYER = re.compile(r"encoder\.layers\.(\d{1,2})\.")
+
 # The layers in the order stable-audio-tools numbers them.
 RESIDUAL_UNIT = ("snake1", "conv1", "snake2", "conv2")
 ENCODER_BLOCK = ("res_unit1", "res_unit2", "res_unit3", "snake1", "conv1")
@@ -107,7 +110,8 @@ def oobleck_layers(blocks: int) -> dict[str, str]:
 
 def vae_names(names: list[str]) -> dict[str, str]:
     """Names from either tool, in either spelling of weight norm -> diffusers names. Unknown layers stay as they are."""
-    blocks = max((int(name.split(".")[2]) for name in names if name.startswith("encoder.layers.")), default=2) - 2
+    numbers = (_LAYER.match(name) for name in names)
+    blocks = max((int(number[1]) for number in numbers if number), default=2) - 2
     layers = {theirs: ours for ours, theirs in oobleck_layers(blocks).items()}
     spelling = {new: old for old, new in WEIGHT_NORM.items()}
     table = {}

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.checkpoints import catalog, keymaps, shapes
-from acestep_core.checkpoints.catalog import Variant
+from acestep_core.checkpoints.catalog import AGAIN, Variant
+from acestep_core.checkpoints.configs import checked, read_config
+from acestep_core.checkpoints.qwen_tokenizer import Fit, fit_of
 from acestep_core.checkpoints.weights import (
-    AGAIN,
     Weights,
     load_pt,
     open_weights,
@@ -37,6 +38,26 @@ if TYPE_CHECKING:
 
 SILENCE_FILE = "silence_latent.pt"
 SILENCE_FRAMES = 15000  # 600 s, the longest song
+_BLOCK = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
+# What each config of a diffusers checkpoint must say: what becomes upstream's one config.
+DIFFUSERS_KEYS: dict[str, tuple[str, ...]] = {
+    "transformer": (*_BLOCK, "num_hidden_layers", "head_dim"),
+    "condition_encoder": (
+        *_BLOCK,
+        "text_hidden_dim",
+        "timbre_hidden_dim",
+        "num_lyric_encoder_hidden_layers",
+        "num_timbre_encoder_hidden_layers",
+    ),
+    "audio_tokenizer": (
+        "pool_window_size",
+        "fsq_dim",
+        "fsq_input_levels",
+        "fsq_input_num_quantizers",
+        "num_attention_pooler_hidden_layers",
+    ),
+    "audio_token_detokenizer": (),
+}
 
 
 @dataclass(frozen=True)
@@ -126,9 +147,9 @@ def open_dit(path: Path, variant: str | None = None) -> DitFiles:
 
 
 def _dit_from_upstream(folder: Path, variant: str | None) -> DitFiles:
-    config = read_json(folder / "config.json")
+    config = read_config(folder / "config.json")
     _require_keys(config, ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"), folder)
-    config = {"num_key_value_heads": config["num_attention_heads"], "head_dim": 128} | config
+    config = checked({"num_key_value_heads": config["num_attention_heads"], "head_dim": 128} | config, folder)
     tensors = without_derived(open_weights(folder))
     return _dit(config, tensors, read_silence(folder / SILENCE_FILE), variant, folder)
 
@@ -140,7 +161,8 @@ def _dit_from_diffusers(folder: Path, variant: str | None) -> DitFiles:
             raise CheckpointError(
                 f"The diffusers checkpoint {folder} has no {component}/ folder; {AGAIN}, or convert it again."
             )
-        configs[component] = read_json(folder / component / "config.json")
+        configs[component] = read_config(folder / component / "config.json")
+        _require_keys(configs[component], DIFFUSERS_KEYS[component], folder / component)
         opened = open_weights(folder / component)
         tensors = tensors.merged(opened.renamed(lambda name, c=component: keymaps.dit_from_diffusers(c, name)))  # type: ignore[misc]
     silence = _diffusers_silence(folder, tensors)
@@ -173,7 +195,7 @@ def _dit(
 
 def is_xl(config: Mapping[str, Any]) -> bool:
     """XL checkpoints have an encoder of another width than their decoder."""
-    return bool(config.get("encoder_hidden_size")) and config["encoder_hidden_size"] != config["hidden_size"]
+    return bool(config.get("encoder_hidden_size")) and config["encoder_hidden_size"] != config.get("hidden_size")
 
 
 def diffusers_config(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -181,24 +203,13 @@ def diffusers_config(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
     decoder, encoder = configs["transformer"], configs["condition_encoder"]
     tokenizer = configs["audio_tokenizer"]
     config = shapes.DIT_DEFAULTS | {key: value for key, value in decoder.items() if not key.startswith("_")}
-    for key in (
-        "text_hidden_dim",
-        "timbre_hidden_dim",
-        "num_lyric_encoder_hidden_layers",
-        "num_timbre_encoder_hidden_layers",
-    ):
+    for key in DIFFUSERS_KEYS["condition_encoder"][len(_BLOCK) :]:
         config[key] = encoder[key]
-    for key in (
-        "pool_window_size",
-        "fsq_dim",
-        "fsq_input_levels",
-        "fsq_input_num_quantizers",
-        "num_attention_pooler_hidden_layers",
-    ):
+    for key in DIFFUSERS_KEYS["audio_tokenizer"]:
         config[key] = tokenizer[key]
     config.pop("encoder_hidden_size", None)
     if encoder["hidden_size"] != decoder["hidden_size"]:
-        for key in ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"):
+        for key in _BLOCK:
             config[f"encoder_{key}"] = encoder[key]
     # diffusers fills a missing flag with False and a missing version with None, so only what is set says anything.
     version = str(decoder.get("model_version") or "")
@@ -256,7 +267,7 @@ def open_vae(path: Path) -> VaeFiles:
     if path.is_dir():
         folder = path / catalog.VAE if (path / catalog.VAE).is_dir() else path
         opened = open_weights(folder)
-        config = read_json(folder / "config.json") if (folder / "config.json").is_file() else None
+        config = read_config(folder / "config.json") if (folder / "config.json").is_file() else None
     else:
         folder, config, opened = path, None, open_weights(path)
     prefix = _prefix(opened, keymaps.COMFYUI_VAE, (keymaps.SAT_VAE_MARK, keymaps.DIFFUSERS_VAE_MARK))
@@ -271,6 +282,10 @@ def open_vae(path: Path) -> VaeFiles:
         config, ("encoder_hidden_size", "downsampling_ratios", "channel_multiples", "decoder_channels"), folder
     )
     shapes.require_hop(config["downsampling_ratios"], folder)
+    if len(config["channel_multiples"]) != len(config["downsampling_ratios"]):
+        raise CheckpointError(
+            f"The config of {folder} needs as many channel_multiples as downsampling_ratios; {AGAIN}."
+        )
     require_match(shapes.vae_shapes(config), tensors.shapes, folder)
     return VaeFiles(config, tensors, folder)
 
@@ -306,7 +321,7 @@ def _open_qwen(path: Path, prefixes: Iterable[str], kind: str, example: str) -> 
     tensors = without_derived(opened.renamed(keymaps.qwen_name))
     config_file = path / "config.json"
     if path.is_dir() and config_file.is_file():
-        config = read_json(config_file)
+        config = read_config(config_file)
         _require_keys(
             config, ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"), path
         )
@@ -327,17 +342,7 @@ def tokenizer_beside(weights: Path, rows: int) -> Path | None:
         return next((file for file in candidates if file.is_file()), None)
     # An all-in-one file holds two Qwen3 models, so the file beside it may be the other one's.
     candidates = [weights.with_suffix(".tokenizer.json"), weights.with_suffix("") / "tokenizer.json"]
-    return next((file for file in candidates if file.is_file() and fits_tokenizer(file, rows)), None)
-
-
-def fits_tokenizer(tokenizer: Path, rows: int) -> bool:
-    """Whether the tokenizer's ids fill an embedding table of `rows` rows, apart from some padding."""
-    values = read_json(tokenizer)
-    ids = [
-        *values.get("model", {}).get("vocab", {}).values(),
-        *(token["id"] for token in values.get("added_tokens", [])),
-    ]
-    return bool(ids) and 0 <= rows - 1 - max(ids) < 512
+    return next((file for file in candidates if file.is_file() and fit_of(file, rows) is Fit.OWN), None)
 
 
 def _require_tied_head(tensors: Weights, path: Path) -> None:
@@ -347,7 +352,7 @@ def _require_tied_head(tensors: Weights, path: Path) -> None:
     if not names or embedding is None:
         return
     head, table = tensors[names[0]], tensors[embedding]
-    if head.shape != table.shape or not head[::997].equal(table[::997]):
+    if head.ndim != 2 or head.shape != table.shape or not head[::997].float().equal(table[::997].float()):
         raise CheckpointError(
             f"{path} has an output head of its own, but ACE-Step's Qwen3 models share it with the embedding; {AGAIN}."
         )
@@ -371,7 +376,7 @@ def _existing(path: Path) -> Path:
     path = Path(path).expanduser()
     if not path.exists():
         raise CheckpointError(
-            f"There is no checkpoint at {path}; correct the path or fetch one with `acestep models download main`."
+            f"There is no checkpoint at {path}; correct the path or fetch one with `{catalog.fetch('main')}`."
         )
     return path
 

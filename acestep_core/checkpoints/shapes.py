@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from acestep_core.checkpoints.configs import checked
+from acestep_core.checkpoints.safetensors_header import Shape
 from acestep_core.errors import CheckpointError
 
-Shape = tuple[int, ...]
 Config = Mapping[str, Any]
 
 # Upstream's defaults for what no tensor shows.
@@ -228,34 +229,35 @@ def dit_config(shapes: Mapping[str, Shape], source: Any) -> dict[str, Any]:
     Raises CheckpointError where a tensor it needs is missing.
     """
     shapes = _Required(shapes, source)
-    head_dim = shapes["decoder.layers.0.self_attn.q_norm.weight"][0]
+    head_dim = shapes.side("decoder.layers.0.self_attn.q_norm.weight", 0)
     encoder = "encoder.lyric_encoder.layers.0."
     config = DIT_DEFAULTS | {
-        "hidden_size": shapes["decoder.layers.0.self_attn_norm.weight"][0],
-        "intermediate_size": shapes["decoder.layers.0.mlp.gate_proj.weight"][0],
+        "hidden_size": shapes.side("decoder.layers.0.self_attn_norm.weight", 0),
+        "intermediate_size": shapes.side("decoder.layers.0.mlp.gate_proj.weight", 0),
         "num_hidden_layers": _layers(shapes, "decoder.layers."),
-        "num_attention_heads": shapes["decoder.layers.0.self_attn.q_proj.weight"][0] // head_dim,
-        "num_key_value_heads": shapes["decoder.layers.0.self_attn.k_proj.weight"][0] // head_dim,
+        "num_attention_heads": shapes.side("decoder.layers.0.self_attn.q_proj.weight", 0) // head_dim,
+        "num_key_value_heads": shapes.side("decoder.layers.0.self_attn.k_proj.weight", 0) // head_dim,
         "head_dim": head_dim,
-        "in_channels": shapes["decoder.proj_in.1.weight"][1],
-        "patch_size": shapes["decoder.proj_in.1.weight"][2],
-        "audio_acoustic_hidden_dim": shapes["decoder.proj_out.1.weight"][1],
-        "timbre_hidden_dim": shapes["encoder.timbre_encoder.embed_tokens.weight"][1],
-        "text_hidden_dim": shapes["encoder.text_projector.weight"][1],
+        "in_channels": shapes.side("decoder.proj_in.1.weight", 1),
+        "patch_size": shapes.side("decoder.proj_in.1.weight", 2),
+        "audio_acoustic_hidden_dim": shapes.side("decoder.proj_out.1.weight", 1),
+        "timbre_hidden_dim": shapes.side("encoder.timbre_encoder.embed_tokens.weight", 1),
+        "text_hidden_dim": shapes.side("encoder.text_projector.weight", 1),
         "num_lyric_encoder_hidden_layers": _layers(shapes, "encoder.lyric_encoder.layers."),
         "num_timbre_encoder_hidden_layers": _layers(shapes, "encoder.timbre_encoder.layers."),
         "num_attention_pooler_hidden_layers": _layers(shapes, "tokenizer.attention_pooler.layers."),
-        "pool_window_size": shapes["detokenizer.special_tokens"][1],
-        "fsq_dim": shapes["tokenizer.quantizer.project_out.weight"][0],
+        "pool_window_size": shapes.side("detokenizer.special_tokens", 1),
+        "fsq_dim": shapes.side("tokenizer.quantizer.project_out.weight", 0),
     }
     wide = {
-        "encoder_hidden_size": shapes[f"{encoder}input_layernorm.weight"][0],
-        "encoder_intermediate_size": shapes[f"{encoder}mlp.gate_proj.weight"][0],
-        "encoder_num_attention_heads": shapes[f"{encoder}self_attn.q_proj.weight"][0] // head_dim,
-        "encoder_num_key_value_heads": shapes[f"{encoder}self_attn.k_proj.weight"][0] // head_dim,
+        "encoder_hidden_size": shapes.side(f"{encoder}input_layernorm.weight", 0),
+        "encoder_intermediate_size": shapes.side(f"{encoder}mlp.gate_proj.weight", 0),
+        "encoder_num_attention_heads": shapes.side(f"{encoder}self_attn.q_proj.weight", 0) // head_dim,
+        "encoder_num_key_value_heads": shapes.side(f"{encoder}self_attn.k_proj.weight", 0) // head_dim,
     }
     if wide["encoder_hidden_size"] != config["hidden_size"]:
         config |= wide
+    config = checked(config, source)
     config["layer_types"] = layer_types(config["num_hidden_layers"])
     return config
 
@@ -266,17 +268,17 @@ def qwen_config(shapes: Mapping[str, Shape], source: Any) -> dict[str, Any]:
     Raises CheckpointError where a tensor it needs is missing.
     """
     shapes = _Required(shapes, source)
-    vocab, dim = shapes["embed_tokens.weight"]
-    head_dim = shapes["layers.0.self_attn.q_norm.weight"][0]
-    return QWEN_DEFAULTS | {
-        "vocab_size": vocab,
-        "hidden_size": dim,
-        "intermediate_size": shapes["layers.0.mlp.gate_proj.weight"][0],
+    head_dim = shapes.side("layers.0.self_attn.q_norm.weight", 0)
+    found = {
+        "vocab_size": shapes.side("embed_tokens.weight", 0),
+        "hidden_size": shapes.side("embed_tokens.weight", 1),
+        "intermediate_size": shapes.side("layers.0.mlp.gate_proj.weight", 0),
         "num_hidden_layers": _layers(shapes, "layers."),
-        "num_attention_heads": shapes["layers.0.self_attn.q_proj.weight"][0] // head_dim,
-        "num_key_value_heads": shapes["layers.0.self_attn.k_proj.weight"][0] // head_dim,
+        "num_attention_heads": shapes.side("layers.0.self_attn.q_proj.weight", 0) // head_dim,
+        "num_key_value_heads": shapes.side("layers.0.self_attn.k_proj.weight", 0) // head_dim,
         "head_dim": head_dim,
     }
+    return checked(QWEN_DEFAULTS | found, source)
 
 
 def vae_config(shapes: Mapping[str, Shape], source: Any) -> dict[str, Any]:
@@ -286,18 +288,19 @@ def vae_config(shapes: Mapping[str, Shape], source: Any) -> dict[str, Any]:
     """
     shapes = _Required(shapes, source)
     blocks = _layers(shapes, "encoder.block.")
-    width = shapes["encoder.conv1.weight_v"][0]
-    ratios = [shapes[f"encoder.block.{i}.conv1.weight_v"][2] // 2 for i in range(blocks)]
+    width = shapes.side("encoder.conv1.weight_v", 0)
+    ratios = [shapes.side(f"encoder.block.{i}.conv1.weight_v", 2) // 2 for i in range(blocks)]
     require_hop(ratios, source)
-    return {
+    config = {
         "encoder_hidden_size": width,
         "downsampling_ratios": ratios,
-        "channel_multiples": [shapes[f"encoder.block.{i}.conv1.weight_v"][0] // width for i in range(blocks)],
-        "decoder_channels": shapes["decoder.conv2.weight_v"][1],
-        "decoder_input_channels": shapes["decoder.conv1.weight_v"][1],
-        "audio_channels": shapes["encoder.conv1.weight_v"][1],
+        "channel_multiples": [shapes.side(f"encoder.block.{i}.conv1.weight_v", 0) // width for i in range(blocks)],
+        "decoder_channels": shapes.side("decoder.conv2.weight_v", 1),
+        "decoder_input_channels": shapes.side("decoder.conv1.weight_v", 1),
+        "audio_channels": shapes.side("encoder.conv1.weight_v", 1),
         "sampling_rate": 48000,
     }
+    return checked(config, source)
 
 
 def require_hop(ratios: list[int], source: Any) -> None:
@@ -315,7 +318,7 @@ def layer_types(layers: int) -> list[str]:
 
 
 class _Required(dict[str, Shape]):
-    """Shapes whose absence is the user's problem, not a KeyError."""
+    """Shapes whose absence is the user's problem, not a KeyError; nor is a side that a shape lacks."""
 
     def __init__(self, shapes: Mapping[str, Shape], source: Any) -> None:
         super().__init__(shapes)
@@ -327,9 +330,19 @@ class _Required(dict[str, Shape]):
             "download it again or choose another file."
         )
 
+    def side(self, name: str, axis: int) -> int:
+        """How long a tensor is along `axis`; at least 1."""
+        shape = self[name]
+        if axis >= len(shape) or not shape[axis]:
+            raise CheckpointError(
+                f"{self.source} holds the tensor {name} in the shape {list(shape)}, which no model of this kind has; "
+                "download it again or choose another file."
+            )
+        return shape[axis]
+
 
 def _layers(shapes: Mapping[str, Shape], prefix: str) -> int:
-    pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
+    pattern = re.compile(re.escape(prefix) + r"(\d{1,4})\.")
     return 1 + max(_matches(pattern, shapes), default=-1)
 
 

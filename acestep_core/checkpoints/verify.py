@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from acestep_core.checkpoints import catalog
 from acestep_core.checkpoints.find import LABELS, ModelEntry, find_tokenizer, scan
 from acestep_core.checkpoints.layouts import (
     DitFiles,
@@ -22,6 +23,7 @@ from acestep_core.checkpoints.layouts import (
 )
 from acestep_core.checkpoints.weights import Weights, read_json
 from acestep_core.errors import CheckpointError
+from acestep_core.io.text import read_text
 from acestep_core.monitor import SILENT, Monitor
 
 HASH_FILE = "hashes.json"
@@ -73,13 +75,13 @@ def check(path: Path, variant: str | None = None, hashes: bool = True, monitor: 
     entries = list(scan(path)) if path.exists() else []
     if not entries:
         raise CheckpointError(
-            f"There is no ACE-Step 1.5 model at {path}; correct the path, or run `acestep models download main`."
+            f"There is no ACE-Step 1.5 model at {path}; correct the path, or run `{catalog.fetch('main')}`."
         )
     parts = []
     for done, entry in enumerate(entries):
         monitor.tick("checking models", done, len(entries))
         parts.append(_check_entry(entry, variant))
-    problems = [f"{file} is an unfinished download; run `acestep models download` again." for file in _unfinished(path)]
+    problems = [f"{file} is an unfinished download; run `{catalog.fetch('')}` again." for file in _unfinished(path)]
     known = known_hashes(path if path.is_dir() else path.parent) if hashes else {}
     problems += _compare(known, monitor)
     monitor.tick("checking models", len(entries), len(entries))
@@ -108,7 +110,7 @@ def known_hashes(folder: Path) -> dict[Path, str]:
     for base in [folder, *(child for child in folder.iterdir() if child.is_dir())]:
         for record in sorted((base / cache).rglob("*.metadata")) if (base / cache).is_dir() else []:
             name = record.relative_to(base / cache).as_posix().removesuffix(".metadata")
-            lines = record.read_text(encoding="utf-8").splitlines()
+            lines = read_text(record, CheckpointError).splitlines()
             if len(lines) > 1 and SHA256.fullmatch(lines[1].strip()):
                 known.setdefault(base / name, lines[1].strip())
     # In its cache, files are links to blobs that are named by it.
@@ -121,7 +123,7 @@ def known_hashes(folder: Path) -> dict[Path, str]:
 def _compare(known: Mapping[Path, str], monitor: Monitor) -> Iterator[str]:
     for file, expected in known.items():
         if sha256(file, monitor) != expected:
-            yield f"{file} differs from what was published; delete it and run `acestep models download` again."
+            yield f"{file} differs from what was published; delete it and run `{catalog.fetch('')}` again."
 
 
 def _check_entry(entry: ModelEntry, variant: str | None) -> Part:

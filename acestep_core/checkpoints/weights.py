@@ -1,29 +1,22 @@
-"""Reading weights: safetensors mapped from disk without a second copy in memory, and strict assignment onto a module.
-
-A safetensors file is eight bytes of header length, a JSON header, then the tensors. The header alone tells names,
-types and shapes and how long the file must be, so listing models and noticing a half-finished download cost no read
-of the data (and no torch).
-"""
+"""Reading weights: safetensors mapped from disk without a second copy, and strict assignment onto a module."""
 
 from __future__ import annotations
 
 import json
-import math
-import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep_core.checkpoints.catalog import AGAIN
+from acestep_core.checkpoints.safetensors_header import Shape, TensorInfo, read_header
 from acestep_core.errors import CheckpointError
+from acestep_core.io.text import read_text
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-Shape = tuple[int, ...]
-AGAIN = "download it again with `acestep models download`"
-MAX_HEADER = 100_000_000  # the format's own limit
 # Names that some exports carry although they follow from the config: rotary tables and the quantizer's constants.
 DERIVED = (
     "rotary_emb.inv_freq",
@@ -33,58 +26,9 @@ DERIVED = (
     ".quantizer.scales",
     ".soft_clamp_input_value",
 )
-QUANTISED = (".scale_weight", ".weight_scale", ".comfy_quant", "scaled_fp8", ".scale_input", ".input_scale")
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """Where a tensor lies: its name in the file and its stored type, and the shape it is handed out with."""
-
-    path: Path
-    key: str
-    dtype: str
-    shape: Shape
-
-    @property
-    def numel(self) -> int:
-        return math.prod(self.shape)
-
-
-def read_header(path: Path) -> dict[str, TensorInfo]:
-    """The tensors of one safetensors file, without their data.
-
-    Raises CheckpointError where the file is missing, cut short, not safetensors, or a git-LFS pointer.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"The weights file {path} does not exist; {AGAIN}, or correct the path.")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        if start == b"version ":
-            raise CheckpointError(
-                f"{path} is a git-LFS pointer, not the weights themselves; {AGAIN}, or run `git lfs pull`."
-            )
-        if len(start) < 8:
-            raise CheckpointError(f"{path} is incomplete ({size} bytes); {AGAIN}.")
-        (length,) = struct.unpack("<Q", start)
-        if length > MAX_HEADER:
-            raise CheckpointError(f"{path} is not a safetensors file; convert the weights to safetensors or {AGAIN}.")
-        if size < 8 + length:
-            raise CheckpointError(f"{path} is incomplete: it ends within its header; {AGAIN}.")
-        raw = file.read(length)
-    try:
-        header = json.loads(raw)
-        header.pop("__metadata__", None)
-        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        found = {
-            name: TensorInfo(path, name, entry["dtype"], tuple(int(n) for n in entry["shape"]))
-            for name, entry in header.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} has a damaged header; {AGAIN}.") from error
-    if size != 8 + length + end:
-        raise CheckpointError(f"{path} is incomplete: it has {size} of {8 + length + end} bytes; {AGAIN}.")
-    return found
+# ComfyUI's two conventions of quantised weights: what stands beside them, and the names of their scale.
+SCALES = (".scale_weight", ".weight_scale")
+QUANTISED = (*SCALES, ".weight_scale_2", ".comfy_quant", "scaled_fp8", ".scale_input", ".input_scale")
 
 
 class Weights(Mapping[str, "Tensor"]):
@@ -92,7 +36,8 @@ class Weights(Mapping[str, "Tensor"]):
 
     Nothing is read until a tensor is asked for, and then its pages are mapped from the file: private (writing to a
     tensor never reaches the disk), shared with other processes, and given back by the system when memory is short.
-    See `unmapped` for the other way. The views made by `select`, `renamed` and `merged` share the open files.
+    Only fp8 weights with a scale are expanded, to bf16, which takes memory. See `unmapped` for the other way.
+    The views made by `select`, `renamed` and `merged` share the open files.
     """
 
     def __init__(
@@ -104,9 +49,23 @@ class Weights(Mapping[str, "Tensor"]):
 
     def __getitem__(self, name: str) -> Tensor:
         info = self.infos[name]
-        if info.path not in self._files:
-            self._files[info.path] = _opened(info.path, self._mapped)
-        return self._files[info.path].get_tensor(info.key).view(info.shape)
+        stored = self._read(info)
+        return stored if info.scale is None else (stored.float() * self._read(info.scale).float()).bfloat16()
+
+    def _read(self, info: TensorInfo) -> Tensor:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            if info.path not in self._files:
+                backend = "mmap" if self._mapped else "pread"
+                self._files[info.path] = safe_open(info.path, framework="pt", device="cpu", backend=backend)
+            return self._files[info.path].get_tensor(info.key).view(info.shape)
+        except (SafetensorError, OSError) as error:
+            if "1455" in str(error):  # Windows: the paging file is too small
+                raise CheckpointError(
+                    f"Windows has too little virtual memory for {info.path.name}; enlarge the page file."
+                ) from error
+            raise CheckpointError(f"{info.key} cannot be read from {info.path} any more; {AGAIN}.") from error
 
     def unmapped(self) -> Weights:
         """The same tensors read into memory of their own, so that nothing of the files stays open."""
@@ -141,19 +100,6 @@ class Weights(Mapping[str, "Tensor"]):
         return Weights({**self.infos, **other.infos}, {**self._files, **other._files})
 
 
-def _opened(path: Path, mapped: bool) -> Any:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        return safe_open(path, framework="pt", device="cpu", backend="mmap" if mapped else "pread")
-    except (OSError, SafetensorError) as error:
-        if "1455" in str(error):  # Windows: the paging file is too small
-            raise CheckpointError(
-                f"Windows has too little virtual memory to open {path.name}; enlarge the page file or close programs."
-            ) from error
-        raise CheckpointError(f"{path} cannot be opened; {AGAIN}.") from error
-
-
 def open_weights(path: Path) -> Weights:
     """Opens a safetensors file, a `*.safetensors.index.json` with its shards, or a folder that holds either.
 
@@ -165,7 +111,7 @@ def open_weights(path: Path) -> Weights:
         return _open_shards(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path} is not a safetensors file; use the safetensors version of this model.")
-    return Weights(read_header(path))
+    return Weights(_scaled(read_header(path).tensors))
 
 
 def weights_file(folder: Path) -> Path:
@@ -179,11 +125,12 @@ def weights_file(folder: Path) -> Path:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises CheckpointError where it is missing or damaged."""
+    if not path.exists():
+        raise CheckpointError(f"The file {path} is missing; {AGAIN}.")
+    text = read_text(path, CheckpointError)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"The file {path} is missing; {AGAIN}.") from error
-    except (OSError, ValueError) as error:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"The file {path} cannot be read as JSON; {AGAIN}.") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"The file {path} does not hold a JSON object; {AGAIN}.")
@@ -203,24 +150,37 @@ def _open_shards(index: Path) -> Weights:
         raise CheckpointError(
             f"{index.parent} is incomplete: {_some(missing)} of {len(shards)} shards missing; {AGAIN}."
         )
-    headers = {name: read_header(index.parent / name) for name in shards}
+    headers = {name: read_header(index.parent / name).tensors for name in shards}
     astray = [key for key, shard in weight_map.items() if key not in headers[shard]]
     if astray:
         raise CheckpointError(f"{index} lists tensors that its shards lack ({_some(astray)}); {AGAIN}.")
-    return Weights({key: headers[shard][key] for key, shard in weight_map.items()})
+    return Weights(_scaled({key: headers[shard][key] for key, shard in weight_map.items()}))
+
+
+def _scaled(infos: dict[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """fp8 weights with the one scale that stands beside each, without the rest of ComfyUI's conventions. Those of other
+    forms, such as blocks with scales of their own, stay as they are, and no model takes them.
+    """
+    found = {}
+    for name, info in infos.items():
+        layer = name.removesuffix(".weight")
+        scale = next((infos[layer + end] for end in SCALES if layer + end in infos), None) if layer != name else None
+        if scale is not None and (not info.dtype.startswith("F8_E") or scale.numel != 1):
+            return infos
+        if not name.endswith(QUANTISED):
+            found[name] = info if scale is None else replace(info, scale=replace(scale, shape=()))
+    return found
 
 
 def load_pt(path: Path) -> Any:
     """What `torch.save` wrote: tensors and plain containers. Raises CheckpointError for a missing or damaged file."""
-    import pickle
-
     import torch
 
     if not path.is_file():
         raise CheckpointError(f"The file {path} is missing; {AGAIN}.")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError) as error:
+    except Exception as error:  # whatever the pickle makes torch do
         raise CheckpointError(
             f"The file {path} cannot be read (it may be incomplete, or hold code); {AGAIN}."
         ) from error
@@ -237,7 +197,9 @@ def require_match(wanted: Mapping[str, Shape], found: Mapping[str, Shape], sourc
     if not complaints:
         return
     if any(name.endswith(QUANTISED) for name in found):
-        raise CheckpointError(f"{source} is quantised, which is not supported; use the bf16 file of this model.")
+        raise CheckpointError(
+            f"{source} is quantised in a way that cannot be read; use the bf16 or fp8 file of this model."
+        )
     raise CheckpointError(
         f"{source} does not fit this model: {'; '.join(complaints)}; {AGAIN}, or choose the file that fits."
     )

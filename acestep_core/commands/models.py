@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from acestep_core.checkpoints.catalog import fetch
     from acestep_core.checkpoints.find import list_models, search_roots
 
     roots = args.roots or search_roots()
@@ -66,7 +67,7 @@ def _list(args: argparse.Namespace) -> int:
         if entry.problem:
             _say(f"    {entry.problem}")
     if not entries:
-        _say("No models found. Fetch some with `acestep models download main`.")
+        _say(f"No models found. Fetch some with `{fetch('main')}`.")
     _say("Looked in:")
     for root in roots:
         _say(f"    {root}{'' if root.exists() else ' (does not exist)'}")

@@ -51,7 +51,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     task.add_argument("--album-caption", default="", metavar="TEXT", help="of the whole song, for stems checkpoints")
     task.add_argument("--track", action="append", help="such as vocals or drums; complete takes several")
     add_flags(task, _of_all(TASKS.values()))
-    parser.add_argument("--lora", action="append", default=[], metavar="PATH[=STRENGTH]", help="LoRA or LoKr to apply")
+    parser.add_argument(
+        "--lora", action="append", default=[], metavar="PATH[=STRENGTH]", help="LoRA, DoRA, LoKr or LoHa"
+    )
     parser.add_argument("--models", metavar="PATH", help="checkpoints folder, model folder or file")
     parser.add_argument("--variant", help="which checkpoint, such as turbo, base or xl-turbo")
     parser.add_argument("--dtype", choices=("auto", "bf16", "fp32"), default="auto", help="number format of the models")

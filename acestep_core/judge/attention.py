@@ -1,8 +1,8 @@
 """Cross-attention of the heads that know where lyrics are sung.
 
 Only the chosen heads are computed, from the decoder's own queries and keys, in fp32, a block of frames at a time, and
-the decoder stops after the last layer needed. Sources: upstream's head map for the 2B decoder and its way of asking the
-decoder about a finished song.
+the decoder stops after the last layer needed. Sources: upstream's head map for the 2B decoder, that of the published XL
+config.json, and upstream's way of asking the decoder about a finished song.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ HeadMap = Mapping[int, tuple[int, ...]]
 """Layer -> heads of that layer."""
 
 HEADS_2B: HeadMap = {2: (6,), 3: (10, 11), 4: (3,), 5: (8, 9), 6: (8,)}
+HEADS_XL: HeadMap = {3: (18, 27), 4: (22,), 5: (5, 6, 7), 6: (2, 12, 13), 7: (20, 21)}
 BLOCK = 256
 """Frames whose attention over the whole condition exists at one time."""
 
 
 def alignment_heads(config: AceStepConfig) -> HeadMap:
-    """The heads to look at: those the checkpoint names in its config, else upstream's for the 2B decoder.
+    """The heads to look at: those the checkpoint names in its config, else those of the published decoders, 2B or XL
+    (single files hold no config).
 
     Raises:
         AlignmentError: no heads are known for this decoder, or the config names some that it does not have.
@@ -32,12 +34,13 @@ def alignment_heads(config: AceStepConfig) -> HeadMap:
     heads: HeadMap = dict(config.lyric_alignment_layers_config)
     shape = (config.num_hidden_layers, config.num_attention_heads)
     if not heads:
-        if config.is_xl or shape != (24, 16):
+        published: dict[tuple[bool, int, int], HeadMap] = {(False, 24, 16): HEADS_2B, (True, 32, 32): HEADS_XL}
+        heads = published.get((config.is_xl, *shape), {})
+        if not heads:
             raise AlignmentError(
                 f"No lyric alignment heads are known for a decoder of {shape[0]} layers with {shape[1]} heads; "
-                "add lyric_alignment_layers_config to the checkpoint's config.json, or use a 2B checkpoint."
+                "add lyric_alignment_layers_config to the checkpoint's config.json, or use a published checkpoint."
             )
-        heads = HEADS_2B
     return check_heads(heads, config)
 
 

@@ -1,4 +1,4 @@
-"""Adapters from file to sound: read a LoRA or LoKr in any common form, fit it to a decoder, and let it act for a while.
+"""Adapters at work: fit what `adapter_file` has read to a decoder, and let it act for a while.
 
 An adapter never touches the weights it adapts. Its part of a layer is computed beside the layer, so the same decoder
 serves other branches of a graph unchanged, and may be quantised or rest elsewhere between runs. DoRA: Liu et al. 2024
@@ -7,7 +7,6 @@ serves other branches of a graph unchanged, and may be quantised or rest elsewhe
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import threading
@@ -16,34 +15,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from acestep_core.errors import AdapterError
+from acestep_core.models import loha, lokr, lora
+from acestep_core.models.adapter_file import Adapter, read_adapter
 from acestep_core.models.handles import AdapterHandle, ModelHandle
-from acestep_core.models.lokr import kronecker, rank_of
-from acestep_core.models.lora import Delta, Full, LayerNames, LowRank, Scaling, joined, low_rank, split_name
+from acestep_core.models.lora import Delta, Full, LayerNames, LowRank, joined
 
 log = logging.getLogger(__name__)
 
-FILES = ("adapter_model.safetensors", "lokr_weights.safetensors", "pytorch_lora_weights.safetensors")
 WIDTHS = {2048: "2B", 2560: "XL"}
 NO_ALPHA = "The file does not say its alpha; if it sounds too weak, raise the strength (often 2)."
-
-
-@dataclass(frozen=True, eq=False)
-class Adapter:
-    """The content of one file: tensors by layer (as the file names it) and part."""
-
-    path: Path
-    layers: dict[str, dict[str, Tensor]]
-    other: tuple[str, ...]
-    scaling: Scaling
-    rank: int | None = None
-    """Rank that the settings of a PEFT LoKr give for layers whose tensors do not tell it."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +40,19 @@ class Report:
         matched: layers of the decoder that it changes.
         unmatched: names in the file that nothing corresponds to.
         remarks: what the user should know, one sentence each.
+        kind: LoRA, DoRA, LoKr, LoHa or full difference.
     """
 
     path: Path
     matched: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    kind: str = "LoRA"
 
     def __str__(self) -> str:
-        lines = [f"{self.path.name}: {len(self.matched)} layers adapted, {len(self.unmatched)} names unmatched"]
+        lines = [
+            f"{self.kind} {self.path.name}: {len(self.matched)} layers adapted, {len(self.unmatched)} names unmatched"
+        ]
         lines += [f"  not in this model: {name}" for name in self.unmatched[:8]]
         return "\n".join([*lines, *(f"  {remark}" for remark in self.remarks)])
 
@@ -84,41 +73,11 @@ class Fitted:
     report: Report
 
 
-def read_adapter(path: Path) -> Adapter:
-    """Reads a PEFT folder or a single file; the tensors stay mapped from disk.
-
-    Raises:
-        AdapterError: there is no adapter there, or one of a kind that is not supported.
-    """
-    file = _weights_file(path)
-    try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise AdapterError(f"{file} cannot be read as safetensors; convert it or fetch it again.") from error
-    config = _config(file, metadata)
-    kind = str(config.get("peft_type", "LORA")).upper()
-    if kind not in ("LORA", "LOKR"):
-        raise AdapterError(f"{path} is an adapter of kind {kind}; only LoRA, DoRA and LoKr can be used.")
-    layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
-    other = []
-    for name, tensor in tensors.items():
-        found = split_name(name)
-        if found is None:
-            other.append(name)
-        else:
-            layers[found[0]][found[1]] = tensor
-    scaling = Scaling.from_config(config, "alpha" if kind == "LOKR" else "lora_alpha")
-    rank = int(config["r"]) if kind == "LOKR" and config.get("r") else None
-    return Adapter(path, dict(layers), tuple(other), scaling, rank)
-
-
 def fit(adapter: Adapter, shapes: Mapping[str, tuple[int, int]]) -> Fitted:
     """Lays an adapter onto a decoder.
 
     Args:
-        shapes: `(out, in)` of the decoder's linear layers by name, see `linear_shapes`.
+        shapes: `(out, in)` of the decoder's layers by name, see `linear_shapes`.
 
     Raises:
         AdapterError: nothing in it matches, or it was made for a model of another size.
@@ -132,7 +91,9 @@ def fit(adapter: Adapter, shapes: Mapping[str, tuple[int, int]]) -> Fitted:
         if name is None:
             unmatched += [f"{layer}.{part}" for part in parts]
             continue
-        change = _change(adapter, name, parts)
+        if name in changes:
+            raise AdapterError(f"{adapter.path} holds two adapters for {name}; save each into a file of its own.")
+        change = _change(adapter, layer, parts)
         if change.delta.shape != shapes[name]:
             raise AdapterError(_misfit(adapter.path, name, change.delta.shape, shapes))
         without_alpha |= "alpha" not in parts and adapter.scaling.alpha is None and isinstance(change.delta, LowRank)
@@ -143,7 +104,9 @@ def fit(adapter: Adapter, shapes: Mapping[str, tuple[int, int]]) -> Fitted:
             f"{adapter.path} matches no layer of this model (it holds {shown}); choose an adapter for ACE-Step 1.5."
         )
     remarks = (NO_ALPHA,) if without_alpha else ()
-    return Fitted(changes, Report(adapter.path, tuple(sorted(changes)), tuple(sorted(unmatched)), remarks))
+    return Fitted(
+        changes, Report(adapter.path, tuple(sorted(changes)), tuple(sorted(unmatched)), remarks, adapter.kind)
+    )
 
 
 @contextmanager
@@ -190,17 +153,27 @@ def inspect_adapter(path: Path, model: ModelHandle) -> Report:
 
 
 def linear_layers(decoder: nn.Module) -> dict[str, nn.Module]:
-    """The layers that can be adapted, by name; a quantised layer counts if it tells its features."""
+    """The layers that can be adapted, by name: linear ones (a quantised layer counts if it tells its features), and
+    convolutions over patches that do not overlap, which are linear in a patch.
+    """
     return {
         name: module
         for name, module in decoder.named_modules()
-        if isinstance(module, nn.Linear) or (hasattr(module, "in_features") and hasattr(module, "out_features"))
+        if isinstance(module, nn.Linear)
+        or (hasattr(module, "in_features") and hasattr(module, "out_features"))
+        or (isinstance(module, nn.Conv1d) and module.kernel_size == module.stride and module.groups == 1)
     }
 
 
 def linear_shapes(decoder: nn.Module) -> dict[str, tuple[int, int]]:
-    """`(out, in)` of the layers that can be adapted."""
-    return {name: (int(m.out_features), int(m.in_features)) for name, m in linear_layers(decoder).items()}  # type: ignore[arg-type]
+    """`(out, in)` of the layers that can be adapted; of a convolution, `in` is a patch."""
+    return {name: _shape(module) for name, module in linear_layers(decoder).items()}
+
+
+def _shape(module: nn.Module) -> tuple[int, int]:
+    if isinstance(module, nn.Conv1d):
+        return module.out_channels, module.in_channels * module.kernel_size[0]
+    return int(module.out_features), int(module.in_features)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -217,7 +190,13 @@ class _Beside:
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         if threading.get_ident() != self.owner:
             return None
-        x = args[0]
+        if isinstance(module, nn.Conv1d):
+            patches = args[0].unfold(-1, module.kernel_size[0], module.stride[0])  # [B, C, T, k]
+            return self._added(patches.transpose(1, 2).flatten(2), output.mT).mT
+        return self._added(args[0], output)
+
+    def _added(self, x: Tensor, output: Tensor) -> Tensor:
+        """`output` `[..., out]` of the layer for `x` `[..., in]`, with the changes."""
         if self.placed is None or self.place != (x.device, x.dtype):
             self._prepare(x)
         result = output
@@ -245,8 +224,9 @@ class _Beside:
 
 def _weight_of(linear: nn.Module, x: Tensor) -> Tensor:
     """`[out, in]` fp32 of a layer on the device of `x`, whatever form the layer keeps it in."""
-    if isinstance(linear, nn.Linear) and type(linear.weight.data) is Tensor and linear.weight.is_floating_point():
-        return linear.weight.detach().to(x.device).float()
+    weight = linear.weight if isinstance(linear, nn.Linear | nn.Conv1d) else None
+    if weight is not None and type(weight.data) is Tensor and weight.is_floating_point():
+        return weight.detach().to(x.device).float().flatten(1)
     # Quantised: what the layer makes of the unit vectors is its weight, column by column.
     unit = torch.eye(int(linear.in_features), device=x.device, dtype=x.dtype)  # type: ignore[arg-type]
     with torch.no_grad():
@@ -255,23 +235,38 @@ def _weight_of(linear: nn.Module, x: Tensor) -> Tensor:
     return (answers if bias is None else answers - bias.float()).T
 
 
-def _change(adapter: Adapter, name: str, parts: Mapping[str, Tensor]) -> Change:
-    alpha = float(parts["alpha"]) if "alpha" in parts else None
-    if any(part.startswith("lokr_") for part in parts):
-        # LyCORIS scales by alpha / rank only where a factor is stored as a product; PEFT always does.
-        rank = rank_of(parts) or adapter.rank
-        delta: Delta = kronecker(parts, 1.0 if rank is None else adapter.scaling.scale(name, rank, alpha))
-    elif "diff" in parts:
-        delta = Full(parts["diff"])
-    else:
-        delta = low_rank(parts, adapter.scaling.scale(name, parts["down"].shape[0], alpha) if "down" in parts else 1.0)
+def _change(adapter: Adapter, layer: str, parts: Mapping[str, Tensor]) -> Change:
+    """What the parts of a layer, as the file names it, do."""
+    try:
+        if any(part.startswith("lokr_") for part in parts):
+            delta: Delta = lokr.kronecker(parts, _scale(adapter, layer, parts, lokr.rank_of(parts)))
+        elif any(part.startswith("hada_") for part in parts):
+            delta = loha.hadamard(parts, _scale(adapter, layer, parts, loha.rank_of(parts)))
+        elif "diff" in parts:
+            delta = Full(lora.rows(parts["diff"]))
+        else:
+            delta = lora.low_rank(parts, _scale(adapter, layer, parts, lora.rank_of(parts)))
+    except AdapterError as error:
+        raise AdapterError(f"{adapter.path}, {layer}: {error}") from error
     return Change(delta, _magnitude(adapter.path, parts.get("magnitude"), delta))
+
+
+def _scale(adapter: Adapter, layer: str, parts: Mapping[str, Tensor], rank: int | None) -> float:
+    """The file's own factor of a layer; LyCORIS may have trained one more, `scalar`."""
+    alpha = _single(parts["alpha"]) if "alpha" in parts else None
+    return adapter.scaling.scale(layer, rank, alpha) * (_single(parts["scalar"]) if "scalar" in parts else 1.0)
+
+
+def _single(tensor: Tensor) -> float:
+    if tensor.numel() != 1:
+        raise AdapterError(f"Its alpha has the shape {list(tensor.shape)} instead of one number; fetch the file again.")
+    return float(tensor)
 
 
 def _magnitude(path: Path, magnitude: Tensor | None, delta: Delta) -> Tensor | None:
     if magnitude is None:
         return None
-    if magnitude.ndim > 1 and magnitude.shape[0] != delta.shape[0]:
+    if magnitude.ndim == 0 or not magnitude.shape[0] == magnitude.numel() == delta.shape[0]:
         raise AdapterError(
             f"{path} stores its DoRA scale per input; only DoRA per output (as PEFT saves it) can be used."
         )
@@ -290,46 +285,3 @@ def _misfit(path: Path, name: str, shape: tuple[int, int], shapes: Mapping[str, 
         f"{path} does not fit this model: {name} is {shapes[name][0]}x{shapes[name][1]}, the adapter's "
         f"{shape[0]}x{shape[1]}; load it with the model it was trained for."
     )
-
-
-def _weights_file(path: Path) -> Path:
-    if path.is_file():
-        if path.suffix != ".safetensors":
-            raise AdapterError(f"{path} is not a safetensors file; convert the adapter to safetensors.")
-        return path
-    if not path.is_dir():
-        raise AdapterError(f"There is no adapter at {path}; correct the path.")
-    for folder in (path, path / "adapter"):  # trainers save into a subfolder of that name
-        for name in FILES:
-            if (folder / name).is_file():
-                return folder / name
-    single = sorted(path.glob("*.safetensors"))
-    if len(single) != 1:
-        found = f"{len(single)} safetensors files" if single else "no safetensors file"
-        raise AdapterError(f"The folder {path} holds {found}; give the adapter's file or a PEFT folder.")
-    return single[0]
-
-
-def _config(file: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """PEFT's settings: beside the file, or in its metadata as diffusers, LyCORIS and kohya write them."""
-    beside = file.parent / "adapter_config.json"
-    if file.name == "adapter_model.safetensors" and beside.is_file():
-        return _json_object(beside.read_text(encoding="utf-8"), beside)
-    if "lora_adapter_metadata" in metadata:
-        entries = _json_object(metadata["lora_adapter_metadata"], file)
-        return {key.removeprefix("transformer."): value for key, value in entries.items()}
-    if metadata.get("lokr_config"):
-        config = _json_object(metadata["lokr_config"], file)
-        return {"lora_alpha": config.get("linear_alpha"), "use_rslora": config.get("rs_lora")}
-    alpha = metadata.get("ss_network_alpha")
-    return {"lora_alpha": alpha} if alpha not in (None, "None") else {}
-
-
-def _json_object(text: str, source: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise AdapterError(f"The settings in {source} are not valid JSON; fetch the adapter again.") from error
-    if not isinstance(values, dict):
-        raise AdapterError(f"The settings in {source} are not a JSON object; fetch the adapter again.")
-    return values

@@ -46,7 +46,7 @@ class LMHandle(Handle):
 
 @dataclass(frozen=True)
 class AdapterHandle:
-    """A LoRA or LoKr file or folder and its strength."""
+    """An adapter file or folder and its strength."""
 
     path: Path
     strength: float = 1.0
@@ -112,5 +112,5 @@ class Models:
         return any(part is not None and part.tiny for part in (self.model, self.model.text, self.vae, self.lm))
 
     def with_adapter(self, path: str | Path, strength: float = 1.0) -> Models:
-        """The same with one more LoRA or LoKr."""
+        """The same with one more adapter."""
         return replace(self, model=self.model.with_adapter(Path(path), strength))

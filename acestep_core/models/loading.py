@@ -22,8 +22,8 @@ from acestep_core.checkpoints.layouts import (
     open_text_encoder,
     open_vae,
 )
-from acestep_core.checkpoints.weights import AGAIN, Weights, assign
-from acestep_core.errors import CheckpointError
+from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
+from acestep_core.checkpoints.weights import Weights, assign
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
@@ -81,22 +81,6 @@ def read_from(files: DitFiles | VaeFiles | QwenFiles) -> Read:
     if files.source.is_dir():
         return tuple(sorted({files.source, *(path.parent for path in weights)}))
     return tuple(sorted({*weights, files.source.parent / SILENCE_FILE}))
-
-
-def load_tokenizer(path: Path, rows: int) -> Tokenizer:
-    """The tokenizer of a model whose embedding has `rows` rows. Raises CheckpointError where it is damaged or another
-    model's.
-    """
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing more specific
-        raise CheckpointError(f"The tokenizer {path} cannot be read; {AGAIN}.") from error
-    if tokenizer.get_vocab_size() > rows:
-        raise CheckpointError(
-            f"The tokenizer {path} has {tokenizer.get_vocab_size()} tokens, but its model knows {rows}; "
-            "put the model's own tokenizer.json there."
-        )
-    return tokenizer
 
 
 def _ready(module: Module) -> Module:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from acestep_core.errors import AdapterError
+from acestep_core.models.lora import rows, through
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,25 +42,30 @@ def rank_of(parts: Mapping[str, Tensor]) -> int | None:
     """The rank of a factor that is stored as a product; None if both are whole."""
     for name in ("lokr_w2_b", "lokr_w1_b"):
         if name in parts:
-            return parts[name].shape[0]
+            return rows(parts[name]).shape[0]
     return None
 
 
 def kronecker(parts: Mapping[str, Tensor], scale: float) -> Kronecker:
-    """From the tensors of a file: `lokr_w1` or `lokr_w1_a`, `lokr_w1_b`; the same for `lokr_w2`."""
-    if "lokr_t2" in parts:
-        raise AdapterError("This LoKr changes convolutions (Tucker form), which the DiT's adapted layers do not have.")
-    w1, w2 = _factor(parts, "lokr_w1"), _factor(parts, "lokr_w2")
-    return Kronecker(scale * float(parts.get("scalar", torch.ones(()))) * w1, w2)
+    """From the tensors of a file: `lokr_w1` or `lokr_w1_a`, `lokr_w1_b`; the same for `lokr_w2`.
+
+    The second factor of a convolution has its kernel in its columns, `[c, d k]`; in Tucker form it is made of
+    `lokr_t2 [r, r, k]`, `lokr_w2_a [r, c]` and `lokr_w2_b [r, d]`.
+    """
+    return Kronecker(scale * _factor(parts, "lokr_w1"), _factor(parts, "lokr_w2", parts.get("lokr_t2")))
 
 
-def _factor(parts: Mapping[str, Tensor], name: str) -> Tensor:
+def _factor(parts: Mapping[str, Tensor], name: str, core: Tensor | None = None) -> Tensor:
     if name in parts:
-        factor = parts[name].float()
-    elif f"{name}_a" in parts and f"{name}_b" in parts:
-        factor = parts[f"{name}_a"].float() @ parts[f"{name}_b"].float()
-    else:
+        return rows(parts[name]).float()
+    if f"{name}_a" not in parts or f"{name}_b" not in parts:
         raise AdapterError(f"A LoKr layer lacks {name}; the file is incomplete, so fetch it again.")
-    if factor.ndim != 2:
-        raise AdapterError("This LoKr changes convolutions, which cannot be adapted; use one for linear layers.")
-    return factor
+    a, b = rows(parts[f"{name}_a"]).float(), rows(parts[f"{name}_b"]).float()
+    return product(a, b) if core is None else product(a.T, through(core, b))
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """`a @ b`. Raises AdapterError where the two do not fit."""
+    if a.shape[1] != b.shape[0]:
+        raise AdapterError(f"Two factors {list(a.shape)} and {list(b.shape)} do not fit; fetch the file again.")
+    return a @ b

@@ -1,15 +1,14 @@
 """Low-rank adapters: the change `scale * up @ down` beside a linear layer's weight, and the names files give it.
 
-Sources: LoRA, Hu et al. 2021 (arXiv:2106.09685); rsLoRA's scale, Kalajdzievski 2023 (arXiv:2312.03732).
+Source: LoRA, Hu et al. 2021 (arXiv:2106.09685).
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -83,22 +82,50 @@ def joined(parts: Iterable[LowRank]) -> LowRank:
 
 
 def low_rank(parts: Mapping[str, Tensor], scale: float) -> LowRank:
-    """From the tensors `down [r, in]` and `up [out, r]` of a file."""
+    """From the tensors `down [r, in]` and `up [out, r]` of a file.
+
+    A convolution's change is one of its patches, `in` times its kernel wide: `down [r, in, k]`, or `down [q, in]` and
+    `mid [r, q, k]`.
+    """
     if "down" not in parts or "up" not in parts:
         raise AdapterError("A LoRA layer lacks its down or its up matrix; the file is incomplete, so fetch it again.")
-    down, up = parts["down"], parts["up"]
-    if down.ndim != 2 or up.ndim != 2 or down.shape[0] != up.shape[1]:
+    down, up = rows(parts["down"]), rows(parts["up"])
+    if "mid" in parts:
+        down = through(parts["mid"], down)
+    if down.shape[0] != up.shape[1]:
         raise AdapterError(
             f"A LoRA layer has matrices {list(down.shape)} and {list(up.shape)} that do not fit each other; "
-            "only linear layers can be adapted."
+            "fetch the file again."
         )
     return LowRank(down, scale * up.float())
+
+
+def rank_of(parts: Mapping[str, Tensor]) -> int | None:
+    """The rank of a LoRA layer: columns of `up`."""
+    return rows(parts["up"]).shape[1] if "up" in parts else None
+
+
+def rows(tensor: Tensor) -> Tensor:
+    """A factor as a matrix; kernels of convolutions become columns. Raises AdapterError where it is none."""
+    if tensor.ndim < 2 or not tensor.numel():
+        raise AdapterError(f"A factor has the shape {list(tensor.shape)}, which is no matrix; fetch the file again.")
+    return tensor.flatten(1)
+
+
+def through(core: Tensor, inner: Tensor) -> Tensor:
+    """Tucker form: `core [r, q, k]` over the inner factor `[q, in]` -> `[r, in k]` fp32."""
+    if core.ndim < 2 or core.shape[1] != inner.shape[0]:
+        raise AdapterError(
+            f"A core {list(core.shape)} does not fit its factor {list(inner.shape)}; fetch the file again."
+        )
+    return torch.einsum("rq...,qi->ri...", core.float(), inner.float()).flatten(1)
 
 
 # One tensor's name: the layer, what it is there, perhaps PEFT's adapter name, perhaps `.weight`.
 _NAME = re.compile(
     r"(?P<layer>.+?)[._](?P<part>lora_A|lora_B|lora_down|lora_up|lora\.down|lora\.up|lora_magnitude_vector|dora_scale"
-    r"|lora_linear_layer\.down|lora_linear_layer\.up|lokr_w[12](?:_[ab])?|lokr_t2|alpha|scalar|diff)"
+    r"|lora_mid|lora_linear_layer\.down|lora_linear_layer\.up|lokr_w[12](?:_[ab])?|lokr_t2|hada_w[12]_[ab]|hada_t[12]"
+    r"|alpha|scalar|diff)"
     r"(?:\.(?!(?:weight|bias)$)\w+)?(?:\.weight)?"
 )
 _PARTS = {
@@ -106,6 +133,7 @@ _PARTS = {
     "lora_B": "up",
     "lora_down": "down",
     "lora_up": "up",
+    "lora_mid": "mid",
     "lora.down": "down",
     "lora.up": "up",
     "lora_linear_layer.down": "down",
@@ -117,7 +145,7 @@ _PARTS = {
 
 def split_name(key: str) -> tuple[str, str] | None:
     """`(layer, part)` of a tensor in an adapter file, in PEFT, kohya, ComfyUI, diffusers or LyCORIS style; None if it
-    is something else. Parts: down, up, magnitude, alpha, scalar, diff, lokr_w1, lokr_w1_a, and so on."""
+    is something else. Parts: down, mid, up, magnitude, alpha, scalar, diff, lokr_w1, hada_w1_a, and so on."""
     match = _NAME.fullmatch(key)
     return (match["layer"], _PARTS.get(match["part"], match["part"])) if match else None
 
@@ -132,6 +160,7 @@ _FLAT_PREFIXES = (
     "decoder_",
 )
 _DIFFUSERS = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "o_proj": "to_out.0"}
+_CONVOLUTIONS = {"proj_in.1": "proj_in_conv"}
 
 
 class LayerNames:
@@ -142,7 +171,8 @@ class LayerNames:
         self.flat: dict[str, str] = {}
         for name in names:
             head, _, last = name.rpartition(".")
-            for alias in (name, f"{head}.{_DIFFUSERS[last]}" if last in _DIFFUSERS else name):
+            theirs = f"{head}.{_DIFFUSERS[last]}" if last in _DIFFUSERS else _CONVOLUTIONS.get(name, name)
+            for alias in (name, theirs):
                 self.dotted[alias] = name
                 self.flat[alias.replace(".", "_")] = name
 
@@ -155,39 +185,3 @@ class LayerNames:
 def _without_prefixes(name: str, prefixes: tuple[str, ...]) -> str:
     found = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
     return name if found is None else _without_prefixes(name[len(found) :], prefixes)
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """Where a file without its own alpha tensors says how strong it is.
-
-    Attributes:
-        alpha: the default, None if nothing says so (then the scale is 1).
-        root: rsLoRA, alpha over the square root of the rank.
-        patterns: alpha of layers whose name ends in a pattern.
-    """
-
-    alpha: float | None = None
-    root: bool = False
-    patterns: tuple[tuple[str, float], ...] = ()
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], alpha_key: str = "lora_alpha") -> Scaling:
-        """From the entries of PEFT's adapter_config.json."""
-        alpha = config.get(alpha_key)
-        patterns = tuple((str(k), float(v)) for k, v in (config.get("alpha_pattern") or {}).items())
-        return cls(None if alpha is None else float(alpha), bool(config.get("use_rslora")), patterns)
-
-    def scale(self, layer: str, rank: int, own_alpha: float | None = None) -> float:
-        """The factor of a layer of `rank`; `own_alpha` is the file's tensor for it and counts first."""
-        alpha = own_alpha if own_alpha is not None else self._alpha(layer)
-        if alpha is None:
-            return 1.0
-        return alpha / (math.sqrt(rank) if self.root else rank)
-
-    def _alpha(self, layer: str) -> float | None:
-        for pattern, alpha in self.patterns:
-            # PEFT's rule: the pattern, itself an expression, names the end of the layer's path.
-            if re.fullmatch(rf"(.*\.)?({pattern})", layer):
-                return alpha
-        return self.alpha

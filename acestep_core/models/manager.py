@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from acestep_core import devices
+from acestep_core.checkpoints.catalog import fetch
 from acestep_core.errors import CheckpointError, OutOfMemory
 from acestep_core.io.mapping import maps_files
 from acestep_core.models import loading, selftest
@@ -325,7 +326,7 @@ def _key(handle: Handle, role: str, device: torch.device, dtype: torch.dtype) ->
     path = handle.path.resolve()
     if not path.exists():
         raise CheckpointError(
-            f"There is no checkpoint at {handle.path}; correct the path or fetch it with `acestep models download`."
+            f"There is no checkpoint at {handle.path}; correct the path or fetch it with `{fetch('')}`."
         )
     variant = handle.variant if isinstance(handle, ModelHandle) else None
     tokenizer = getattr(handle, "tokenizer", None)

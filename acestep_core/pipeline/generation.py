@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor
 
+from acestep_core.checkpoints.catalog import fetch
 from acestep_core.errors import CodesError, InvalidInput
 from acestep_core.io.recordings import AudioLike
 from acestep_core.models.handles import Models
@@ -191,7 +192,7 @@ def _thought(request: Request, seeds: Sequence[int]) -> tuple[Plan, Song, tuple[
     from acestep_core.planner.think import think
 
     if request.models.lm is None:
-        raise InvalidInput("There is no language model to think with; fetch one with `acestep models download main`.")
+        raise InvalidInput(f"There is no language model to think with; fetch one with `{fetch('main')}`.")
     assert request.thinking is not None
     thinking = replace(request.thinking, seed=seeds[0] if request.thinking.seed is None else request.thinking.seed)
     thought = think(request.models.lm, request.song, seeds, thinking, DEFAULT_SECONDS, monitor=request.monitor)

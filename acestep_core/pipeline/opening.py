@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from acestep_core.checkpoints.catalog import AUTO_TIER, TINY, variant_named
+from acestep_core.checkpoints.catalog import AUTO_TIER, TINY, fetch, variant_named
 from acestep_core.checkpoints.choose import Choice, candidates, choose, is_bare, missing, tier_named
-from acestep_core.checkpoints.find import Found, ModelEntry, find_checkpoint, find_models, search_roots
-from acestep_core.checkpoints.layouts import open_dit
+from acestep_core.checkpoints.find import Found, ModelEntry, find_checkpoint, find_models, find_tokenizer, search_roots
+from acestep_core.checkpoints.layouts import QwenFiles, open_dit, open_lm, open_text_encoder
+from acestep_core.errors import CheckpointError
 from acestep_core.io.atomic import clear_errors
 from acestep_core.io.folders import user_folder
 from acestep_core.io.locks import locked, patience
@@ -82,7 +84,7 @@ def lm_handle(
 ) -> LMHandle:
     """The language model called `name`, or the one that `open_models` would take."""
     found = _found(None, roots, name)
-    return LMHandle(choose("lm", _among(name), roots=found).entry.path, dtype, device)
+    return _lm_at(choose("lm", _among(name), roots=found).entry.path, found, dtype, device)
 
 
 def tiny_folder() -> Path:
@@ -137,7 +139,7 @@ def _model(
         dtype,
         device,
         files.variant.name,
-        TextHandle(text.path, dtype, device),
+        TextHandle(text.path, dtype, device, _tokenizer(open_text_encoder(text.path), found)),
         VAEHandle(vaes[0].path, dtype, device) if vaes else None,
         stems=bool(files.config.get("is_lego_sft")),
     )
@@ -153,13 +155,27 @@ def _lm(
         return lm_handle(TINY, dtype, device), ""
     if lm is not None:
         path = Path(lm)
-        return LMHandle(path if path.exists() else choose("lm", str(lm), roots=found).entry.path, dtype, device), ""
+        path = path if path.exists() else choose("lm", str(lm), roots=found).entry.path
+        return _lm_at(path, found, dtype, device), ""
     if size is not None and candidates("lm", found, dit):
         choice = choose("lm", tier=tier, roots=found, beside=dit)
-        return LMHandle(choice.entry.path, dtype, device), choice.remark
+        return _lm_at(choice.entry.path, found, dtype, device), choice.remark
     if size is None or tier in (None, AUTO_TIER):
         return None, ""
-    return None, f"There is no language model here; fetch one with `acestep models download acestep-5Hz-lm-{size}`."
+    return None, f"There is no language model here; fetch one with `{fetch(f'acestep-5Hz-lm-{size}')}`."
+
+
+def _lm_at(path: Path, found: Found, dtype: str, device: str) -> LMHandle:
+    return LMHandle(path, dtype, device, _tokenizer(open_lm(path), found))
+
+
+def _tokenizer(files: QwenFiles, found: Found) -> Path | None:
+    """The tokenizer for weights that lie without one; None where none is found, which loading them will say."""
+    if files.tokenizer_file is not None:
+        return None
+    with suppress(CheckpointError):
+        return find_tokenizer(files, [*found.places, *search_roots()])
+    return None
 
 
 def _nearest_tiny(variant: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core import devices
-from acestep_core.checkpoints.catalog import TINY
+from acestep_core.checkpoints.catalog import TINY, fetch
 from acestep_core.checkpoints.choose import is_bare
 from acestep_core.checkpoints.find import Found, find_checkpoint, find_models, search_roots
 from acestep_core.errors import AceStepError, AdapterError, AudioError, CheckpointError
@@ -127,8 +127,7 @@ def _open(
         opened = open_models(models, variant, name=name, roots=roots)
         if models is None and opened.tiny and dit and describe_file("dit", opened.model.path).sha256 != dit.sha256:
             raise CheckpointError(
-                f"The checkpoint {dit.name} of this song is not here; fetch it with `acestep models download`, "
-                "or name its folder."
+                f"The checkpoint {dit.name} of this song is not here; fetch it with `{fetch('')}`, or name its folder."
             )
         opened = _in_formats(opened, record)
     if opened.model.adapters:

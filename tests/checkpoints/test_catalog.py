@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
+
 import pytest
 
+from acestep_core.checkpoints import catalog
 from acestep_core.checkpoints.catalog import (
     BASIC_TASKS,
     MAIN_FOLDERS,
@@ -126,9 +131,23 @@ def test_downloads():
     (turbo,) = downloads("turbo")
     assert turbo.inside, "turbo is a folder of the main repository"
     (base,) = downloads("xl-base")
-    assert (base.repository, base.inside) == ("ACE-Step/acestep-v15-xl-base", False)
+    assert (base.repository, base.inside) == ("ACE-Step/acestep-v15-xl-base", "")
     assert downloads("acestep-v15-base") == downloads("base")
     for name in download_names():
         assert downloads(name)
     with pytest.raises(CheckpointError, match="acestep-v15-xl-sft"):
         downloads("gpt")
+
+
+def test_the_command_that_fetches_exists_where_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A pack in ComfyUI's custom_nodes brings no script; then Python runs the package in its folder."""
+    python = tmp_path / "bin" / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = catalog.fetch("vae")
+    folder, words = re.fullmatch(rf'cd "(.+)" && "{python}" -m (.+)', command).groups()
+    assert words == "acestep_core.commands models download vae" and (Path(folder) / "acestep_core").is_dir()
+    assert (Path(folder) / "acestep_core" / "commands" / "__main__.py").is_file()
+    python.parent.mkdir()
+    (python.parent / "acestep").touch()
+    assert catalog.fetch("vae") == "acestep models download vae"

@@ -155,6 +155,17 @@ def test_main_takes_four_folders_of_one_repository(hub: Hub, tmp_path: Path):
     assert sum(path.startswith("/api/") for path, *_ in hub.requests) == 1
 
 
+def test_the_tokenizer_alone(hub: Hub, tmp_path: Path):
+    hub.files = {f"Qwen3-Embedding-0.6B/{name}": b"{}" for name in ("tokenizer.json", "vocab.json")}
+    hub.files["Qwen3-Embedding-0.6B/model.safetensors"] = b"weights"
+    (folder,) = download("tokenizer", tmp_path, HuggingFace(hub.endpoint))
+    assert folder == tmp_path / "tokenizer" and (folder / "tokenizer.json").read_bytes() == b"{}"
+    assert not list(folder.glob("*.safetensors")) and not (folder / "vocab.json").exists()
+    del hub.files["Qwen3-Embedding-0.6B/tokenizer.json"]
+    with pytest.raises(DownloadError, match=r"has no tokenizer\.json for tokenizer"):
+        download("tokenizer", tmp_path, HuggingFace(hub.endpoint))
+
+
 def test_what_is_there_is_not_fetched_again(hub: Hub, tmp_path: Path):
     fetch(hub, tmp_path)
     hub.requests.clear()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from acestep_core.checkpoints import find
+from acestep_core.checkpoints import catalog, find
 from acestep_core.checkpoints.find import (
     Found,
     find_checkpoint,
@@ -19,6 +20,7 @@ from acestep_core.checkpoints.find import (
     search_roots,
 )
 from acestep_core.checkpoints.layouts import open_lm, open_text_encoder
+from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
 from acestep_core.checkpoints.weights import open_weights
 from acestep_core.errors import CheckpointError
 from acestep_core.io.folders import user_folder
@@ -233,11 +235,12 @@ def lonely(all_layouts: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_without_a_tokenizer_the_error_says_where_to_put_it(lonely: Path):
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json of Qwen3-Embedding-0\.6B into .*checkpoints"):
-        find_tokenizer(open_text_encoder(lonely))
-    with pytest.raises(CheckpointError, match=r"models download acestep-5Hz-lm-1\.7B"):
-        find_tokenizer(open_lm(lonely))
+def test_without_a_tokenizer_the_error_names_one_small_download(lonely: Path):
+    for files in (open_text_encoder(lonely), open_lm(lonely)):
+        with pytest.raises(CheckpointError, match=r"`acestep models download tokenizer`, or .* Qwen3 into .*tokenizer"):
+            find_tokenizer(files)
+    (part,) = catalog.downloads("tokenizer")
+    assert (part.folder, part.only) == ("tokenizer", "tokenizer.json")
 
 
 def test_the_tokenizer_is_taken_from_where_the_error_said(lonely: Path, tiny_root: Path):
@@ -258,12 +261,79 @@ def test_tokenizers_are_found_in_known_folders(lonely: Path, tiny_root: Path, mo
     assert find_tokenizer(open_lm(lonely)).parent.name == "acestep-5Hz-lm-0.6B"
 
 
-def test_a_tokenizer_of_another_size_is_not_taken(lonely: Path, tiny_root: Path):
-    text_tokenizer = (tiny_root / "Qwen3-Embedding-0.6B" / "tokenizer.json").read_text()
-    for folder in ("acestep-5Hz-lm-1.7B",):
-        (lonely.parent / folder).mkdir()
-        (lonely.parent / folder / "tokenizer.json").write_text(text_tokenizer)
-    lonely.with_suffix(".tokenizer.json").write_text(text_tokenizer)
-    assert open_text_encoder(lonely).tokenizer_file == lonely.with_suffix(".tokenizer.json")
+def test_a_tokenizer_of_another_size_is_not_taken(lonely: Path):
+    target = lonely.parent / "Qwen3-8B" / "tokenizer.json"
+    target.parent.mkdir()
+    for content in ('{"model": {"vocab": {"a": 0}}, "added_tokens": []}', '{"model": [], "added_tokens": 3}', "[]", ""):
+        target.write_text(content)
+        with pytest.raises(CheckpointError, match="without a tokenizer"):
+            find_tokenizer(open_lm(lonely))
+
+
+def same_tokens(one: Path, other: Path, rows: int) -> None:
+    texts = [
+        "[Verse]\nnight <|audio_code_7|><|audio_code_65534|></think>",
+        "Ünïcode 12  34\n\n\t君不见",
+        "<|im_start|>user",
+    ]
+    mine, theirs = load_tokenizer(one, rows), load_tokenizer(other, rows)
+    assert mine.get_vocab_size() == theirs.get_vocab_size()
+    for text in texts:
+        assert mine.encode(text, add_special_tokens=False).ids == theirs.encode(text, add_special_tokens=False).ids
+
+
+def test_one_model_s_tokenizer_serves_the_other(lonely: Path, tiny_root: Path):
+    """Codes are added for the language model and left out for the text encoder."""
+    lm, text = (tiny_root / name / "tokenizer.json" for name in ("acestep-5Hz-lm-0.6B", "Qwen3-Embedding-0.6B"))
+    target = lonely.parent / "tokenizer" / "tokenizer.json"
+    target.parent.mkdir()
+    for files, own, other in ((open_lm(lonely), lm, text), (open_text_encoder(lonely), text, lm)):
+        shutil.copyfile(other, target)
+        assert find_tokenizer(files) == target
+        same_tokens(target, own, files.config["vocab_size"])
+
+
+def comfyui_words(folder: Path, tokenizer: dict) -> Path:
+    """The words of a tokenizer as ComfyUI ships them."""
+    folder.mkdir(parents=True)
+    (folder / "vocab.json").write_text(json.dumps(tokenizer["model"]["vocab"]), encoding="utf-8")
+    pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in tokenizer["model"]["merges"])
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *pairs, ""]), encoding="utf-8")
+    added = {str(token.pop("id")): token for token in tokenizer["added_tokens"]}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": added}), encoding="utf-8")
+    return folder
+
+
+def test_comfyui_s_own_words_serve_both(lonely: Path, tiny_root: Path):
+    lm, text = (tiny_root / name / "tokenizer.json" for name in ("acestep-5Hz-lm-0.6B", "Qwen3-Embedding-0.6B"))
+    code = lonely.parents[2] / "comfy" / "text_encoders" / "qwen25_tokenizer"
+    words = comfyui_words(code, json.loads(text.read_text(encoding="utf-8")))
+    for files, own in ((open_lm(lonely), lm), (open_text_encoder(lonely), text)):
+        assert find_tokenizer(files) == words
+        same_tokens(words, own, files.config["vocab_size"])
+    far = open_lm(lonely)
+    shutil.move(lonely.parents[2] / "comfy", lonely.parents[1] / "away")
     with pytest.raises(CheckpointError, match="without a tokenizer"):
-        find_tokenizer(open_lm(lonely))
+        find_tokenizer(far)
+    # ComfyUI's code may lie elsewhere than its models: then the pack names the models folder beside the code.
+    shutil.move(lonely.parents[1] / "away", lonely.parents[1] / "code" / "comfy")
+    assert find_tokenizer(far, [lonely.parents[1] / "code" / "models"]).name == words.name
+
+
+def test_a_tokenizer_in_a_hugging_face_cache_is_found(lonely: Path, tiny_root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(lonely.parent / "hub"))
+    snapshot = lonely.parent / "hub" / "models--Qwen--Qwen3-0.6B" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    shutil.copyfile(tiny_root / "Qwen3-Embedding-0.6B" / "tokenizer.json", snapshot / "tokenizer.json")
+    assert find_tokenizer(open_lm(lonely)).parent == snapshot
+
+
+def test_cutting_and_padding_of_a_file_are_not_taken_over(tiny_root: Path, tmp_path: Path):
+    own = tiny_root / "Qwen3-Embedding-0.6B" / "tokenizer.json"
+    values = json.loads(own.read_text(encoding="utf-8"))
+    values["truncation"] = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
+    strategy = {"strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": None}
+    values["padding"] = {**strategy, "pad_id": 0, "pad_type_id": 0, "pad_token": "!"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
+    rows = open_text_encoder(tiny_root).config["vocab_size"]
+    same_tokens(tmp_path / "tokenizer.json", own, rows)

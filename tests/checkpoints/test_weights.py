@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from acestep_core.checkpoints.weights import assign, load_pt, open_weights, read_header, read_json
+from acestep_core.checkpoints.safetensors_header import read_header
+from acestep_core.checkpoints.weights import assign, load_pt, open_weights, read_json
 from acestep_core.errors import CheckpointError
 
 
@@ -39,7 +40,7 @@ def resident_kilobytes() -> int:
 
 
 def test_header_tells_names_types_and_shapes(file: Path):
-    header = read_header(file)
+    header = read_header(file).tensors
     assert {name: (info.dtype, info.shape) for name, info in header.items()} == {
         "a.weight": ("F32", (3, 4)),
         "a.bias": ("BF16", (3,)),
@@ -82,7 +83,7 @@ def test_a_file_cut_short_is_refused(file: Path):
 
 def test_a_file_with_too_many_bytes_is_refused(file: Path):
     file.write_bytes(file.read_bytes() + b"\0")
-    with pytest.raises(CheckpointError, match="incomplete"):
+    with pytest.raises(CheckpointError, match="holds more than its tensors"):
         open_weights(file)
 
 
@@ -220,3 +221,52 @@ def test_only_the_first_names_are_listed(tmp_path: Path):
         assign(meta_linear(), open_weights(path), path)
     assert "500 tensors" in str(caught.value)
     assert len(str(caught.value)) < 500 + len(str(path))
+
+
+CONVENTIONS = {"scaled_fp8": ("scale_weight", "scale_input"), "comfy_quant": ("weight_scale", "input_scale")}
+
+
+def fp8(tensors: dict[str, torch.Tensor], convention: str, prefix: str = "") -> dict[str, torch.Tensor]:
+    """The matrices of a model as ComfyUI's scaled fp8 files hold them."""
+    scale_name, input_name = CONVENTIONS[convention]
+    found = {f"{prefix}scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn)} if convention == "scaled_fp8" else {}
+    for name, tensor in tensors.items():
+        if tensor.ndim != 2 or not name.endswith(".weight"):
+            found[name] = tensor
+            continue
+        layer, scale = name.removesuffix("weight"), tensor.float().abs().max() / 448
+        found[name] = (tensor.float() / scale).to(torch.float8_e4m3fn)
+        found |= {f"{layer}{scale_name}": scale, f"{layer}{input_name}": torch.ones(1)}
+        if convention == "comfy_quant":
+            found[f"{layer}comfy_quant"] = torch.tensor(list(b'{"format": "float8_e4m3fn"}'), dtype=torch.uint8)
+    return found
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
+def test_scaled_fp8_is_read_as_what_it_stands_for(tmp_path: Path, convention: str, prefix: str):
+    draws = torch.Generator().manual_seed(1)
+    plain = {f"{prefix}a.weight": torch.randn(8, 6, generator=draws) * 30, f"{prefix}a.bias": torch.ones(8)}
+    stored = fp8(plain, convention, prefix)
+    save_file(stored, tmp_path / "x.safetensors")
+    opened = open_weights(tmp_path / "x.safetensors")
+    assert set(opened) == set(plain) and opened.shapes == {name: tuple(t.shape) for name, t in plain.items()}
+    scale = stored[f"{prefix}a.{CONVENTIONS[convention][0]}"]
+    weight = opened.select(prefix)["a.weight"]
+    assert weight.dtype == torch.bfloat16
+    assert weight.equal((stored[f"{prefix}a.weight"].float() * scale).bfloat16())
+    torch.testing.assert_close(weight.float(), plain[f"{prefix}a.weight"], rtol=0.07, atol=0.1)
+    assert opened[f"{prefix}a.bias"].equal(torch.ones(8))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"a.weight_scale": torch.ones(8, 1)}, {"a.weight": torch.ones(8, 6, dtype=torch.int8)}],
+    ids=["a scale per row", "int8"],
+)
+def test_other_ways_to_quantise_are_refused(tmp_path: Path, changed: dict[str, torch.Tensor]):
+    tensors = fp8({"a.weight": torch.ones(8, 6)}, "comfy_quant") | changed
+    save_file(tensors, tmp_path / "x.safetensors")
+    opened = open_weights(tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match="quantised in a way"):
+        assign(nn.Module(), opened, tmp_path / "x.safetensors")

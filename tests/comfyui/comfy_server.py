@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,14 +82,18 @@ async def freed(site: Site) -> None:
 
 
 @contextmanager
-def started(main: Path, python: str, base: Path) -> Iterator[Comfy]:
+def started(main: Path, python: str, base: Path, fill: Callable[[Path, Path], None] | None = None) -> Iterator[Comfy]:
     """Starts ComfyUI and ends it with the block.
+
+    Args:
+        fill: puts models into the base folder and the one elsewhere; None for tiny ones of every kind.
 
     Raises:
         RuntimeError: it ended early or did not answer in time; the message has the end of its log.
     """
     extra = base / "elsewhere"
-    _fill(base, extra)
+    _install(base, extra)
+    (fill or _fill)(base, extra)
     port = _free_port()
     comfy = Comfy(f"http://127.0.0.1:{port}", base, extra, base / "comfyui.log")
     options = {
@@ -116,8 +120,8 @@ def started(main: Path, python: str, base: Path) -> Iterator[Comfy]:
         process.wait()
 
 
-def _fill(base: Path, extra: Path) -> None:
-    """Folders, packs and models. Packs of the tests come second, from the folder in `extra_model_paths.yaml`."""
+def _install(base: Path, extra: Path) -> None:
+    """Folders and packs. Packs of the tests come second, from the folder in `extra_model_paths.yaml`."""
     ignored = shutil.ignore_patterns("__pycache__")
     pack = base / "custom_nodes" / PACK
     pack.mkdir(parents=True)
@@ -130,14 +134,17 @@ def _fill(base: Path, extra: Path) -> None:
     shutil.copytree(Path(__file__).parent / "packs", extra / "custom_nodes", ignore=ignored)
     shutil.copytree(LAB_PACK, extra / "custom_nodes" / "lab_pack" / "lab", ignore=ignored)
     (base / "user").mkdir()
+    (extra / "acestep").mkdir()
+    paths = f"test:\n  base_path: {extra}\n  acestep: acestep\n  custom_nodes: custom_nodes\n"
+    (base / "extra_model_paths.yaml").write_text(paths, encoding="utf-8")
+
+
+def _fill(base: Path, extra: Path) -> None:
     build_tiny(base / "models" / "acestep")
     _write_lora(base / "models" / "loras" / LORA, base / "models" / "acestep" / "acestep-v15-turbo")
     _write_foreign(base / "models" / "diffusion_models")
-    (extra / "acestep").mkdir()
     (base / "models" / "acestep" / EXTRA_DIT).rename(extra / "acestep" / EXTRA_DIT)
     shutil.copy(base / "models" / "acestep" / TINY_MARK, extra / "acestep" / TINY_MARK)
-    paths = f"test:\n  base_path: {extra}\n  acestep: acestep\n  custom_nodes: custom_nodes\n"
-    (base / "extra_model_paths.yaml").write_text(paths, encoding="utf-8")
 
 
 def _write_lora(folder: Path, dit: Path) -> None:

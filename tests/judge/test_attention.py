@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from acestep_core.errors import AlignmentError, CheckpointError
-from acestep_core.judge.attention import HEADS_2B, alignment_heads, attention_weights, capture, check_heads
+from acestep_core.judge.attention import HEADS_2B, HEADS_XL, alignment_heads, attention_weights, capture, check_heads
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.dit import DiT
 
@@ -39,15 +39,18 @@ def inputs():
     return torch.randn(1, 31, 64), 0.125, torch.randn(1, 31, 128), torch.randn(1, 23, 64)
 
 
-def test_heads_come_from_the_config_else_the_2b_map():
+XL = AceStepConfig(num_hidden_layers=32, num_attention_heads=32, hidden_size=2560, encoder_hidden_size=2048)
+
+
+def test_heads_come_from_the_config_else_they_are_those_of_the_published_models():
     assert alignment_heads(AceStepConfig()) == HEADS_2B
+    assert alignment_heads(XL) == HEADS_XL and HEADS_XL != HEADS_2B
     named = AceStepConfig.from_json({"lyric_alignment_layers_config": {"1": [3], "0": [0, 2]}, "num_hidden_layers": 2})
     assert alignment_heads(named) == {1: (3,), 0: (0, 2)}
 
 
 def test_unknown_heads_are_an_error_never_a_guess():
-    xl = AceStepConfig(num_hidden_layers=32, num_attention_heads=32, hidden_size=2560, encoder_hidden_size=2048)
-    for config in (xl, replace(xl, num_hidden_layers=24, num_attention_heads=16), SMALL):
+    for config in (replace(XL, encoder_hidden_size=None), replace(XL, num_attention_heads=16), SMALL):
         with pytest.raises(AlignmentError, match="No lyric alignment heads are known"):
             alignment_heads(config)
 

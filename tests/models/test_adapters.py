@@ -270,13 +270,13 @@ def test_refusals(decoder, tmp_path):
     with pytest.raises(AdapterError, match="safetensors"):
         read_adapter(tmp_path / "x.pt")
     (tmp_path / "broken.safetensors").write_bytes(b"not weights at all")
-    with pytest.raises(AdapterError, match="cannot be read"):
+    with pytest.raises(AdapterError, match="not a safetensors file"):
         read_adapter(tmp_path / "broken.safetensors")
     save_file({"blocks.0.lora_A.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
     with pytest.raises(AdapterError, match="matches no layer"):
         fit(read_adapter(tmp_path / "other.safetensors"), shapes)
-    with pytest.raises(AdapterError, match="kind LOHA"):
-        read_adapter(save_peft(tmp_path / "loha", peft_tensors(decoder), peft_type="LOHA"))
+    with pytest.raises(AdapterError, match="kind VERA"):
+        read_adapter(save_peft(tmp_path / "vera", peft_tensors(decoder), peft_type="VERA"))
     wide = {f"base_model.model.{name}.lora_A.weight": torch.zeros(4, into + 1) for name, (_, into) in shapes.items()}
     wide |= {f"base_model.model.{name}.lora_B.weight": torch.zeros(out, 4) for name, (out, _) in shapes.items()}
     with pytest.raises(AdapterError, match="does not fit"):
@@ -328,3 +328,253 @@ def test_in_a_run_it_acts_on_its_own_branch_only(tiny_models, tmp_path):
     assert torch.equal(latents(tiny_models.model), plain), "the base is untouched"
     assert torch.equal(latents(tiny_models.model.with_adapter(folder, 0.0)), plain)
     assert sorted(manager.loaded()) == sorted(loaded), "and was not read again"
+
+
+# --- what files say ---------------------------------------------------------------------------------------------------
+
+LAYER = "layers.0.self_attn.q_proj"
+FLAT = "lycoris_layers_0_self_attn_q_proj"
+
+
+def scale_of(decoder, path, whole):
+    """How many times `whole` the adapter at `path` adds to `LAYER`."""
+    delta = fit(read_adapter(path), linear_shapes(decoder)).changes[LAYER].delta.weight()
+    factor = float((delta * whole).sum() / (whole**2).sum())
+    torch.testing.assert_close(delta, factor * whole, rtol=1e-3, atol=1e-4)
+    return factor
+
+
+def saved(tmp_path, tensors, metadata=None):
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, tmp_path / "x.safetensors", metadata)
+    return tmp_path / "x.safetensors"
+
+
+PATTERNS = [
+    ({"decoder.layers.0.self_attn.q_proj": 16}, 4.0),
+    ({"layers.0.self_attn.q_proj": 16}, 4.0),
+    ({"^decoder\\.layers\\.[0-9]+\\.self_attn.*": 2}, 0.5),
+    ({"layers.1.self_attn.q_proj": 16, "q_proj": 8}, 2.0),
+    ({"k_proj": 16}, 1.0),
+]
+
+
+@pytest.mark.parametrize(("patterns", "scale"), PATTERNS, ids=str)
+def test_patterns_hold_the_file_s_own_names(decoder, tmp_path, patterns, scale):
+    g = torch.Generator().manual_seed(4)
+    a, b = torch.randn(4, DIM, generator=g), torch.randn(24, 4, generator=g)
+    tensors = {f"base_model.model.decoder.{LAYER}.lora_{s}.weight": t for s, t in (("A", a), ("B", b))}
+    folder = save_peft(tmp_path / "p", tensors, lora_alpha=4, alpha_pattern=patterns, rank_pattern={"q_proj": 4})
+    assert scale_of(decoder, folder, b @ a) == pytest.approx(scale)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "metadata", "scale"),
+    [
+        (1.0, {"ss_network_dim": "32", "ss_network_alpha": "1"}, 1 / 32),
+        (32.0, {"ss_network_dim": "32", "ss_network_alpha": "1"}, 1.0),  # LyCORIS writes the rank for whole factors
+        (64.0, {"lokr_config": json.dumps({"linear_dim": 64, "linear_alpha": 128})}, 1.0),
+        (1.0, {"ss_network_dim": "Dynamic", "ss_network_alpha": "Dynamic"}, 1.0),
+        (1.0, None, 1.0),
+    ],
+)
+def test_whole_factors_are_scaled_by_alpha_over_the_stated_rank(decoder, tmp_path, alpha, metadata, scale):
+    w1, w2 = torch.randn(8, 4), torch.randn(3, 4)
+    tensors = {f"{FLAT}.lokr_w1": w1, f"{FLAT}.lokr_w2": w2, f"{FLAT}.alpha": torch.tensor(alpha)}
+    assert scale_of(decoder, saved(tmp_path, tensors, metadata), torch.kron(w1, w2)) == pytest.approx(scale)
+
+
+def test_a_trained_scalar_counts(decoder, tmp_path):
+    w1, w2 = torch.randn(8, 4), torch.randn(3, 4)
+    tensors = {f"{FLAT}.lokr_w1": w1, f"{FLAT}.lokr_w2": w2, f"{FLAT}.scalar": torch.tensor(3.0)}
+    assert scale_of(decoder, saved(tmp_path, tensors), torch.kron(w1, w2)) == pytest.approx(3.0)
+
+
+def test_an_alpha_tensor_is_over_the_rank_in_an_rslora_too(decoder, tmp_path):
+    a, b = torch.randn(4, DIM), torch.randn(24, 4)
+    key = f"base_model.model.{LAYER}"
+    tensors = {f"{key}.lora_A.weight": a, f"{key}.lora_B.weight": b}
+    folder = save_peft(tmp_path / "p", tensors, use_rslora=True)
+    assert scale_of(decoder, folder, b @ a) == pytest.approx(4.0)  # 8 / sqrt(4)
+    folder = save_peft(tmp_path / "p", {**tensors, f"{key}.alpha": torch.tensor(16.0)}, use_rslora=True)
+    assert scale_of(decoder, folder, b @ a) == pytest.approx(4.0)  # 16 / 4
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("lora_alpha", value) for value in ("auto", [8], {"a": 8}, True, float("nan"), float("inf"), "1e999")),
+        *(("r", value) for value in (0, -4, "many")),
+        ("alpha_pattern", [4]),
+        ("alpha_pattern", {"q_proj": "much"}),
+        ("alpha_pattern", {"(q_proj": 4}),
+        ("rank_pattern", {"q_proj": 0}),
+        ("use_rslora", "false"),
+    ],
+)
+def test_settings_of_another_type_are_refused_by_name(decoder, tmp_path, key, value):
+    folder = save_peft(tmp_path / "odd", peft_tensors(decoder), **{key: value})
+    with pytest.raises(AdapterError, match=rf"^The .*{key}.*\.$"):
+        read_adapter(folder)
+
+
+def test_a_number_written_as_text_is_that_number(decoder, tmp_path):
+    folder = save_peft(tmp_path / "a", peft_tensors(decoder), lora_alpha="8")
+    assert read_adapter(folder).scaling == read_adapter(save_peft(tmp_path / "b", peft_tensors(decoder))).scaling
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["oft_blocks", "alpha"], "OFT"),
+        (["boft_R"], "OFT"),
+        (["ia3_l"], "IA3"),
+        (["a1.weight", "a2.weight", "b1.weight", "b2.weight", "alpha"], "GLoRA"),
+        (["vera_lambda_b", "vera_lambda_d"], "VeRA"),
+    ],
+)
+def test_kinds_that_cannot_be_used_are_named(tmp_path, names, kind):
+    with pytest.raises(AdapterError, match=f"of kind {kind}; only LoRA, DoRA, LoKr and LoHa"):
+        read_adapter(saved(tmp_path, {f"{FLAT}.{name}": torch.ones(2, 2) for name in names}))
+
+
+def test_a_model_is_no_adapter(tmp_path):
+    with pytest.raises(AdapterError, match="is no adapter"):
+        read_adapter(saved(tmp_path, {f"decoder.{LAYER}.weight": torch.ones(2, 2)}))
+
+
+def test_the_kind_is_named_first(decoder, tmp_path):
+    hada = {
+        f"{FLAT}.hada_w{n}_{s}": torch.ones(*shape) for n in (1, 2) for s, shape in (("a", (24, 2)), ("b", (2, DIM)))
+    }
+    lokr = {f"{FLAT}.lokr_w1": torch.ones(8, 4), f"{FLAT}.lokr_w2": torch.ones(3, 4)}
+    diff = {f"{FLAT}.diff": torch.ones(24, DIM)}
+    kinds = {
+        "LoRA": peft_tensors(decoder),
+        "DoRA": peft_tensors(decoder, dora=True),
+        "LoHa": hada,
+        "LoKr": lokr,
+        "full difference": diff,
+    }
+    for kind, tensors in kinds.items():
+        report = fit(read_adapter(saved(tmp_path, tensors)), linear_shapes(decoder)).report
+        assert str(report).startswith(f"{kind} x.safetensors: ")
+
+
+@pytest.mark.parametrize("style", ["kohya", "peft"])
+def test_loha_equals_its_definition(decoder, tmp_path, style):
+    g = torch.Generator().manual_seed(6)
+    a1, b1, a2, b2 = (torch.randn(s, generator=g) for s in ((24, 3), (3, DIM), (24, 3), (3, DIM)))
+    key = f"lora_unet_decoder_{LAYER.replace('.', '_')}" if style == "kohya" else f"base_model.model.{LAYER}"
+    tensors = {f"{key}.hada_w1_a": a1, f"{key}.hada_w1_b": b1, f"{key}.hada_w2_a": a2, f"{key}.hada_w2_b": b2}
+    if style == "kohya":
+        path = saved(tmp_path, {**tensors, f"{key}.alpha": torch.tensor(6.0)})
+    else:
+        path = save_peft(tmp_path / "p", tensors, peft_type="LOHA", r=3, alpha=6)
+    assert scale_of(decoder, path, (a1 @ b1) * (a2 @ b2)) == pytest.approx(2.0)
+
+
+def test_equals_peft_s_loha(decoder, tmp_path):
+    peft = pytest.importorskip("peft")
+    reference = Decoder().eval()
+    reference.load_state_dict(decoder.state_dict())
+    settings = peft.LoHaConfig(r=3, alpha=6, target_modules=["q_proj", "o_proj"], init_weights=False)
+    wanted = peft.get_peft_model(reference, settings).eval()
+    wanted.save_pretrained(str(tmp_path / "loha"))
+    with torch.no_grad():
+        got = run(decoder, AdapterHandle(tmp_path / "loha"))
+        torch.testing.assert_close(got, wanted(X), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_no_numbers_are_named_with_their_tensor(decoder, tmp_path, value):
+    tensors = peft_tensors(decoder)
+    broken = f"base_model.model.{LAYER}.lora_B.weight"
+    tensors[broken][3, 1] = value
+    with pytest.raises(AdapterError, match=rf"nanlora is damaged: its tensor {broken} .*not finite"):
+        read_adapter(save_peft(tmp_path / "nanlora", tensors))
+
+
+def test_two_adapters_in_one_file_are_refused(decoder, tmp_path):
+    tensors = peft_tensors(decoder)
+    twice = {name.replace(".weight", ".other.weight"): tensor.clone() for name, tensor in tensors.items()}
+    with pytest.raises(AdapterError, match="two adapters"):
+        read_adapter(save_peft(tmp_path / "a", tensors | twice))
+    kohya = restyle(tensors, "kohya")
+    with pytest.raises(AdapterError, match="two adapters"):
+        fit(read_adapter(saved(tmp_path, tensors | kohya)), linear_shapes(decoder))
+
+
+def test_shapes_that_are_none_are_refused_with_file_and_layer(decoder, tmp_path):
+    for tensors in (
+        {f"{FLAT}.lora_down.weight": torch.ones(2, DIM)},
+        {f"{FLAT}.lora_down.weight": torch.ones(()), f"{FLAT}.lora_up.weight": torch.ones(())},
+        {f"{FLAT}.lora_down.weight": torch.ones(0, DIM), f"{FLAT}.lora_up.weight": torch.ones(24, 0)},
+        {f"{FLAT}.lokr_w1": torch.ones(3)},
+        {f"{FLAT}.hada_w1_a": torch.ones(3, 2)},
+        {f"{FLAT}.diff": torch.ones(3)},
+        {
+            f"{FLAT}.lora_down.weight": torch.ones(2, DIM),
+            f"{FLAT}.lora_up.weight": torch.ones(24, 2),
+            f"{FLAT}.alpha": torch.ones(2),
+        },
+    ):
+        with pytest.raises(AdapterError, match=rf"x\.safetensors, {FLAT}: "):
+            fit(read_adapter(saved(tmp_path, tensors)), linear_shapes(decoder))
+
+
+class Patches(nn.Module):
+    """A decoder's way in: a convolution over patches that do not overlap."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(8)
+        self.proj_in = nn.Sequential(nn.Identity(), nn.Conv1d(6, 8, 2, stride=2))
+
+    def forward(self, x):
+        return self.proj_in(x)
+
+
+G = torch.Generator().manual_seed(11)
+DOWN, UP, MID = torch.randn(3, 6, 2, generator=G), torch.randn(8, 3, 1, generator=G), torch.randn(3, 3, 2, generator=G)
+DOWN_1, W1, W2 = torch.randn(3, 6, 1, generator=G), torch.randn(2, 3, generator=G), torch.randn(4, 2, 2, generator=G)
+A, B = torch.randn(8, 3, generator=G), torch.randn(3, 12, generator=G)
+CONVOLUTIONS = {
+    "LoCon": (
+        {"lora_down.weight": DOWN, "lora_up.weight": UP},
+        torch.einsum("or,rik->oik", UP[..., 0], DOWN),
+    ),
+    "Tucker": (
+        {"lora_down.weight": DOWN_1, "lora_mid.weight": MID, "lora_up.weight": UP},
+        torch.einsum("or,rqk,qi->oik", UP[..., 0], MID, DOWN_1[..., 0]),
+    ),
+    "LoKr": ({"lokr_w1": W1, "lokr_w2": W2}, torch.einsum("ab,cdk->acbdk", W1, W2).reshape(8, 6, 2)),
+    "LoHa": (
+        {"hada_w1_a": A, "hada_w1_b": B, "hada_w2_a": A, "hada_w2_b": B},
+        ((A @ B) ** 2).reshape(8, 6, 2),
+    ),
+    "diff": ({"diff": 0.1 * torch.ones(8, 6, 2)}, 0.1 * torch.ones(8, 6, 2)),
+}
+
+
+@pytest.mark.parametrize("name", ["lycoris_decoder_proj_in_1", "diffusion_model.decoder.proj_in.1"])
+@pytest.mark.parametrize("form", CONVOLUTIONS)
+def test_convolutions_over_patches(tmp_path, form, name):
+    parts, change = CONVOLUTIONS[form]
+    model, x = Patches().eval(), torch.randn(2, 6, 10, generator=torch.Generator().manual_seed(12))
+    path = saved(tmp_path, {f"{name}.{part}": tensor for part, tensor in parts.items()})
+    with applied(model, [AdapterHandle(path, 0.5)]) as (report,), torch.no_grad():
+        got = model(x)
+    assert report.matched == ("proj_in.1",) and not report.unmatched
+    conv = model.proj_in[1]
+    wanted = nn.functional.conv1d(x, conv.weight + 0.5 * change, conv.bias, stride=2)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_linear_layers_stored_as_convolutions_of_one(decoder, tmp_path):
+    a, b = torch.randn(4, DIM), torch.randn(24, 4)
+    tensors = {
+        f"{FLAT}.lora_down.weight": a[..., None, None],
+        f"{FLAT}.lora_up.weight": b[..., None, None],
+        f"{FLAT}.alpha": torch.tensor(4.0),
+    }
+    assert scale_of(decoder, saved(tmp_path, tensors), b @ a) == pytest.approx(1.0)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from acestep_core.checkpoints.find import tokenizers_in
 from acestep_core.host.graph import context
 from acestep_core.host.graph.context import Folders, hosting
 
@@ -121,6 +122,27 @@ def test_comfyui_is_told_about_our_folder_and_keeps_what_the_user_added(
     seam.register()
     folders, suffixes = paths.folder_names_and_paths["acestep"]
     assert folders == ["/extra/acestep", str(tmp_path / "acestep")] and suffixes == {".safetensors"}
+
+
+def test_comfyuis_folders_and_its_copy_of_qwens_words(
+    seam: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Models may lie far from ComfyUI's code, where the words are."""
+    code, models = tmp_path / "code", tmp_path / "data" / "models"
+    words = code / "comfy" / "text_encoders" / "qwen25_tokenizer"
+    words.mkdir(parents=True)
+    (words / "vocab.json").write_text("{}")
+    paths = ModuleType("folder_paths")
+    paths.__file__ = str(code / "folder_paths.py")
+    paths.folder_names_and_paths = {
+        "acestep": ([str(models / "acestep")], set()),
+        "text_encoders": ([str(models / "text_encoders"), str(models / "clip")], set()),
+    }
+    monkeypatch.setitem(sys.modules, "folder_paths", paths)
+    monkeypatch.setitem(sys.modules, "comfy.model_management", ModuleType("comfy.model_management"))
+    roots = seam.ComfyUI().model_roots()
+    assert roots == [models / "acestep", models, code / "models"]
+    assert [path for root in roots for path in tokenizers_in(root)] == [words]
 
 
 def test_requirements_are_the_librarys_without_torch() -> None:

@@ -107,6 +107,9 @@ def test_comfyuis_files_are_taken_by_auto(call: Any, install: Any, tmp_path: Pat
     root = install(tmp_path / "checkpoints", *names)
     model, vae, lm = call("ACEStepLoader", preset="auto")
     assert [part.path for part in (model, vae, model.text, lm)] == [root / name for name in names]
+    (told,) = call("ACEStepModelLoader", model="acestep_v1.5_turbo")
+    (said,) = call("ACEStepModelLoader", model="acestep_v1.5_turbo", variant="sft")
+    assert (told.variant, said.variant) == ("turbo", "sft"), "the name tells, the user has the last word"
 
 
 def test_the_loader_says_what_it_took_instead(
@@ -121,7 +124,7 @@ def test_the_loader_says_what_it_took_instead(
     call("ACEStepLoader", preset="auto")
     assert "There is no 4B language model here" in said[0], "the tiny checkpoint in the models folder has another"
     assert said[1].startswith("There is no xl-turbo model here, so acestep-v15-turbo is taken;")
-    assert said[2] == "Using acestep-v15-turbo"
+    assert said[2] == "Using acestep-v15-turbo as turbo"
 
 
 # --- one rule for all three doors -----------------------------------------------------------------------------------

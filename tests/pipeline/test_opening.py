@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from acestep_core.checkpoints.catalog import TIERS, TINY
+from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
 from acestep_core.errors import CheckpointError
-from acestep_core.models.loading import load_tokenizer
 from acestep_core.pipeline import opening
 from acestep_core.pipeline.opening import lm_handle, model_handle, open_models, vae_handle
 

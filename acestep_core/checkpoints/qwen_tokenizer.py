@@ -1,0 +1,189 @@
+"""Qwen3's tokenizer: how it cuts text, whether a file holds it, and how it is made for a model from what is there.
+
+The text encoder has Qwen3's 151,643 words and 26 added tokens; the 5 Hz language model has 65,535 audio codes after
+those. So the tokenizer of one serves the other, and the words alone, as ComfyUI ships them, serve both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep_core.checkpoints.catalog import AGAIN
+from acestep_core.checkpoints.weights import read_json
+from acestep_core.errors import CheckpointError
+from acestep_core.io.text import read_text
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+AUDIO_CODES = 65535
+# Rows of the embedding table: Qwen3's own vocabulary as published (the second is padded), and with the audio codes.
+TEXT_ROWS = (151669, 151936)
+LM_ROWS = 217204
+PADDING = 512
+_CODE = re.compile(r"<\|audio_code_\d+\|>")
+# How Qwen cuts text before merging: contractions, words with one leading sign, single digits, signs, blank space.
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+BYTE_LEVEL: dict[str, Any] = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": False,
+    "use_regex": False,
+}
+
+
+class Fit(Enum):
+    """What a tokenizer is to a model: its own, one with the same words (codes are to be added or left out), or
+    another model's.
+    """
+
+    OWN = "own"
+    WORDS = "words"
+    OTHER = "other"
+
+
+def is_lm(rows: int) -> bool:
+    """A language model has the 65 535 audio codes in its vocabulary; the text encoder has not."""
+    return rows > AUDIO_CODES and rows not in TEXT_ROWS
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a tokenizer knows: words and their ids, pairs to merge in their order, and tokens that are never cut."""
+
+    vocabulary: dict[str, int]
+    merges: list[Any]
+    added: list[dict[str, Any]]
+
+    @property
+    def ids(self) -> set[int]:
+        return {*self.vocabulary.values(), *(token["id"] for token in self.added)}
+
+    def for_rows(self, rows: int) -> Words:
+        """These words for an embedding of `rows` rows: with audio codes added, without them, or as they are."""
+        size = 1 + max(self.ids)
+        if rows == size + AUDIO_CODES:
+            codes = [_token(size + code, f"<|audio_code_{code}|>") for code in range(AUDIO_CODES)]
+            return replace(self, added=[*self.added, *codes])
+        if 0 <= rows - (size - AUDIO_CODES) < PADDING:
+            words = {word: number for word, number in self.vocabulary.items() if not _CODE.fullmatch(word)}
+            return replace(self, vocabulary=words, added=[t for t in self.added if not _CODE.fullmatch(t["content"])])
+        return self
+
+
+def fit_of(path: Path, rows: int) -> Fit:
+    """What the tokenizer in a `tokenizer.json`, or in a folder of words, is to an embedding table of `rows` rows.
+
+    A damaged one is another model's.
+    """
+    try:
+        ids = read_words(path).ids
+    except CheckpointError:
+        return Fit.OTHER
+    size = 1 + max(ids)
+    if 0 <= rows - size < PADDING:
+        return Fit.OWN
+    fits = rows == size + AUDIO_CODES or 0 <= rows - (size - AUDIO_CODES) < PADDING
+    return Fit.WORDS if fits and len(ids) == size else Fit.OTHER
+
+
+def load_tokenizer(path: Path, rows: int) -> Tokenizer:
+    """The tokenizer of a model whose embedding has `rows` rows, from its own, the other model's, or Qwen3's words.
+
+    Only the words of a file are taken over; the rules are Qwen's. So nothing in it cuts or pads texts, or reaches the
+    library unseen. Raises CheckpointError where it is damaged or another model's.
+    """
+    from tokenizers import Tokenizer
+
+    words = read_words(path).for_rows(rows)
+    largest = 1 + max(words.ids)
+    if largest > rows:
+        raise CheckpointError(
+            f"The tokenizer {path} has {largest} tokens, but its model knows {rows}; "
+            "put the model's own tokenizer.json there."
+        )
+    try:
+        return Tokenizer.from_str(json.dumps(description(words.vocabulary, words.merges, words.added)))
+    except Exception as error:  # the library raises nothing more specific
+        raise CheckpointError(f"The tokenizer {path} cannot be read; {AGAIN}.") from error
+
+
+def read_words(path: Path) -> Words:
+    """From a `tokenizer.json`, or a folder of vocab.json, merges.txt and tokenizer_config.json, as ComfyUI has it.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or not of Qwen's kind.
+    """
+    try:
+        if path.is_dir():
+            lines = read_text(path / "merges.txt", CheckpointError).split("\n")
+            merges = [line.rstrip("\r") for line in lines[lines[0].startswith("#version") :]]
+            decoder = read_json(path / "tokenizer_config.json")["added_tokens_decoder"]
+            added = [{"id": int(number), **token} for number, token in decoder.items()]
+            words = Words(read_json(path / "vocab.json"), [line for line in merges if line], added)
+        else:
+            values = read_json(path)
+            if values["model"]["type"] != "BPE":
+                raise ValueError
+            words = Words(values["model"]["vocab"], values["model"]["merges"], values["added_tokens"])
+        tokens = [*words.vocabulary.items(), *((token["content"], token["id"]) for token in words.added)]
+        if not words.vocabulary or not all(word and type(word) is str and _is_id(number) for word, number in tokens):
+            raise ValueError
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(f"The tokenizer {path} cannot be read as one of Qwen's kind; {AGAIN}.") from error
+    return words
+
+
+def _is_id(number: Any) -> bool:
+    return type(number) is int and 0 <= number < 1 << 32
+
+
+def _token(number: int, content: str) -> dict[str, Any]:
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    return {"id": number, "content": content, **flags}
+
+
+def description(vocabulary: dict[str, int], merges: list[Any], added: list[dict[str, Any]]) -> dict[str, Any]:
+    """The content of a `tokenizer.json` with Qwen's rules.
+
+    Args:
+        vocabulary: words and their ids.
+        merges: pairs of words, the first merged first.
+        added: tokens that are never cut, each with id, content and flags.
+    """
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Isolated", "invert": False},
+                BYTE_LEVEL,
+            ],
+        },
+        "post_processor": BYTE_LEVEL,
+        "decoder": BYTE_LEVEL,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": vocabulary,
+            "merges": merges,
+        },
+    }
