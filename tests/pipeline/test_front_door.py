@@ -207,9 +207,8 @@ def test_the_language_model_invents_rewrites_and_describes(short, tiny_models, m
 @pytest.mark.parametrize(
     "given",
     [
-        {"batch": "2"}, {"batch": True}, {"models": 42}, {"variant": 3}, {"settings": {"steps": 2}}, {"think": "yes"},
-        {"album_caption": 1}, {"progress": "bar"}, {"cancelled": 1}, {"song": "a"}, {"reference_seed": "x"},
-        {"prompt": "b"}, {"seed": "7"}, {"guidance": "7"}, {"timesteps": "1,0.5"}, {"references": [3]},
+        {"batch": True}, {"models": 42}, {"progress": "bar"}, {"cancelled": 1}, {"song": "a"}, {"prompt": "b"},
+        {"prompt": 3}, {"references": [3]},
     ],
 )  # fmt: skip
 def test_values_of_another_kind_are_refused_in_a_sentence(given, tiny_models):
