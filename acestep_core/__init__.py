@@ -7,18 +7,23 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+# fmt: off
 _HOME = {
     "pipeline.generation": ("generate", "Generation"),
-    "pipeline.editing": ("cover", "repaint", "extend", "add_track", "extract", "complete", "morph"),
+    "pipeline.editing": ("cover", "repaint", "extend", "add_track", "add_layer", "extract", "complete", "morph"),
+    "pipeline.asking": ("create", "format", "understand", "score", "lrc"),
     "pipeline.replay": ("replay",),
     "pipeline.opening": ("open_models",),
     "planner.think": ("Thinking",),
-    "options": ("RenderSettings", "Finish", "LMSampling", "PlanSettings"),
+    "options": (
+        "RenderSettings", "Schedule", "Guidance", "Sampling", "Decode", "Finish", "LMSampling", "PlanSettings",
+    ),
     "song.description": ("Song",),
     "records.song_record": ("SongRecord",),
     "monitor": ("Monitor",),
     "errors": ("AceStepError",),
 }
+# fmt: on
 _LAZY = {name: f"acestep_core.{module}" for module, names in _HOME.items() for name in names}
 
 __all__ = ["__version__", *_LAZY]
@@ -28,3 +33,7 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'acestep_core' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_LAZY]

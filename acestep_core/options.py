@@ -11,6 +11,7 @@ and as keyword arguments of the front door they stand in one flat list (`guidanc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -192,6 +193,16 @@ def track_names(tracks: Sequence[str]) -> tuple[str, ...]:
         if name not in TRACKS:
             raise InvalidInput(f"Unknown track {name!r}; choose one of {', '.join(TRACKS)}.")
     return names
+
+
+def track_in(description: str) -> str:
+    """The first of the models' tracks, or of the instruments they know, that a text names, in singular or plural."""
+    names = sorted((*TRACKS, *INSTRUMENTS), key=len, reverse=True)
+    words = "|".join(re.escape(name).replace("_", "[ _-]") for name in names)
+    found = re.search(rf"\b({words})(?:s|es)?\b", description, re.IGNORECASE) if isinstance(description, str) else None
+    if found is None:
+        raise InvalidInput(f"{description!r} names no track; say one of {', '.join(TRACKS)}, or an instrument.")
+    return re.sub("[ -]", "_", found[1].lower())
 
 
 class TaskOptions(Options):

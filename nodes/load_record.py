@@ -90,7 +90,7 @@ class ACEStepLoadRecord:
         from acestep_core.pipeline.recipe import Recipe, settings_of
         from acestep_core.records.song_record import SongRecord
 
-        found = SongRecord.from_json(record) if _is_text(record) else _load(_path(record))
+        found = SongRecord.from_json(record) if _is_text(record) else SongRecord.load(_path(record))
         host().say("\n".join(f"{file.role}: {file.name}" for file in found.files))
         if not found.task.get("call") and found.task.get("name", "text2music") == "text2music":
             found = replace(found, task={**found.task, "call": "generate"})  # of a graph, until version 0.1
@@ -146,18 +146,6 @@ def _path(record: str) -> Path:
     if not path.is_file():
         raise InvalidInput(f"There is no file {name[:80]!r} in the output or input folder; correct the name.")
     return path
-
-
-def _load(path: Path) -> SongRecord:
-    from acestep_core.io.tags import read_tags
-    from acestep_core.records.song_record import SongRecord
-
-    if path.suffix.lower() == ".json":
-        return SongRecord.load(path)
-    text = read_tags(path).get("acestep")
-    if not text:
-        raise InvalidInput(f"{path.name} does not say how it was made; choose a file that Save Song wrote.")
-    return SongRecord.from_json(text)
 
 
 def _schedule(settings: RenderSettings) -> Tensor | None:

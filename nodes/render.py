@@ -166,10 +166,10 @@ class ACEStepSampler:
             wanted = replace(wanted, schedule=options.Schedule(timesteps=sigmas.tolist()))
         if guidance is not None:
             wanted = replace(wanted, guidance=guidance)
-        again = settings is not None and seed == settings.seed
+        again, at_once = settings is not None and seed == settings.seed, None
         if settings is not None and again:
-            seed, batch_size = settings.seeds[0], len(settings.seeds)
-        latents, made = sampled(model, conditioning, seed, batch_size, wanted, monitor())
+            seed, batch_size, at_once = settings.seeds[0], len(settings.seeds), settings.at_once
+        latents, made = sampled(model, conditioning, seed, batch_size, wanted, monitor(), at_once)
         if settings is not None and again:
             latents, made = latents[[settings.item]], made.select([settings.item])
         return (wires.to_latent(latents, made),)

@@ -27,6 +27,8 @@ AGAIN = f"download it again with `{fetch('')}`"
 
 BASIC_TASKS = ("text2music", "cover", "repaint")
 STEM_TASKS = ("extract", "lego", "complete")
+TRAINED_AS = {"extend": "repaint", "cover_nofsq": "cover"}
+"""Tasks that no checkpoint knows by their name -> what they are to it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class Variant:
     @property
     def folder(self) -> str:
         return f"acestep-v15-{self.name}"
+
+    def can(self, task: str) -> bool:
+        """Whether it was trained for a task."""
+        return TRAINED_AS.get(task, task) in self.tasks
 
     @property
     def is_turbo(self) -> bool:

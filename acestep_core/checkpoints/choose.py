@@ -43,6 +43,7 @@ def choose(
     tier: str | None = None,
     roots: Roots = None,
     beside: ModelEntry | None = None,
+    task: str | None = None,
 ) -> Choice:
     """The model of `kind` (dit, vae, text_encoder, lm) to take.
 
@@ -52,6 +53,7 @@ def choose(
         tier: one of `TIERS`. A wish: where its models are not there, the nearest is taken, with a remark.
         roots: what was found, a single place (as in `find_checkpoint`), or several; None is `search_roots()`.
         beside: the DiT that a part is for, default the one taken when nothing is asked for; the nearest part is taken.
+        task: what a DiT that was not named must be able to do, where there is one that can.
 
     Raises:
         CheckpointError: it is not there, is broken, or cannot say its variant; the message says what is there and how
@@ -62,7 +64,7 @@ def choose(
         return Choice(_named(found, kind, name), variant)
     wish = tier_named(tier)
     if kind == "dit":
-        return _dit(_without_tiny(found), variant, wish)
+        return _dit(_without_tiny(found), variant, wish, task)
     parts = candidates(kind, found, beside)
     if not parts:
         raise missing(kind, found, beside)
@@ -134,14 +136,15 @@ def _without_tiny(found: Found) -> Found:
 # --- DiT ------------------------------------------------------------------------------------------------------------
 
 
-def _dit(found: Found, variant: str | None, wish: Tier) -> Choice:
+def _dit(found: Found, variant: str | None, wish: Tier, task: str | None) -> Choice:
     if variant is not None:
         return _variant(found, variant_named(variant).name)
     if not found.dits:
         raise missing("dit", found)
+    able = [entry for entry in found.dits if task and entry.variant and VARIANTS[entry.variant].can(task)]
     if wish.variant is None:
-        return Choice(min(found.dits, key=_rank))
-    taken = min(found.dits, key=lambda entry: _distance(entry, str(wish.variant)))
+        return Choice(min(able or found.dits, key=_rank))
+    taken = min(able or found.dits, key=lambda entry: _distance(entry, str(wish.variant)))
     other = taken.variant not in (None, wish.variant)
     return Choice(taken, remark=_instead(f"{wish.variant} model", wish.variant, taken) if other else "")
 

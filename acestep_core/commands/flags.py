@@ -10,6 +10,8 @@ from acestep_core.declared import Option, Options, options_of
 
 NOTHING = "none"
 """What is written for an option that can be switched off, such as the peak level."""
+RANDOM = "random"
+"""What is written for a seed that is drawn."""
 _NAMES = {"keyscale": "key", "timesignature": "time-signature", "tracks": "track"}
 
 
@@ -32,6 +34,17 @@ def add_flags(parser: Any, options: Iterable[Option], plain: bool = False) -> No
             parser.add_argument(flag, type=_Reader(option), choices=option.choices, **common)
         else:
             parser.add_argument(flag, type=_Reader(option), metavar=_METAVARS[option.kind], **common)
+
+
+def seed(text: str) -> int | str:
+    """A seed, or `RANDOM`."""
+    return RANDOM if text.lower() == RANDOM else int(text)
+
+
+def examples(*lines: str) -> dict[str, Any]:
+    """How a parser shows examples at the end of its help."""
+    text = "\n".join(f"  {line}" for line in lines)
+    return {"epilog": f"examples:\n{text}", "formatter_class": argparse.RawDescriptionHelpFormatter}
 
 
 def given(arguments: argparse.Namespace, groups: Iterable[type[Options]]) -> dict[str, Any]:

@@ -5,34 +5,51 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from acestep_core import __version__
 from acestep_core.errors import AceStepError, Cancelled
 
-COMMANDS = ("song", "run", "queue", "serve", "models", "bench")
+COMMANDS = ("song", "run", "queue", "workflows", "serve", "models", "bench", "completion")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status (0 done, 1 refused or failed, 130 cancelled)."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a pipe gets UTF-8, a console what it can show, whatever Windows is set to
-            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+    as_json = False
     try:
-        return _run(arguments)
+        _speak_any_script()
+        parser, run = build()
+        options = parser.parse_args(arguments)
+        as_json = getattr(options, "json", None) is True
+        logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
+        from acestep_core.commands.packages import check_packages
+
+        check_packages()
+        status = run[options.command](options)
+        sys.stdout.flush()
+        return status
     except (KeyboardInterrupt, Cancelled):
-        sys.stderr.write("\nCancelled.\n")
-        return 130
-    except AceStepError as error:
-        sys.stderr.write(f"acestep: {error}\n")
+        return _failed("Cancelled.", as_json, 130)
+    except BrokenPipeError:  # whoever reads us has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except AceStepError as error:
+        return _failed(str(error), as_json)
+    except ImportError as error:
+        from acestep_core.commands.packages import missing_packages
+
+        return _failed(str(missing_packages(error.name)) if error.name else f"{error}.", as_json)
+    except OSError as error:
+        where = "" if error.filename is None else f" ({error.filename})"
+        reason = error.strerror or type(error).__name__
+        return _failed(f"The system refused: {reason}{where}; allow it, or choose another.", as_json)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def build() -> tuple[argparse.ArgumentParser, dict[str, Callable[[argparse.Namespace], int]]]:
+    """The parser of the whole command line, and what runs each command."""
     parser = argparse.ArgumentParser(prog="acestep", description="Make music with ACE-Step 1.5.")
     parser.add_argument("--version", action="version", version=f"acestep-nodes {__version__}")
     parser.add_argument("--verbose", action="store_true", help="say what is loaded and why")
@@ -40,10 +57,21 @@ def _run(arguments: Sequence[str] | None) -> int:
     modules = {name: import_module(f"acestep_core.commands.{name}") for name in COMMANDS}
     for module in modules.values():
         module.add_parser(subparsers)
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
-    status: int = modules[options.command].run(options)
+    return parser, {name: module.run for name, module in modules.items()}
+
+
+def _failed(error: str, as_json: bool, status: int = 1) -> int:
+    from acestep_core.commands.report import show_error
+
+    show_error(error, as_json)
     return status
+
+
+def _speak_any_script() -> None:
+    """Titles and file names of any script may be printed: pipes get UTF-8, a console what it can show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 if __name__ == "__main__":

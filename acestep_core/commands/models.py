@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.commands.progress import ProgressBar
+from acestep_core.commands.flags import examples
 from acestep_core.monitor import Monitor
+from acestep_core.pipeline.progress import ProgressBar
 
 if TYPE_CHECKING:
     from acestep_core.checkpoints.find import ModelEntry
@@ -21,7 +22,16 @@ def add_parser(subparsers: Any) -> None:
     """Adds `models` and its four actions."""
     from acestep_core.checkpoints.catalog import VARIANTS, download_names
 
-    parser = subparsers.add_parser("models", help="list, check, download or build models")
+    parser = subparsers.add_parser(
+        "models",
+        help="list, check, download or build models",
+        description=__doc__,
+        **examples(
+            "acestep models download main",
+            "acestep models list",
+            "acestep models check checkpoints/acestep-v15-turbo",
+        ),
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     listing = actions.add_parser("list", help="show the models that are found, and where they are looked for")

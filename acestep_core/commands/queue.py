@@ -1,4 +1,4 @@
-"""`acestep queue`: runs a workflow file on a ComfyUI or `acestep serve` somewhere else."""
+"""`acestep queue`: runs a workflow on a ComfyUI or `acestep serve` somewhere else."""
 
 from __future__ import annotations
 
@@ -8,18 +8,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from acestep_core.commands.progress import ProgressBar
-from acestep_core.commands.run import add_workflow_options, batch, show, sources_of, watch
+from acestep_core.commands.flags import examples
+from acestep_core.commands.run import add_workflow_options, check_repeats, run_all, sources_of, watch
+from acestep_core.commands.workflows import located
+from acestep_core.pipeline.progress import ProgressBar
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("queue", help="run a workflow file on a server", description=__doc__)
+    parser = subparsers.add_parser(
+        "queue",
+        help="run a workflow on a server",
+        description=__doc__,
+        **examples(
+            "acestep queue text2music --server http://127.0.0.1:8188 --set sampler.steps=8",
+            "acestep queue my_graph.json --batch songs.csv --output night",
+        ),
+    )
     add_workflow_options(parser)
     parser.add_argument("--server", default="http://127.0.0.1:8188", metavar="URL", help="default 127.0.0.1:8188")
     parser.add_argument("--token", help="for a server that asks for one")
 
 
 def run(options: argparse.Namespace) -> int:
+    options.file = located(options.file)
+    check_repeats(options)
     return asyncio.run(_run(options))
 
 
@@ -39,11 +51,8 @@ async def _run(options: argparse.Namespace) -> int:
 
         with ProgressBar() as bar:
 
-            async def one(row: Any, output: Path = options.output, prompt_id: str | None = None) -> Any:
-                return await client.run(await client.prepare(row, sources, sent), output, watch(row, bar), prompt_id)
+            async def one(row: Any, output: Path | None = None, prompt_id: str | None = None) -> Any:
+                ready = await client.prepare(row, sources, sent)
+                return await client.run(ready, output or options.output, watch(row, bar), prompt_id)
 
-            if options.batch is not None:
-                return await batch(options, workflow, one, sources)
-            result = await one(workflow)
-    show(result.to_dict(), options.json)
-    return 0
+            return await run_all(options, workflow, one, sources, bar)

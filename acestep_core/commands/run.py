@@ -1,31 +1,48 @@
-"""`acestep run`: runs a workflow file in this process, or makes a song again from its record."""
+"""`acestep run`: runs a workflow in this process, or makes a song again."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import secrets
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.commands.progress import ProgressBar
-from acestep_core.errors import InvalidInput
+from acestep_core.commands.flags import RANDOM, examples, seed
+from acestep_core.commands.report import result_of, show, show_error
+from acestep_core.commands.workflows import located
+from acestep_core.errors import AudioError, InvalidInput
 from acestep_core.host.server.host_options import add_host_options, folders_of, packs_of
+from acestep_core.io.tags import read_tags
 from acestep_core.io.text import read_text
+from acestep_core.pipeline.progress import ProgressBar
 
 if TYPE_CHECKING:
     from acestep_core.host.client.sources import Sources
+    from acestep_core.host.graph.workflow import Workflow
+    from acestep_core.host.queue.results import Result
     from acestep_core.records.song_record import SongRecord
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("run", help="run a workflow file or a song's record here", description=__doc__)
+    parser = subparsers.add_parser(
+        "run",
+        help="run a workflow here, or make a song again",
+        description=__doc__,
+        **examples(
+            'acestep run text2music --set song.caption="lo-fi piano" --seed 7',
+            "acestep run text2music --repeat 4 --seed random",
+            "acestep run cover --set recording.audio=demo.wav",
+            "acestep run my_graph.json --batch songs.csv",
+            "acestep run output/song.flac",
+        ),
+    )
     add_workflow_options(parser)
     add_host_options(parser)
 
@@ -33,7 +50,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def add_workflow_options(parser: argparse.ArgumentParser) -> None:
     """What `run` and `queue` have in common."""
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="canvas or API-format workflow, or the record of a song"
+        "file",
+        type=Path,
+        metavar="WORKFLOW",
+        help="name of a workflow (see `acestep workflows`), canvas or API file, or a song or record that holds one",
     )
     parser.add_argument(
         "--set",
@@ -41,6 +61,10 @@ def add_workflow_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NODE.input=value",
         help="change an input; NODE is a title, an id or a type; may be repeated",
+    )
+    parser.add_argument("--seed", type=seed, metavar="N", help="for every seed of the workflow; or random")
+    parser.add_argument(
+        "--repeat", type=int, default=1, metavar="N", help="run so many times, with seeds that go up or are drawn"
     )
     parser.add_argument(
         "--batch", type=Path, metavar="FILE", help="one run per row of a .csv or .jsonl with NODE.input columns"
@@ -55,16 +79,18 @@ def add_workflow_options(parser: argparse.ArgumentParser) -> None:
         "may be repeated",
     )
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="default ./output")
-    parser.add_argument("--json", action="store_true", help="print each result as one line of JSON")
+    parser.add_argument("--json", action="store_true", help="print each result, and each error, as one line of JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     from acestep_core.host.client.batch import values_of
     from acestep_core.host.client.local import LocalRunner
 
+    options.file = located(options.file)
     record = _record_without_graph(options.file)
     if record is not None:
         return make_again(options, record)
+    check_repeats(options)
     runner = LocalRunner(folders_of(options, options.output), packs_of(options), not options.disable_metadata)
     workflow = runner.load(options.file).with_inputs(values_of(options.set))
     sources = sources_of(options, runner.folders.input)
@@ -74,10 +100,7 @@ def run(options: argparse.Namespace) -> int:
         async def one(row: Any, output: Path | None = None, prompt_id: str | None = None) -> Any:
             return await runner.run(runner.prepare(row, sources), output, watch(row, bar), stop, prompt_id)
 
-        if options.batch is None:
-            show(asyncio.run(one(workflow)).to_dict(), options.json)
-            return 0
-        return asyncio.run(batch(options, workflow, one, sources))
+        return asyncio.run(run_all(options, workflow, one, sources, bar))
 
 
 def sources_of(options: argparse.Namespace, *folders: Path) -> Sources:
@@ -90,16 +113,30 @@ def sources_of(options: argparse.Namespace, *folders: Path) -> Sources:
     return Sources([Path(), options.file.parent, *batches, *folders], [*options.allow_file, *typed])
 
 
-def _record_without_graph(file: Path) -> SongRecord | None:
-    """The record in a file, where it is one and the library itself made the song; graphs are run by the host."""
-    from acestep_core.records.song_record import SongRecord, is_record
+def check_repeats(options: argparse.Namespace) -> None:
+    """Refuses a number of runs that makes no sense."""
+    if options.repeat < 1:
+        raise InvalidInput(f"--repeat is a number of runs from 1, not {options.repeat}.")
+    if options.batch is not None and (options.repeat != 1 or options.seed == RANDOM):
+        raise InvalidInput("The rows of a --batch decide its runs and seeds; leave out --repeat and --seed random.")
 
-    try:
-        values = json.loads(read_text(file))
-    except (ValueError, RecursionError):
-        return None  # whoever reads it as a workflow says what is wrong
-    record = SongRecord.from_dict(values) if is_record(values) else None
-    return None if record is None or record.graph is not None else record
+
+One = Callable[..., Awaitable["Result"]]
+"""Runs a workflow: `one(workflow, output folder, prompt id)`."""
+
+
+async def run_all(options: argparse.Namespace, workflow: Workflow, one: One, sources: Sources, bar: ProgressBar) -> int:
+    """Runs a workflow as often as was asked; exit status 1 if a row of a batch failed."""
+    if options.batch is not None:
+        return await _batch(options, _seeded(workflow, options.seed, 0), one, sources, bar)
+    for number in range(options.repeat):
+        row = _seeded(workflow, options.seed, number)
+        bar.part = f"{number + 1}/{options.repeat}" if options.repeat > 1 else ""
+        done = await one(row)
+        bar.close()
+        shown = done.to_dict() | ({"row": number + 1} if options.repeat > 1 else {})
+        show(shown | {"seeds": _seeds(row)}, options.json)
+    return 0
 
 
 def make_again(options: argparse.Namespace, record: SongRecord) -> int:
@@ -108,9 +145,10 @@ def make_again(options: argparse.Namespace, record: SongRecord) -> int:
     from acestep_core.io.formats import FORMATS
     from acestep_core.pipeline.replay import replay
 
-    if options.set or options.batch is not None:
+    if options.set or options.batch is not None or options.seed is not None or options.repeat != 1:
         raise InvalidInput(
-            "No graph made this song, so there is nothing to --set or to --batch; edit the file instead."
+            "No graph made this song, so it is made again as it was, without --set, --seed, --repeat and --batch; "
+            "edit its record instead."
         )
     start = time.perf_counter()
     given = [options.models_directory] if options.models_directory else []
@@ -123,40 +161,67 @@ def make_again(options: argparse.Namespace, record: SongRecord) -> int:
         made = replay(options.file, roots=roots, progress=bar, cancelled=stop.is_set)
     target = options.output / f"{options.file.stem}{FORMATS[form].suffix}"
     paths = made.save(target, form, bitrate, record=not options.disable_metadata)
-    files = {"song": [str(path) for path in paths]}
-    show({"seconds": round(time.perf_counter() - start, 3), "files": files, "texts": {}}, options.json)
+    show(result_of({"song": paths}, {"song": made.seeds}, time.perf_counter() - start), options.json)
     return 0
 
 
-async def batch(options: argparse.Namespace, workflow: Any, one: Any, sources: Sources) -> int:
+def _record_without_graph(file: Path) -> SongRecord | None:
+    """The record in a file, where it is one and the library itself made the song; graphs are run by the host."""
+    from acestep_core.records.song_record import SongRecord, is_record
+
+    tags: dict[str, str] = {}
+    with suppress(AudioError):  # whoever reads it as a workflow says what is wrong
+        tags = read_tags(file)
+    if tags.keys() & {"prompt", "workflow"}:
+        return None
+    try:
+        values = json.loads(tags.get("acestep") or read_text(file))
+    except (ValueError, RecursionError):
+        return None  # likewise
+    record = SongRecord.from_dict(values) if is_record(values) else None
+    return None if record is None or record.graph is not None else record
+
+
+def _seeded(workflow: Workflow, wish: int | str | None, number: int) -> Workflow:
+    """The workflow for one run of several, with seeds of its own."""
+    places = workflow.seeds()
+    if not places and (wish is not None or number):
+        raise InvalidInput("The workflow has no seed, so every run gives the same; leave out --seed and --repeat.")
+    drawn = secrets.randbits(32) if wish == RANDOM else None
+    changed = workflow.with_inputs({})
+    for (node_id, name), before in places.items():
+        first = drawn if drawn is not None else (before if wish is None else int(wish))
+        changed.put(node_id, name, first if drawn is not None else first + number * workflow.batch_size)
+    return changed
+
+
+def _seeds(workflow: Workflow) -> dict[str, list[int]]:
+    """The seeds of a workflow under the titles of its nodes."""
+    found: dict[str, list[int]] = {}
+    for (node_id, name), value in workflow.seeds().items():
+        found.setdefault(f"{workflow.title(node_id)}.{name}", []).append(value)
+    return found
+
+
+async def _batch(options: argparse.Namespace, workflow: Workflow, one: One, sources: Sources, bar: ProgressBar) -> int:
     """Runs all rows; exit status 1 if one of them failed."""
     from acestep_core.host.client.batch import Journal, Row, run_batch
     from acestep_core.host.client.rows import read_rows
 
     rows = read_rows(options.batch)
     journal = Journal(options.output / f"{options.batch.stem}.journal.jsonl")
+    bar.part = f"1/{len(rows)}"
 
     def report(row: Row) -> None:
+        bar.close()
+        bar.part = f"{row.index + 2}/{len(rows)}"
         if row.error is not None:
-            sys.stderr.write(f"acestep: row {row.index + 1}: {row.error}\n")
-            if options.json:
-                show({"row": row.index + 1, "error": row.error}, True)
+            show_error(row.error, options.json, row=row.index + 1)
         elif row.result is not None:
-            show({"row": row.index + 1, "repeated": row.repeated, **row.result}, options.json)
+            seeds = _seeds(workflow.with_inputs(rows[row.index]))
+            show({"row": row.index + 1, "repeated": row.repeated, **row.result, "seeds": seeds}, options.json)
 
     return 0 if await run_batch(workflow, rows, one, report, journal, sources.check) else 1
-
-
-def show(result: dict[str, Any], as_json: bool) -> None:
-    """Prints what a run made: JSON, or a file or text per line."""
-    if as_json:
-        sys.stdout.write(json.dumps(result) + "\n")
-    else:
-        for paths in result["files"].values():
-            sys.stdout.writelines(f"{path}\n" for path in paths)
-        for texts in result["texts"].values():
-            sys.stdout.writelines(f"{text}\n" for text in texts)
-    sys.stdout.flush()
 
 
 def watch(workflow: Any, bar: ProgressBar) -> Callable[[Any], None]:

@@ -10,6 +10,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from acestep_core.commands.flags import examples
 from acestep_core.host.server.host_options import add_host_options, folders_of, packs_of
 
 if TYPE_CHECKING:
@@ -17,15 +18,28 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("serve", help="open the canvas and the queue", description=__doc__)
+    parser = subparsers.add_parser(
+        "serve",
+        help="open the canvas and the queue",
+        description=__doc__,
+        **examples(
+            "acestep serve", "acestep serve --port 8000 --base-directory studio", "acestep serve --listen 0.0.0.0"
+        ),
+    )
     parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="default 127.0.0.1: this machine only")
-    parser.add_argument("--port", type=int, default=8188, help="default 8188; 0 for any free one")
+    parser.add_argument("--port", type=_port, default=8188, metavar="N", help="default 8188; 0 for any free one")
     parser.add_argument("--token", help="what others must know to get in (drawn and shown if --listen opens the host)")
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="another name that the host is reached by"
     )
     parser.add_argument("--max-upload-size", type=int, default=100, metavar="MB", help="default 100")
     add_host_options(parser)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acestep_core import options
-from acestep_core.commands.flags import add_flags, given
-from acestep_core.commands.progress import ProgressBar
+from acestep_core.commands.flags import RANDOM, add_flags, examples, given, seed
+from acestep_core.commands.report import result_of, show
 from acestep_core.declared import Option, Options, options_of
 from acestep_core.errors import AceStepError, AlignmentError, InvalidInput
 from acestep_core.io.text import decode_text, read_text
 from acestep_core.options import TaskOptions
+from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.song.description import Song
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import Models
     from acestep_core.monitor import Monitor
     from acestep_core.pipeline.generation import Generation
+    from acestep_core.pipeline.request import Request
+    from acestep_core.pipeline.saving import Keep
 
 TASKS: dict[str, type[TaskOptions]] = {"text2music": options.TextToMusic} | {
     name.replace("_", "-"): group for name, group in options.TASKS.items() if name != "generate"
@@ -36,11 +39,22 @@ _BY_HAND = ("seconds", "track", "tracks")
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     from acestep_core.io.formats import FORMATS
 
-    parser = subparsers.add_parser("song", help="make a song from a caption", description=__doc__)
+    parser = subparsers.add_parser(
+        "song",
+        help="make a song from a caption",
+        description=__doc__,
+        **examples(
+            'acestep song "lo-fi piano over soft rain" --duration 30',
+            'acestep song "indie folk" --lyrics words.txt --best-of 8 --keep 2 --subtitles lrc',
+            'acestep song "a shanty about tea" --think --batch 99 --seed random -o night/shanty.mp3',
+            'acestep song "bossa nova, nylon guitar" --task cover --source demo.wav --strength 0.8',
+            "acestep song drums --task extract --source demo.wav --track drums",
+        ),
+    )
     parser.add_argument("caption", help="style, instruments, mood")
     parser.add_argument("--lyrics", metavar="FILE", help="text file with the lyrics, or - for standard input")
     add_flags(parser, (o for o in options_of(Song) if o.name not in ("caption", "lyrics")), plain=True)
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of the first song (default: drawn and shown)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="of the first song (default: random, drawn and shown)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="how many songs (default 1)")
     task = parser.add_argument_group("working on a recording")
     task.add_argument("--task", choices=tuple(TASKS), default="text2music", help="default text2music")
@@ -72,6 +86,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--subtitles", default="", metavar="KINDS", help="timed lyrics beside the song: lrc, vtt, srt, json, or several"
     )
     kept.add_argument("--best-of", type=int, metavar="K", help="make K takes, score them and keep the best")
+    kept.add_argument("--json", action="store_true", help="print results and errors as JSON, one a line")
     kept.add_argument("--keep", type=int, default=1, metavar="N", help="how many of them (default 1)")
 
 
@@ -90,17 +105,20 @@ def _of_all(groups: Iterable[type[Options]]) -> Iterable[Option]:
 def run(told: argparse.Namespace) -> int:
     from acestep_core.io.formats import format_for
     from acestep_core.monitor import Monitor
+    from acestep_core.pipeline.generation import AT_ONCE, make, make_in_parts
     from acestep_core.pipeline.opening import open_models
-    from acestep_core.pipeline.saving import Keep
+    from acestep_core.pipeline.saving import Keep, make_folder, save
 
     output = Path(told.output)
     audio_format = told.format or format_for(output)
-    subtitles = told.subtitles.replace(",", " ").split()
-    Keep(audio_format, told.bitrate, subtitles=tuple(subtitles))  # refused before an hour of work, not after
+    subtitles = tuple(told.subtitles.replace(",", " ").split())
+    keep = Keep(audio_format, told.bitrate, not told.no_record, subtitles)  # refused before an hour of work, not after
+    make_folder(output.parent)
     song = Song.from_dict(given(told, (Song,)) | {"lyrics": _read_lyrics(told.lyrics)})
     said = song.warnings()
     sys.stderr.writelines(f"Note: {remark}\n" for remark in said)
-    models = open_models(told.models, told.variant, dtype=told.dtype, device=told.device)
+    group, asked = _task(told, song)
+    models = open_models(told.models, told.variant, dtype=told.dtype, device=told.device, task=group(**asked).task)
     for text in told.lora:
         models = models.with_adapter(*_adapter(text))
     if models.tiny:
@@ -109,28 +127,38 @@ def run(told: argparse.Namespace) -> int:
             "name real weights with --models.\n"
         )
     _check_best_of(told, song, models)
-    start = time.perf_counter()
     with ProgressBar() as bar:
-        result = _make(told, song, models, bar)
-    sys.stderr.writelines(f"Note: {remark}\n" for remark in result.remarks if remark not in said)
-    if result.plan is not None:
-        sys.stderr.write(f"The plan:\n{result.plan.to_text()}\n")
-    with ProgressBar() as bar:
-        if told.best_of is not None:
-            result = _best(told, result, audio_format, Monitor(bar))
-        paths = result.save(
-            output,
-            audio_format,
-            told.bitrate,
-            record=not told.no_record,
-            subtitles=subtitles,
-            monitor=Monitor(bar),
-        )
-    for path, seed in zip(paths, result.seeds, strict=True):
-        sys.stdout.write(f"{path}  seed {seed}  {result.audio.shape[-1] / result.sample_rate:.2f} s\n")
-    stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in result.seconds.items())
-    sys.stderr.write(f"{time.perf_counter() - start:.1f} s in all: {stages}.\n")
+        work = _request(told, song, models, bar), group(**asked), [told.source] if told.source else [], _codes(told)
+        count = max(told.batch, len(work[3]))
+        made, bar.part = 0, f"1/{count}" if count > AT_ONCE else ""
+        start = time.perf_counter()
+        for result in make_in_parts(*work) if told.best_of is None else [make(*work)]:
+            bar.close()
+            sys.stderr.writelines(f"Note: {remark}\n" for remark in result.remarks if remark not in said)
+            said = [*said, *result.remarks]
+            if result.plan is not None and not made and not told.json:
+                sys.stderr.write(f"The plan:\n{result.plan.to_text()}\n")
+            if told.best_of is not None:
+                result = _best(told, result, keep, Monitor(bar))
+            paths = save(result, output, keep, monitor=Monitor(bar), numbered=count > 1)
+            made += len(paths)
+            bar.close()
+            bar.part = f"{made + 1}/{count}"
+            _show(told, result, paths, time.perf_counter() - start)
+            start = time.perf_counter()
     return 0
+
+
+def _show(told: argparse.Namespace, result: Generation, paths: Sequence[Path], seconds: float) -> None:
+    if told.json:
+        plan = {} if result.plan is None else {"plan": [result.plan.to_text()]}
+        show(result_of({"song": paths}, {"song": result.seeds}, seconds, plan), True)
+        return
+    for path, number in zip(paths, result.seeds, strict=True):
+        sys.stdout.write(f"{path}  seed {number}  {result.duration:.2f} s\n")
+    sys.stdout.flush()
+    stages = ", ".join(f"{name} {spent:.2f} s" for name, spent in result.seconds.items())
+    sys.stderr.write(f"{seconds:.1f} s in all: {stages}.\n")
 
 
 def _check_best_of(told: argparse.Namespace, song: Song, models: Models) -> None:
@@ -147,16 +175,17 @@ def _check_best_of(told: argparse.Namespace, song: Song, models: Models) -> None
         raise InvalidInput("Without lyrics and a language model takes cannot be scored; leave out --best-of.")
 
 
-def _best(told: argparse.Namespace, result: Generation, audio_format: str, monitor: Monitor) -> Generation:
+def _best(told: argparse.Namespace, result: Generation, keep: Keep, monitor: Monitor) -> Generation:
     """The best takes, best first; shows how all of them did. If that fails or is stopped, all are saved."""
     from acestep_core.judge.best_of import table_text
+    from acestep_core.pipeline.saving import save
     from acestep_core.pipeline.takes import keep_best
 
     try:
         best, ranking = keep_best(_judged(result, monitor), told.keep)
     except (AceStepError, KeyboardInterrupt):
-        for path in result.save(told.output, audio_format, told.bitrate, record=not told.no_record):
-            sys.stdout.write(f"{path}  not scored\n")
+        sys.stderr.write("Note: the takes were not scored, so all of them are kept.\n")
+        _show(told, result, save(result, Path(told.output), replace(keep, subtitles=())), 0.0)
         raise
     sys.stderr.write(f"{table_text(ranking)}\n")
     return best
@@ -174,12 +203,8 @@ def _judged(result: Generation, monitor: Monitor) -> Generation:
         return judge_takes(result, lyrics=False, monitor=monitor)
 
 
-def _make(told: argparse.Namespace, song: Song, models: Models, bar: ProgressBar) -> Generation:
-    """Calls the front door with what was asked for."""
-    from acestep_core.pipeline.generation import make
-    from acestep_core.pipeline.request import Request
-    from acestep_core.song.codes import text_to_codes
-
+def _task(told: argparse.Namespace, song: Song) -> tuple[type[TaskOptions], dict[str, Any]]:
+    """What is to be done and its options, by their names."""
     group = TASKS[told.task]
     asked = given(told, TASKS.values())
     tracks = asked.pop("track", None) or []
@@ -203,11 +228,17 @@ def _make(told: argparse.Namespace, song: Song, models: Models, bar: ProgressBar
         for name in group.NEEDS:
             if name not in asked:
                 raise InvalidInput(f"The task {told.task} needs --{name.replace('_', '-')}.")
+    return group, asked
+
+
+def _request(told: argparse.Namespace, song: Song, models: Models, bar: ProgressBar) -> Request:
+    from acestep_core.pipeline.request import Request
+
     arguments = {
         "song": song,
         "references": told.reference,
         "reference_seed": told.reference_seed,
-        "seed": told.seed,
+        "seed": None if told.seed == RANDOM else told.seed,
         "batch": told.best_of or told.batch,
         "models": models,
         "think": told.think,
@@ -215,11 +246,15 @@ def _make(told: argparse.Namespace, song: Song, models: Models, bar: ProgressBar
         "progress": bar,
         **given(told, options.GROUPS),
     }
-    codes = (
+    return Request.of("", arguments)
+
+
+def _codes(told: argparse.Namespace) -> list[tuple[int, ...]]:
+    from acestep_core.song.codes import text_to_codes
+
+    return (
         [] if told.codes is None else [text_to_codes(line) for line in _read(told.codes).splitlines() if line.strip()]
     )
-    sources = [] if told.source is None else [told.source]
-    return make(Request.of("", arguments), group.from_flat(asked), sources, codes)
 
 
 def _adapter(text: str) -> tuple[str, float]:

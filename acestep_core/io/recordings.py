@@ -51,13 +51,20 @@ class Recording:
 def load_source(
     audio: AudioLike, start: float | None = None, end: float | None = None, limit: float | None = DURATION_MAX
 ) -> Tensor:
-    """The waveform of `load_recording`; its remarks become warnings in the log."""
+    """The waveform of `read_source`."""
+    return read_source(audio, start, end, limit).waveform
+
+
+def read_source(
+    audio: AudioLike, start: float | None = None, end: float | None = None, limit: float | None = DURATION_MAX
+) -> Recording:
+    """`load_recording`; its remarks become warnings in the log, too."""
     recording = load_recording(audio, start, end, limit)
     for text in recording.remarks:
         log.warning(text)
     if recording.conversion:
         log.info(recording.conversion)
-    return recording.waveform
+    return recording
 
 
 def load_recording(

@@ -21,10 +21,6 @@ def _one_of(*kinds: type) -> Reader:
     return lambda value: value if isinstance(value, kinds) else None
 
 
-def _callable(value: Any) -> Any:
-    return value if callable(value) else None
-
-
 def _seed(value: Any) -> int | None:
     found = whole(value)
     return found if found is not None and -1 <= found <= MAX_SEED else None
@@ -35,6 +31,7 @@ def _thinking(value: Any) -> Thinking | bool | None:
 
 
 _ARGUMENTS: Mapping[str, tuple[Reader, str]] = {
+    "prompt": (_one_of(str), "text"),
     "song": (_one_of(Song), "a Song"),
     "seed": (_seed, f"a whole number from 0 to {MAX_SEED}, or -1 for any"),
     "batch": (whole, "a whole number"),
@@ -45,8 +42,8 @@ _ARGUMENTS: Mapping[str, tuple[Reader, str]] = {
     "settings": (_one_of(RenderSettings), "RenderSettings, such as RenderSettings.of(steps=4)"),
     "think": (_thinking, "true, false, or Thinking"),
     "album_caption": (_one_of(str), "text"),
-    "progress": (_callable, "a function that takes stage, done, total and preview"),
-    "cancelled": (_callable, "a function that returns true or false"),
+    "progress": (lambda value: value, ""),  # `monitor_of` says
+    "cancelled": (lambda value: value, ""),
 }
 NAMES = frozenset(_ARGUMENTS)
 

@@ -1,8 +1,10 @@
 """The front door for songs that start from a recording: cover, repaint, extend, add a track, extract one, complete.
 
-Every function also takes, by name, what `generate` takes: lyrics and other fields of `Song` (not the length, which is
-the recording's), `references`, `seed`, `batch`, `models`, `settings` or single options, `progress`, `cancelled`.
-Nothing is finished (level, fades) where samples of the recording are kept.
+The recording is a file, a waveform with its rate, or a song that was made here; see `io.recordings.AudioLike`. Every
+function also takes, by name, what `generate` takes: lyrics and other fields of `Song` (not the length, which is the
+recording's), `references`, `seed`, `batch`, `models`, `settings` or single options, `progress`, `cancelled`. Where
+neither models nor variant are given, those that made the song are used, or else some that can do the task. Nothing is
+finished (level, fades) where samples of the recording are kept.
 """
 
 from __future__ import annotations
@@ -10,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from acestep_core.errors import InvalidInput
 from acestep_core.io.recordings import AudioLike
-from acestep_core.options import AddTrack, Complete, Cover, Extend, Extract, Morph, Repaint, TaskOptions
-from acestep_core.pipeline.generation import Generation, make
-from acestep_core.pipeline.request import Request
+from acestep_core.options import AddTrack, Complete, Cover, Extend, Extract, Morph, Repaint, track_in
+from acestep_core.pipeline.generation import Generation, edit
 
 
 def cover(
@@ -27,7 +27,7 @@ def cover(
     **more: Any,
 ) -> Generation:
     """Another rendition of a recording, in the style of the caption. See `render.tasks.cover`."""
-    return _edit(audio, caption, Cover(strength, noise_strength, fsq), more)
+    return edit(audio, caption, Cover(strength, noise_strength, fsq), more)
 
 
 def repaint(
@@ -47,7 +47,7 @@ def repaint(
     Args:
         end: None is the end of the recording; beyond it the song grows, as with a negative `start`.
     """
-    return _edit(audio, caption, Repaint(start, end, mode, strength, chunk_mask, keep_outside), more)  # type: ignore[arg-type]
+    return edit(audio, caption, Repaint(start, end, mode, strength, chunk_mask, keep_outside), more)  # type: ignore[arg-type]
 
 
 def extend(
@@ -62,7 +62,7 @@ def extend(
     **more: Any,
 ) -> Generation:
     """Adds seconds after or before a recording, which stays as it is. See `render.tasks.extend`."""
-    return _edit(audio, caption, Extend(after, before, mode, strength, chunk_mask), more)
+    return edit(audio, caption, Extend(after, before, mode, strength, chunk_mask), more)
 
 
 def add_track(
@@ -85,17 +85,26 @@ def add_track(
         start, end: seconds to play in; outside, the result is the recording itself.
     """
     options = AddTrack(track, start, end, mode, strength, chunk_mask, keep_outside)  # type: ignore[arg-type]
-    return _edit(audio, caption or ("" if more.get("song") else track), options, more)
+    return edit(audio, caption, options, more)
+
+
+def add_layer(audio: AudioLike, description: str, **more: Any) -> Generation:
+    """`add_track` in plain words, such as "smooth saxophone solo": the track is the first that they name.
+
+    Raises:
+        InvalidInput: they name none.
+    """
+    return add_track(audio, track_in(description), description, **more)
 
 
 def extract(audio: AudioLike, track: str, caption: str = "", **more: Any) -> Generation:
     """One track of a recording. Needs a base checkpoint."""
-    return _edit(audio, caption, Extract(track), more)
+    return edit(audio, caption, Extract(track), more)
 
 
 def complete(audio: AudioLike, tracks: Sequence[str] = (), caption: str = "", **more: Any) -> Generation:
     """A full arrangement around a recording, such as a lone voice; `tracks` names what to add. Needs base."""
-    return _edit(audio, caption, Complete(tracks), more)  # type: ignore[arg-type]
+    return edit(audio, caption, Complete(tracks), more)  # type: ignore[arg-type]
 
 
 def morph(
@@ -116,10 +125,4 @@ def morph(
         caption: describes the result; `lyrics` are the result's.
         start, end, average: see `render.flow_edit`.
     """
-    return _edit(audio, caption, Morph(source_caption, source_lyrics, start, end, average), more)
-
-
-def _edit(audio: AudioLike, caption: str, options: TaskOptions, more: dict[str, Any]) -> Generation:
-    if more.get("duration") is not None:
-        raise InvalidInput("The length is the recording's; leave out duration, or use extend to add seconds.")
-    return make(Request.of(caption, more), options, [audio])
+    return edit(audio, caption, Morph(source_caption, source_lyrics, start, end, average), more)

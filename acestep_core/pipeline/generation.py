@@ -1,21 +1,34 @@
-"""The front door: one call makes a song."""
+"""The front door: one call makes a song, and what it gives can be looked at, changed and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor
 
-from acestep_core.checkpoints.catalog import fetch
+from acestep_core.declared import options_of
 from acestep_core.errors import CodesError, InvalidInput
 from acestep_core.io.recordings import AudioLike
 from acestep_core.models.handles import Models
 from acestep_core.monitor import SILENT, Monitor, ProgressCallback
-from acestep_core.options import RenderSettings, TaskOptions, TextToMusic
+from acestep_core.options import (
+    AddTrack,
+    Complete,
+    Cover,
+    Extend,
+    Extract,
+    Morph,
+    RenderSettings,
+    Repaint,
+    TaskOptions,
+    TextToMusic,
+    track_in,
+)
 from acestep_core.pipeline.made import Made
+from acestep_core.pipeline.opening import needed_lm
 from acestep_core.pipeline.request import Request
 from acestep_core.pipeline.steps import (
     DEFAULT_SECONDS,
@@ -36,9 +49,16 @@ if TYPE_CHECKING:
     from acestep_core.planner.think import Thinking
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+AT_ONCE = 8
+"""Songs of a large batch that are made together, as many as upstream allows at most."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Generation(Made):
     """Songs of a batch and everything that made them, see `Made`.
+
+    `len`, `[i]`, slices and loops give its songs, each a `Generation` again. Every method that changes songs is the
+    function of the front door of that name with the songs as its recording, which must be one: `result[0].cover(...)`.
 
     Attributes:
         audio: `[B, 2, S]` float32 at 48 kHz.
@@ -59,6 +79,31 @@ class Generation(Made):
         """Some of the songs, in the order asked for, counted from 0."""
         chosen = list(items)
         return replace(super().select(chosen), audio=self.audio[chosen], latents=self.latents[chosen])
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, item: int | slice) -> Self:
+        places = range(len(self))[item]  # counts from the end, too, and refuses what is not there
+        return self.select([places] if isinstance(places, int) else places)
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[item] for item in range(len(self)))
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.audio.shape[-1] / self.sample_rate
+
+    def __repr__(self) -> str:
+        songs = "1 song" if len(self) == 1 else f"{len(self)} songs"
+        seeds = ", ".join(map(str, self.seeds[:4])) + (", …" if len(self) > 4 else "")
+        return f"<{songs} of {self.duration:.1f} s by {self.model.variant}, seed {seeds}: {self.song.caption[:60]!r}>"
+
+    def _repr_html_(self) -> str:
+        from acestep_core.pipeline.notebook import html_of
+
+        return html_of(self)
 
     def save(
         self,
@@ -84,9 +129,40 @@ class Generation(Made):
             InvalidInput: there is no such format.
             StorageError: the disk is full, or the folder cannot be written; what was written before is whole.
         """
-        from acestep_core.pipeline.saving import save
+        from acestep_core.io.formats import format_for
+        from acestep_core.pipeline.saving import Keep, save
 
-        return save(self, Path(path), format, bitrate, record=record, subtitles=subtitles, monitor=monitor)
+        keep = Keep(format or format_for(path), bitrate, record, tuple(subtitles))
+        return save(self, Path(path), keep, monitor=monitor)
+
+    def cover(self, caption: str = "", **more: Any) -> Generation:
+        return self._edit(Cover, caption, more)
+
+    def repaint(self, start: float, end: float | None = None, caption: str = "", **more: Any) -> Generation:
+        return self._edit(Repaint, caption, more, start=start, end=end)
+
+    def extend(self, after: float = 0.0, before: float = 0.0, caption: str = "", **more: Any) -> Generation:
+        return self._edit(Extend, caption, more, after=after, before=before)
+
+    def add_track(self, track: str, caption: str = "", **more: Any) -> Generation:
+        return self._edit(AddTrack, caption, more, track=track)
+
+    def add_layer(self, description: str, **more: Any) -> Generation:
+        return self._edit(AddTrack, description, more, track=track_in(description))
+
+    def extract(self, track: str, caption: str = "", **more: Any) -> Generation:
+        return self._edit(Extract, caption, more, track=track)
+
+    def complete(self, tracks: Sequence[str] = (), caption: str = "", **more: Any) -> Generation:
+        return self._edit(Complete, caption, more, tracks=tracks)
+
+    def morph(self, source_caption: str, caption: str, **more: Any) -> Generation:
+        return self._edit(Morph, caption, more, source_caption=source_caption)
+
+    def _edit(self, group: type[TaskOptions], caption: str, more: Mapping[str, Any], **given: Any) -> Generation:
+        names = {option.name for option in options_of(group)}
+        given |= {name: value for name, value in more.items() if name in names}
+        return edit(self, caption, group(**given), {name: more[name] for name in more.keys() - names})
 
 
 def generate(
@@ -105,7 +181,7 @@ def generate(
     models: Models | str | Path | None = None,
     variant: str | None = None,
     settings: RenderSettings | None = None,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | bool | None = None,
     cancelled: Callable[[], bool] | None = None,
     **more: Any,
 ) -> Generation:
@@ -113,7 +189,7 @@ def generate(
 
     Args:
         caption, lyrics, duration: what to make; other fields of `Song` (language, bpm, keyscale, timesignature,
-            instrumental) may follow by name. Or give a whole `song`.
+            instrumental) may follow by name. Or give a whole `song`. `prompt` is another word for the caption.
         duration: seconds, 10 to 600; None makes 120.
         seed: of the first item; item i has seed + i. None draws one, which the result tells.
         batch: how many songs.
@@ -126,7 +202,8 @@ def generate(
             checkpoint.
         variant: which checkpoint, such as `turbo` or `base`, where the folder holds several.
         settings: how to sample; None is the checkpoint's preset.
-        progress: called as `progress(stage, done, total, preview)`.
+        progress: called as `progress(stage, done, total, preview)`; None shows a bar on a terminal and in a notebook,
+            False nothing.
         cancelled: asked at every step; True ends the call with `Cancelled`.
         more: fields of `Song`, and any option by its flat name (`options.TABLE`): `steps`, `guidance`, `method`,
             `peak_db`, `fade_out`, with `think` also `lm_temperature` or `plan_caption`; `album_caption` for stems
@@ -179,7 +256,7 @@ def make(
             monitor=monitor,
         )
     what = conditioned(models.model, song, tasks, request.album_caption, monitor, watch.seconds)
-    latents, made = sampled(models.model, what, seeds[0], len(seeds), request.settings, monitor)
+    latents, made = sampled(models.model, what, seeds[0], len(seeds), request.settings, monitor, request.at_once)
     decode = replace(made.settings.decode, tile=tile)
     done = decoded(models.vae, latents, made, decode, request.finish, monitor=monitor)
     assert done.made is not None
@@ -188,14 +265,53 @@ def make(
     return Generation.of(done.made, done.audio, latents, lm=models.lm, plan=plan, origin=origin, notes=notes)
 
 
+def edit(audio: AudioLike, caption: str, options: TaskOptions, more: Mapping[str, Any]) -> Generation:
+    """Songs from a recording; see `pipeline.editing` for the functions that call this.
+
+    Args:
+        more: what else the front door takes, by name.
+    """
+    if more.get("duration") is not None:
+        raise InvalidInput("The length is the recording's; leave out duration, or use extend to add seconds.")
+    if isinstance(options, AddTrack) and not (caption or more.get("prompt") or more.get("song")):
+        caption = options.track
+    return make(Request.of(caption, more, options.task, audio), options, [audio])
+
+
+def make_in_parts(
+    request: Request,
+    options: TaskOptions,
+    recordings: Sequence[AudioLike] = (),
+    codes: Sequence[tuple[int, ...]] = (),
+    size: int = AT_ONCE,
+) -> Iterator[Generation]:
+    """`make` for a large batch, `size` songs at a time, so that they can be kept before the next ones are made. They
+    are the songs of one batch: one plan, seeds that go up.
+    """
+    seeds = item_seeds(request.seed, max(request.batch, len(codes), len(recordings)))
+    thinking, sampling = request.thinking, request.settings.sampling
+    if thinking is not None and thinking.seed is None:
+        thinking = replace(thinking, seed=seeds[0])
+    retakes = item_seeds(sampling.retake_seed, len(seeds))
+    for start in range(0, len(seeds), size):
+        part = slice(start, start + size)
+        settings = request.settings
+        if sampling.retake_variance > 0:
+            settings = replace(settings, sampling=replace(sampling, retake_seed=retakes[start]))
+        yield make(
+            replace(request, seed=seeds[start], batch=len(seeds[part]), thinking=thinking, settings=settings),
+            options,
+            recordings[part] if len(recordings) > 1 else recordings,
+            codes[part] if len(codes) > 1 else codes,
+        )
+
+
 def _thought(request: Request, seeds: Sequence[int]) -> tuple[Plan, Song, tuple[tuple[int, ...], ...], dict[str, Any]]:
     from acestep_core.planner.think import think
 
-    if request.models.lm is None:
-        raise InvalidInput(f"There is no language model to think with; fetch one with `{fetch('main')}`.")
     assert request.thinking is not None
     thinking = replace(request.thinking, seed=seeds[0] if request.thinking.seed is None else request.thinking.seed)
-    thought = think(request.models.lm, request.song, seeds, thinking, DEFAULT_SECONDS, monitor=request.monitor)
+    thought = think(needed_lm(request.models), request.song, seeds, thinking, DEFAULT_SECONDS, monitor=request.monitor)
     return thought.plan, thought.song, thought.codes, asdict(thinking)
 
 

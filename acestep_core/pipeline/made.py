@@ -76,8 +76,9 @@ class Made:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What there is to say about the song, one sentence each."""
-        return tuple(dict.fromkeys((*self.notes, *self.song.remarks())))
+        """What there is to say about the song and the recordings it was made from, one sentence each."""
+        said = (text for task in self.tasks for text in task.remarks)
+        return tuple(dict.fromkeys((*self.notes, *self.song.remarks(), *said)))
 
     def task(self, item: int) -> Task:
         return self.tasks[item if len(self.tasks) > 1 else 0]

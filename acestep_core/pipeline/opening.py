@@ -11,11 +11,12 @@ from acestep_core.checkpoints.catalog import AUTO_TIER, TINY, fetch, variant_nam
 from acestep_core.checkpoints.choose import Choice, candidates, choose, is_bare, missing, tier_named
 from acestep_core.checkpoints.find import Found, ModelEntry, find_checkpoint, find_models, find_tokenizer, search_roots
 from acestep_core.checkpoints.layouts import QwenFiles, open_dit, open_lm, open_text_encoder
-from acestep_core.errors import CheckpointError
+from acestep_core.errors import CheckpointError, InvalidInput, UnsupportedTask
 from acestep_core.io.atomic import clear_errors
 from acestep_core.io.folders import user_folder
 from acestep_core.io.locks import locked, patience
 from acestep_core.models.handles import LMHandle, ModelHandle, Models, TextHandle, VAEHandle
+from acestep_core.render.tasks import check_task
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ def open_models(
     name: str | None = None,
     tier: str | None = None,
     roots: Iterable[Path] | None = None,
+    task: str | None = None,
 ) -> Models:
     """Handles of a checkpoint and what belongs to it. `checkpoints.choose` has the rule.
 
@@ -43,6 +45,7 @@ def open_models(
         name: of the DiT; `TINY` for the tiny checkpoint.
         tier: how much memory there is, one of `checkpoints.catalog.TIERS`.
         roots: where to look, all as one list (default: `search_roots()`).
+        task: what it is for, such as `extract`: where neither name nor variant say which, one that can do it is taken.
 
     Raises:
         CheckpointError: nothing usable is there; the message says what is missing.
@@ -50,7 +53,7 @@ def open_models(
     if path == TINY:
         path, name = None, TINY
     found = _found(path, roots, name, variant, lm, tier)
-    dit, model = _model(found, name, variant, tier, dtype, device)
+    dit, model = _model(found, name, variant, tier, dtype, device, task)
     if model.vae is None:
         raise missing("vae", found, dit.entry)
     planner, remark = _lm(found, lm, tier, dit.entry, dtype, device)
@@ -58,6 +61,26 @@ def open_models(
     for text in remarks:
         log.warning("%s", text)
     return Models(model, model.vae, planner, remarks)
+
+
+def models_beside(models: Models, variant: str | None = None, task: str = "text2music") -> Models:
+    """The models that made a song, for something else to do with it: these if they can, or else what lies beside them
+    or in the usual places, in their number format and on their device, without their adapters.
+    """
+    model = models.model
+    if variant in (None, model.variant):
+        with suppress(UnsupportedTask):
+            check_task(task, model.info.kind, model.stems)
+            return models
+    roots = [model.path.parent, *([] if models.tiny else search_roots())]
+    return open_models(None, variant, dtype=model.dtype, device=model.device, roots=roots, task=task)
+
+
+def needed_lm(models: Models) -> LMHandle:
+    """The language model. Raises InvalidInput where there is none, with how to get one."""
+    if models.lm is None:
+        raise InvalidInput(f"There is no language model here; fetch one with `{fetch('main')}`.")
+    return models.lm
 
 
 def model_handle(
@@ -122,11 +145,17 @@ def _among(name: str | None) -> str | None:
 
 
 def _model(
-    found: Found, name: str | None, variant: str | None, tier: str | None, dtype: str, device: str
+    found: Found,
+    name: str | None,
+    variant: str | None,
+    tier: str | None,
+    dtype: str,
+    device: str,
+    task: str | None = None,
 ) -> tuple[Choice, ModelHandle]:
     if name == TINY and variant is not None:
         variant = _nearest_tiny(variant)
-    choice = choose("dit", _among(name), variant, tier, found)
+    choice = choose("dit", _among(name), variant, tier, found, task=task)
     if name is None and variant is None:
         for entry in found.entries:
             if entry.kind == "dit" and entry.problem:

@@ -27,6 +27,7 @@ class Recipe:
     Attributes:
         options: what was done, and to do with `sources`.
         seeds: of the whole batch, of which the song is number `item`.
+        at_once: how many songs of it were sampled together; None is all.
         codes: none, one sequence for all songs of the batch, or one for each.
         sources, references: recordings; references say which part of them was heard.
         encode_tile: latent frames at once in which they were encoded; None where nobody wrote it down.
@@ -36,6 +37,7 @@ class Recipe:
     options: TaskOptions
     seeds: tuple[int, ...]
     item: int
+    at_once: int | None
     codes: tuple[tuple[int, ...], ...]
     settings: RenderSettings
     finish: Finish
@@ -66,6 +68,7 @@ class Recipe:
             options=_options(record),
             seeds=tuple(seeds),
             item=item,
+            at_once=_at_once(record, len(seeds)),
             codes=tuple(codes),
             settings=settings_of(record.settings),
             finish=_read(Finish, "finish", {k: v for k, v in record.finish.items() if k in _FINISH}),
@@ -146,6 +149,13 @@ def _batch(record: SongRecord, alone: bool) -> tuple[list[int], int, list[tuple[
     batch = [check_codes(row) for row in rows]
     batch[item] = record.codes  # which a user may have edited
     return seeds, item, batch
+
+
+def _at_once(record: SongRecord, batch: int) -> int | None:
+    found = record.task.get("at_once")
+    if found is not None and (not _is_whole(found) or found < 1):
+        raise InvalidInput(f"The record's task.at_once must be a number of songs, not {found!r}; correct the file.")
+    return found if found is not None and found < batch else None
 
 
 def _one_song(references: tuple[FileRecord, ...], sources: int) -> tuple[FileRecord, ...]:

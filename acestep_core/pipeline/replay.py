@@ -15,10 +15,11 @@ from acestep_core.checkpoints.find import Found, find_checkpoint, find_models, s
 from acestep_core.errors import AceStepError, AdapterError, AudioError, CheckpointError
 from acestep_core.io.recordings import AudioLike
 from acestep_core.models.handles import Handle, Models
-from acestep_core.monitor import Monitor, ProgressCallback
+from acestep_core.monitor import ProgressCallback
 from acestep_core.options import TextToMusic
 from acestep_core.pipeline.generation import Generation, make
 from acestep_core.pipeline.opening import open_models
+from acestep_core.pipeline.progress import monitor_of
 from acestep_core.pipeline.provenance import describe_models, machine_of
 from acestep_core.pipeline.recipe import Recipe
 from acestep_core.pipeline.request import Request
@@ -37,7 +38,7 @@ def replay(
     references: Sequence[AudioLike] | None = None,
     roots: Iterable[Path] | None = None,
     alone: bool = False,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback | bool | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Generation:
     """Makes a song again: the same samples on the same machine with the same files. What has changed is logged.
@@ -70,12 +71,13 @@ def replay(
         models=opened,
         seed=recipe.seeds[0],
         batch=len(recipe.seeds),
+        at_once=recipe.at_once,
         references=list(zip(heard, seeds + [record.seeds.get("reference", 0)] * len(heard))),
         encode_tile=recipe.encode_tile,
         settings=recipe.settings,
         finish=recipe.finish,
         album_caption=recipe.album_caption,
-        monitor=Monitor(progress, cancelled),
+        monitor=monitor_of(progress, cancelled),
     )
     with devices.threads(record.machine.get("threads")):
         made = make(request, recipe.options, sources, recipe.codes)
@@ -125,7 +127,7 @@ def _open(
         if name is None and models is None and record.machine.get("test_model"):
             name = TINY
         opened = open_models(models, variant, name=name, roots=roots)
-        if models is None and opened.tiny and dit and describe_file("dit", opened.model.path).sha256 != dit.sha256:
+        if models is None and opened.tiny and dit and not _is_the_tiny(opened, dit, record):
             raise CheckpointError(
                 f"The checkpoint {dit.name} of this song is not here; fetch it with `{fetch('')}`, or name its folder."
             )
@@ -137,6 +139,13 @@ def _open(
         strength = 1.0 if file.strength is None else file.strength
         opened = opened.with_adapter(find_file(file, [*places, *loras], AdapterError), strength)
     return opened
+
+
+def _is_the_tiny(opened: Models, dit: FileRecord, record: SongRecord) -> bool:
+    """Whether a song is of the tiny checkpoint that was found; a record without hashes at least says it is of one."""
+    if not dit.sha256:
+        return bool(record.machine.get("test_model"))
+    return describe_file("dit", opened.model.path).sha256 == dit.sha256
 
 
 def _checkpoint(dit: FileRecord | None, found: Found) -> tuple[str | None, str | None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from acestep_core.declared import options_of
@@ -13,7 +15,9 @@ from acestep_core.models.handles import Models
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import Finish, LMSampling, PlanSettings, RenderSettings, known
 from acestep_core.pipeline import arguments
-from acestep_core.pipeline.opening import open_models
+from acestep_core.pipeline.made import Made
+from acestep_core.pipeline.opening import models_beside, open_models
+from acestep_core.pipeline.progress import monitor_of
 from acestep_core.planner.think import Thinking
 from acestep_core.song.description import Song
 
@@ -30,6 +34,7 @@ class Request:
     batch: int = 1
     references: Sequence[tuple[AudioLike, int]] = ()
     encode_tile: int | None = None
+    at_once: int | None = None
     settings: RenderSettings = RenderSettings()  # noqa: RUF009
     finish: Finish = Finish()  # noqa: RUF009
     thinking: Thinking | None = None
@@ -37,8 +42,12 @@ class Request:
     monitor: Monitor = SILENT
 
     @classmethod
-    def of(cls, caption: str, given: Mapping[str, Any]) -> Request:
+    def of(cls, caption: str, given: Mapping[str, Any], task: str = "text2music", source: AudioLike = None) -> Request:
         """Sorts arguments into song, settings and the rest. None is as good as left out, except for `peak_db`.
+
+        Args:
+            task: what the models must be able to do, where the caller chose none.
+            source: what is worked on; songs of this library bring the models that made them.
 
         Raises:
             InvalidInput: a value is wrong, there is no such argument, or two of them contradict each other.
@@ -50,10 +59,11 @@ class Request:
         if unknown:
             raise InvalidInput(f"There is no argument {unknown[0]!r}; see help(acestep_core.generate) for all of them.")
         told = arguments.read_arguments(told)
-        models = told.get("models")
+        if caption and told.get("prompt"):
+            raise InvalidInput("The prompt is another word for the caption; give one of them.")
         return cls(
-            song=_song(told.get("song"), {"caption": caption, **song_fields}),
-            models=models if isinstance(models, Models) else open_models(models, told.get("variant")),
+            song=_song(told.get("song"), {"caption": told.get("prompt", caption), **song_fields}),
+            models=_models(told.get("models"), told.get("variant"), task, source),
             seed=told.get("seed"),
             batch=told.get("batch", 1),
             references=[(heard, told.get("reference_seed", 0)) for heard in _several(told.get("references", ()))],
@@ -61,8 +71,16 @@ class Request:
             finish=Finish.from_flat(options),
             thinking=_thinking(told.get("think", False), options),
             album_caption=told.get("album_caption", ""),
-            monitor=Monitor(told.get("progress"), told.get("cancelled")),
+            monitor=monitor_of(told.get("progress"), told.get("cancelled")),
         )
+
+
+def _models(models: Models | str | Path | None, variant: str | None, task: str, source: AudioLike) -> Models:
+    if isinstance(models, Models):
+        return models
+    if models is None and isinstance(source, Made):
+        return models_beside(source.models, variant, task)
+    return open_models(models, variant, task=task)
 
 
 def _song(song: Song | None, described: dict[str, Any]) -> Song:
@@ -95,4 +113,4 @@ def _several(recordings: Any) -> Sequence[AudioLike]:
 
 def _is_waveform(value: Any) -> bool:
     """Whether it is a waveform with its sample rate."""
-    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int)
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Real)

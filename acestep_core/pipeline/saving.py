@@ -14,7 +14,7 @@ from acestep_core import __version__
 from acestep_core.errors import AceStepError, InvalidInput, StorageError
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.audio import write_audio
-from acestep_core.io.formats import FORMATS, format_for
+from acestep_core.io.formats import FORMATS
 from acestep_core.io.names import NUMBER, PLAIN
 from acestep_core.io.staging import Content, write_song
 from acestep_core.judge.subtitles import WRITERS, write_subtitles
@@ -66,24 +66,18 @@ def subtitle_suffix(kind: str) -> str:
     return ".lyrics.json" if kind == "json" else f".{kind}"
 
 
-def save(
-    made: Generation,
-    path: Path,
-    format: str | None = None,
-    bitrate: int | None = None,
-    *,
-    record: bool = True,
-    subtitles: Sequence[str] = (),
-    monitor: Monitor = SILENT,
-) -> list[Path]:
-    """See `Generation.save`. All audio comes before lyrics are listened for, so that this can cost no song."""
-    keep = Keep(format or format_for(path), bitrate, record, tuple(subtitles))
+def save(made: Generation, path: Path, keep: Keep, monitor: Monitor = SILENT, numbered: bool = False) -> list[Path]:
+    """See `Generation.save`. All audio comes before lyrics are listened for, so that this can cost no song.
+
+    Args:
+        numbered: gives a single song a number, too, for it is one of several.
+    """
     make_folder(path.parent)
     count, stem, sung = len(made.seeds), path.with_suffix("").name, made.timing
-    rule = NUMBER if count > 1 else PLAIN
+    rule = NUMBER if numbered or count > 1 else PLAIN
     where, places = [(path.parent, stem)] * count, range(count)
     written = [files[0] for files in save_songs(where, made.audio, made.sample_rate, made, places, keep, sung, rule)]
-    if subtitles and not sung:
+    if keep.subtitles and not sung:
         from acestep_core.pipeline.takes import listen_to_takes
 
         for target, heard in zip(written, listen_to_takes(made, monitor), strict=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from acestep_core.errors import InvalidInput
-from acestep_core.io.recordings import AudioLike, load_source
+from acestep_core.io.recordings import LONGEST, AudioLike, read_source
 from acestep_core.models.handles import ModelHandle, VAEHandle
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import (
@@ -121,16 +121,18 @@ def source_tasks(
         AudioError: it cannot be read, or is too short or too long.
         InvalidInput: the options do not fit it.
     """
-    wave = load_source(recording)
+    read = read_source(recording)
+    wave = read.waveform
     tasks.check_source(wave.shape[-1])
     regions = _regions(several[0], wave.shape[-1])
     canvas = regions[0].pad(wave) if regions else wave
-    tile = tile or tile_for(vae)
-    latents = encode_audio(vae, tasks.whole_frames(canvas)[None], tile=tile, monitor=monitor)
+    tiles: list[int] = []
+    padded = tasks.whole_frames(canvas)[None]
+    latents = encode_audio(vae, padded, tile=tile or tile_for(vae), monitor=monitor, note=tiles.append)
     known = recording if isinstance(recording, str | Path) else (wave, SAMPLE_RATE)
-    file = describe_recording("source", known, encode_tile=tile)
+    file = describe_recording("source", known, encode_tile=tiles[-1])
     made = [(options, _task(options, latents, canvas, regions)) for options in several]
-    return [replace(task, options=options, files=(file,)) for options, task in made]
+    return [replace(task, options=options, files=(file,), remarks=read.remarks) for options, task in made]
 
 
 def with_reference(
@@ -142,10 +144,20 @@ def with_reference(
     monitor: Monitor = SILENT,
 ) -> list[Task]:
     """The tasks with the timbre of one more recording; `seed` chooses which thirty seconds of it are heard."""
-    tile = tile or tile_for(vae)
-    clips = tuple(reference_latents(vae, [recording], seed, monitor, tile))
-    file = describe_recording("reference", recording, encode_tile=tile, clip_seed=seed)
-    return [replace(task, references=(*task.references, *clips), files=(*task.files, file)) for task in made_of]
+    tiles: list[int] = []
+    read = read_source(recording, limit=LONGEST)
+    clip = reference_latents(vae, read.waveform, seed, monitor, tile or tile_for(vae), tiles.append)
+    known = recording if isinstance(recording, str | Path) else (read.waveform, SAMPLE_RATE)
+    file = describe_recording("reference", known, encode_tile=tiles[-1], clip_seed=seed)
+    return [
+        replace(
+            task,
+            references=(*task.references, clip),
+            files=(*task.files, file),
+            remarks=(*task.remarks, *read.remarks),
+        )
+        for task in made_of
+    ]
 
 
 def _regions(options: TaskOptions, samples: int) -> tuple[Region, ...]:
@@ -214,6 +226,7 @@ def sampled(
     batch: int,
     settings: RenderSettings,
     monitor: Monitor = SILENT,
+    at_once: int | None = None,
 ) -> tuple[Tensor, Made]:
     """From noise to latents `[B, T, 64]`, and the story so far.
 
@@ -221,6 +234,8 @@ def sampled(
         seed: of the first song; song i has seed + i. None draws one.
         batch: how many songs; 1 also takes as many as the conditioning holds.
         settings: what they leave open is decided here, by the checkpoint's preset.
+        at_once: songs that are sampled together where they fit the memory; None is all. The story says how many it
+            were.
     """
     rows = what.conditioning.batch
     if rows > 1 and batch not in (1, rows):
@@ -228,6 +243,7 @@ def sampled(
     seeds = item_seeds(seed, max(rows, batch))
     settings = resolved(settings, model)
     initial = initial_noise(settings.sampling, seeds, what.conditioning.frames)
+    together: list[int] = []
     watch = Stopwatch(what.seconds)
     with watch.stage("sample"):
         latents = render_latents(
@@ -239,6 +255,8 @@ def sampled(
             settings.sampling,
             initial,
             monitor,
+            at_once=at_once,
+            note=together.append,
         )
     asked = what.tasks[0].options
     origin = Origin(
@@ -248,6 +266,7 @@ def sampled(
         seeds=tuple(seeds),
         codes=tuple(task.codes for task in what.tasks) if any(task.codes for task in what.tasks) else (),
         album_caption=what.album_caption,
+        at_once=together[-1],
     )
     made = Made(
         song=what.song,
@@ -304,11 +323,11 @@ def decoded(
         made, found = None, [None] * count
     watch = Stopwatch(None if made is None else made.seconds)
     with watch.stage("decode"):
-        tile = decode.tile or tile_for(vae)
-        shift, rescale = decode.latent_shift, decode.latent_rescale
-        audio = decode_latents(vae, latents, found, finish, shift, rescale, tile, monitor)
+        tiles: list[int] = []
+        tile, shift, rescale = decode.tile or tile_for(vae), decode.latent_shift, decode.latent_rescale
+        audio = decode_latents(vae, latents, found, finish, shift, rescale, tile, monitor, note=tiles.append)
     if made is not None:
-        settings = replace(made.settings, decode=replace(decode, tile=tile))
+        settings = replace(made.settings, decode=replace(decode, tile=tiles[-1]))
         made = replace(made, settings=settings, vae=vae, finish=finish, seconds=watch.seconds)
     return Decoded(audio, made, remark)
 

@@ -73,12 +73,12 @@ def _lm_scores(made: Generation, monitor: Monitor) -> list[LMScore | None]:
     told = song.caption.strip() or song.lyrics.strip() or Plan.of_song(song).fields() or (plan and plan.fields())
     if made.models.lm is None or not told:
         return [None] * len(made.seeds)
-    codes = _codes(made)
+    codes = codes_of_takes(made)
     with scoring(made.models.lm, codes, song, plan) as lm:
         return [score_codes(lm, sequence, song, plan, monitor=monitor) for sequence in codes]
 
 
-def _codes(made: Generation) -> list[tuple[int, ...]]:
+def codes_of_takes(made: Generation) -> list[tuple[int, ...]]:
     """The codes each take was made from, or what its latents are in codes where it had none of its own."""
     if len(made.tasks) == len(made.seeds) and all(task.codes for task in made.tasks):
         return [task.codes for task in made.tasks]

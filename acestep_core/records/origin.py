@@ -24,7 +24,7 @@ class Origin:
         call: the function of the front door, such as `repaint`; empty where the tasks were made by hand.
         arguments: of that function, besides those that are kept elsewhere.
         files: sources and references in the order they were given; for a song made again, its language model too.
-        seeds: of all items.
+        seeds: of all items; at_once: how many of them were sampled together, None where nobody wrote it down.
         codes: of all items, or one sequence for all; empty for none.
         album_caption: of the whole song, for stems checkpoints.
         think: how the language model was asked; None if it was not.
@@ -34,6 +34,7 @@ class Origin:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[FileRecord, ...] = ()
     seeds: tuple[int, ...] = ()
+    at_once: int | None = None
     codes: tuple[tuple[int, ...], ...] = ()
     album_caption: str = ""
     think: Mapping[str, Any] | None = None

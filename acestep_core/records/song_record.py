@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core import __version__
-from acestep_core.errors import InvalidInput
+from acestep_core.errors import AudioError, InvalidInput
 from acestep_core.io.atomic import atomic_write
+from acestep_core.io.formats import FORMATS
+from acestep_core.io.tags import read_tags
 from acestep_core.io.text import read_text
 from acestep_core.options import MAX_SEED, known
 from acestep_core.records.fingerprints import sha256_of
@@ -81,7 +83,8 @@ class SongRecord:
     codes: semantic codes; empty for none.
     task: its `name`; the `call` of the front door that made it with its `arguments`; the `seeds` (and `codes`, where
         they differ) of the whole batch and this item's `index` in it, since a batch differs from single songs in its
-        last bits; `think`, how the language model was asked.
+        last bits; `at_once`, how many of them were sampled together, where not all were; `think`, how the language
+        model was asked.
     settings: how it was sampled, presets resolved to numbers.
     finish: peak level and fades, and the format of the file.
     files: models, adapters, sources and references, with their hashes.
@@ -175,8 +178,16 @@ class SongRecord:
 
     @classmethod
     def load(cls, path: Path) -> SongRecord:
-        """Reads a record's file. Raises InvalidInput where it cannot be read or is something else."""
-        return cls.from_json(read_text(path))
+        """Reads a record's file, or the record in a song's file. Raises InvalidInput where there is none."""
+        if path.suffix.lower() not in {form.suffix for form in FORMATS.values()}:
+            return cls.from_json(read_text(path))
+        try:
+            text = read_tags(path).get("acestep")
+        except AudioError as error:
+            raise InvalidInput(f"The record in {path.name} cannot be read: {error}") from error
+        if not text:
+            raise InvalidInput(f"{path.name} does not say how it was made; choose a file that Save Song wrote.")
+        return cls.from_json(text)
 
     def differences(self, other: SongRecord) -> list[str]:
         """Why making this song under the conditions of `other` may give something else, one sentence each."""

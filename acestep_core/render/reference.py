@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from acestep_core.errors import AudioError
-from acestep_core.io.recordings import LONGEST, AudioLike, load_source
 from acestep_core.models.handles import VAEHandle
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.render.stages import encode_audio
+from acestep_core.render.stages import Note, encode_audio
 from acestep_core.seeds import generators
 from acestep_core.vocabulary import SAMPLE_RATE
 
@@ -22,19 +19,21 @@ SILENT_BELOW = 1e-6
 
 def reference_latents(
     handle: VAEHandle,
-    clips: Sequence[AudioLike],
+    waveform: Tensor,
     seed: int = 0,
     monitor: Monitor = SILENT,
     tile: int | None = None,
-) -> list[Tensor]:
-    """Latents `[1, 750, 64]` of each reference recording.
+    note: Note = lambda tile: None,
+) -> Tensor:
+    """Latents `[1, 750, 64]` of a reference recording.
 
     Args:
+        waveform: `[2, S]` at 48 kHz.
         seed: chooses which thirty seconds of a longer one are heard.
-        tile: see `render.vae.encode`.
+        tile, note: see `stages.encode_audio`.
     """
-    heard = [reference_clip(load_source(clip, limit=LONGEST), *generators([seed])) for clip in clips]
-    return [encode_audio(handle, clip[None], tile=tile, monitor=monitor) for clip in heard]
+    clip = reference_clip(waveform, *generators([seed]))
+    return encode_audio(handle, clip[None], tile=tile, monitor=monitor, note=note)
 
 
 def reference_clip(waveform: Tensor, generator: torch.Generator) -> Tensor:

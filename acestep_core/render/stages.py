@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -26,6 +26,13 @@ from acestep_core.render.schedule import check_times
 from acestep_core.render.settings import tile_for
 from acestep_core.render.task import Task
 
+Note = Callable[[int], object]
+"""Hears how much was done at a time in the end, which decides the last bits."""
+
+
+def _unheard(size: int) -> None:
+    pass
+
 
 def render_latents(
     handle: ModelHandle,
@@ -36,6 +43,9 @@ def render_latents(
     sampling: Sampling = Sampling(),  # noqa: B008
     initial: Tensor | None = None,
     monitor: Monitor = SILENT,
+    *,
+    at_once: int | None = None,
+    note: Note = _unheard,
 ) -> Tensor:
     """Samples a batch.
 
@@ -43,6 +53,8 @@ def render_latents(
         conditioning: of one row per seed, or of one row, which is then used for all seeds.
         seeds: one per item; item i gets the noise of seed i whatever else is in the batch.
         initial: noise `[B, T, 64]` to use instead of the seeds' own; `sde` still draws from the seeds.
+        at_once: songs that go together where they fit the memory; None is all.
+        note: hears how many it were.
 
     Returns:
         Latents `[B, T, 64]` fp32 in main memory.
@@ -70,7 +82,9 @@ def render_latents(
 
     def work(model: AceStepModel, songs: int) -> Tensor:
         starts = range(0, len(seeds), songs)
-        return torch.cat([part(model.decoder, start, min(start + songs, len(seeds))) for start in starts])
+        done = torch.cat([part(model.decoder, start, min(start + songs, len(seeds))) for start in starts])
+        note(songs)
+        return done
 
     def needs(model: AceStepModel, songs: int) -> int:
         told = part_of(conditioning, 0, songs)
@@ -78,7 +92,7 @@ def render_latents(
         branches = 1 if told.morph is None else 2
         return denoising_bytes(model.config, *size, guided=guidance.enabled, branches=branches)
 
-    latents = manager.run(handle, work, needs, len(seeds))
+    latents = manager.run(handle, work, needs, min(at_once or len(seeds), len(seeds)))
     check_latents(latents)
     return latents.clone()  # the caller may change it, which torch forbids for what inference mode made
 
@@ -92,6 +106,8 @@ def decode_latents(
     rescale: float = 1.0,
     tile: int | None = None,
     monitor: Monitor = SILENT,
+    *,
+    note: Note = _unheard,
 ) -> Tensor:
     """Latents `[B, T, 64]` -> finished audio `[B, 2, S]` at 48 kHz in main memory.
 
@@ -99,6 +115,7 @@ def decode_latents(
         tasks: one per item (None where it is not known), or one for all: the length to cut to, what to put back into
             the source. Spliced items are not normalised, because every sample outside the region stays as it was.
         shift, rescale: applied to the latents first.
+        tile: latent frames at a time where they fit the memory; note: hears how many it were.
 
     Raises:
         GenerationError: latents or audio are unusable; the message gives the likely cause.
@@ -107,7 +124,9 @@ def decode_latents(
     moved = shift_rescale(latents, shift, rescale)
 
     def work(module: OobleckVAE, tile: int) -> Tensor:
-        return vae.decode(module, moved, tile, monitor)
+        done = vae.decode(module, moved, tile, monitor)
+        note(tile)
+        return done
 
     def needs(module: OobleckVAE, tile: int) -> int:
         return vae.decoding(module, min(tile, latents.shape[1]))
@@ -133,17 +152,26 @@ def decode_latents(
 
 
 def encode_audio(
-    handle: VAEHandle, audio: Tensor, seed: int | None = None, tile: int | None = None, monitor: Monitor = SILENT
+    handle: VAEHandle,
+    audio: Tensor,
+    seed: int | None = None,
+    tile: int | None = None,
+    monitor: Monitor = SILENT,
+    *,
+    note: Note = _unheard,
 ) -> Tensor:
     """Audio `[B, 2, S]` at 48 kHz -> latents `[B, S // 1920, 64]` fp32 in main memory.
 
     Args:
         seed: draws from the VAE's posterior, as upstream does; None takes its mean.
+        tile, note: as in `decode_latents`.
     """
 
     def work(module: OobleckVAE, tile: int) -> Tensor:
         generator = None if seed is None else noise.generators([seed])[0]
-        return vae.encode(module, audio, tile, generator, monitor)
+        done = vae.encode(module, audio, tile, generator, monitor)
+        note(tile)
+        return done
 
     with torch.inference_mode():
         return manager.run(handle, work, vae.encoding, tile or tile_for(handle), vae.SMALLEST_TILE)

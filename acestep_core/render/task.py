@@ -42,7 +42,7 @@ class Task:
         morph: what the source is, to be moved from there to the song (flow-edit); None for no morph.
         tracks: the tracks that the instruction names.
         options: what was asked for, in the user's terms; None for a task made by hand.
-        files: the recordings it was made from.
+        files: the recordings it was made from; remarks: what is wrong with them, a sentence each.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Task:
     tracks: tuple[str, ...] = ()
     options: TaskOptions | None = None
     files: tuple[FileRecord, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.chunk_mask not in CHUNK_MASKS:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from acestep_core.checkpoints.catalog import TRAINED_AS
 from acestep_core.errors import AudioError, InvalidInput, UnsupportedTask
 from acestep_core.options import Morph, track_names
 from acestep_core.render.repaint import Region, Splice, repaint_settings
@@ -181,13 +182,14 @@ def check_task(name: str, family: str, stems: bool = False) -> None:
         family: `turbo`, `sft` or `base`.
         stems: whether it is a stems checkpoint (`is_lego_sft`), which can do lego.
     """
-    trained = {"extend": "repaint", "cover_nofsq": "cover"}.get(name, name)
+    trained = TRAINED_AS.get(name, name)
     able = BASE_TASKS if family == "base" else (*TURBO_TASKS, "lego") if stems else TURBO_TASKS
     if trained not in BASE_TASKS:
         raise InvalidInput(f"Unknown task {name!r}; choose one of {', '.join(BASE_TASKS)}.")
     if trained not in able:
         raise UnsupportedTask(
-            f"The task {name} needs a base checkpoint; this {family} checkpoint was not trained for it."
+            f"The task {name} needs a base checkpoint; this {family} checkpoint was not trained for it; choose the "
+            "variant base, or fetch it with `acestep models download base`."
         )
 
 

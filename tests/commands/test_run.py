@@ -11,7 +11,8 @@ import pytest
 
 from acestep_core.commands import run
 from acestep_core.errors import AceStepError, GraphError
-from acestep_core.io.tags import read_tags
+from acestep_core.host.graph.workflow import parse_workflow
+from acestep_core.io.tags import read_tags, write_tags
 
 LAB_PACK = Path(__file__).parents[1] / "host" / "lab_pack"
 EXAMPLE = LAB_PACK / "example_workflows" / "lab_basic.json"
@@ -109,3 +110,85 @@ def test_a_batch_and_its_repetition(tmp_path: Path, capsys: pytest.CaptureFixtur
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["repeated"] for line in lines] == [True, False, True]
     assert len(list((tmp_path / "output" / "audio").iterdir())) == 3
+
+
+def seeds_in(folder: Path) -> list[int]:
+    """The seed of every song, by their names."""
+    return [json.loads(read_tags(path)["prompt"])["2"]["inputs"]["seed"] for path in sorted(folder.glob("*.flac"))]
+
+
+def test_a_song_runs_what_made_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call(tmp_path, str(EXAMPLE), "--set", "tone.seconds=0.2", "--set", "tone.seed=5")
+    song = capsys.readouterr().out.strip()
+    assert call(tmp_path, song) == 0
+    again = Path(capsys.readouterr().out.strip())
+    assert again.name == "lab_00002_.flac" and again.read_bytes() == Path(song).read_bytes()
+    assert call(tmp_path, song, "--set", "tone.seconds=0.4", "--json") == 0
+    assert list(json.loads(capsys.readouterr().out)["seeds"].values()) == [[5]]
+
+
+def test_of_canvas_and_prompt_in_a_song_the_one_that_ran_counts(tmp_path: Path) -> None:
+    call(tmp_path, str(EXAMPLE), "--set", "tone.seconds=0.2", "--set", "tone.seed=5")
+    (song,) = (tmp_path / "output" / "audio").iterdir()
+    tags = read_tags(song)
+    prompt = json.loads(tags["prompt"])
+    prompt["2"]["inputs"]["seed"] = 6
+    write_tags(song, tags | {"prompt": json.dumps(prompt)})
+    call(tmp_path, str(song))
+    assert seeds_in(tmp_path / "output" / "audio") == [6, 6]
+
+
+@pytest.mark.parametrize(("tags", "says"), [({"title": "x"}, "does not hold"), ({"prompt": "{"}, "damaged")])
+def test_a_song_without_its_story_is_refused(tags: dict[str, str], says: str, tmp_path: Path) -> None:
+    call(tmp_path, str(EXAMPLE), "--set", "tone.seconds=0.2")
+    (song,) = (tmp_path / "output" / "audio").iterdir()
+    write_tags(song, tags)
+    with pytest.raises(GraphError, match=says):
+        call(tmp_path, str(song))
+
+
+def test_seeds_and_repetitions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick, made = (str(EXAMPLE), "--set", "tone.seconds=0.1"), tmp_path / "output" / "audio"
+    assert call(tmp_path, *quick, "--seed", "40", "--repeat", "3", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["row"] for line in lines] == [1, 2, 3]
+    assert [list(line["seeds"].values()) for line in lines] == [[[40]], [[41]], [[42]]]
+    assert all(line["seconds"] > 0 and len(line["files"]) == 1 for line in lines)
+    assert seeds_in(made) == [40, 41, 42]
+    call(tmp_path, *quick, "--set", "tone.seed=9", "--repeat", "2")
+    assert ".seed 9; " in capsys.readouterr().err and seeds_in(made)[3:] == [9, 10]
+    call(tmp_path, *quick, "--seed", "random", "--repeat", "2")
+    assert len(set(seeds_in(made))) == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--repeat", "0"), "from 1"),
+        (("--repeat", "2", "--batch", "x.csv"), "leave out --repeat"),
+        (("--seed", "random", "--batch", "x.csv"), "--seed random"),
+        (("--seed", "-3"), "smaller than min"),
+    ],
+)
+def test_runs_that_make_no_sense(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    with pytest.raises(AceStepError, match=says):
+        call(tmp_path, str(EXAMPLE), *arguments)
+
+
+def test_a_graph_without_a_seed_cannot_have_another(tmp_path: Path) -> None:
+    file = tmp_path / "api.json"
+    file.write_text(json.dumps({"1": {"class_type": "PreviewAny", "inputs": {"source": "x"}}}))
+    for arguments in (("--seed", "1"), ("--repeat", "2")):
+        with pytest.raises(AceStepError, match="no seed"):
+            call(tmp_path, str(file), *arguments)
+
+
+def test_repetitions_of_a_batch_of_four_share_no_seed() -> None:
+    declared = {"Sampler": {"input": {"required": {"seed": ["INT", {}], "batch_size": ["INT", {}]}}}}
+    wired = {"class_type": "Sampler", "inputs": {"seed": ["1", 0]}}
+    prompt = {"1": {"class_type": "Sampler", "inputs": {"seed": 7, "batch_size": 4}}, "2": wired}
+    workflow = parse_workflow(prompt, declared)
+    assert [run._seeded(workflow, None, number).seeds() for number in (0, 2)] == [
+        {("1", "seed"): 7},
+        {("1", "seed"): 15},
+    ]

@@ -180,3 +180,53 @@ def test_values_of_a_song_are_read_as_the_library_reads_them(tiny_root, tmp_path
         10,
         "en",
     )
+
+
+def test_a_large_batch_is_written_as_it_goes(tiny_root, tmp_path, monkeypatch, capsys):
+    """What was made before something fails is kept, under the numbers of one batch."""
+    from acestep_core.errors import OutOfMemory
+    from acestep_core.pipeline import generation
+
+    real, made = generation.make, []
+
+    def make(request, *rest):
+        if len(made) == 2:
+            raise OutOfMemory("It does not fit.")
+        made.append(request.batch)
+        return real(request, *rest)
+
+    monkeypatch.setattr(generation, "make", make)
+    monkeypatch.setattr(generation.make_in_parts, "__defaults__", ((), (), 1))
+    words = ["--duration", "10", "--seed", "4", "--steps", "1", "--batch", "3", "--json", "--models", str(tiny_root)]
+    assert main(["song", "pop", *words, "-o", str(tmp_path / "song.wav")]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("seeds") for line in lines] == [{"song": [4]}, {"song": [5]}, None]
+    assert lines[2] == {"error": "It does not fit."}
+    files = [path for line in lines[:2] for path in line["files"]["song"]]
+    assert files == [str(tmp_path / f"song_0000{number}.wav") for number in (1, 2)]
+    assert all(line["seconds"] > 0 and line["texts"] == {} for line in lines[:2])
+
+
+def test_a_random_seed_is_drawn(song, capsys):
+    for _ in range(2):
+        song("pop", "--duration", "10", "--steps", "1", "--seed", "random")
+    seeds = [line.split("  seed ")[1].split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert len(set(seeds)) == 2
+
+
+def test_stems_need_no_variant(song, tmp_path):
+    source = tmp_path / "source.txt"
+    soundfile.write(source, 0.1 * torch.randn(44100 * 2, 1).numpy(), 44100, format="WAV")
+    status, _ = song("pop", "--source", str(source), "--steps", "1", "--task", "extract", "--track", "vocals")
+    record = json.loads((tmp_path / "song.json").read_text(encoding="utf-8"))
+    assert status == 0 and record["files"][0]["variant"] == "base"
+
+
+def test_a_song_made_again_from_its_own_file(song, tiny_root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ACESTEP_CHECKPOINTS", str(tiny_root))
+    _, [path] = song("pop", "--duration", "10", "--seed", "4", "--steps", "1")
+    assert main(["run", str(path), "--output", str(tmp_path / "again"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["seeds"] == {"song": [4]} and told["files"] == {"song": [str(tmp_path / "again" / "song.flac")]}
+    assert (tmp_path / "again" / "song.flac").read_bytes() == path.read_bytes()
+    assert main(["run", str(path), "--seed", "5"]) == 1

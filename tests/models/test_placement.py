@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Event, Thread
 
@@ -18,6 +19,10 @@ from acestep_core.models.manager import Entry, ModelManager
 from acestep_core.models.memory import denoising_bytes, kv_cache_bytes
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
+from acestep_core.options import Guidance
+from acestep_core.render import stages
+from acestep_core.render.conditioned import Branch, Conditioning
+from acestep_core.render.schedule import schedule
 
 GIB = 1 << 30
 CARD = torch.device("cuda:0")
@@ -160,6 +165,32 @@ def test_a_batch_is_split_where_it_does_not_fit(own, card, size):
         return denoising_bytes(model.config, songs, 7500, 600, 2, guided=True)
 
     assert songs_at_once(own, card, 8, needs) == [size]
+
+
+@pytest.mark.parametrize(("card", "spare", "tried"), [(8, 0, [4]), (8, 2, [4, 2])], indirect=["card"])
+def test_how_many_went_together_is_told(own, card, monkeypatch, spare, tried):
+    """Eight guided songs of five minutes: those that fit, and half of them where `spare` GiB turn out to be lacking."""
+    calls, heard = [], []
+
+    def sample(decoder, conditioning, noise, *rest):
+        calls.append(conditioning.batch)
+        if spare and calls == [4]:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return noise
+
+    monkeypatch.setattr(stages, "manager", own)
+    monkeypatch.setattr(stages, "sample", sample)
+    use(own, card, "vae")
+    branch = Branch((torch.zeros(1, 600, 2048),), torch.zeros(1, 7500, 128))
+    told = Conditioning(branch, torch.zeros(1, 1, 2048))
+    model = replace(card.handles["dit"], variant="base")
+    given = (schedule(2, 3.0), Guidance("apg", 7.0))
+    latents = stages.render_latents(model, told, list(range(8)), *given, note=heard.append)
+    assert (latents.shape, heard, calls[: len(tried)]) == ((8, 7500, 64), tried[-1:], tried)
+    assert calls[-1] == tried[-1]
+    again, calls[:] = [], []
+    stages.render_latents(model, told, list(range(8)), *given, at_once=2, note=again.append)
+    assert (again, calls) == ([2], [2, 2, 2, 2])
 
 
 def test_what_runs_out_all_the_same_is_tried_once_in_halves_without_others(own, card):

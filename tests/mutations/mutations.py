@@ -97,4 +97,9 @@ MUTATIONS = (
         "name = name.lower()",
         "tests/host/test_security.py",
     ),
+    # what goes on, and what went together
+    Mutation("min(able or found.dits, key=_rank)", "min(found.dits, key=_rank)", "tests/pipeline/test_front_door.py"),
+    Mutation("number * workflow.batch_size", "number", "tests/commands/test_run.py"),
+    Mutation("at_once=recipe.at_once,", "", "tests/pipeline/test_front_door.py"),
+    Mutation("replace(decode, tile=tiles[-1])", "replace(decode, tile=tile)", "tests/pipeline/test_front_door.py"),
 )

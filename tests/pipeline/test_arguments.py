@@ -72,6 +72,6 @@ def test_lyrics_must_be_text(value: Any, tiny_models: Any) -> None:
 
 def test_one_track_is_as_good_as_a_list_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(editing, "_edit", lambda audio, caption, options, more: seen.append(options.tracks))
+    monkeypatch.setattr(editing, "edit", lambda audio, caption, options, more: seen.append(options.tracks))
     editing.complete("x.wav", "drums")  # type: ignore[arg-type]
     assert seen == [("drums",)]

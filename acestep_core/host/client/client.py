@@ -48,7 +48,11 @@ class HostClient:
         token: for a host that asks for one.
         """
         self.url = (url if "://" in url else f"http://{url}").rstrip("/")
-        if urlsplit(self.url).scheme not in ("http", "https"):
+        try:
+            known = urlsplit(self.url).scheme in ("http", "https") and urlsplit(self.url).port != 0
+        except ValueError:  # brackets or a port that make no sense
+            known = False
+        if not known:
             raise HostError(f"{url!r} is no address of a server; use one like http://127.0.0.1:8188.")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._id = uuid.uuid4().hex

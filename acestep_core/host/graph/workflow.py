@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acestep_core.errors import GraphError
+from acestep_core.errors import AudioError, GraphError
 from acestep_core.host.graph.canvas import Definitions, Place, convert, is_canvas
 from acestep_core.host.graph.literals import chosen, literal
+from acestep_core.io.tags import read_tags
 from acestep_core.io.text import read_text
 from acestep_core.values import truth
 
@@ -63,6 +65,22 @@ class Workflow:
                 if isinstance(value, str) and any(options.get(kind) for kind in UPLOADS):
                     found.append((node_id, name, value))
         return found
+
+    def seeds(self) -> dict[tuple[str, str], int]:
+        """`(node id, input)` -> number of every input that draws at random, where it is no wire."""
+        found = {}
+        for node_id, node in self.prompt.items():
+            for name in ("seed", "noise_seed"):
+                value = node["inputs"].get(name)
+                if isinstance(value, int) and self._entry(node_id, name)[0] == "INT":
+                    found[node_id, name] = value
+        return found
+
+    @property
+    def batch_size(self) -> int:
+        """How many songs the largest batch in it makes, which take seeds that go up."""
+        sizes = (node["inputs"].get("batch_size") for node in self.prompt.values())
+        return max((size for size in sizes if isinstance(size, int)), default=1)
 
     def put(self, node_id: str, name: str, value: Any) -> None:
         """Sets an input without any conversion."""
@@ -123,16 +141,41 @@ class Workflow:
 
 
 def load_workflow(path: Path, definitions: Definitions) -> Workflow:
-    """Reads a canvas or API-format file.
+    """Reads a canvas or API-format file, or the graph that made a song from the song's file.
 
     Raises:
         GraphError: it cannot be read, is neither, or uses node types that are not in `definitions`.
     """
+    with suppress(AudioError):  # what cannot be opened is told below
+        if tags := read_tags(path):
+            return _of_song(tags, definitions, path.name)
     try:
         data = json.loads(read_text(path, GraphError))
     except (ValueError, RecursionError) as error:
         raise GraphError(f"{path.name} cannot be read as JSON; save the workflow again.") from error
     return parse_workflow(data, definitions, path.name)
+
+
+def _of_song(tags: Mapping[str, str], definitions: Definitions, name: str) -> Workflow:
+    """The graph as it ran; with its canvas, where that still says the same."""
+    try:
+        prompt, canvas = json.loads(tags.get("prompt", "null")), json.loads(tags.get("workflow", "null"))
+    except (ValueError, RecursionError) as error:
+        raise GraphError(f"The workflow in {name} is damaged; use the file that it was saved from.") from error
+    if prompt is None and canvas is None:
+        raise GraphError(f"{name} does not hold the workflow that made it; choose a file that a workflow saved.")
+    if prompt is None or canvas is None:
+        return parse_workflow(prompt or canvas, definitions, name)
+    ran = parse_workflow(prompt, definitions, name)
+    with suppress(GraphError):
+        drawn = parse_workflow(canvas, definitions, name)
+        if _bare(drawn.prompt) == _bare(ran.prompt):
+            return drawn
+    return ran
+
+
+def _bare(prompt: Mapping[str, Any]) -> dict[str, Any]:
+    return {node_id: (node["class_type"], node["inputs"]) for node_id, node in prompt.items()}
 
 
 def parse_workflow(data: Any, definitions: Definitions, name: str = "The workflow") -> Workflow:
