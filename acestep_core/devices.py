@@ -7,6 +7,7 @@ silence on cards without bf16.
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +40,16 @@ def available_devices() -> list[str]:
     if torch.backends.mps.is_available():
         found.append("mps:0")
     return [*found, "cpu"]
+
+
+def unused_card() -> str:
+    """What to say where there is an NVIDIA card that this torch cannot use, else nothing."""
+    if available_devices() != ["cpu"] or shutil.which("nvidia-smi") is None:
+        return ""
+    return (
+        f"There is an NVIDIA card, but torch {torch.__version__} cannot use it, so everything runs on the processor; "
+        "install the build for your CUDA version from pytorch.org."
+    )
 
 
 def device_choices() -> list[str]:

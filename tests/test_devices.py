@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import platform
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -110,3 +111,13 @@ def test_every_kind_of_card_is_described(two_cards, monkeypatch):
         (2, 1),
         (3, 2),
     ]
+
+
+def test_a_card_that_torch_cannot_use_is_said(monkeypatch):
+    monkeypatch.setattr(devices, "available_devices", lambda: ["cpu"])
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert not devices.unused_card()
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert "pytorch.org" in devices.unused_card()
+    monkeypatch.setattr(devices, "available_devices", lambda: ["cuda:0", "cpu"])
+    assert not devices.unused_card()

@@ -112,7 +112,7 @@ def read_adapter(path: Path) -> Adapter:
     scaling = Scaling.from_config(config, source)
     layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
     other = []
-    for name, tensor in Weights(header.tensors).items():
+    for name, tensor in Weights(header.tensors, mapped=False).items():
         if not tensor.float().isfinite().all():
             raise AdapterError(
                 f"{path} is damaged: its tensor {name} holds values that are not finite; {_AGAIN}, or take an earlier "

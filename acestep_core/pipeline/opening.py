@@ -11,6 +11,7 @@ from acestep_core.checkpoints.catalog import AUTO_TIER, TINY, fetch, variant_nam
 from acestep_core.checkpoints.choose import Choice, candidates, choose, is_bare, missing, tier_named
 from acestep_core.checkpoints.find import Found, ModelEntry, find_checkpoint, find_models, find_tokenizer, search_roots
 from acestep_core.checkpoints.layouts import QwenFiles, open_dit, open_lm, open_text_encoder
+from acestep_core.devices import unused_card
 from acestep_core.errors import CheckpointError, InvalidInput, UnsupportedTask
 from acestep_core.io.atomic import clear_errors
 from acestep_core.io.folders import user_folder
@@ -57,7 +58,8 @@ def open_models(
     if model.vae is None:
         raise missing("vae", found, dit.entry)
     planner, remark = _lm(found, lm, tier, dit.entry, dtype, device)
-    remarks = tuple(text for text in (dit.remark, remark) if text)
+    unused = unused_card() if device == "auto" else ""
+    remarks = tuple(text for text in (dit.remark, remark, unused) if text)
     for text in remarks:
         log.warning("%s", text)
     return Models(model, model.vae, planner, remarks)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from acestep_core.checkpoints.catalog import TRAINED_AS
+from acestep_core.checkpoints.catalog import TRAINED_AS, fetch
 from acestep_core.errors import AudioError, InvalidInput, UnsupportedTask
 from acestep_core.options import Morph, track_names
 from acestep_core.render.repaint import Region, Splice, repaint_settings
@@ -189,7 +189,7 @@ def check_task(name: str, family: str, stems: bool = False) -> None:
     if trained not in able:
         raise UnsupportedTask(
             f"The task {name} needs a base checkpoint; this {family} checkpoint was not trained for it; choose the "
-            "variant base, or fetch it with `acestep models download base`."
+            f"variant base, or fetch it with `{fetch('base')}`."
         )
 
 
