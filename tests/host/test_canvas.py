@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep_core.errors import GraphError
-from acestep_core.host.graph import stock_nodes
+from acestep_core.errors import GraphError, InvalidInput
+from acestep_core.host.graph import stock_nodes, wire
 from acestep_core.host.graph.packs import Registry, load_pack
-from acestep_core.host.graph.workflow import parse_workflow
+from acestep_core.host.graph.wire import MAX_NODES, MAX_OBJECTS
+from acestep_core.host.graph.workflow import load_workflow, parse_workflow
 from tests.host.lab_site import LAB_PACK
 
 DEFINITIONS = Registry([*stock_nodes.PACKS, load_pack(LAB_PACK)]).definitions()
@@ -199,9 +201,114 @@ def test_a_subgraph_that_is_off_is_off_with_all_it_holds(mode: int) -> None:
     assert prompt["9"]["inputs"] == ({} if mode == 2 else {"text": ["1", 0]})
 
 
-def test_unknown_types_are_named() -> None:
+LINKED = [[90, 1, 0, 9, 0, "STRING"]]
+
+
+def refusal_of(*kinds: str, **more: Any) -> str:
+    nodes = [node(number, kind, **more) for number, kind in enumerate(kinds, 1)]
+    sinks = [node(100 + number, "LabText", [socket("text", link=number)]) for number in range(1, len(kinds) + 1)]
+    links = [[number, number, 0, 100 + number, 0, "STRING"] for number in range(1, len(kinds) + 1)]
+    with pytest.raises(GraphError) as caught:
+        prompt_of(canvas([*nodes, *sinks], links))
+    return str(caught.value)
+
+
+def test_all_unknown_types_are_named_at_once() -> None:
+    text = refusal_of("Elsewhere", "Nowhere", "Elsewhere", properties={"cnr_id": "some-pack"})
+    assert text.count("'Elsewhere' (some-pack)") == 1 and "'Nowhere'" in text and "install the packs" in text
+    with pytest.raises(GraphError, match="'Elsewhere', 'Nowhere'"):
+        prompt_of({str(i): {"class_type": kind, "inputs": {}} for i, kind in enumerate(["Elsewhere", "Nowhere"])})
+
+
+def test_nodes_of_comfyui_itself_are_called_so() -> None:
+    text = refusal_of("UNETLoader", "KSampler")
+    assert "'UNETLoader', 'KSampler' of ComfyUI itself" in text and "install" not in text
+    assert "'Later' of ComfyUI itself" in refusal_of("Later", properties={"cnr_id": "comfy-core"})
+    mixed = refusal_of("UNETLoader", "Elsewhere")
+    assert "'UNETLoader' of ComfyUI itself" in mixed and "'Elsewhere', which are not installed" in mixed
+    with pytest.raises(GraphError, match="of ComfyUI itself"):
+        prompt_of(canvas([node(1, "UNETLoader")], []))
+
+
+def test_a_workflow_of_nothing_but_an_unknown_node_is_no_empty_one() -> None:
     with pytest.raises(GraphError, match="'Elsewhere'"):
         prompt_of(canvas([node(1, "Elsewhere")], []))
+
+
+@pytest.mark.parametrize(
+    "kind", ["Bookmark (rgthree)", "Label (rgthree)", "Something that draws", "SetNode", "Fast Muter (rgthree)"]
+)
+def test_what_exists_on_the_canvas_only_is_left_out(kind: str) -> None:
+    nodes = [node(1, "LabWord", values=["x"]), SHOW, node(50, kind, values=["1", 1])]
+    assert set(prompt_of(canvas(nodes, LINKED))) == {"1", "9"}
+
+
+def test_what_mutes_others_is_left_out_though_wired() -> None:
+    muter = node(50, "Fast Muter (rgthree)", [socket("text", "*", 91)], outputs=[{"name": "OPT_CONNECTION"}])
+    repeater = node(51, "Mute / Bypass Repeater (rgthree)", [socket("", "*", 92)])
+    links = [*LINKED, [91, 1, 0, 50, 0, "STRING"], [92, 50, 0, 51, 0, "*"]]
+    assert set(prompt_of(canvas([node(1, "LabWord", values=["x"]), SHOW, muter, repeater], links))) == {"1", "9"}
+
+
+@pytest.mark.parametrize("kind", ["Reroute (rgthree)", "ReroutePrimitive|pysssss", "JWReroute"])
+def test_reroutes_of_packs_vanish(kind: str) -> None:
+    nodes = [node(1, "LabWord", values=["x"]), node(2, kind, [socket("", "*", 11)]), SHOW]
+    assert prompt_of(canvas(nodes, [[11, 1, 0, 2, 0, "*"], [90, 2, 0, 9, 0, "*"]]))["9"]["inputs"] == {"text": ["1", 0]}
+
+
+@pytest.mark.parametrize(("setter", "getter"), [("SetNode", "GetNode"), ("easy setNode", "easy getNode")])
+def test_what_is_set_by_name_can_be_got_by_name(setter: str, getter: str) -> None:
+    nodes = [
+        node(1, "LabWord", values=["x"]),
+        node(2, setter, [socket("STRING", link=11)], ["it"]),
+        node(3, setter, [socket("STRING")], ["other"]),
+        node(4, getter, values=["it"]),
+        SHOW,
+    ]
+    links = [[11, 1, 0, 2, 0, "STRING"], [90, 4, 0, 9, 0, "STRING"]]
+    assert inputs_of(canvas(nodes, links), "9") == {"text": ["1", 0]}
+    through = [[11, 1, 0, 2, 0, "STRING"], [90, 2, 0, 9, 0, "STRING"]]  # the setter hands it on as well
+    assert inputs_of(canvas(nodes, through), "9") == {"text": ["1", 0]}
+    nodes[1]["widgets_values"] = ["renamed"]
+    with pytest.raises(GraphError, match="gets 'it' by name"):
+        prompt_of(canvas(nodes, links))
+
+
+def test_a_subgraph_gets_what_the_workflow_sets() -> None:
+    inner = {
+        "id": "sub",
+        "inputs": [],
+        "nodes": [node(7, "GetNode", values=["it"]), node(8, "LabText", [socket("text", link=1)])],
+        "links": [[1, 7, 0, 8, 0, "STRING"]],
+    }
+    nodes = [
+        node(1, "LabWord", values=["x"]),
+        node(2, "SetNode", [socket("STRING", link=11)], ["it"]),
+        node(5, "sub", outputs=[]),
+    ]
+    data = canvas(nodes, [[11, 1, 0, 2, 0, "STRING"]], definitions={"subgraphs": [inner]})
+    assert inputs_of(data, "5:8") == {"text": ["1", 0]}
+
+
+def test_graphs_too_large_are_refused(tmp_path: Path) -> None:
+    huge = [node(number, "LabWord") for number in range(MAX_NODES + 1)]
+    many = {str(number): {"class_type": "LabWord", "inputs": {}} for number in range(MAX_NODES + 1)}
+    # each graph holds the one below twice: 2^40 nodes from a file of a few kilobytes
+    doubling = [
+        {"id": f"s{i}", "inputs": [], "links": [], "nodes": [node(1, f"s{i + 1}"), node(2, f"s{i + 1}")]}
+        for i in range(40)
+    ]
+    doubling.append({"id": "s40", "inputs": [], "links": [], "nodes": []})
+    nested = canvas([node(1, "s0")], [], definitions={"subgraphs": doubling})
+    for data in (canvas(huge, []), many, nested, canvas(huge * 11, [])):
+        with pytest.raises(GraphError, match=f"more than {MAX_NODES} nodes"):
+            prompt_of(data)
+    file = tmp_path / "huge.json"
+    file.write_text("[" + "{}," * MAX_OBJECTS + "{}")  # would not even parse
+    with pytest.raises(GraphError, match=f"more than {MAX_NODES} nodes"):
+        load_workflow(file, DEFINITIONS)
+    with pytest.raises(InvalidInput, match="objects"):
+        wire.loads(file.read_bytes())
 
 
 @pytest.mark.parametrize(

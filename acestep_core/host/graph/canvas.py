@@ -7,35 +7,39 @@ like `12:3`), widget values get their names.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from acestep_core.errors import GraphError
+from acestep_core.host.graph.canvas_widgets import Place, takes, widget_places
+from acestep_core.host.graph.comfyui_types import COMFYUI, absent
+from acestep_core.host.graph.wire import MAX_NODES, too_many_nodes
 
 Definitions = Mapping[str, Mapping[str, Any]]
 """`/object_info`: node type -> its entry."""
 
 NOTES = ("Note", "MarkdownNote")
+REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
+SETTERS = ("SetNode", "easy setNode")
+GETTERS = {"GetNode": "SetNode", "easy getNode": "easy setNode"}
+"""Pairs of packs that carry a link over the canvas under the name in their widget: who gets -> who sets."""
+CONTROLS = frozenset(
+    f"{name} (rgthree)"
+    for name in (
+        *("Bookmark", "Label", "Node Collector", "Random Unmuter", "Mute / Bypass Relay", "Mute / Bypass Repeater"),
+        *("Fast Muter", "Fast Bypasser", "Fast Groups Muter", "Fast Groups Bypasser", "Fast Actions Button"),
+    )
+)
+"""Nodes of packs that steer the canvas and, though wired, take no part in a run."""
 MUTED, BYPASSED = 2, 4
-CONTROL = ("fixed", "increment", "decrement", "randomize", "increment-wrap")
-"""What stands after a seed in `widgets_values`: how the canvas changes it after each run."""
 
-_WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 _INPUT_SIDE, _OUTPUT_SIDE = -10, -20
-_DEFAULTS = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}
 _MAX_HOPS = 1000
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where on the canvas a widget value stands: `container[key]`."""
-
-    container: Any
-    key: Any
-
-    def write(self, value: Any) -> None:
-        self.container[self.key] = value
+_LEADING_ID = re.compile(r"\s*(\d+)\s*:\s*(.+)", re.DOTALL)
 
 
 @dataclass
@@ -55,16 +59,48 @@ def convert(canvas: dict[str, Any], definitions: Definitions) -> Converted:
     """Converts a canvas workflow.
 
     Raises:
-        GraphError: the file is malformed, or holds a node type that is not in `definitions`.
+        GraphError: the file is malformed or too large, or it holds node types that are not in `definitions`.
     """
     try:
         subgraphs = {entry["id"]: entry for entry in (canvas.get("definitions") or {}).get("subgraphs") or []}
+        found = [
+            (scope, node) for scope, node in _Scope(canvas, subgraphs).walk() if not _is_virtual(node, definitions)
+        ]
+        nodes = [(scope, node) for scope, node in found if _takes_part(scope, node, definitions)]
+        missing = {node["type"]: _pack_of(node) for _, node in nodes or found if node["type"] not in definitions}
+        if missing:
+            raise absent(missing)
+        if len(nodes) > MAX_NODES:
+            raise too_many_nodes()
         converted = Converted()
-        for scope, node in _Scope(canvas, subgraphs).walk():
+        for scope, node in nodes:
             _convert_node(scope, node, definitions, converted)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise GraphError(f"The workflow file is malformed; save it again from the canvas ({error!r}).") from error
     return converted
+
+
+def _is_virtual(node: dict[str, Any], definitions: Definitions) -> bool:
+    """Whether the node exists on the canvas only."""
+    kind = node["type"]
+    if kind in NOTES or kind in (REROUTE, PRIMITIVE):
+        return True
+    return kind not in definitions and (_is_reroute(node) or kind in SETTERS or kind in GETTERS or kind in CONTROLS)
+
+
+def _takes_part(scope: _Scope, node: dict[str, Any], definitions: Definitions) -> bool:
+    """Whether the node is to run. An unknown one that nothing is connected to is taken for a label or a bookmark."""
+    return node["type"] in definitions or node["type"] in COMFYUI or node["id"] in scope.connected
+
+
+def _is_reroute(node: dict[str, Any]) -> bool:
+    """Packs call theirs `Reroute (rgthree)` and the like. Asked of types that are not installed."""
+    return "reroute" in node["type"].lower() and len(node.get("inputs") or []) == 1
+
+
+def _pack_of(node: dict[str, Any]) -> str | None:
+    properties = node.get("properties") or {}
+    return properties.get("cnr_id") or properties.get("aux_id")
 
 
 class _Scope:
@@ -80,14 +116,24 @@ class _Scope:
         self.graph = graph
         self.subgraphs = subgraphs
         self.parent = parent
-        self.user = user
-        self.prefix: str = f"{parent.prefix}{user['id']}:" if parent is not None and user is not None else ""
+        self.user: dict[str, Any] = user or {}
+        self.root: _Scope = parent.root if parent is not None else self
+        self.prefix: str = f"{parent.prefix}{self.user['id']}:" if parent is not None else ""
         self.depth: int = parent.depth + 1 if parent is not None else 0
+        self.unfolded = 0  # in the root: nodes of all uses of all graphs
         if self.depth > 50:
             raise ValueError("subgraphs contain each other")
+        self.root.unfolded += 1 + len(graph["nodes"])
+        if self.root.unfolded > 10 * MAX_NODES:
+            raise too_many_nodes()
         self.nodes = {node["id"]: node for node in graph["nodes"]}
         self.links = dict(map(_link, graph.get("links") or []))
         self._inner: dict[Any, _Scope] = {}
+
+    @cached_property
+    def connected(self) -> set[Any]:
+        """The ids of all nodes that a link begins or ends at."""
+        return {end for origin, _, target, _ in self.links.values() for end in (origin, target)}
 
     def walk(self) -> Iterator[tuple[_Scope, dict[str, Any]]]:
         """All nodes that take part, those inside subgraphs included."""
@@ -104,6 +150,85 @@ class _Scope:
             self._inner[node["id"]] = _Scope(self.subgraphs[node["type"]], self.subgraphs, self, node)
         return self._inner[node["id"]]
 
+    # -- widgets that a subgraph shows on its outside ------------------------------------------------------------------
+
+    def held(self, node_id: Any, name: str, leaf: Any = None) -> Place | None:
+        """Where users of this graph keep the value of the widget `name` of one of its nodes; the outermost one counts.
+
+        Args:
+            leaf: the node that has the widget, if it is in a subgraph of this graph.
+        """
+        outer = None
+        if self.parent is not None:
+            outer = self.parent.held(self.user["id"], name, node_id if leaf is None else leaf)
+        return outer or self._promoted.get(_key(node_id, name, leaf)) or self._promoted.get(_key(node_id, name))
+
+    def held_input(self, name: str) -> Place | None:
+        """Where users of this graph keep the value of its input `name`, which no link feeds."""
+        slot = next((i for i, entry in enumerate(self.graph["inputs"]) if entry["name"] == name), None)
+        fed = [(self.nodes[target], at) for _, _, target, at in self._fed_by(slot) if target in self.nodes]
+        widgets = [(node["id"], _widget_name(node["inputs"][at])) for node, at in fed]
+        place = None
+        if self.parent is not None:
+            place = self.parent.held(self.user["id"], name)
+            for node_id, widget in widgets:
+                place = place or self.parent._promoted.get(_key(self.user["id"], widget, node_id))
+        for key in (_key(-1, name), *(_key(node_id, widget) for node_id, widget in widgets)):
+            place = place or self._promoted.get(key)
+        return place
+
+    def _fed_by(self, slot: int | None) -> list[tuple[Any, int, Any, int]]:
+        return [link for link in self.links.values() if link[:2] == (_INPUT_SIDE, slot)]
+
+    @cached_property
+    def _promoted(self) -> dict[tuple[str, str, str | None], Place]:
+        """What the node that uses this graph keeps, by `_key`. A value that is null is none: the inner one stands."""
+        named, listed = self.user.get("widgets_values_named"), self.user.get("widgets_values")
+        found: dict[tuple[str, str, str | None], Place] = {}
+        if isinstance(listed, list):
+            keys = _proxies(self.user) or [_key(-1, name) for name in self._shown()]
+            found |= {key: Place(listed, i) for i, key in enumerate(keys[: len(listed)]) if listed[i] is not None}
+        for values in (listed, named):
+            if isinstance(values, dict):
+                found |= {_key(-1, name): Place(values, name) for name in values if values[name] is not None}
+        return found
+
+    def _shown(self) -> list[str]:
+        """The inputs that are widgets on the outside, in their order there."""
+        return [
+            entry["name"]
+            for slot, entry in enumerate(self.graph["inputs"])
+            if any(
+                self.nodes[target]["inputs"][at].get("widget")
+                for _, _, target, at in self._fed_by(slot)
+                if target in self.nodes
+            )
+        ]
+
+
+def _proxies(user: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+    """`properties.proxyWidgets`, the order in which a subgraph node up to frontend 1.57 keeps its values."""
+    entries = (user.get("properties") or {}).get("proxyWidgets") or []
+    if isinstance(entries, str):
+        entries = json.loads(entries)
+    return [_proxy(*entry) for entry in entries]
+
+
+def _proxy(node_id: Any, name: str, leaf: Any = None) -> tuple[str, str, str | None]:
+    """A widget further in is called `7: text`, or its node is the third part of the entry."""
+    while found := _LEADING_ID.fullmatch(name):
+        leaf, name = found[1], found[2]
+    return _key(node_id, name, leaf)
+
+
+def _key(node_id: Any, name: str, leaf: Any = None) -> tuple[str, str, str | None]:
+    """How a promoted widget is named: inner node or -1, its widget or an input, and the node further in that has it."""
+    return str(node_id), name, None if leaf is None else str(leaf)
+
+
+def _widget_name(socket: dict[str, Any]) -> str:
+    return (socket.get("widget") or {}).get("name") or socket["name"]
+
 
 def _link(entry: Any) -> tuple[Any, tuple[Any, int, Any, int]]:
     if isinstance(entry, dict):
@@ -111,65 +236,58 @@ def _link(entry: Any) -> tuple[Any, tuple[Any, int, Any, int]]:
     return entry[0], (entry[1], entry[2], entry[3], entry[4])
 
 
-@dataclass(frozen=True)
-class _Constant:
-    value: Any
-    place: Place | None = None
-
-
-def _follow(scope: _Scope, link_id: Any, wanted: Any) -> list[Any] | _Constant | None:
-    """What feeds an input: `[node id, slot]`, a constant, or nothing."""
+def _follow(scope: _Scope, link_id: Any, wanted: Any, definitions: Definitions) -> list[Any] | Place | None:
+    """What feeds an input: `[node id, slot]`, the place of a value, or nothing."""
     for _ in range(_MAX_HOPS):
         if link_id is None or link_id not in scope.links:
             return None
         origin, slot, _, _ = scope.links[link_id]
         if origin == _INPUT_SIDE:
-            if scope.parent is None or scope.user is None:
+            if scope.parent is None:
                 return None
             name = scope.graph["inputs"][slot]["name"]
             outer: dict[str, Any] = next(
                 (entry for entry in scope.user.get("inputs") or [] if entry["name"] == name), {}
             )
             if outer.get("link") is None:
-                return _own_widget(scope, name)
+                return scope.held_input(name)
             scope, link_id = scope.parent, outer["link"]
             continue
         node = scope.nodes[origin]
+        kind = node["type"]
         if node.get("mode", 0) == MUTED:
             return None
         if node.get("mode", 0) == BYPASSED:
             link_id = _passed_through(node, slot, wanted)
-        elif node["type"] == "Reroute":
+        elif kind == REROUTE:
             link_id = node["inputs"][0].get("link")
-        elif node["type"] == "PrimitiveNode":
-            values = node.get("widgets_values") or [None]
-            return _Constant(values[0], Place(values, 0))
-        elif node["type"] in scope.subgraphs:
+        elif kind == PRIMITIVE:
+            return scope.held(origin, "value") or Place(node.get("widgets_values") or [None], 0)
+        elif kind in scope.subgraphs:
             scope = scope.inside(node)
             targets = ((key, link) for key, link in scope.links.items() if link[2] == _OUTPUT_SIDE and link[3] == slot)
             link_id = next((key for key, _ in targets), None)
-        else:
+        elif kind in definitions:
             return [f"{scope.prefix}{node['id']}", slot]
+        elif kind in GETTERS:
+            scope, link_id = _setter(scope, node)
+        elif kind in SETTERS or _is_reroute(node):
+            link_id = node["inputs"][0].get("link")
+        else:
+            return None
     raise ValueError("links run in a circle")
 
 
-def _own_widget(scope: _Scope, name: str) -> _Constant | None:
-    """The value of a widget that a subgraph shows on its outside; None lets the inner node's own value stand."""
-    user = scope.user or {}
-    named, values = user.get("widgets_values_named"), user.get("widgets_values")
-    if isinstance(named, dict):
-        return _Constant(named[name], Place(named, name)) if name in named else None
-    shown = [entry["name"] for slot, entry in enumerate(scope.graph["inputs"]) if _feeds_widget(scope, slot)]
-    if not isinstance(values, list) or len(values) != len(shown) or name not in shown:
-        return None
-    return _Constant(values[shown.index(name)], Place(values, shown.index(name)))
-
-
-def _feeds_widget(scope: _Scope, slot: int) -> bool:
-    for origin, origin_slot, target, target_slot in scope.links.values():
-        if (origin, origin_slot) == (_INPUT_SIDE, slot) and target in scope.nodes:
-            return bool(scope.nodes[target]["inputs"][target_slot].get("widget"))
-    return False
+def _setter(scope: _Scope, getter: dict[str, Any]) -> tuple[_Scope, Any]:
+    """Where the link arrives that a node gets by name: in its own graph, or in one around it."""
+    name = getter["widgets_values"][0]
+    around: _Scope | None = scope
+    while around is not None:
+        for node in around.graph["nodes"]:
+            if node["type"] == GETTERS[getter["type"]] and (node.get("widgets_values") or [None])[0] == name:
+                return around, None if node.get("mode", 0) == MUTED else node["inputs"][0].get("link")
+        around = around.parent
+    raise GraphError(f"The workflow gets {name!r} by name, but no node sets it; add a Set node of that name.")
 
 
 def _passed_through(node: dict[str, Any], slot: int, wanted: Any) -> Any:
@@ -185,27 +303,20 @@ def _passed_through(node: dict[str, Any], slot: int, wanted: Any) -> Any:
 
 def _convert_node(scope: _Scope, node: dict[str, Any], definitions: Definitions, converted: Converted) -> None:
     kind = node["type"]
-    if kind in NOTES or kind in ("Reroute", "PrimitiveNode"):
-        return
-    if kind not in definitions:
-        raise GraphError(
-            f"The workflow uses the node type {kind!r}, which is not installed; install the pack it is from."
-        )
     definition = definitions[kind]
     node_id = f"{scope.prefix}{node['id']}"
     inputs: dict[str, Any] = {}
-    for name, place in _widgets(node, definition).items():
-        inputs[name] = _wrapped(place.container[place.key])
-        converted.places.setdefault((node_id, name), []).append(place)
-    declared = dict(_declared(definition))
+    for name, places in widget_places(node, definition).items():
+        held = scope.held(node["id"], name)
+        converted.places[node_id, name] = places if held is None else [held]
+        inputs[name] = _wrapped(converted.places[node_id, name][0].value)
     for entry in node.get("inputs") or []:
-        if entry.get("link") is None or entry["name"] not in declared:
+        if entry.get("link") is None or not takes(entry["name"], definition):
             continue
-        source = _follow(scope, entry["link"], entry.get("type"))
-        if isinstance(source, _Constant):
+        source = _follow(scope, entry["link"], entry.get("type"), definitions)
+        if isinstance(source, Place):
             inputs[entry["name"]] = _wrapped(source.value)
-            if source.place is not None:
-                converted.places.setdefault((node_id, entry["name"]), []).append(source.place)
+            converted.places.setdefault((node_id, entry["name"]), []).append(source)
         elif source is not None:
             inputs[entry["name"]] = source
     title = node.get("title") or definition.get("display_name") or kind
@@ -215,57 +326,3 @@ def _convert_node(scope: _Scope, node: dict[str, Any], definitions: Definitions,
 def _wrapped(value: Any) -> Any:
     """Lists travel wrapped, as a bare list means a link."""
     return {"__value__": value} if isinstance(value, list) else value
-
-
-def _declared(definition: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for group in ("required", "optional"):
-        yield from (definition["input"].get(group) or {}).items()
-
-
-def _widgets(node: dict[str, Any], definition: Mapping[str, Any]) -> dict[str, Place]:
-    """The place of each widget value by input name. Values the file lacks get the input's default, in no place."""
-    names = [(name, entry) for name, entry in _declared(definition) if _is_widget(node, name, entry)]
-    stored = node.get("widgets_values_named") or node.get("widgets_values")
-    found: dict[str, Place] = {}
-    if isinstance(stored, dict):
-        found = {name: Place(stored, name) for name, _ in names if name in stored}
-    elif isinstance(stored, list):
-        index = 0
-        for name, entry in names:
-            if index >= len(stored):
-                break
-            found[name] = Place(stored, index)
-            index += 1
-            if _is_controlled(name, entry) and index < len(stored) and stored[index] in CONTROL:
-                index += 1
-    for name, entry in names:
-        default = _default(entry)
-        if name not in found and default is not None:
-            found[name] = Place({name: default}, name)
-    return found
-
-
-def _is_widget(node: dict[str, Any], name: str, entry: Any) -> bool:
-    """Files list every socket, and newer ones also the widgets among them; what is not listed is a widget."""
-    options = entry[1] if len(entry) > 1 else {}
-    if options.get("forceInput"):
-        return False
-    for socket in node.get("inputs") or []:
-        if socket["name"] == name:
-            return bool(socket.get("widget"))
-    return isinstance(entry[0], list) or entry[0] in _WIDGETS or "default" in options
-
-
-def _is_controlled(name: str, entry: Any) -> bool:
-    options = entry[1] if len(entry) > 1 else {}
-    return bool(options.get("control_after_generate", entry[0] == "INT" and name in ("seed", "noise_seed")))
-
-
-def _default(entry: Any) -> Any:
-    options = entry[1] if len(entry) > 1 else {}
-    if "default" in options:
-        return options["default"]
-    choices = entry[0] if isinstance(entry[0], list) else options.get("options")
-    if isinstance(choices, list):
-        return choices[0] if choices else None
-    return _DEFAULTS.get(entry[0])

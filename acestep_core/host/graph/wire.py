@@ -7,10 +7,20 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from acestep_core.errors import InvalidInput
+from acestep_core.errors import GraphError, InvalidInput
 
 MAX_DEPTH = 100
 """Deeper nesting is refused, so that no later walk over the data can overflow the stack."""
+
+MAX_NODES = 2000
+"""Nodes of one prompt."""
+
+MAX_OBJECTS = 100 * MAX_NODES
+"""JSON objects in one document; a node on the canvas takes one to a few dozen. More are refused unparsed."""
+
+
+def too_many_nodes() -> GraphError:
+    return GraphError(f"The workflow has more than {MAX_NODES} nodes; split it into several.")
 
 
 def dumps(value: Any) -> str:
@@ -42,8 +52,10 @@ def loads(text: str | bytes) -> Any:
     """Parses JSON that a stranger sent.
 
     Raises:
-        InvalidInput: malformed, nested deeper than `MAX_DEPTH`, or holding NaN or infinity.
+        InvalidInput: malformed, too large, nested deeper than `MAX_DEPTH`, or holding NaN or infinity.
     """
+    if text.count(b"{" if isinstance(text, bytes) else "{") > MAX_OBJECTS:  # type: ignore[arg-type]
+        raise InvalidInput(f"The document holds more than {MAX_OBJECTS} objects; send less at once.")
     try:
         value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

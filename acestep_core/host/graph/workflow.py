@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import AudioError, GraphError
-from acestep_core.host.graph.canvas import Definitions, Place, convert, is_canvas
+from acestep_core.host.graph.canvas import Definitions, convert, is_canvas
+from acestep_core.host.graph.canvas_widgets import Place
+from acestep_core.host.graph.comfyui_types import absent
 from acestep_core.host.graph.literals import chosen, literal
+from acestep_core.host.graph.wire import MAX_NODES, MAX_OBJECTS, too_many_nodes
 from acestep_core.io.tags import read_tags
 from acestep_core.io.text import read_text
 from acestep_core.values import truth
@@ -149,8 +152,11 @@ def load_workflow(path: Path, definitions: Definitions) -> Workflow:
     with suppress(AudioError):  # what cannot be opened is told below
         if tags := read_tags(path):
             return _of_song(tags, definitions, path.name)
+    text = read_text(path, GraphError)
+    if text.count("{") > MAX_OBJECTS:
+        raise too_many_nodes()
     try:
-        data = json.loads(read_text(path, GraphError))
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise GraphError(f"{path.name} cannot be read as JSON; save the workflow again.") from error
     return parse_workflow(data, definitions, path.name)
@@ -189,6 +195,8 @@ def parse_workflow(data: Any, definitions: Definitions, name: str = "The workflo
             )
         data = data["graph"]
     if is_canvas(data):
+        if len(data["nodes"]) > 10 * MAX_NODES:
+            raise too_many_nodes()
         canvas = copy.deepcopy(data)
         converted = convert(canvas, definitions)
         return Workflow(converted.prompt, definitions, canvas, converted.places)
@@ -196,11 +204,21 @@ def parse_workflow(data: Any, definitions: Definitions, name: str = "The workflo
         data = data["prompt"]
     if not isinstance(data, dict) or not data or not all(_is_node(node) for node in data.values()):
         raise GraphError(f"{name} is neither a canvas workflow nor an API-format prompt; export it from the canvas.")
+    if len(data) > MAX_NODES:
+        raise too_many_nodes()
+    missing = {node["class_type"]: _pack_of(node) for node in data.values() if node["class_type"] not in definitions}
+    if missing:
+        raise absent(missing)
     return Workflow(copy.deepcopy(data), definitions)
 
 
 def _is_node(node: Any) -> bool:
     return isinstance(node, dict) and isinstance(node.get("class_type"), str) and isinstance(node.get("inputs"), dict)
+
+
+def _pack_of(node: dict[str, Any]) -> str | None:
+    meta = node.get("_meta")
+    return (meta.get("cnr_id") or meta.get("aux_id")) if isinstance(meta, dict) else None
 
 
 def _read(key: str, text: str, kind: Any, options: Mapping[str, Any]) -> Any:
