@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
+from acestep_core.host.graph import file_tokens as tokens
 from acestep_core.io.formats import FORMATS
 
 from . import inputs, wires
@@ -110,7 +112,8 @@ class ACEStepSaveSong:
         keep = Keep(format, kbits, sidecar, kinds, graph, workflow)
         made, places = _told(audio, plan)
         songs = _items(audio)
-        where = [_target(root, filled(filename_prefix, made, place)) for place in places]
+        prefix = tokens.filled(filename_prefix, datetime.now(), prompt, (extra_pnginfo or {}).get("workflow"))
+        where = [_target(root, filled(prefix, made, place)) for place in places]
         files = save_songs(where, songs, int(audio["sample_rate"]), made, places, keep, timing or ())
         shown = {"audio": [_shown(song[0], root, "output") for song in files]}
         beside = [path for song in files for path in song[1:]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from acestep_core.errors import InvalidInput
@@ -12,8 +13,9 @@ from acestep_core.errors import InvalidInput
 def confine(path: Path | str, roots: Iterable[Path | str]) -> Path:
     """The absolute path with symlinks resolved, if it lies inside one of `roots`.
 
-    A relative path is taken from the first root that has it, or from the first root if none has. What leads outside by
-    its letters alone is refused without a look at the disk: on Windows a look at `//server/share` is a log-in there.
+    A relative path is taken from the first root that has it, or from the first root if none has; one that was written
+    on Windows, `sub\\a.wav`, is found too. What leads outside by its letters alone is refused without a look at the
+    disk: on Windows a look at `//server/share` is a log-in there.
 
     Raises:
         InvalidInput: the path leads outside, or has a drive or a server in front.
@@ -33,6 +35,10 @@ def confine(path: Path | str, roots: Iterable[Path | str]) -> Path:
         raise InvalidInput(
             f"The path {Path(str(path)).name!r} lies outside the folders that may be used; move it there."
         )
+    if not existing and "\\" in str(path) and os.sep != "\\":
+        with suppress(InvalidInput):
+            turned = confine(str(path).replace("\\", "/"), named)
+            return turned if turned.exists() else inside[0]
     return existing[0] if existing else inside[0]
 
 

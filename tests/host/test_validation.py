@@ -12,6 +12,7 @@ from acestep_core.host.graph import stock_nodes
 from acestep_core.host.graph.literals import chosen, literal
 from acestep_core.host.graph.packs import Pack, Registry, load_pack
 from acestep_core.host.graph.validation import types_match, validate
+from acestep_core.host.graph.workflow import parse_workflow
 from tests.host.lab_site import LAB_PACK
 
 
@@ -116,6 +117,34 @@ def test_cycles_of_any_length(length: int, registry: Registry) -> None:
     assert len(report.node_errors) == length
 
 
+@pytest.mark.parametrize(
+    ("choices", "value", "chosen"),
+    [
+        (["a/x.bin", "b"], "a\\x.bin", "a/x.bin"),
+        (["a\\x.bin", "b"], "a/x.bin", "a\\x.bin"),
+        (["a/x.bin", "a\\x.bin"], "a\\x.bin", "a\\x.bin"),
+        (["a/x.bin"], "x.bin", None),
+    ],
+)
+def test_a_choice_may_be_spelled_with_the_slashes_of_another_system(choices: Any, value: str, chosen: Any) -> None:
+    class Chooser:
+        RETURN_TYPES = ()
+        OUTPUT_NODE = True
+        FUNCTION = "run"
+
+        @classmethod
+        def INPUT_TYPES(cls) -> dict[str, Any]:
+            return {"required": {"file": (choices, {})}}
+
+    prompt = {"1": {"class_type": "Chooser", "inputs": {"file": value}}}
+    registry = Registry([Pack("p", {"Chooser": Chooser}, {})])
+    sent = parse_workflow(prompt, registry.definitions()).queued()
+    report = validate(prompt, registry)
+    assert (report.error is None) == (chosen is not None)
+    if chosen is not None:
+        assert prompt["1"]["inputs"]["file"] == chosen == sent["1"]["inputs"]["file"]
+
+
 def test_too_many_nodes(registry: Registry) -> None:
     prompt = {str(i): {"class_type": "LabWord", "inputs": {"text": ""}} for i in range(10_000)}
     report = validate(prompt, registry)
@@ -147,11 +176,28 @@ _JUNK = st.recursive(
     max_leaves=6,
 )
 _VALUES = _JUNK | st.tuples(_IDS, st.integers(-2, 3)).map(list) | st.sampled_from(["base", "auto", "a", 1, 0.5, True])
-_NAMES = st.sampled_from(["text", "tail", "audio", "model", "seconds", "which", "yes", "no", "name", "value", "source"])
+_NAMES = st.sampled_from(
+    [
+        "format",
+        "format.quality",
+        "text",
+        "tail",
+        "audio",
+        "model",
+        "seconds",
+        "which",
+        "yes",
+        "no",
+        "name",
+        "value",
+        "source",
+    ]
+)
 _TYPES = st.sampled_from(
     [
         *("LabText", "LabWord", "LabTone", "LabLoad", "LabSwitch", "LabError", "LabWords", "LabJoin", "LabAlways"),
         *("LoadAudio", "PreviewAudio", "SaveAudioMP3", "PreviewAny", "PrimitiveInt", "Nope"),
+        *("SaveAudioAdvanced", "AudioMerge"),
     ]
 )
 NODES = (

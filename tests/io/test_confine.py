@@ -94,3 +94,16 @@ def test_absolute_paths_by_any_spelling_of_the_root(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert confine(tmp_path / "link" / "x", [tmp_path / "link"]) == (tmp_path / "real" / "x").resolve()
     assert confine("../real/x", [tmp_path / "other", tmp_path / "real"]) == (tmp_path / "real" / "x").resolve()
+
+
+@pytest.mark.skipif(os.sep == "\\", reason="there it is the system's own slash")
+def test_a_path_written_on_windows_is_found(tmp_path: Path) -> None:
+    (tmp_path / "root/sub").mkdir(parents=True)
+    (tmp_path / "root/sub/a.wav").touch()
+    (tmp_path / "out.wav").touch()
+    roots = [tmp_path / "root"]
+    assert confine("sub\\a.wav", roots) == tmp_path / "root/sub/a.wav"
+    assert confine("sub\\b.wav", roots) == tmp_path / "root/sub\\b.wav"  # nothing is there: a name as it stands
+    (tmp_path / "root/sub\\a.wav").touch()
+    assert confine("sub\\a.wav", roots) == tmp_path / "root/sub\\a.wav"
+    assert confine("..\\out.wav", roots).parent == tmp_path / "root"

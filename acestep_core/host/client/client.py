@@ -254,7 +254,7 @@ class HostClient:
 
     async def _submit(self, workflow: Workflow, prompt_id: str) -> None:
         body = {
-            "prompt": workflow.prompt,
+            "prompt": workflow.queued(),
             "extra_data": workflow.extra_data,
             "client_id": self._id,
             "prompt_id": prompt_id,

@@ -77,12 +77,13 @@ class LocalRunner:
         """
         start = time.perf_counter()
         folders = self.folders if output is None else replace(self.folders, output=output)
+        prompt = workflow.queued()
         with hosting(folders):
-            report = validate(workflow.prompt, self.registry)
+            report = validate(prompt, self.registry)
         if report.error is not None or report.node_errors:
             raise refusal(workflow, report.error, report.node_errors)
         job_id = prompt_id or str(uuid.uuid4())
-        job = Job(0, job_id, workflow.prompt, tuple(report.outputs), workflow.extra_data, client="local")
+        job = Job(0, job_id, prompt, tuple(report.outputs), workflow.extra_data, client="local")
         self._sink.watch = watch
         self._executor.folders = folders
         outcome = await self._executor.run(job, stop)

@@ -49,6 +49,23 @@ def declared(inputs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from (inputs.get(group) or {}).items()
 
 
+def with_parts(name: str, entry: Any, required: bool, values: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+    """`(name, entry, whether required)` of an input and of those that it brings along, as dynamic choices do."""
+    yield name, entry, required
+    kind, options = _kind(entry)
+    if kind == DYNAMIC_COMBO:
+        chosen = next((o["inputs"] for o in options["options"] if o["key"] == values.get(name)), {})
+        for part, inner in declared(chosen):
+            needed = required and part in (chosen.get("required") or {})
+            yield from with_parts(f"{name}.{part}", inner, needed, values)
+
+
+def entries(definition: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that a node has for these values, by name."""
+    parts = (part for name, entry in declared(definition["input"]) for part in with_parts(name, entry, True, values))
+    return {name: entry for name, entry, _ in parts}
+
+
 def takes(name: str, definition: Mapping[str, Any]) -> bool:
     """Whether a node has an input of this name; parts of dynamic inputs are called like `format.quality`."""
     names = {known: _kind(entry)[0] for known, entry in declared(definition["input"])}

@@ -11,7 +11,7 @@ from typing import Any
 
 from acestep_core.errors import GraphError
 from acestep_core.host.graph.context import ExecutionBlocker
-from acestep_core.host.graph.nodedef import NodeDef
+from acestep_core.host.graph.nodedef import NodeDef, nested
 from acestep_core.host.graph.wire import is_link
 
 Resolve = Callable[[str, Any], "Sequence[Any] | None"]
@@ -32,8 +32,9 @@ def input_lists(
 ) -> dict[str, Sequence[Any]]:
     """The values of each declared and hidden input. A link that cannot be resolved yields `(None,)`."""
     lists: dict[str, Sequence[Any]] = {}
+    known = definition.given(inputs)
     for name, value in inputs.items():
-        declared = definition.inputs.get(name)
+        declared = known.get(name)
         if declared is None:
             continue
         if is_link(value) and not declared.raw_link:
@@ -48,26 +49,27 @@ def input_lists(
     return lists
 
 
-def calls_of(lists: Mapping[str, Sequence[Any]], input_is_list: bool) -> list[dict[str, Any]]:
+def calls_of(lists: Mapping[str, Sequence[Any]], definition: NodeDef) -> list[dict[str, Any]]:
     """The keyword arguments of each call.
 
     Raises:
         GraphError: an input is an empty list.
     """
-    if input_is_list:
-        return [dict(lists)]
+    if definition.input_is_list:
+        return [nested(dict(lists), definition)]
     if not lists:
         return [{}]
     empty = [name for name, values in lists.items() if not values]
     if empty:
         raise GraphError(f"The input {empty[0]!r} received an empty list; feed it at least one value.")
     count = max(len(values) for values in lists.values())
-    return [{name: values[min(i, len(values) - 1)] for name, values in lists.items()} for i in range(count)]
+    calls = ({name: values[min(i, len(values) - 1)] for name, values in lists.items()} for i in range(count))
+    return [nested(call, definition) for call in calls]
 
 
-def map_over_lists(function: Callable[..., Any], lists: Mapping[str, Sequence[Any]], input_is_list: bool) -> list[Any]:
+def map_over_lists(function: Callable[..., Any], lists: Mapping[str, Sequence[Any]], definition: NodeDef) -> list[Any]:
     """Calls `function` as a node would be called; coroutines are returned as such."""
-    return [function(**arguments) for arguments in calls_of(lists, input_is_list)]
+    return [function(**arguments) for arguments in calls_of(lists, definition)]
 
 
 def blocker_in(arguments: Mapping[str, Any], input_is_list: bool) -> ExecutionBlocker | None:

@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from acestep_core.errors import GraphError
+from acestep_core.host.graph.canvas_widgets import DYNAMIC_COMBO, with_parts
 from acestep_core.host.graph.wire import clean
+
+
+def choices_of(kind: Any, options: Mapping[str, Any]) -> list[Any] | None:
+    """What may be chosen for an input, or None if it is no combo. A dynamic one offers the keys of its options."""
+    if isinstance(kind, list | tuple):
+        return list(kind)
+    if kind == "COMBO":
+        return list(options.get("options", []))
+    if kind == DYNAMIC_COMBO:
+        return [option["key"] for option in options["options"]]
+    return None
 
 
 @dataclass(frozen=True)
@@ -28,11 +40,7 @@ class Input:
     @property
     def choices(self) -> list[Any] | None:
         """What may be chosen, or None if this is no combo."""
-        if isinstance(self.type, list | tuple):
-            return list(self.type)
-        if self.type == "COMBO":
-            return list(self.options.get("options", []))
-        return None
+        return choices_of(self.type, self.options)
 
     @property
     def lazy(self) -> bool:
@@ -57,6 +65,13 @@ class NodeDef:
     is_output: bool
     is_async: bool
     function: str
+
+    def given(self, values: Mapping[str, Any]) -> Mapping[str, Input]:
+        """The inputs there are for these values: a dynamic choice brings its own along, called `format.quality`."""
+        if not any(entry.type == DYNAMIC_COMBO for entry in self.inputs.values()):
+            return self.inputs
+        parts = (part for i in self.inputs.values() for part in with_parts(i.name, i.config, i.required, values))
+        return {name: _input(name, entry, required) for name, entry, required in parts}
 
     @property
     def keyed_by_id(self) -> bool:
@@ -94,6 +109,25 @@ def read(node_id: str, cls: Any) -> NodeDef:
         is_async=inspect.iscoroutinefunction(getattr(cls, function, None)),
         function=function,
     )
+
+
+def nested(arguments: dict[str, Any], definition: NodeDef) -> dict[str, Any]:
+    """The arguments of a call, in which a dynamic choice is `{"format": "mp3", "quality": "V0"}`."""
+    for name, entry in definition.inputs.items():
+        if entry.type == DYNAMIC_COMBO and name in arguments:
+            arguments = _gathered(arguments, name)
+    return arguments
+
+
+def _gathered(arguments: dict[str, Any], name: str) -> dict[str, Any]:
+    """`{"a": "x", "a.b": "y", "a.b.c": 1}` -> `{"a": {"a": "x", "b": {"b": "y", "c": 1}}}`."""
+    last = name.rpartition(".")[2]
+    inner = {part[len(name) + 1 :]: value for part, value in arguments.items() if part.startswith(f"{name}.")}
+    for part in [part for part in inner if any(other.startswith(f"{part}.") for other in inner)]:
+        if part in inner:
+            inner = _gathered(inner, part)
+    kept = {part: value for part, value in arguments.items() if not part.startswith(f"{name}.")}
+    return {**kept, name: {last: arguments[name], **inner}}
 
 
 def _input(name: str, entry: Any, required: bool) -> Input:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path, PurePosixPath
 
 from acestep_core.errors import InvalidInput
@@ -49,7 +48,7 @@ def annotated(folders: Folders, name: str, default: str = "input") -> Path:
 
 
 def save_place(root: Path, prefix: str) -> tuple[Path, str, str]:
-    """Where files of a `filename_prefix` such as `audio/song` or `%year%-%month%/song` go.
+    """Where files of a `filename_prefix` such as `audio/song` go.
 
     Returns:
         The folder (made if absent), the stem, and the subfolder relative to `root` as the canvas names it.
@@ -57,16 +56,6 @@ def save_place(root: Path, prefix: str) -> tuple[Path, str, str]:
     Raises:
         InvalidInput: the prefix leads out of `root`.
     """
-    now = time.localtime()
-    for field, value in {
-        "%year%": f"{now.tm_year:04d}",
-        "%month%": f"{now.tm_mon:02d}",
-        "%day%": f"{now.tm_mday:02d}",
-        "%hour%": f"{now.tm_hour:02d}",
-        "%minute%": f"{now.tm_min:02d}",
-        "%second%": f"{now.tm_sec:02d}",
-    }.items():
-        prefix = prefix.replace(field, value)
     wanted = PurePosixPath(prefix.replace("\\", "/"))
     if wanted.is_absolute() or ".." in wanted.parts or "\0" in prefix:
         raise InvalidInput(f"The file name prefix {prefix!r} leads out of the output folder; remove what does.")

@@ -9,6 +9,7 @@ import hashlib
 import json
 import secrets
 import sys
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from string import ascii_lowercase
@@ -16,9 +17,12 @@ from typing import Any
 
 from acestep_core.errors import InvalidInput
 from acestep_core.host.graph import context
+from acestep_core.host.graph.canvas_widgets import DYNAMIC_COMBO
 from acestep_core.host.graph.context import Folders
+from acestep_core.host.graph.file_tokens import filled
 from acestep_core.host.graph.packs import Pack
 from acestep_core.host.graph.paths import PREVIEW, annotated, listed_audio, save_place
+from acestep_core.host.graph.stock_audio import AUDIO_EDITS
 from acestep_core.io.audio import read_audio, write_audio
 from acestep_core.io.formats import FORMATS
 from acestep_core.io.staging import write_song
@@ -54,7 +58,7 @@ def save(
     """Saves each item of a batch as its own file into the `kind` folder.
 
     Returns:
-        The node result that makes the canvas show a player.
+        The node result that makes the canvas show a player, and hands the audio on.
     """
     root: Path = getattr(_folders(), kind)
     folder, stem, subfolder = save_place(root, prefix)
@@ -71,7 +75,7 @@ def save(
         suffix = FORMATS[form].suffix
         path = write_song(folder, stem.replace("%batch_num%", str(index)), {suffix: write}, end="_")[suffix]
         shown.append({"filename": path.name, "subfolder": subfolder, "type": kind})
-    return {"ui": {"audio": shown}}
+    return {"ui": {"audio": shown}, "result": (audio,)}
 
 
 class LoadAudio:
@@ -112,7 +116,8 @@ class PreviewAudio:
     CATEGORY = "audio"
     DESCRIPTION = "Plays the audio on the node; the file is temporary."
     SEARCH_ALIASES = ["play audio"]
-    RETURN_TYPES = ()
+    RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
     OUTPUT_NODE = True
     FUNCTION = "preview"
 
@@ -130,7 +135,8 @@ class SaveAudio:
     DESCRIPTION = "Saves the audio as FLAC into the output folder, with the graph that made it."
     SEARCH_ALIASES = ["export flac"]
     ESSENTIALS_CATEGORY = "Audio"
-    RETURN_TYPES = ()
+    RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
     OUTPUT_NODE = True
     FUNCTION = "save"
     FORM = "flac"
@@ -148,8 +154,14 @@ class SaveAudio:
         prompt: Any = None,
         extra_pnginfo: Any = None,
     ) -> dict[str, Any]:
-        tags = tags_of(prompt, extra_pnginfo)
-        return save(audio, "output", filename_prefix, tags, self.FORM, _bitrate(quality))
+        return self._saved(audio, filename_prefix, self.FORM, quality, prompt, extra_pnginfo)
+
+    def _saved(
+        self, audio: dict[str, Any], prefix: str, form: str, quality: str | None, prompt: Any, extra_pnginfo: Any
+    ) -> dict[str, Any]:
+        canvas = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
+        prefix = filled(prefix, datetime.now(), prompt, canvas)
+        return save(audio, "output", prefix, tags_of(prompt, extra_pnginfo), form, _bitrate(quality))
 
 
 def _bitrate(quality: str | None) -> int | None:
@@ -157,6 +169,12 @@ def _bitrate(quality: str | None) -> int | None:
     if quality is None:
         return None
     return 256 if quality == "V0" else int(quality.removesuffix("k"))
+
+
+_QUALITIES = {
+    "mp3": ("COMBO", {"options": ["V0", "128k", "320k"], "default": "V0"}),
+    "opus": ("COMBO", {"options": ["64k", "96k", "128k", "192k", "320k"], "default": "128k"}),
+}
 
 
 class SaveAudioMP3(SaveAudio):
@@ -167,21 +185,48 @@ class SaveAudioMP3(SaveAudio):
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         types = super().INPUT_TYPES()
-        types["required"]["quality"] = ("COMBO", {"options": ["V0", "128k", "320k"], "default": "V0"})
+        types["required"]["quality"] = _QUALITIES[cls.FORM]
         return types
 
 
-class SaveAudioOpus(SaveAudio):
+class SaveAudioOpus(SaveAudioMP3):
     DESCRIPTION = "Saves the audio as Opus into the output folder, with the graph that made it."
     SEARCH_ALIASES = ["export opus"]
     FORM = "opus"
 
+
+class SaveAudioAdvanced(SaveAudio):
+    DESCRIPTION = "Saves the audio as FLAC, MP3 or Opus into the output folder, with the graph that made it."
+    SEARCH_ALIASES = ["save audio", "export audio", "output audio", "write audio", "flac", "mp3", "opus"]
+    FUNCTION = "save_as"
+
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         types = super().INPUT_TYPES()
-        choices = ["64k", "96k", "128k", "192k", "320k"]
-        types["required"]["quality"] = ("COMBO", {"options": choices, "default": "128k"})
+        kinds = {"flac": {}, **{form: {"required": {"quality": entry}} for form, entry in _QUALITIES.items()}}
+        options = [{"key": form, "inputs": inputs or {"required": {}}} for form, inputs in kinds.items()]
+        types["required"]["format"] = (DYNAMIC_COMBO, {"options": options})
         return types
+
+    def save_as(
+        self,
+        audio: dict[str, Any],
+        filename_prefix: str,
+        format: dict[str, Any],
+        prompt: Any = None,
+        extra_pnginfo: Any = None,
+    ) -> dict[str, Any]:
+        form, quality = format["format"], format.get("quality")
+        return self._saved(audio, filename_prefix, form, quality, prompt, extra_pnginfo)
+
+
+class RecordAudio(LoadAudio):
+    DESCRIPTION = "Loads what was recorded on the node."
+    SEARCH_ALIASES = ["microphone input", "audio capture", "voice input"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"audio": ("AUDIO_RECORD", {})}}
 
 
 class PreviewAny:
@@ -258,7 +303,7 @@ class PrimitiveBoolean(_Primitive):
     RETURN_TYPES = ("BOOLEAN",)
 
 
-_AUDIO = (LoadAudio, PreviewAudio, SaveAudio, SaveAudioMP3, SaveAudioOpus)
+_AUDIO = (LoadAudio, RecordAudio, PreviewAudio, SaveAudio, SaveAudioMP3, SaveAudioOpus, SaveAudioAdvanced)
 _PRIMITIVES = (PrimitiveInt, PrimitiveFloat, PrimitiveString, PrimitiveStringMultiline, PrimitiveBoolean)
 
 _TITLES = {
@@ -267,6 +312,9 @@ _TITLES = {
     "SaveAudio": "Save Audio (FLAC)",
     "SaveAudioMP3": "Save Audio (MP3)",
     "SaveAudioOpus": "Save Audio (Opus)",
+    "SaveAudioAdvanced": "Save Audio (Advanced)",
+    "RecordAudio": "Record Audio",
+    **{name: cls.TITLE for name, cls in AUDIO_EDITS.items()},
     "PreviewAny": "Preview as Text",
     "PrimitiveInt": "Int",
     "PrimitiveFloat": "Float",
@@ -282,4 +330,8 @@ def _pack(name: str, classes: tuple[type, ...]) -> Pack:
     return Pack(name, mapping, {i: _TITLES[i] for i in mapping}, modules=dict.fromkeys(mapping, f"comfy_extras.{name}"))
 
 
-PACKS = (_pack("nodes_audio", _AUDIO), _pack("nodes_preview_any", (PreviewAny,)), _pack("nodes_primitive", _PRIMITIVES))
+PACKS = (
+    _pack("nodes_audio", (*_AUDIO, *AUDIO_EDITS.values())),
+    _pack("nodes_preview_any", (PreviewAny,)),
+    _pack("nodes_primitive", _PRIMITIVES),
+)

@@ -159,7 +159,7 @@ class _Checker:
         problems: list[Problem] = []
         upstream_valid = True
         received: dict[str, Any] = {}
-        for name, declared in definition.inputs.items():
+        for name, declared in definition.given(inputs).items():
             if name not in inputs:
                 if declared.required:
                     extra = {"input_name": name}
@@ -257,7 +257,7 @@ class _CustomCheck:
         wanted = {name: values for name, values in lists.items() if self.covers(name)}
         if self.checks_types:
             wanted["input_types"] = [received]
-        calls = map_over_lists(self.function, wanted, self.definition.input_is_list)
+        calls = map_over_lists(self.function, wanted, self.definition)
         answers = [asyncio.run(call) if inspect.iscoroutine(call) else call for call in calls]
         problems = []
         for name in wanted:

@@ -7,14 +7,17 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import AudioError, GraphError
 from acestep_core.host.graph.canvas import Definitions, convert, is_canvas
-from acestep_core.host.graph.canvas_widgets import Place
+from acestep_core.host.graph.canvas_widgets import Place, entries
 from acestep_core.host.graph.comfyui_types import absent
+from acestep_core.host.graph.file_tokens import filled
 from acestep_core.host.graph.literals import chosen, literal
+from acestep_core.host.graph.nodedef import choices_of
 from acestep_core.host.graph.wire import MAX_NODES, MAX_OBJECTS, too_many_nodes
 from acestep_core.io.tags import read_tags
 from acestep_core.io.text import read_text
@@ -22,6 +25,9 @@ from acestep_core.values import truth
 
 UPLOADS = ("audio_upload", "image_upload", "video_upload", "file_upload")
 """Options of an input whose value names a file in the host's input folder."""
+
+PREFIX = "filename_prefix"
+"""The input of nodes that save which says how their files are called."""
 
 
 @dataclass
@@ -53,6 +59,17 @@ class Workflow:
     def extra_data(self) -> dict[str, Any]:
         """What `/prompt` takes beside the prompt, so that saved files can restore the canvas."""
         return {} if self.canvas is None else {"extra_pnginfo": {"workflow": self.canvas}}
+
+    def queued(self) -> dict[str, Any]:
+        """The prompt as it is sent: names of files filled in as of now, choices spelled as the definitions do."""
+        prompt, now = copy.deepcopy(self.prompt), datetime.now()
+        for node_id, node in prompt.items():
+            for name, value in node["inputs"].items():
+                if name == PREFIX and isinstance(value, str):
+                    node["inputs"][name] = filled(value, now, self.prompt, self.canvas)
+                elif (choices := choices_of(*self._entry(node_id, name))) is not None:
+                    node["inputs"][name] = chosen(value, choices)
+        return prompt
 
     def title(self, node_id: str) -> str:
         """How the user knows a node."""
@@ -130,17 +147,14 @@ class Workflow:
         return name in self._inputs(node_id)
 
     def _inputs(self, node_id: str) -> list[str]:
-        declared = self.definitions.get(self.prompt[node_id]["class_type"], {}).get("input", {})
-        names = [name for group in ("required", "optional") for name in declared.get(group) or {}]
-        return list(dict.fromkeys([*names, *self.prompt[node_id]["inputs"]]))
+        definition = self.definitions.get(self.prompt[node_id]["class_type"], {"input": {}})
+        given = self.prompt[node_id]["inputs"]
+        return list(dict.fromkeys([*entries(definition, given), *given]))
 
     def _entry(self, node_id: str, name: str) -> tuple[Any, Mapping[str, Any]]:
-        declared = self.definitions.get(self.prompt[node_id]["class_type"], {}).get("input", {})
-        for group in ("required", "optional"):
-            entry = (declared.get(group) or {}).get(name)
-            if entry is not None:
-                return entry[0], entry[1] if len(entry) > 1 else {}
-        return None, {}
+        definition = self.definitions.get(self.prompt[node_id]["class_type"], {"input": {}})
+        entry = entries(definition, self.prompt[node_id]["inputs"]).get(name)
+        return (None, {}) if entry is None else (entry[0], entry[1] if len(entry) > 1 else {})
 
 
 def load_workflow(path: Path, definitions: Definitions) -> Workflow:
@@ -223,7 +237,7 @@ def _pack_of(node: dict[str, Any]) -> str | None:
 
 def _read(key: str, text: str, kind: Any, options: Mapping[str, Any]) -> Any:
     """A text as a value of the declared type."""
-    choices = kind if isinstance(kind, list) else options.get("options") if kind == "COMBO" else None
+    choices = choices_of(kind, options)
     if choices is not None:
         return chosen(text, choices, any_case=True)
     try:

@@ -78,7 +78,7 @@ def _sources(prompt: Mapping[str, Any], node_id: str, read: Reader) -> list[str]
     inputs = node.get("inputs") if node else None
     if not isinstance(inputs, dict):
         return []
-    declared = read(node["class_type"]).inputs  # type: ignore[index]
+    declared = read(node["class_type"]).given(inputs)  # type: ignore[index]
     return [value[0] for name, value in inputs.items() if name in declared and is_link(value)]
 
 
@@ -90,7 +90,7 @@ def _key(
         return None
     definition = read(node["class_type"])
     inputs: dict[str, Any] = {}
-    for name in definition.inputs:
+    for name in definition.given(node["inputs"]):
         if name not in node["inputs"]:
             continue
         value = node["inputs"][name]

@@ -119,7 +119,7 @@ class Run:
         lists = input_lists(inputs, definition, node_id)
         with self._context(node_id, 0):
             try:
-                answers = map_over_lists(definition.cls.IS_CHANGED, lists, definition.input_is_list)
+                answers = map_over_lists(definition.cls.IS_CHANGED, lists, definition)
                 return [await answer if inspect.isawaitable(answer) else answer for answer in answers]
             except Exception as error:  # the node is foreign code; it simply runs again
                 _log.warning("IS_CHANGED of node %s (%s) failed: %s", node_id, definition.id, error)
@@ -167,8 +167,10 @@ class Run:
         return True
 
     def _inputs(self, node_id: str, inputs: Mapping[str, Any], definition: NodeDef) -> dict[str, Sequence[Any]]:
+        known = definition.given(inputs)
+
         def resolve(name: str, link: Any) -> Sequence[Any] | None:
-            if definition.inputs[name].lazy and (node_id, name) not in self.requested:
+            if known[name].lazy and (node_id, name) not in self.requested:
                 return None
             source, slot = link
             entry = self.results.get(source) or self._cached(source)
@@ -191,7 +193,7 @@ class Run:
         if function is None:
             return False
         with self._context(node_id, 0):
-            answers = map_over_lists(function, lists, definition.input_is_list)
+            answers = map_over_lists(function, lists, definition)
             answers = [await answer if inspect.isawaitable(answer) else answer for answer in answers]
         inputs = self.nodes[node_id]["inputs"]
         needed = {
@@ -210,7 +212,7 @@ class Run:
     def _call(self, node_id: str, instance: Any, lists: dict[str, Any], definition: NodeDef) -> list[Any]:
         function = getattr(instance, definition.function)
         returned: list[Any] = []
-        for index, arguments in enumerate(calls_of(lists, definition.input_is_list)):
+        for index, arguments in enumerate(calls_of(lists, definition)):
             self._check_stop()
             blocker = blocker_in(arguments, definition.input_is_list)
             if blocker is not None:

@@ -80,7 +80,7 @@ class Schedule:
 
     def _sources(self, node_id: str) -> list[str]:
         node = self._prompt[node_id]
-        declared = self._read(node["class_type"]).inputs
+        declared = self._read(node["class_type"]).given(node["inputs"])
         return [
             value[0]
             for name, value in node["inputs"].items()

@@ -1,0 +1,221 @@
+"""ComfyUI's nodes that cut, join and mix audio, under its ids, inputs and outputs: see `stock_nodes`.
+
+AUDIO is `{"waveform": float32 [B, C, S], "sample_rate": Hz}`. Where two of different rates meet, the lower one is
+resampled to the higher. Inputs are shared with other nodes and never changed in place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from acestep_core.errors import AudioError
+from acestep_core.io.audio import resample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Audio = dict[str, Any]
+
+MAX_SAMPLES = 2**29
+"""Of all channels together, in silence that a graph asks for: two gigabytes."""
+
+_AUDIO = ("AUDIO", {})
+_ENDLESS = 0xFFFFFFFFFFFFFFFF
+
+
+class _Edit:
+    """`REQUIRED` are the inputs, handed to `run` by name."""
+
+    TITLE = ""
+    CATEGORY = "audio"
+    DESCRIPTION = ""
+    SEARCH_ALIASES: ClassVar[list[str]] = []
+    RETURN_TYPES: tuple[str, ...] = ("AUDIO",)
+    FUNCTION = "run"
+    REQUIRED: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": cls.REQUIRED}
+
+
+class EmptyAudio(_Edit):
+    TITLE = "Empty Audio"
+    DESCRIPTION = "Silence."
+    SEARCH_ALIASES: ClassVar = ["blank audio"]
+    REQUIRED: ClassVar = {
+        "duration": ("FLOAT", {"default": 60.0, "min": 0.0, "max": _ENDLESS, "step": 0.01}),
+        "sample_rate": ("INT", {"default": 44100, "min": 1, "max": 192_000, "advanced": True}),
+        "channels": ("INT", {"default": 2, "min": 1, "max": 2, "advanced": True}),
+    }
+
+    def run(self, duration: float, sample_rate: int, channels: int) -> tuple[Audio]:
+        import torch
+
+        samples = round(duration * sample_rate)
+        if samples * channels > MAX_SAMPLES:
+            raise AudioError(f"{duration:g} s of silence would take gigabytes of memory; make it shorter.")
+        return ({"waveform": torch.zeros(1, channels, samples), "sample_rate": sample_rate},)
+
+
+class TrimAudioDuration(_Edit):
+    TITLE = "Trim Audio Duration"
+    DESCRIPTION = "Keeps a part of the audio."
+    SEARCH_ALIASES: ClassVar = ["cut audio", "audio clip", "shorten audio"]
+    REQUIRED: ClassVar = {
+        "audio": _AUDIO,
+        "start_index": (
+            "FLOAT",
+            {
+                "default": 0.0,
+                "min": -_ENDLESS,
+                "max": _ENDLESS,
+                "step": 0.01,
+                "tooltip": "Seconds from the start; negative ones are counted from the end.",
+            },
+        ),
+        "duration": ("FLOAT", {"default": 60.0, "min": 0.0, "step": 0.01, "tooltip": "In seconds."}),
+    }
+
+    def run(self, audio: Audio, start_index: float, duration: float) -> tuple[Audio]:
+        waveform, rate = audio["waveform"], audio["sample_rate"]
+        samples = waveform.shape[-1]
+        start = round(start_index * rate) + (samples if start_index < 0 else 0)
+        start = min(max(start, 0), max(samples - 1, 0))
+        end = min(start + round(duration * rate), samples)
+        if end <= start:
+            raise AudioError("Nothing is left of the audio; give a start within it and a duration above 0.")
+        return ({"waveform": waveform[..., start:end], "sample_rate": rate},)
+
+
+class SplitAudioChannels(_Edit):
+    TITLE = "Split Audio Channels"
+    DESCRIPTION = "Left and right, each as mono."
+    SEARCH_ALIASES: ClassVar = ["stereo to mono"]
+    RETURN_TYPES = ("AUDIO", "AUDIO")
+    RETURN_NAMES = ("left", "right")
+    REQUIRED: ClassVar = {"audio": _AUDIO}
+
+    def run(self, audio: Audio) -> tuple[Audio, Audio]:
+        waveform = audio["waveform"]
+        if waveform.shape[1] != 2:
+            raise AudioError(f"Only stereo can be split; this audio has {waveform.shape[1]} channels.")
+        left, right = ({"waveform": side, "sample_rate": audio["sample_rate"]} for side in waveform.split(1, dim=1))
+        return left, right
+
+
+class JoinAudioChannels(_Edit):
+    TITLE = "Join Audio Channels"
+    DESCRIPTION = "Two mono recordings as left and right; the longer one is cut."
+    RETURN_NAMES = ("audio",)
+    REQUIRED: ClassVar = {"audio_left": _AUDIO, "audio_right": _AUDIO}
+
+    def run(self, audio_left: Audio, audio_right: Audio) -> tuple[Audio]:
+        import torch
+
+        if audio_left["waveform"].shape[1] != 1 or audio_right["waveform"].shape[1] != 1:
+            raise AudioError("Only mono can be joined to stereo; split the channels first.")
+        left, right, rate = _at_one_rate(audio_left, audio_right)
+        samples = min(left.shape[-1], right.shape[-1])
+        sides = [left[..., :samples], right[..., :samples]]
+        return ({"waveform": torch.cat(_alike(*sides), dim=1), "sample_rate": rate},)
+
+
+class AudioConcat(_Edit):
+    TITLE = "Audio Concat"
+    DESCRIPTION = "One audio after the other; mono becomes stereo."
+    SEARCH_ALIASES: ClassVar = ["join audio", "combine audio", "append audio"]
+    REQUIRED: ClassVar = {
+        "audio1": _AUDIO,
+        "audio2": _AUDIO,
+        "direction": (
+            "COMBO",
+            {"options": ["after", "before"], "default": "after", "tooltip": "Where audio2 goes."},
+        ),
+    }
+
+    def run(self, audio1: Audio, audio2: Audio, direction: str) -> tuple[Audio]:
+        import torch
+
+        first, second, rate = _at_one_rate(audio1, audio2)
+        parts = _alike(*(part.repeat(1, 2, 1) if part.shape[1] == 1 else part for part in (first, second)))
+        return ({"waveform": torch.cat(parts if direction == "after" else parts[::-1], dim=-1), "sample_rate": rate},)
+
+
+class AudioMerge(_Edit):
+    TITLE = "Audio Merge"
+    DESCRIPTION = "Both at once, as long as the first. What gets louder than full scale is turned down as a whole."
+    SEARCH_ALIASES: ClassVar = ["mix audio", "overlay audio", "layer audio"]
+    REQUIRED: ClassVar = {
+        "audio1": _AUDIO,
+        "audio2": _AUDIO,
+        "merge_method": ("COMBO", {"options": ["add", "mean", "subtract", "multiply"]}),
+    }
+
+    def run(self, audio1: Audio, audio2: Audio, merge_method: str) -> tuple[Audio]:
+        import torch
+
+        first, second, rate = _at_one_rate(audio1, audio2)
+        missing = first.shape[-1] - second.shape[-1]
+        second = torch.nn.functional.pad(second, (0, missing))  # a negative number cuts
+        first, second = _alike(first, second)
+        mixed = {
+            "add": lambda: first + second,
+            "mean": lambda: (first + second) / 2,
+            "subtract": lambda: first - second,
+            "multiply": lambda: first * second,
+        }[merge_method]()
+        peak = mixed.abs().amax() if mixed.numel() else mixed.new_zeros(())
+        return ({"waveform": mixed / peak if peak > 1 else mixed, "sample_rate": rate},)
+
+
+class AudioAdjustVolume(_Edit):
+    TITLE = "Audio Adjust Volume"
+    DESCRIPTION = "Louder or softer."
+    SEARCH_ALIASES: ClassVar = ["audio gain", "loudness", "audio level"]
+    REQUIRED: ClassVar = {
+        "audio": _AUDIO,
+        "volume": ("INT", {"default": 1, "min": -100, "max": 100, "tooltip": "Decibels; 6 doubles, -6 halves."}),
+    }
+
+    def run(self, audio: Audio, volume: int) -> tuple[Audio]:
+        if volume == 0:
+            return (audio,)
+        return ({"waveform": audio["waveform"] * 10 ** (volume / 20), "sample_rate": audio["sample_rate"]},)
+
+
+def _at_one_rate(first: Audio, second: Audio) -> tuple[Tensor, Tensor, int]:
+    rate = max(first["sample_rate"], second["sample_rate"])
+    return _resampled(first, rate), _resampled(second, rate), rate
+
+
+def _resampled(audio: Audio, rate: int) -> Tensor:
+    import torch
+
+    if audio["sample_rate"] == rate:
+        return audio["waveform"]
+    return torch.stack([resample(song, audio["sample_rate"], rate) for song in audio["waveform"]])
+
+
+def _alike(first: Tensor, second: Tensor) -> list[Tensor]:
+    """Both with the same batch and channels: one song, or one channel, stands for all."""
+    wanted = []
+    for name, here, there in zip(("songs", "channels"), first.shape, second.shape, strict=False):
+        if here != there and 1 not in (here, there):
+            raise AudioError(f"One audio has {here} {name} and the other {there}; make them alike first.")
+        wanted.append(max(here, there))
+    return [part.expand(*wanted, part.shape[-1]) for part in (first, second)]
+
+
+AUDIO_EDITS = {
+    cls.__name__: cls
+    for cls in (
+        EmptyAudio,
+        TrimAudioDuration,
+        SplitAudioChannels,
+        JoinAudioChannels,
+        AudioConcat,
+        AudioMerge,
+        AudioAdjustVolume,
+    )
+}
