@@ -13,14 +13,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from acestep_core.errors import Cancelled, HostError, StorageError
+from acestep_core.errors import Cancelled, GraphError, HostError, StorageError
 from acestep_core.host.client.client import HostClient
 from acestep_core.host.client.sources import Sources
 from acestep_core.host.graph.workflow import parse_workflow
 from acestep_core.host.queue.results import RunFailed, Update
 from acestep_core.host.server.security import Policy
 from tests.crash_sweep import sweep
-from tests.host.lab_site import LAB_PACK, Site, eventually, with_site
+from tests.host.lab_site import LAB_PACK, Site, eventually, open_site, with_site
 from tests.host.test_server import SLOW, wav
 
 EXAMPLE = LAB_PACK / "example_workflows" / "lab_basic.json"
@@ -88,8 +88,8 @@ async def test_failures_say_which_node(site: Site) -> None:
         invalid = {**SLOW, "2": {"class_type": "LabTone", "inputs": {}}}
         with pytest.raises(RunFailed, match="Required input is missing: seconds"):
             await client.run(parse_workflow(invalid, definitions), outside(site))
-        with pytest.raises(RunFailed, match="not found"):
-            await client.run(parse_workflow({"1": {"class_type": "Nope", "inputs": {}}}, definitions), outside(site))
+        with pytest.raises(GraphError, match="'Nope'"):
+            parse_workflow({"1": {"class_type": "Nope", "inputs": {}}}, definitions)
 
 
 @with_site()
@@ -152,6 +152,62 @@ async def test_a_deleted_prompt_does_not_hang(site: Site) -> None:
         with pytest.raises(HostError, match="no longer knows"):
             await asyncio.wait_for(run, 10)
         await site.post("/interrupt")
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_server_that_is_restarted_gets_the_workflow_again(tmp_path: Path, remembers: bool) -> None:
+    """Ours remembers it; of another one, such as ComfyUI, all is gone but its input folder."""
+
+    async def main() -> None:
+        async with open_site(tmp_path, port=0) as first:
+            port = int(first.url.rsplit(":", 1)[1])
+            await first.post("/prompt", {"prompt": SLOW})
+            client = await HostClient(first.url).__aenter__()
+            run = asyncio.create_task(client.run(await client.load(EXAMPLE), tmp_path / "out"))
+            await eventually(lambda: first.host.queue.remaining() == 2)
+            if not remembers:
+                first.host.queue.clear()
+        async with open_site(tmp_path, port=port) as second:
+            result = await run
+            assert result.paths == [tmp_path / "out/audio/lab_00001_.flac"]
+            assert [summary["id"] for summary in second.host.history.summaries()][-1] == result.prompt_id
+            await client.__aexit__()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_stays_away_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acestep_core.host.client.client._RETRIES", 1)
+
+    async def main() -> None:
+        async with open_site(tmp_path) as site:
+            await site.post("/prompt", {"prompt": SLOW})
+            client = await HostClient(site.url, patience=0).__aenter__()
+            run = asyncio.create_task(client.run(await client.load(EXAMPLE), tmp_path / "out"))
+            await eventually(lambda: site.host.queue.remaining() == 2)
+        with pytest.raises(HostError, match="cannot be reached"):
+            await run
+        await client.__aexit__()
+
+    asyncio.run(main())
+
+
+@with_site()
+async def test_a_workflow_that_ends_the_server_each_time_is_not_sent_for_ever(site: Site) -> None:
+    async with HostClient(site.url) as client:
+        workflow = await client.load(EXAMPLE)
+        sent = []
+
+        async def lose(workflow: Any, prompt_id: str) -> None:
+            sent.append(prompt_id)
+            client._lost = True
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client, "_submit", lose)
+            patch.setattr("acestep_core.host.client.client.POLL_SECONDS", 0)
+            with pytest.raises(HostError, match="lost 4 times"):
+                await client.run(workflow, outside(site))
+        assert len(sent) == 4
 
 
 @with_site()

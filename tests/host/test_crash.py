@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from acestep_core.io.audio import read_audio
+from tests.host.lab_site import open_site
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9")
 
@@ -50,6 +53,38 @@ async def main(url):
             body = {"nodes": ["x" * 1000] * 200, "index": index}
             await session.post(f"{url}/userdata/workflows%2Fmine.json", json=body)
             print(index, flush=True)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+LINE = """
+import asyncio, sys
+import aiohttp
+
+async def main(url):
+    slow = {"audio": ["2", 0], "seconds": 3600}
+    def prompt(seed, **more):
+        tone = {"model": ["1", 0], "seconds": 0.1, "freq": 440, "steps": 1, "instrumental": False, "caption": ""}
+        return {
+            "1": {"class_type": "LabLoad", "inputs": {"name": "base", "dtype": "auto"}},
+            "2": {"class_type": "LabTone", "inputs": {**tone, "seed": seed}},
+            "3": {"class_type": "SaveAudio", "inputs": {"audio": ["2", 0], "filename_prefix": "song"}},
+            **more,
+        }
+    async with aiohttp.ClientSession() as session:
+        async def send(name, prompt):
+            await session.post(f"{url}/prompt", json={"prompt": prompt, "prompt_id": name})
+        await send("ended", prompt(1))
+        while not await (await session.get(f"{url}/history/ended")).json():
+            await asyncio.sleep(0.01)
+        show = {"class_type": "PreviewAudio", "inputs": {"audio": ["4", 0]}}
+        end = {"4": {"class_type": "LabSlow", "inputs": slow}, "5": show}
+        await send("running", prompt(2, **end))
+        await send("waiting", prompt(3))
+        while not (await (await session.get(f"{url}/queue")).json())["queue_running"]:
+            await asyncio.sleep(0.01)
+        print("ready", flush=True)
 
 asyncio.run(main(sys.argv[1]))
 """
@@ -93,3 +128,35 @@ def test_kill_while_saving(tmp_path: Path) -> None:
         for file in files:
             waveform, sample_rate = read_audio(file)
             assert waveform.shape == (2, 3 * sample_rate)
+
+
+def test_queue_and_history_outlive_a_kill(tmp_path: Path) -> None:
+    pack = Path(__file__).parent / "lab_pack"
+    server = start(SERVE, str(tmp_path), str(pack))
+    assert server.stdout is not None
+    writer = start(LINE, server.stdout.readline().strip())
+    assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait()
+    writer.wait()
+
+    async def third() -> None:
+        async with open_site(tmp_path) as site:
+            _, history = await site.get("/history")
+            assert history["ended"]["status"]["completed"]
+            assert "killed 2 times" in history["running"]["status"]["messages"][0][1]["exception_message"]
+            assert (await site.finish("waiting"))["status"]["completed"]
+            assert site.host.next_number(front=False) == 3
+
+    server = start(SERVE, str(tmp_path), str(pack))  # runs the job again, and is killed by it again
+    assert server.stdout is not None
+    url = server.stdout.readline().strip()
+    with urllib.request.urlopen(f"{url}/queue") as answer:
+        queue = json.loads(answer.read())
+    assert [item[1] for item in (*queue["queue_running"], *queue["queue_pending"])] == ["running", "waiting"]
+    while not queue["queue_running"]:
+        with urllib.request.urlopen(f"{url}/queue") as answer:
+            queue = json.loads(answer.read())
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait()
+    asyncio.run(third())

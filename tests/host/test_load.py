@@ -6,7 +6,6 @@ from typing import Any
 
 from acestep_core.host.queue.history import History
 from acestep_core.host.queue.job import Job, Outcome
-from acestep_core.host.queue.prompt_queue import Ticket, job_text
 from tests.host.lab_site import Site, eventually, with_site
 from tests.host.test_server import text_prompt
 
@@ -91,8 +90,7 @@ def test_history_has_a_cap() -> None:
     history = History(max_items=50, max_bytes=200_000)
     for index in range(500):
         job = Job(index, str(index), text_prompt("x" * 1000), ("2",))
-        ticket = Ticket(index, index, job, job_text(job))
-        history.add(ticket, Outcome(outputs={"2": {"text": ["y" * 5000]}}))
+        history.add(job, Outcome(outputs={"2": {"text": ["y" * 5000]}}))
         assert history.size <= 200_000
     kept = [summary["id"] for summary in history.summaries()]
     assert kept == [str(index) for index in range(500 - len(kept), 500)]
@@ -103,5 +101,5 @@ def test_one_huge_entry_is_kept_alone() -> None:
     history = History(max_bytes=1000)
     for index in range(3):
         job = Job(index, str(index), text_prompt("x" * 5000), ("2",))
-        history.add(Ticket(index, index, job, job_text(job)), Outcome())
+        history.add(job, Outcome())
     assert [summary["id"] for summary in history.summaries()] == ["2"]

@@ -7,6 +7,7 @@ import io
 import json
 import struct
 import wave
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -361,12 +362,38 @@ async def test_the_second_connection_of_a_client_takes_over(site: Site) -> None:
         await eventually(lambda: bool(third))
 
 
+LEFT = ("ComfyUI_temp_abcde_00001_.flac", ".upload-1234", "precious.txt")
+
+
+def left_in(site: Site) -> list[str]:
+    return sorted(path.name for path in site.folders.temp.iterdir() if not path.name.endswith(".lock"))
+
+
 @with_site()
-async def test_old_temporary_files_go_at_the_next_start(site: Site) -> None:
-    for name in ("ComfyUI_temp_abcde_00001_.flac", ".upload-1234", "precious.txt"):
+async def test_another_host_on_the_same_folder_leaves_previews_and_uploads_alone(site: Site) -> None:
+    for name in LEFT:
         (site.folders.temp / name).write_text("x")
-    async with open_site(site.folders.temp.parent):
-        assert [path.name for path in site.folders.temp.iterdir()] == ["precious.txt"]
+    async with open_site(site.folders.temp.parent) as second:
+        assert left_in(site) == sorted(LEFT)
+        await site.run(text_prompt(), prompt_id="of the first")
+        await second.run(text_prompt(), prompt_id="of the second")
+        async with open_site(site.folders.temp.parent):
+            assert left_in(site) == sorted(LEFT)
+    async with open_site(site.folders.temp.parent) as again:  # takes the place, and the history, of the second
+        assert [summary["id"] for summary in again.host.history.summaries()] == ["of the second"]
+
+
+def test_old_temporary_files_go_at_the_next_start(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_site(tmp_path) as site:
+            for name in LEFT:
+                (site.folders.temp / name).write_text("x")
+            (site.folders.temp / ".host-7.lock").write_text("1")  # of one that was killed
+        async with open_site(tmp_path) as site:
+            assert left_in(site) == ["precious.txt"]
+        assert sorted(path.name for path in (tmp_path / "temp").iterdir()) == ["precious.txt"]
+
+    asyncio.run(main())
 
 
 @with_site()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import struct
 import time
@@ -32,7 +33,19 @@ from acestep_core.io.staging import staging
 POLL_SECONDS = 2.0
 """How long the WebSocket may be silent before history is asked."""
 
+RESTART_SECONDS = 300.0
+"""How long a server that was there before may be away, for instance because it is being restarted."""
+
+RESUBMISSIONS = 3
+"""How often a workflow is sent again to a server that lost it in a restart: it may be what ends the server."""
+
 _RETRIES = 5
+_GONE = (502, 503, 504)
+"""What a proxy answers for a server that is away."""
+
+
+class Unreachable(HostError):
+    """The server does not answer."""
 
 
 def _ignore(update: Update) -> None:
@@ -42,10 +55,11 @@ def _ignore(update: Update) -> None:
 class HostClient:
     """One server. Use as an async context manager."""
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, patience: float = RESTART_SECONDS) -> None:
         """Args:
         url: such as `http://127.0.0.1:8188`; without a scheme, http is meant.
         token: for a host that asks for one.
+        patience: seconds that a server may be away once it has answered.
         """
         self.url = (url if "://" in url else f"http://{url}").rstrip("/")
         try:
@@ -56,6 +70,9 @@ class HostClient:
             raise HostError(f"{url!r} is no address of a server; use one like http://127.0.0.1:8188.")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._id = uuid.uuid4().hex
+        self._patience = patience
+        self._met = False  # whether the server has ever answered
+        self._lost = False  # whether it was away since the workflow was sent
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> HostClient:
@@ -77,12 +94,19 @@ class HostClient:
 
     async def upload(self, path: Path) -> str:
         """Puts a file into the server's input folder and returns its name there."""
+        try:
+            answer = await self._upload(path)
+        except Unreachable:
+            await self._json("GET", "/queue")  # waits for a server that is being restarted
+            answer = await self._upload(path)
+        return "/".join(part for part in (answer.get("subfolder", ""), answer["name"]) if part)
+
+    async def _upload(self, path: Path) -> Any:
         with path.open("rb") as file:
             form = aiohttp.FormData()
             form.add_field("image", file, filename=path.name)
             form.add_field("type", "input")
-            answer = await self._json("POST", "/upload/image", data=form)
-        return "/".join(part for part in (answer.get("subfolder", ""), answer["name"]) if part)
+            return await self._json("POST", "/upload/image", data=form)
 
     async def prepare(
         self, workflow: Workflow, sources: Sources, sent: Callable[[Path, str], object] = lambda path, name: None
@@ -110,7 +134,8 @@ class HostClient:
     ) -> Result:
         """Queues a workflow, waits for it and downloads what it made into `output`.
 
-        Cancelling the call takes the prompt off the server.
+        A server that is restarted meanwhile gets the workflow again, unless it remembers it. Cancelling the call takes
+        the prompt off the server.
 
         Args:
             workflow: its files have been uploaded, see `prepare`.
@@ -130,7 +155,7 @@ class HostClient:
                 if entry is None:
                     await self._submit(workflow, prompt_id)
                 if not entry:
-                    entry = await self._wait(prompt_id, events, watch)
+                    entry = await self._wait(workflow, prompt_id, events, watch)
             except asyncio.CancelledError:
                 with contextlib.suppress(HostError):  # the server may be what was lost
                     await self.cancel(prompt_id)
@@ -222,10 +247,14 @@ class HostClient:
                     opened.set()
                     async for message in socket:
                         queue.put_nowait(message)
+            self._lost = self._lost or opened.is_set()
             await asyncio.sleep(1)
 
-    async def _wait(self, prompt_id: str, events: asyncio.Queue[Any], watch: Watch) -> dict[str, Any]:
+    async def _wait(
+        self, workflow: Workflow, prompt_id: str, events: asyncio.Queue[Any], watch: Watch
+    ) -> dict[str, Any]:
         """Watches until history has the prompt. The events are for show and for speed; history decides."""
+        sent = 0
         while True:
             ended = False
             try:
@@ -240,7 +269,12 @@ class HostClient:
             if entry:
                 return entry
             if entry is None and not ended:
-                raise HostError("The server no longer knows the prompt; it was deleted or the server was restarted.")
+                if not self._lost:
+                    raise HostError("The server no longer knows the prompt; somebody deleted it.")
+                if sent == RESUBMISSIONS:
+                    raise HostError(f"The server was lost {sent + 1} times while it ran this; look at its log.")
+                sent += 1
+                await self._submit(workflow, prompt_id)
 
     async def _known(self, prompt_id: str) -> dict[str, Any] | None:
         """The history entry of a prompt; `{}` while it waits or runs; None if the server has never heard of it."""
@@ -253,6 +287,7 @@ class HostClient:
         return {} if any(item[1] == prompt_id for item in queued) else None
 
     async def _submit(self, workflow: Workflow, prompt_id: str) -> None:
+        self._lost = False
         body = {
             "prompt": workflow.queued(),
             "extra_data": workflow.extra_data,
@@ -260,7 +295,13 @@ class HostClient:
             "prompt_id": prompt_id,
         }
         headers = {"Content-Type": "application/json"}
-        status, text = await self._send("POST", "/prompt", data=dumps(body).encode(), headers=headers, check=False)
+        try:
+            status, text = await self._send("POST", "/prompt", data=dumps(body).encode(), headers=headers, check=False)
+        except Unreachable:
+            if not self._met:
+                raise
+            self._lost = True  # it may have arrived: whoever waits for it finds out
+            return
         answer = _parsed(text)
         if status != 200:
             if not isinstance(answer, dict):
@@ -288,18 +329,22 @@ class HostClient:
         self, method: str, path: str, check: bool = True, **kwargs: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         assert self._session is not None, "use the client as `async with HostClient(…) as client`"
-        # only questions are asked again; a prompt that was sent may have arrived
-        tries = _RETRIES if method == "GET" else 1
-        for attempt in range(1, tries + 1):
+        end = time.monotonic() + (self._patience if self._met else 0)
+        for attempt in itertools.count(1):
             try:
                 answer = await self._session.request(method, f"{self.url}{path}", **kwargs)
-                break
+                if answer.status not in _GONE or not self._met:
+                    break
+                answer.release()
+                cause: BaseException | None = None
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
-                if attempt == tries:
-                    raise HostError(
-                        f"The server {self.url} cannot be reached; start it or check the address."
-                    ) from error
-                await asyncio.sleep(0.2 * 2**attempt)
+                cause = error
+            self._lost = True
+            # only questions are asked again; a prompt that was sent may have arrived
+            if method != "GET" or (attempt >= _RETRIES and time.monotonic() >= end):
+                raise Unreachable(f"The server {self.url} cannot be reached; start it or check the address.") from cause
+            await asyncio.sleep(min(0.2 * 2**attempt, 5))
+        self._met = True
         async with answer:
             if check and answer.status >= 400:
                 hint = "; give its token with --token" if answer.status == 401 else ""

@@ -54,7 +54,7 @@ def with_parts(name: str, entry: Any, required: bool, values: Mapping[str, Any])
     yield name, entry, required
     kind, options = _kind(entry)
     if kind == DYNAMIC_COMBO:
-        chosen = next((o["inputs"] for o in options["options"] if o["key"] == values.get(name)), {})
+        chosen: Mapping[str, Any] = next((o["inputs"] for o in options["options"] if o["key"] == values.get(name)), {})
         for part, inner in declared(chosen):
             needed = required and part in (chosen.get("required") or {})
             yield from with_parts(f"{name}.{part}", inner, needed, values)

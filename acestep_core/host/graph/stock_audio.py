@@ -19,7 +19,7 @@ Audio = dict[str, Any]
 MAX_SAMPLES = 2**29
 """Of all channels together, in silence that a graph asks for: two gigabytes."""
 
-_AUDIO = ("AUDIO", {})
+_AUDIO: tuple[str, dict[str, Any]] = ("AUDIO", {})
 _ENDLESS = 0xFFFFFFFFFFFFFFFF
 
 

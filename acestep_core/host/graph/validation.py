@@ -18,7 +18,7 @@ from acestep_core.host.graph.literals import chosen, literal
 from acestep_core.host.graph.mapping import input_lists, map_over_lists
 from acestep_core.host.graph.nodedef import Input, NodeDef, Reader
 from acestep_core.host.graph.packs import Registry
-from acestep_core.host.graph.wire import clean
+from acestep_core.host.graph.wire import MAX_NODES, clean
 
 Problem = dict[str, Any]
 """One entry of an `errors` list: type, message, details, extra_info."""
@@ -39,7 +39,7 @@ def validate(
     prompt: Any,
     registry: Registry,
     targets: Collection[str] | None = None,
-    max_nodes: int = 2000,
+    max_nodes: int = MAX_NODES,
     redact: Callable[[str], str] = str,
 ) -> Report:
     """Validates an API-format prompt.

@@ -1,4 +1,4 @@
-"""What has run, in memory, as JSON texts: compact, immutable, and with a cap on their total size."""
+"""What has run, as JSON texts: compact, immutable, and with a cap on their total size."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from typing import Any
 
 from acestep_core.host.graph.wire import dumps
 from acestep_core.host.queue import jobs
-from acestep_core.host.queue.job import Outcome
-from acestep_core.host.queue.prompt_queue import Ticket
-
-MAX_ITEMS = 1000
-MAX_BYTES = 64 * 2**20
-"""The cap: the oldest entries go once there are more than this many, or once they take more than this together."""
+from acestep_core.host.queue.job import Job, Outcome
+from acestep_core.host.queue.prompt_queue import job_text
+from acestep_core.host.queue.queue_log import MAX_ENDED, MAX_ENDED_BYTES, QueueLog
 
 
 @dataclass(frozen=True)
@@ -27,29 +24,42 @@ class Item:
 
 
 class History:
-    """Thread-safe. Iteration order is the order in which jobs ended."""
+    """Thread-safe. Iteration order is the order in which jobs ended. With a `log`, it outlives the process.
 
-    def __init__(self, max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTES) -> None:
+    The oldest entries go once there are more than `max_items`, or once they take more than `max_bytes` together.
+    """
+
+    def __init__(
+        self, max_items: int = MAX_ENDED, max_bytes: int = MAX_ENDED_BYTES, log: QueueLog | None = None
+    ) -> None:
+        self._log = log
         self._max_items = max_items
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._items: dict[str, Item] = {}
         self._bytes = 0
 
-    def add(self, ticket: Ticket, outcome: Outcome) -> None:
-        """Records how a job ended."""
+    def add(self, job: Job, outcome: Outcome, text: str | None = None) -> None:
+        """Records how a job ended. `text` is that of its ticket, if it has one."""
         status = {
             "status_str": "success" if outcome.success else "error",
             "completed": outcome.success,
             "messages": outcome.messages,
         }
         fields = {"outputs": outcome.outputs, "status": status, "meta": outcome.meta}
-        text = '{"prompt": ' + ticket.text + ", " + dumps(fields)[1:]
-        summary = jobs.ended(ticket.job, outcome)
+        ended = {"fields": fields, "summary": jobs.ended(job, outcome)}
+        if self._log is not None:
+            self._log.ended(job.id, ended)
+        self.restore(job, ended, text)
+
+    def restore(self, job: Job, ended: dict[str, Any], text: str | None = None) -> None:
+        """Adds an entry that the log has."""
+        summary = ended["summary"]
+        text = '{"prompt": ' + (text or job_text(job)) + ", " + dumps(ended["fields"])[1:]
         item = Item(text, summary, len(text) + len(dumps(summary)))
         with self._lock:
-            self._forget(ticket.job.id)
-            self._items[ticket.job.id] = item
+            self._forget(job.id)
+            self._items[job.id] = item
             self._bytes += item.size
             while len(self._items) > 1 and (len(self._items) > self._max_items or self._bytes > self._max_bytes):
                 self._forget(next(iter(self._items)))
@@ -85,17 +95,22 @@ class History:
 
     def clear(self) -> None:
         with self._lock:
-            self._items = {}
-            self._bytes = 0
+            self._drop(list(self._items))
 
     def delete(self, job_id: str) -> None:
         with self._lock:
-            self._forget(job_id)
+            self._drop([job_id] if job_id in self._items else [])
 
     @property
     def size(self) -> int:
         """Bytes held, as counted against the cap."""
         return self._bytes
+
+    def _drop(self, job_ids: list[str]) -> None:
+        if self._log is not None:
+            self._log.dropped(job_ids, ended=True)
+        for job_id in job_ids:
+            self._forget(job_id)
 
     def _forget(self, job_id: str) -> None:
         item = self._items.pop(job_id, None)

@@ -11,6 +11,7 @@ from typing import Any
 from acestep_core.errors import HostError
 from acestep_core.host.graph.wire import dumps
 from acestep_core.host.queue.job import Job
+from acestep_core.host.queue.queue_log import QueueLog
 
 
 @dataclass(frozen=True, order=True)
@@ -40,10 +41,20 @@ def job_text(job: Job) -> str:
 
 
 class PromptQueue:
-    """Thread-safe; `changed` is called under the lock whenever the number of unfinished jobs may have changed."""
+    """Thread-safe; `changed` is called under the lock whenever the number of unfinished jobs may have changed.
 
-    def __init__(self, changed: Callable[[int], None], max_pending: int = 10_000, max_bytes: int = 512 * 2**20) -> None:
+    With a `log`, what waits outlives the process.
+    """
+
+    def __init__(
+        self,
+        changed: Callable[[int], None],
+        max_pending: int = 10_000,
+        max_bytes: int = 512 * 2**20,
+        log: QueueLog | None = None,
+    ) -> None:
         self._changed = changed
+        self._log = log
         self._max_pending = max_pending
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -54,8 +65,8 @@ class PromptQueue:
         self._chores = Chores()
         self._closed = False
 
-    def put(self, job: Job) -> None:
-        """Adds a job.
+    def put(self, job: Job, restored: bool = False) -> None:
+        """Adds a job; one that was `restored` is in the log already.
 
         Raises:
             HostError: the queue is full, or holds a job of this id.
@@ -66,6 +77,8 @@ class PromptQueue:
                 raise HostError("The queue is full; wait until some of it is done.")
             if self.find(job.id) is not None:
                 raise HostError("A prompt of this id is already queued; choose another prompt_id.")
+            if self._log is not None and not restored:
+                self._log.queued(job.id, text)
             self._arrivals += 1
             heapq.heappush(self._pending, Ticket(job.number, self._arrivals, job, text))
             self._bytes += len(text)
@@ -79,6 +92,8 @@ class PromptQueue:
                 return None
             self._running = heapq.heappop(self._pending)
             self._bytes -= len(self._running.text)
+            if self._log is not None:
+                self._log.started(self._running.job.id)
             self._notify()
             return self._running
 
@@ -106,6 +121,8 @@ class PromptQueue:
     def clear(self) -> None:
         """Drops all pending jobs."""
         with self._condition:
+            if self._log is not None:
+                self._log.dropped([ticket.job.id for ticket in self._pending], ended=False)
             self._pending = []
             self._bytes = 0
             self._notify()
@@ -116,6 +133,8 @@ class PromptQueue:
             kept = [ticket for ticket in self._pending if ticket.job.id != job_id]
             if len(kept) == len(self._pending):
                 return False
+            if self._log is not None:
+                self._log.dropped([job_id], ended=False)
             self._pending = kept
             self._bytes = sum(len(ticket.text) for ticket in kept)
             heapq.heapify(self._pending)

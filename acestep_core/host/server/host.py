@@ -19,11 +19,13 @@ from acestep_core.host.graph import stock_nodes
 from acestep_core.host.graph.context import Folders, hosting
 from acestep_core.host.graph.packs import Registry, load_pack
 from acestep_core.host.graph.validation import Report, validate
+from acestep_core.host.graph.wire import MAX_NODES
 from acestep_core.host.queue import jobs
 from acestep_core.host.queue.executor import Executor
 from acestep_core.host.queue.history import History
 from acestep_core.host.queue.job import Job, Outcome
 from acestep_core.host.queue.prompt_queue import PromptQueue, Ticket
+from acestep_core.host.queue.queue_log import MAX_STARTS, QueueLog
 from acestep_core.host.server.events import Hub
 from acestep_core.host.server.redact import redactor
 from acestep_core.host.server.security import LOOPBACK, Policy
@@ -51,7 +53,7 @@ class HostConfig:
     port: int = 8188
     max_upload: int = 100 * 2**20
     max_json: int = 16 * 2**20
-    max_nodes: int = 2000
+    max_nodes: int = MAX_NODES
     metadata: bool = True
     free_models: Callable[[], None] = lambda: None
 
@@ -73,10 +75,14 @@ def inference_mode() -> AbstractContextManager[Any]:
 
 
 class Host:
-    """Owns the queue, the worker thread and what they produce. Made inside an event loop by `start`."""
+    """Owns the queue, the worker thread and what they produce. Made inside an event loop by `start`.
 
-    def __init__(self, config: HostConfig) -> None:
+    With a `log`, queue and history are what they were when the last host with it ended, however it ended.
+    """
+
+    def __init__(self, config: HostConfig, log: QueueLog | None = None) -> None:
         self.config = config
+        self._log = log
         self.folders = config.folders
         with hosting(config.folders):
             self.registry = load_registry(config.packs)
@@ -87,8 +93,8 @@ class Host:
             "assets": False,
         }
         self.hub = Hub(self.features)
-        self.history = History()
-        self.queue = PromptQueue(lambda remaining: self.hub.send("status", _status(remaining)))
+        self.history = History(log=log)
+        self.queue = PromptQueue(lambda remaining: self.hub.send("status", _status(remaining)), log=log)
         places = [(getattr(config.folders, name), name) for name in ("input", "output", "temp", "user", "models")]
         places += [(pack.root, pack.name) for pack in self.registry.packs if pack.root is not None]
         self.redact = redactor(places)
@@ -108,6 +114,7 @@ class Host:
     def start(self) -> None:
         """Starts the worker; call it in the event loop that serves the clients."""
         self.hub.start()
+        self._restore()
         self._worker.start()
 
     async def stop(self) -> None:
@@ -116,6 +123,8 @@ class Host:
         await self.hub.close()
         await asyncio.to_thread(self._worker.join, 10)
         self._checks.shutdown(wait=False, cancel_futures=True)
+        if self._log is not None:
+            self._log.close()
 
     async def aside(self, function: Callable[..., _Result], *args: Any) -> _Result:
         """Calls into node classes off the event loop, one call at a time and in order."""
@@ -172,6 +181,18 @@ class Host:
         """Removes a pending job, stops a running one. False: there is none of this id."""
         return self.queue.delete(job_id) or self.queue.interrupt(job_id)
 
+    def _restore(self) -> None:
+        for before in self._log.open() if self._log is not None else ():
+            self._counter = max(self._counter, int(before.job.number) + 1)
+            if before.ended is not None:
+                self.history.restore(before.job, before.ended)
+            elif before.starts >= MAX_STARTS:
+                self.history.add(
+                    before.job, Outcome(success=False, messages=[["execution_error", _killed(before.job)]])
+                )
+            else:
+                self.queue.put(before.job, restored=True)
+
     # -- worker --------------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
@@ -200,7 +221,7 @@ class Host:
         except BaseException as error:  # a defect of ours must not end the worker; clients see the job fail
             _log.exception("The executor failed on prompt %s", job.id)
             outcome = Outcome(success=False, messages=[["execution_error", _defect(job, error)]])
-        self.history.add(ticket, outcome)
+        self.history.add(job, outcome, ticket.text)
         self.queue.done()
         if job.client is not None:
             self.hub.send("executing", {"node": None, "prompt_id": job.id}, job.client)
@@ -226,14 +247,23 @@ def _status(remaining: int) -> dict[str, Any]:
 
 
 def _defect(job: Job, error: BaseException) -> dict[str, Any]:
+    return _failure(job, "The host failed; its log says why.\n", type(error).__name__)
+
+
+def _killed(job: Job) -> dict[str, Any]:
+    text = f"The host was killed {MAX_STARTS} times while it ran this; if memory was short, make it smaller.\n"
+    return _failure(job, text, "Killed")
+
+
+def _failure(job: Job, message: str, kind: str) -> dict[str, Any]:
     node_id = job.outputs[0]
     return {
         "prompt_id": job.id,
         "node_id": node_id,
         "node_type": job.prompt[node_id]["class_type"],
         "executed": [],
-        "exception_message": "The host failed; its log says why.\n",
-        "exception_type": type(error).__name__,
+        "exception_message": message,
+        "exception_type": kind,
         "traceback": [],
         "current_inputs": {},
         "current_outputs": [],

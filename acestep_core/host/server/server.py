@@ -10,9 +10,11 @@ from aiohttp import web
 
 from acestep_core.errors import HostError
 from acestep_core.host.graph.paths import clear_temporary
+from acestep_core.host.queue.queue_log import QueueLog
 from acestep_core.host.server import routes_files, routes_info, routes_prompt, routes_user
 from acestep_core.host.server.host import Host, HostConfig
 from acestep_core.host.server.security import middleware
+from acestep_core.host.server.slots import slot
 
 
 def build_app(host: Host) -> web.Application:
@@ -45,17 +47,25 @@ async def running(config: HostConfig) -> AsyncIterator[RunningServer]:
     policy = config.policy
     if not policy.local and not policy.token:
         raise HostError(f"Listening on {policy.address} lets others in; set a token with --token.")
-    host = Host(config)
-    clear_temporary(config.folders.temp)
+    with slot(config.folders.temp) as (_, alone), slot(config.folders.user) as (number, _):
+        if alone:
+            clear_temporary(config.folders.temp)
+        async with _serving(Host(config, QueueLog(config.folders.user / f"queue-{number}.jsonl"))) as server:
+            yield server
+
+
+@asynccontextmanager
+async def _serving(host: Host) -> AsyncIterator[RunningServer]:
+    policy, port = host.config.policy, host.config.port
     runner = web.AppRunner(build_app(host), access_log=None, shutdown_timeout=2)
     await runner.setup()
     host.start()
     try:
-        site = web.TCPSite(runner, policy.address, config.port)
+        site = web.TCPSite(runner, policy.address, port)
         try:
             await site.start()
         except OSError as error:
-            reason = f"{policy.address} port {config.port} cannot be used; choose another one with --port."
+            reason = f"{policy.address} port {port} cannot be used; choose another one with --port."
             raise HostError(reason) from error
         yield RunningServer(host, _url(runner, policy.address))
     finally:
