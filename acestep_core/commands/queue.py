@@ -11,6 +11,7 @@ from typing import Any
 from acestep_core.commands.flags import examples
 from acestep_core.commands.run import add_workflow_options, check_repeats, run_all, sources_of, watch
 from acestep_core.commands.workflows import located
+from acestep_core.host.server.host_options import add_token_options, token_of
 from acestep_core.pipeline.progress import ProgressBar
 
 
@@ -26,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     add_workflow_options(parser)
     parser.add_argument("--server", default="http://127.0.0.1:8188", metavar="URL", help="default 127.0.0.1:8188")
-    parser.add_argument("--token", help="for a server that asks for one")
+    add_token_options(parser, "for a server that asks for one")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,7 +40,7 @@ async def _run(options: argparse.Namespace) -> int:
     from acestep_core.host.client.batch import values_of
     from acestep_core.host.client.client import HostClient
 
-    async with HostClient(options.server, options.token) as client:
+    async with HostClient(options.server, token_of(options)) as client:
         workflow = (await client.load(options.file)).with_inputs(values_of(options.set))
         sources = sources_of(options)
         told: set[Path] = set()

@@ -9,9 +9,10 @@ import secrets
 import signal
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from acestep_core.commands.flags import examples
-from acestep_core.host.server.host_options import add_host_options, folders_of, packs_of
+from acestep_core.host.server.host_options import add_host_options, add_token_options, folders_of, packs_of, token_of
 
 if TYPE_CHECKING:
     from acestep_core.host.server.host import HostConfig
@@ -28,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="default 127.0.0.1: this machine only")
     parser.add_argument("--port", type=_port, default=8188, metavar="N", help="default 8188; 0 for any free one")
-    parser.add_argument("--token", help="what others must know to get in (drawn and shown if --listen opens the host)")
+    add_token_options(parser, "what others must know to get in (drawn and shown if --listen opens the host)")
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="another name that the host is reached by"
     )
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from acestep_core.host.server.host import HostConfig
     from acestep_core.host.server.security import Policy
 
-    policy = Policy(options.listen, options.token, tuple(options.allow_host))
+    policy = Policy(options.listen, token_of(options), tuple(options.allow_host))
     if not policy.local and not policy.token:
         policy = Policy(options.listen, secrets.token_urlsafe(24), tuple(options.allow_host))
     config = HostConfig(
@@ -70,7 +71,7 @@ async def _serve(config: HostConfig) -> None:
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(config) as server:
-        token = f"/?token={config.policy.token}" if config.policy.token else "/"
+        token = f"/?token={quote(config.policy.token, safe='')}" if config.policy.token else "/"
         sys.stdout.write(f"Open {server.url}{token} - stop with Ctrl-C.\n")
         sys.stdout.flush()
         await stop.wait()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from acestep_core.errors import HostError
+from acestep_core.host.client.client import HostClient
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.server.host import HostConfig
+from acestep_core.host.server.host_options import add_token_options, token_of
 from acestep_core.host.server.redact import redactor
-from acestep_core.host.server.security import Policy
+from acestep_core.host.server.security import Guesses, Policy
 from acestep_core.host.server.server import running
 from tests.host.lab_site import LAB_PACK, Site, eventually, open_site, with_site
 from tests.host.test_server import SLOW, text_prompt, upload, wav
@@ -114,6 +118,171 @@ async def test_the_token(site: Site) -> None:
             assert answer.status == 200
 
 
+@with_site(policy=Policy("127.0.0.1", token="schlüssel 鍵"))
+async def test_a_token_may_be_of_any_letters(site: Site) -> None:
+    async with HostClient(site.url, "schlüssel 鍵") as client:
+        assert await client.definitions()
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as browser:
+        async with browser.get(f"{site.url}/", params={"token": "schlüssel 鍵"}, allow_redirects=False) as answer:
+            assert answer.status == 302 and answer.headers["Set-Cookie"].isascii()
+        async with browser.get(f"{site.url}/queue") as answer:
+            assert answer.status == 200
+    for wrong in (b"schl\xfcssel", "schlussel 鍵".encode(), b"\xff\xfe", b"\xed\xa0\x80"):
+        for header in (b"Authorization: Bearer ", b"Cookie: acestep_token="):
+            assert b" 401 " in await answer_to(site, b"GET /queue HTTP/1.1", header + wrong)
+    assert (await site.get("/?token=%FF%FE"))[0] == 401
+
+
+async def answer_to(site: Site, request: bytes, *headers: bytes, body: bytes = b"") -> bytes:
+    """The first line of what the host answers to exactly these bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(site.url.rsplit(":", 1)[1]))
+    length = b"Content-Length: %d" % len(body)
+    writer.write(b"\r\n".join([request, b"Host: 127.0.0.1", length, b"Connection: close", *headers, b"", body]))
+    line = await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
+    return line
+
+
+@with_site(policy=Policy("127.0.0.1", token="right"))
+async def test_who_guesses_tokens_is_slowed_down(site: Site) -> None:
+    def bearer(token: str) -> dict[str, Any]:
+        return {"headers": {"Authorization": f"Bearer {token}"}}
+
+    for _ in range(50):  # an old tab of the browser
+        assert (await site.get("/queue", **bearer("outdated")))[0] == 401
+    statuses = [(await site.get("/queue", **bearer(f"guess {number}")))[0] for number in range(40)]
+    assert statuses[0] == 401 and statuses[-1] == 429 and statuses.count(401) <= Guesses.BURST + 2
+    status, text = await site.get("/queue", **bearer("right"))
+    assert status == 429 and b"Too many" in text
+    assert (await site.get("/queue"))[0] == 401  # who offers nothing guesses nothing
+
+
+def test_guesses_come_back_with_time_and_take_no_room() -> None:
+    now = [0.0]
+    guesses = Guesses(clock=lambda: now[0])
+    for number in range(Guesses.BURST):
+        assert not guesses.spent("a")
+        guesses.note("a", [f"wrong {number}"])
+    assert guesses.spent("a") and not guesses.spent("b")
+    now[0] += Guesses.SECONDS
+    assert not guesses.spent("a")
+    guesses.note("a", ["another"])
+    assert guesses.spent("a")
+    now[0] += 1e6
+    for number in range(Guesses.BURST):
+        assert not guesses.spent("a")
+        guesses.note("a", [f"later {number}"])
+    assert guesses.spent("a")
+    for number in range(3 * Guesses.ADDRESSES):
+        guesses.note(f"address {number}", ["x"])
+    assert len(guesses._wrong) == Guesses.ADDRESSES
+
+
+PART = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.wav"\r\n'
+FORM = b"Content-Type: multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body"),
+    [
+        *((b"/prompt", [b"Content-Encoding: " + kind], b'{"prompt": {}}') for kind in (b"gzip", b"deflate", b"br")),
+        (b"/prompt", [b"Content-Encoding: gzip"], gzip.compress(b'{"prompt": {}}')[:-9]),
+        (b"/userdata/a.json", [b"Content-Encoding: gzip"], b"{}"),
+        (b"/settings", [b"Content-Encoding: gzip"], b"{}"),
+        (b"/upload/image", [FORM, b"Content-Encoding: gzip"], PART + b"\r\nabc\r\n--x--\r\n"),
+        (b"/upload/image", [FORM], PART + b"\r\nabc"),
+        (b"/upload/image", [FORM], PART + b"\r\nabc\r\n--x"),
+        (b"/upload/image", [FORM], b"junk"),
+        (b"/upload/image", [FORM], b"--x\r\n" + b"A: b\r\n" * 20_000),
+        (b"/upload/image", [FORM], PART + b"Content-Encoding: gzip\r\n\r\nabc\r\n--x--\r\n"),
+        (b"/upload/image", [FORM], PART + b"Content-Transfer-Encoding: base64\r\n\r\nabc\r\n--x--\r\n"),
+        (b"/upload/image", [b"Content-Type: multipart/form-data"], PART + b"\r\nabc\r\n--x--\r\n"),
+        (b"/upload/image", [b"Content-Type: multipart/form-data; boundary=" + b"x" * 100], b"junk"),
+    ],
+)
+def test_broken_bodies_are_the_senders_fault(
+    path: bytes, headers: list[bytes], body: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with open_site(tmp_path) as site:
+            assert b" 400 " in await answer_to(site, b"POST " + path + b" HTTP/1.1", *headers, body=body)
+            assert not list(site.folders.input.iterdir())
+
+    asyncio.run(main())
+    assert not [record for record in caplog.records if record.exc_info or "\n" in record.getMessage()]
+
+
+def test_what_is_expected_to_fail_is_one_line_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    silence = {"duration": 1.0, "sample_rate": 8000, "channels": 1}
+    prompt = {
+        "1": {"class_type": "EmptyAudio", "inputs": silence},
+        "2": {"class_type": "SplitAudioChannels", "inputs": {"audio": ["1", 0]}},
+        "3": {"class_type": "PreviewAudio", "inputs": {"audio": ["2", 0]}},
+    }
+
+    async def main() -> None:
+        async with open_site(tmp_path) as site:
+            await answer_to(site, b"GET / HTTP/9.9")
+            assert not (await site.run(prompt))["status"]["completed"]
+
+    asyncio.run(main())
+    lines = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert any("Only stereo can be split" in record.getMessage() for record in lines)
+    assert not [record for record in lines if record.exc_info or "\n" in record.getMessage()]
+
+
+@with_site()
+async def test_sockets_are_counted_and_not_their_names(site: Site) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("acestep_core.host.server.events.MAX_CLIENTS", 3)
+        address = f"{site.url}/ws?clientId=same"
+        sockets = [await site.session.ws_connect(address) for _ in range(3)]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await site.session.ws_connect(address)
+        assert refused.value.status == 503
+        await sockets[0].close()
+        await eventually(lambda: site.host.hub._sockets == 2)
+        await (await site.session.ws_connect(address)).close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "file", "token"),
+    [
+        ([], None, None, None),
+        ([], " from afar\n", None, "from afar"),
+        (["--token", "said"], "from afar", None, "said"),
+        (["--token-file", "FILE"], "from afar", "\ufeffwritten\n", "written"),
+        (["--token", "said", "--token-file", "FILE"], None, "written", "said"),
+    ],
+)
+def test_where_a_token_comes_from(
+    arguments: list[str], variable: str | None, file: str | None, token: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "token.txt"
+    if file is not None:
+        path.write_text(file, encoding="utf-8")
+    parser = argparse.ArgumentParser()
+    add_token_options(parser, "")
+    options = parser.parse_args([str(path) if argument == "FILE" else argument for argument in arguments])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ACESTEP_TOKEN", raising=False)
+        if variable is not None:
+            patch.setenv("ACESTEP_TOKEN", variable)
+        assert token_of(options) == token
+
+
+@pytest.mark.parametrize("content", [None, " \n"])
+def test_a_token_file_without_a_token_is_no_open_door(content: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "token.txt"
+    if content is not None:
+        path.write_text(content)
+    parser = argparse.ArgumentParser()
+    add_token_options(parser, "")
+    with pytest.raises(HostError, match=r"token\.txt"):
+        token_of(parser.parse_args(["--token-file", str(path)]))
+
+
 VIEWS = [
     ("filename=../secret.txt", 400),
     ("filename=..%2F..%2Fsecret.txt", 400),
@@ -195,7 +364,7 @@ async def test_uploads_that_are_refused(site: Site) -> None:
     ):
         assert 400 <= (await site.post("/upload/image", data=body, headers=headers))[0] < 500, body
     assert [path.name for path in site.folders.input.iterdir()] == ["link"]
-    assert list(site.folders.temp.iterdir()) == []
+    assert [path.name for path in site.folders.temp.iterdir()] == [".host-1.lock"]
 
 
 @with_site(max_upload=10_000)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.errors import Cancelled, OutOfMemory
+from acestep_core.errors import AceStepError, Cancelled, OutOfMemory
 from acestep_core.host.graph.context import Execution, ExecutionBlocker, Interrupted, executing
 from acestep_core.host.graph.mapping import blocker_in, calls_of, input_lists, map_over_lists, merge_results
 from acestep_core.host.graph.nodedef import NodeDef
@@ -316,7 +316,8 @@ class Run:
 
     def _failure(self, node_id: str, error: BaseException, lists: Mapping[str, Sequence[Any]]) -> _Failed:
         self.node_id = node_id
-        _log.error("Node %s failed: %s", node_id, error, exc_info=error)
+        # what a user can mend is one line; anything else is a defect, and its traceback is wanted
+        _log.error("Node %s failed: %s", node_id, error, exc_info=None if isinstance(error, AceStepError) else error)
         if isinstance(error, MemoryError | OutOfMemory) or type(error).__name__ == "OutOfMemoryError":
             self.host.make_room()
         return _Failed(

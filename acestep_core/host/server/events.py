@@ -89,6 +89,7 @@ class Hub:
     def __init__(self, features: dict[str, Any]) -> None:
         self.features = features
         self._clients: dict[str, Client] = {}
+        self._sockets = 0  # several may have one id, of which the last is in `_clients`
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
@@ -147,8 +148,15 @@ class Hub:
 
     async def serve(self, request: web.Request, greeting: list[tuple[str, dict[str, Any]]]) -> web.StreamResponse:
         """Handles one connection until it ends. `greeting` events are sent first; `sid` is added to a `status`."""
-        if len(self._clients) >= MAX_CLIENTS:
+        if self._sockets >= MAX_CLIENTS:
             raise web.HTTPServiceUnavailable(text="Too many clients are connected.")
+        self._sockets += 1
+        try:
+            return await self._serve(request, greeting)
+        finally:
+            self._sockets -= 1
+
+    async def _serve(self, request: web.Request, greeting: list[tuple[str, dict[str, Any]]]) -> web.StreamResponse:
         socket = web.WebSocketResponse(heartbeat=30, compress=False, max_msg_size=2**20)
         await socket.prepare(request)
         sid = request.query.get("clientId") or uuid.uuid4().hex

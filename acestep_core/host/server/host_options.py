@@ -1,13 +1,18 @@
-"""Command-line options that `serve` and `run` share: which packs, which folders."""
+"""Command-line options that several commands share: which packs, which folders, the token."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
-from acestep_core.errors import GraphError
+from acestep_core.errors import GraphError, HostError
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.packs import find_pack
+from acestep_core.io.text import read_text
+
+TOKEN = "ACESTEP_TOKEN"
+"""The environment variable that has the token, where no option does."""
 
 
 def add_host_options(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +34,30 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--disable-metadata", action="store_true", help="do not write the prompt and workflow into saved files"
     )
+
+
+def add_token_options(parser: argparse.ArgumentParser, help: str) -> None:
+    parser.add_argument("--token", help=help)
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"the token is in this file; without either, in the variable {TOKEN}: other users see what a command says",
+    )
+
+
+def token_of(options: argparse.Namespace) -> str | None:
+    """The token from the command, from a file, or from the environment.
+
+    Raises:
+        HostError: the file cannot be read or is empty.
+    """
+    if options.token or options.token_file is None:
+        return options.token or os.environ.get(TOKEN, "").strip() or None
+    token = read_text(options.token_file, HostError).strip()
+    if not token:
+        raise HostError(f"The token file {options.token_file.name} is empty; write the token into it.")
+    return token
 
 
 def packs_of(options: argparse.Namespace) -> tuple[Path, ...]:

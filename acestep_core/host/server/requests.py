@@ -7,12 +7,15 @@ import json
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
 from acestep_core.errors import InvalidInput
 from acestep_core.host.graph.wire import loads
 
 _T = TypeVar("_T")
+
+BROKEN = (web.RequestPayloadError, http_exceptions.HttpProcessingError)
+"""What aiohttp raises for a request that is not what its headers say, or no HTTP at all."""
 
 BODY_SECONDS = 60.0
 """A body that takes longer than this between two pieces is given up."""

@@ -108,6 +108,8 @@ async def _staged(
             while (part := await in_time(reader.next())) is not None:
                 if not isinstance(part, BodyPartReader) or len(fields) >= _MAX_FIELDS:
                     raise bad_request("invalid_upload", "The form has too many or nested parts.")
+                if _is_encoded(part):
+                    raise bad_request("invalid_upload", "Send the parts of the form as they are, not encoded.")
                 if part.name == "image" and part.filename is not None and not found:
                     found, filename = True, part.filename
                     await _receive(part, staged, limit)
@@ -119,6 +121,14 @@ async def _staged(
     finally:
         with contextlib.suppress(OSError):  # a left-over in the temporary folder does no harm
             staged.unlink(missing_ok=True)
+
+
+def _is_encoded(part: BodyPartReader) -> bool:
+    plain = ("", "identity", "binary", "8bit", "7bit")
+    return any(
+        part.headers.get(name, "").strip().lower() not in plain
+        for name in ("Content-Encoding", "Content-Transfer-Encoding")
+    )
 
 
 async def _receive(part: BodyPartReader, path: Path, limit: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -13,6 +15,7 @@ from acestep_core.host.graph.paths import clear_temporary
 from acestep_core.host.queue.queue_log import QueueLog
 from acestep_core.host.server import routes_files, routes_info, routes_prompt, routes_user
 from acestep_core.host.server.host import Host, HostConfig
+from acestep_core.host.server.requests import BROKEN
 from acestep_core.host.server.security import middleware
 from acestep_core.host.server.slots import slot
 
@@ -26,6 +29,17 @@ def build_app(host: Host) -> web.Application:
             app.router.add_route(route.method, f"/api{route.path}", route.handler)
     app.add_routes(routes_info.static_routes(host))
     return app
+
+
+class _Brief(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's log, in which a broken request is one line: anybody can send as many as they like."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        error = kwargs.get("exc_info")
+        if not isinstance(error, (*BROKEN, ConnectionError)):
+            return msg, kwargs
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200].replace("%", "%%")
+        return f"{msg}: {reason}", {**kwargs, "exc_info": None}
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,7 @@ async def running(config: HostConfig) -> AsyncIterator[RunningServer]:
     """
     policy = config.policy
     if not policy.local and not policy.token:
-        raise HostError(f"Listening on {policy.address} lets others in; set a token with --token.")
+        raise HostError(f"Listening on {policy.address} lets others in; set a token with --token or --token-file.")
     with slot(config.folders.temp) as (_, alone), slot(config.folders.user) as (number, _):
         if alone:
             clear_temporary(config.folders.temp)
@@ -57,7 +71,8 @@ async def running(config: HostConfig) -> AsyncIterator[RunningServer]:
 @asynccontextmanager
 async def _serving(host: Host) -> AsyncIterator[RunningServer]:
     policy, port = host.config.policy, host.config.port
-    runner = web.AppRunner(build_app(host), access_log=None, shutdown_timeout=2)
+    log = cast(logging.Logger, _Brief(logging.getLogger("aiohttp.server")))
+    runner = web.AppRunner(build_app(host), access_log=None, shutdown_timeout=2, logger=log)
     await runner.setup()
     host.start()
     try:
