@@ -101,6 +101,16 @@ def graphs() -> dict[str, Any]:
         ),
         "subgraph": _proper(with_subgraph()),
         "subgraph with widgets": _proper(with_subgraph(values=["unused", "shown"])),
+        "promoted in another order": _promoted(["shown", "unused"], [["-1", "text"], ["-1", "tail"]]),
+        "promoted by the inner node": _promoted(["shown", "end"], [["11", "text"], ["12", "tail"]]),
+        "promoted with no values": _promoted([], [["12", "tail"], ["11", "text"]]),
+        "dynamic choice": graph(
+            [
+                node(1, "EmptyAudio", [], [0.5, 44100, 2], outputs=[{"name": "AUDIO", "type": "AUDIO", "links": [7]}]),
+                node(2, "SaveAudioAdvanced", [socket("audio", "AUDIO", 7)], ["p", "mp3", "V0"], outputs=[]),
+            ],
+            [[7, 1, 0, 2, 0, "AUDIO"]],
+        ),
     }
 
 
@@ -122,6 +132,10 @@ def _proper(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
+def _promoted(values: list[Any], proxies: list[Any]) -> dict[str, Any]:
+    return _proper(with_subgraph(values=values, properties={"proxyWidgets": proxies}))
+
+
 def test_our_converter_agrees_with_the_frontend(tmp_path: Path) -> None:
     """Each graph is loaded, written by the frontend in its own words, and converted by both."""
 
@@ -133,7 +147,8 @@ def test_our_converter_agrees_with_the_frontend(tmp_path: Path) -> None:
                 *data["nodes"],
                 *(n for g in data.get("definitions", {}).get("subgraphs", []) for n in g["nodes"]),
             ]:
-                entry |= {"pos": [50 * entry["id"], 50], "size": [200, 100], "flags": {}, "order": 0, "properties": {}}
+                entry |= {"pos": [50 * entry["id"], 50], "size": [200, 100], "flags": {}, "order": 0}
+                entry.setdefault("properties", {})
             await canvas.js("data => app.loadGraphData(data)", data)
             await canvas.until(f"app.graph.nodes.length === {len(data['nodes'])}")
             found = await canvas.js("() => app.graphToPrompt().then(p => ({ output: p.output, workflow: p.workflow }))")

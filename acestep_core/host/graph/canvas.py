@@ -207,7 +207,7 @@ class _Scope:
 
 
 def _proxies(user: dict[str, Any]) -> list[tuple[str, str, str | None]]:
-    """`properties.proxyWidgets`, the order in which a subgraph node up to frontend 1.57 keeps its values."""
+    """`properties.proxyWidgets`, the order in which older frontends keep the values of a subgraph node."""
     entries = (user.get("properties") or {}).get("proxyWidgets") or []
     if isinstance(entries, str):
         entries = json.loads(entries)
