@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 from acestep_core.commands.flags import RANDOM, examples, seed
 from acestep_core.commands.report import result_of, show, show_error
 from acestep_core.commands.workflows import located
-from acestep_core.errors import AudioError, InvalidInput
+from acestep_core.errors import AudioError, GraphError, InvalidInput
 from acestep_core.host.server.host_options import add_host_options, folders_of, packs_of
 from acestep_core.io.tags import read_tags
-from acestep_core.io.text import read_text
 from acestep_core.pipeline.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -167,6 +166,7 @@ def make_again(options: argparse.Namespace, record: SongRecord) -> int:
 
 def _record_without_graph(file: Path) -> SongRecord | None:
     """The record in a file, where it is one and the library itself made the song; graphs are run by the host."""
+    from acestep_core.host.graph.workflow import read_json
     from acestep_core.records.song_record import SongRecord, is_record
 
     tags: dict[str, str] = {}
@@ -175,8 +175,8 @@ def _record_without_graph(file: Path) -> SongRecord | None:
     if tags.keys() & {"prompt", "workflow"}:
         return None
     try:
-        values = json.loads(tags.get("acestep") or read_text(file))
-    except (ValueError, RecursionError):
+        values = json.loads(tags["acestep"]) if tags.get("acestep") else read_json(file)
+    except (GraphError, ValueError, RecursionError):
         return None  # likewise
     record = SongRecord.from_dict(values) if is_record(values) else None
     return None if record is None or record.graph is not None else record

@@ -230,6 +230,12 @@ def test_nodes_of_comfyui_itself_are_called_so() -> None:
         prompt_of(canvas([node(1, "UNETLoader")], []))
 
 
+def test_what_no_pack_brings_is_not_to_be_installed() -> None:
+    groups, lost = refusal_of("workflow>mine"), refusal_of("510f6b52-34ee-40dd-b532-475497dee41b")
+    assert "'workflow>mine', which are groups of nodes" in groups and "install" not in groups
+    assert "which are subgraphs that the file does not hold" in lost and "install" not in lost
+
+
 def test_a_workflow_of_nothing_but_an_unknown_node_is_no_empty_one() -> None:
     with pytest.raises(GraphError, match="'Elsewhere'"):
         prompt_of(canvas([node(1, "Elsewhere")], []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from acestep_core.errors import GraphError
@@ -16,22 +17,33 @@ def absent(types: Mapping[str, str | None]) -> GraphError:
     Args:
         types: each type with the pack that the file says it is from, None if it does not say.
     """
-    own = [repr(kind) for kind, pack in types.items() if pack == COMFYUI_PACK or kind in COMFYUI]
-    others = [
-        f"{kind!r} ({pack})" if pack else repr(kind)
-        for kind, pack in types.items()
-        if pack != COMFYUI_PACK and kind not in COMFYUI
-    ]
-    parts = []
-    if others:
-        parts.append(f"{', '.join(others)}, which are not installed: install the packs they are from")
-    if own:
-        parts.append(
-            f"{', '.join(own)} of ComfyUI itself, which are not here: run it in a current ComfyUI, or make the graph "
-            "of this pack's own nodes, as the workflow text2music does"
-        )
+    reasons: dict[str, list[str]] = {}
+    for kind, pack in types.items():
+        reason, shown = _reason(kind, pack)
+        reasons.setdefault(reason, []).append(shown)
+    parts = [f"{', '.join(kinds)}{reason}" for reason, kinds in reasons.items()]
     return GraphError(f"The workflow uses the node types {'; and '.join(parts)}.")
 
+
+def _reason(kind: str, pack: str | None) -> tuple[str, str]:
+    """What is to be said about a type, and how it is called."""
+    if pack == COMFYUI_PACK or kind in COMFYUI:
+        return _OWN, repr(kind)
+    if kind.startswith(("workflow>", "workflow/")):
+        return _GROUP, repr(kind)
+    if _SUBGRAPH.fullmatch(kind):
+        return _LOST, repr(kind)
+    return _OTHER, f"{kind!r} ({pack})" if pack else repr(kind)
+
+
+_OWN = (
+    " of ComfyUI itself, which are not here: run it in a current ComfyUI, or make the graph of this pack's own nodes, "
+    "as the workflow text2music does"
+)
+_OTHER = ", which are not installed: install the packs they are from"
+_GROUP = ", which are groups of nodes of an old kind: turn them into subgraphs in ComfyUI and save again"
+_LOST = ", which are subgraphs that the file does not hold: save it again from the canvas"
+_SUBGRAPH = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _TYPES = """
 AddNoise AddTextPrefix AddTextSuffix AdjustBrightness AdjustContrast AlignYourStepsScheduler APG ARVideoI2V

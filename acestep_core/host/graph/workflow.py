@@ -166,14 +166,22 @@ def load_workflow(path: Path, definitions: Definitions) -> Workflow:
     with suppress(AudioError):  # what cannot be opened is told below
         if tags := read_tags(path):
             return _of_song(tags, definitions, path.name)
+    return parse_workflow(read_json(path), definitions, path.name)
+
+
+def read_json(path: Path) -> Any:
+    """What a workflow file or a record holds.
+
+    Raises:
+        GraphError: it cannot be read, or it is so large that it is not even parsed.
+    """
     text = read_text(path, GraphError)
     if text.count("{") > MAX_OBJECTS:
         raise too_many_nodes()
     try:
-        data = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise GraphError(f"{path.name} cannot be read as JSON; save the workflow again.") from error
-    return parse_workflow(data, definitions, path.name)
 
 
 def _of_song(tags: Mapping[str, str], definitions: Definitions, name: str) -> Workflow:
@@ -195,7 +203,11 @@ def _of_song(tags: Mapping[str, str], definitions: Definitions, name: str) -> Wo
 
 
 def _bare(prompt: Mapping[str, Any]) -> dict[str, Any]:
-    return {node_id: (node["class_type"], node["inputs"]) for node_id, node in prompt.items()}
+    """What tells two prompts apart; not the names of files, which were filled in when it ran."""
+    return {
+        node_id: (node["class_type"], {name: value for name, value in node["inputs"].items() if name != PREFIX})
+        for node_id, node in prompt.items()
+    }
 
 
 def parse_workflow(data: Any, definitions: Definitions, name: str = "The workflow") -> Workflow:
