@@ -90,6 +90,11 @@ MUTATIONS = (
         "tests/host/test_prompt_queue.py",
     ),
     Mutation("self._bytes += item.size", "pass", "tests/host/test_load.py"),
+    Mutation("self._log.started(self._running.job.id)", "pass", "tests/host/test_queue_log.py"),
+    Mutation("elif before.starts >= MAX_STARTS:", "elif False:", "tests/host/test_crash.py"),
+    Mutation("self._promoted.get(_key(node_id, name, leaf))", "None", "tests/host/test_canvas_widgets.py"),
+    Mutation("return switches <= widgets", "return False", "tests/host/test_canvas_widgets.py"),
+    Mutation("return self._left(address)[0] < 1", "return False", "tests/host/test_security.py"),
     Mutation("else max(0, len(ids) - max_items)", "else 0", "tests/host/test_server.py"),
     Mutation('if scheme.lower() == "bearer":', "if True:", "tests/host/test_security.py"),
     Mutation(
