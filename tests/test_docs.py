@@ -14,6 +14,7 @@ import torch
 from acestep_core.checkpoints.catalog import VARIANTS
 from acestep_core.commands.main import build, main
 from acestep_core.render import vae
+from tests.capabilities import link
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("docs/ARCHITECTURE.md", "CONTRIBUTING.md")
@@ -123,7 +124,7 @@ def test_every_command_of_the_readme_is_understood():
 
 def test_songs_and_workflows_of_the_readme_run(studio, tiny_root, capsys):
     """From top to bottom, as they stand there; servers and downloads are tested elsewhere."""
-    (studio / "PATH").symlink_to(tiny_root)
+    link(studio / "PATH", tiny_root)
     main(["song", "x", "--duration", "10", "-o", "output/song.flac"])
     for words in typed():
         if words[0] in ("song", "run", "workflows"):

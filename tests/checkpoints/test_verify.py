@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from acestep_core.checkpoints.verify import check, known_hashes
 from acestep_core.errors import Cancelled, CheckpointError
 from acestep_core.monitor import Monitor
+from tests.capabilities import link
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_cache_links_are_known_by_their_blob(tmp_path: Path):
     digest = "cd" * 32
     (tmp_path / "blobs").mkdir()
     (tmp_path / "blobs" / digest).write_bytes(b"")
-    (tmp_path / "model.safetensors").symlink_to(tmp_path / "blobs" / digest)
+    link(tmp_path / "model.safetensors", tmp_path / "blobs" / digest)
     assert known_hashes(tmp_path) == {tmp_path / "model.safetensors": digest}
 
 

@@ -9,6 +9,7 @@ import pytest
 from acestep_core.errors import GraphError
 from acestep_core.host.client.sources import Sources
 from acestep_core.host.graph.workflow import Workflow
+from tests.capabilities import link
 from tests.host.test_server import wav
 
 DEFINITIONS = {"Load": {"input": {"required": {"audio": ["COMBO", {"audio_upload": True}]}}}}
@@ -24,7 +25,7 @@ def places(tmp_path: Path) -> Path:
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{name}.wav").write_bytes(wav(0.1))
     (tmp_path / "work" / "id_rsa").write_text("secret")
-    (tmp_path / "work" / "link.wav").symlink_to(tmp_path / "private" / "private.wav")
+    link(tmp_path / "work" / "link.wav", tmp_path / "private" / "private.wav")
     return tmp_path
 
 

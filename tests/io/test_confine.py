@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from acestep_core.errors import InvalidInput
 from acestep_core.io.confine import confine
+from tests.capabilities import link
 
 
 def test_confine(tmp_path: Path) -> None:
@@ -37,8 +38,8 @@ def test_confine_follows_symlinks(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (tmp_path / "secret").touch()
-    (root / "link").symlink_to(tmp_path / "secret")
-    (root / "loop").symlink_to(root / "loop")
+    link(root / "link", tmp_path / "secret")
+    link(root / "loop", root / "loop")
     for name in ("link", "loop/x"):
         with pytest.raises(InvalidInput):
             confine(name, [root])
@@ -91,7 +92,7 @@ def test_what_leads_outside_by_its_letters_is_not_looked_at(
 
 def test_absolute_paths_by_any_spelling_of_the_root(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
+    link(tmp_path / "link", tmp_path / "real")
     assert confine(tmp_path / "link" / "x", [tmp_path / "link"]) == (tmp_path / "real" / "x").resolve()
     assert confine("../real/x", [tmp_path / "other", tmp_path / "real"]) == (tmp_path / "real" / "x").resolve()
 

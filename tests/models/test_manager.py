@@ -12,6 +12,7 @@ from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.manager import Entry, ModelManager, OwnPlacement
 from acestep_core.models.oobleck import OobleckVAE
 from acestep_core.models.text import TextEncoder
+from tests.capabilities import needs_proc
 
 
 @pytest.fixture
@@ -150,6 +151,7 @@ def test_unknown_devices_and_formats_are_refused():
     assert devices.dtype_for("dit", torch.device("cpu")) is torch.float32
 
 
+@needs_proc
 def test_loading_makes_no_second_copy(own, tiny_models):
     """The parameters of a model in its file's number format are the mapped file, not memory of their own."""
     own.mapped = True

@@ -12,6 +12,7 @@ import pytest
 from acestep_core.builtin.tiny import build_tiny
 from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
 from acestep_core.models.manager import ModelManager
+from tests.capabilities import needs_proc
 
 DIFFUSERS, SPLIT = "diffusers/acestep-v15-turbo-diffusers", "comfyui/diffusion_models"
 TURBO, LM, TEXT = "acestep-v15-turbo", "acestep-5Hz-lm-1.7B", "Qwen3-Embedding-0.6B"
@@ -104,7 +105,7 @@ def test_a_model_that_is_replaced_while_in_use_stays_until_it_is_done(layouts, t
     assert removed == [first]
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="only Linux shows what a process has mapped")
+@needs_proc
 @pytest.mark.parametrize("mapped", [True, False])
 def test_nothing_stays_mapped_where_files_are_read(layouts, mapped):
     """Windows cannot replace a mapped file, and has ended processes that mapped large ones."""
