@@ -8,7 +8,8 @@ from acestep_core.errors import CodesError
 from acestep_core.song.codes import codes_to_text, text_to_codes, text_to_codes_lenient
 
 from . import inputs, wires
-from .host import host, monitor
+from .host import monitor
+from .remarks import Told, told
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import ModelHandle, VAEHandle
@@ -26,6 +27,7 @@ class ACEStepAudioToCodes:
     RETURN_NAMES = ("codes",)
     OUTPUT_TOOLTIPS = ("One sequence of codes per recording.",)
     FUNCTION = "encode"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -37,7 +39,7 @@ class ACEStepAudioToCodes:
             }
         }
 
-    def encode(self, model: ModelHandle, vae: VAEHandle, audio: dict[str, Any]) -> tuple[Codes]:
+    def encode(self, model: ModelHandle, vae: VAEHandle, audio: dict[str, Any]) -> Told:
         from functools import partial
 
         import torch
@@ -53,9 +55,7 @@ class ACEStepAudioToCodes:
         needs = partial(tokenizing_bytes, frames=latents.shape[1])
         with torch.inference_mode(), manager.resident(model.bare, needs) as module:
             codes = [module.codes(item[None].to(module.device, module.dtype))[0] for item in latents]
-        if remark:
-            host().say(remark)
-        return (tuple(tuple(song.tolist()) for song in codes),)
+        return told((tuple(tuple(song.tolist()) for song in codes),), remark)
 
 
 class ACEStepCodesToText:

@@ -267,7 +267,14 @@ class ComfyUI:
 
 
 def register() -> None:
-    """Called once when the pack is loaded: tells ComfyUI about our model folder. Costs nothing elsewhere."""
+    """Called once when the pack is loaded: adds the routes of its canvas, tells ComfyUI about our model folder."""
+    from .routes import add_routes
+
+    server = sys.modules.get("server")
+    instance = getattr(getattr(server, "PromptServer", None), "instance", None)
+    routes = context.routes() or getattr(instance, "routes", None)
+    if routes is not None:
+        add_routes(routes)
     paths = sys.modules.get("folder_paths")
     if paths is None or not hasattr(paths, "add_model_folder_path"):
         return

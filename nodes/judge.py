@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from acestep_core.errors import InvalidInput
 
 from . import inputs, wires
-from .host import host, monitor
+from .host import monitor
 from .plan import needed
+from .remarks import Told, told
 
 if TYPE_CHECKING:
     from acestep_core.judge.lyric_timing import SungLyrics
@@ -163,6 +164,7 @@ class ACEStepBestOf:
     RETURN_NAMES = ("latent", "timing", "table")
     OUTPUT_TOOLTIPS = ("Latents of the best songs, best first.", "Their timed lyrics.", "All songs, best first.")
     FUNCTION = "choose"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -189,7 +191,7 @@ class ACEStepBestOf:
         lm_scores: Scores | None = None,
         alignment_weight: float = 0.5,
         lm_weight: float = 0.5,
-    ) -> tuple[dict[str, Any], Timing | None, str]:
+    ) -> Told:
         from acestep_core.judge.best_of import Take, kept, rank, table_text
 
         songs = latent["samples"].shape[0]
@@ -209,12 +211,11 @@ class ACEStepBestOf:
             takes.append(Take(item, item if made is None or places[item] is None else made.seeds[places[item]], scores))
         ranking = rank(takes, {"alignment": alignment_weight, "lm": lm_weight}, min(keep, songs))
         items, text = kept(ranking), table_text(ranking)
-        host().say(f"```\n{text}\n```")
         chosen = {**latent, "samples": latent["samples"][items]}
         if made is not None and None not in places:
             scored = replace(made, scores=tuple(take.scores for take in takes))
             chosen = wires.to_latent(wires.from_latent(chosen), scored.select(items))
-        return chosen, None if timing is None else tuple(timing[item] for item in items), text
+        return told((chosen, None if timing is None else tuple(timing[item] for item in items), text), text)
 
 
 def _part(score: float | None) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import inputs, models, wires
 from .host import host
+from .remarks import Told, told
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import Handle, LMHandle, ModelHandle, VAEHandle
-
-AnyHandle = TypeVar("AnyHandle", bound="Handle")
 
 _DTYPE_TIP = "Number format. 'auto' takes bf16 where the device is fast at it, fp32 elsewhere."
 _DEVICE_TIP = "Where it runs. 'auto' takes the graphics card if there is one."
@@ -27,6 +26,7 @@ class ACEStepModelLoader:
     RETURN_NAMES = ("model",)
     OUTPUT_TOOLTIPS = ("The model; its weights are read when a stage first needs them.",)
     FUNCTION = "load"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -53,10 +53,10 @@ class ACEStepModelLoader:
     def IS_CHANGED(cls, model: str, variant: str = "auto", dtype: str = "auto", device: str = "auto") -> Any:
         return _stamp(model, variant)
 
-    def load(self, model: str, variant: str = "auto", dtype: str = "auto", device: str = "auto") -> tuple[ModelHandle]:
+    def load(self, model: str, variant: str = "auto", dtype: str = "auto", device: str = "auto") -> Told:
         from acestep_core.pipeline.opening import model_handle
 
-        return (_announced(model_handle(_asked(model), _asked(variant), dtype, _device(device), models.roots())),)
+        return _announced(model_handle(_asked(model), _asked(variant), dtype, _device(device), models.roots()))
 
 
 class ACEStepVAELoader:
@@ -68,6 +68,7 @@ class ACEStepVAELoader:
     RETURN_NAMES = ("vae",)
     OUTPUT_TOOLTIPS = ("The VAE; its weights are read when a stage first needs them.",)
     FUNCTION = "load"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -87,10 +88,10 @@ class ACEStepVAELoader:
     def IS_CHANGED(cls, vae: str, dtype: str = "auto", device: str = "auto") -> Any:
         return _stamp(vae)
 
-    def load(self, vae: str, dtype: str = "auto", device: str = "auto") -> tuple[VAEHandle]:
+    def load(self, vae: str, dtype: str = "auto", device: str = "auto") -> Told:
         from acestep_core.pipeline.opening import vae_handle
 
-        return (_announced(vae_handle(_asked(vae), dtype, _device(device), models.roots())),)
+        return _announced(vae_handle(_asked(vae), dtype, _device(device), models.roots()))
 
 
 class ACEStepLMLoader:
@@ -102,6 +103,7 @@ class ACEStepLMLoader:
     RETURN_NAMES = ("lm",)
     OUTPUT_TOOLTIPS = ("The language model; its weights are read when a stage first needs them.",)
     FUNCTION = "load"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -123,10 +125,10 @@ class ACEStepLMLoader:
     def IS_CHANGED(cls, lm: str, dtype: str = "auto", device: str = "auto") -> Any:
         return _stamp(lm)
 
-    def load(self, lm: str, dtype: str = "auto", device: str = "auto") -> tuple[LMHandle]:
+    def load(self, lm: str, dtype: str = "auto", device: str = "auto") -> Told:
         from acestep_core.pipeline.opening import lm_handle
 
-        return (_announced(lm_handle(_asked(lm), dtype, _device(device), models.roots())),)
+        return _announced(lm_handle(_asked(lm), dtype, _device(device), models.roots()))
 
 
 class ACEStepLoader:
@@ -138,6 +140,7 @@ class ACEStepLoader:
     RETURN_NAMES = ("model", "vae", "lm")
     OUTPUT_TOOLTIPS = ("The model.", "The VAE.", "The language model; nothing where the preset has none.")
     FUNCTION = "load"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -159,13 +162,11 @@ class ACEStepLoader:
     def IS_CHANGED(cls, preset: str, dtype: str = "auto", device: str = "auto") -> Any:
         return _stamp(models.AUTO)
 
-    def load(
-        self, preset: str, dtype: str = "auto", device: str = "auto"
-    ) -> tuple[ModelHandle, VAEHandle, LMHandle | None]:
+    def load(self, preset: str, dtype: str = "auto", device: str = "auto") -> Told:
         from acestep_core.pipeline.opening import open_models
 
         opened = open_models(dtype=dtype, device=_device(device), tier=preset, roots=models.roots())
-        return _announced(opened.model, opened.remarks), opened.vae, opened.lm
+        return _announced(opened.model, opened.vae, opened.lm, remarks=opened.remarks)
 
 
 class ACEStepLoRALoader:
@@ -177,6 +178,7 @@ class ACEStepLoRALoader:
     RETURN_NAMES = ("model",)
     OUTPUT_TOOLTIPS = ("The model with the adapter.",)
     FUNCTION = "load"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -193,22 +195,20 @@ class ACEStepLoRALoader:
             },
         }
 
-    def load(self, model: ModelHandle, lora: str, strength: float, enabled: bool = True) -> tuple[ModelHandle]:
+    def load(self, model: ModelHandle, lora: str, strength: float, enabled: bool = True) -> Told:
         if lora == models.NO_LORA or strength == 0 or not enabled:
             return (model,)
         from acestep_core.models.adapters import inspect_adapter
 
         path = models.lora_path(lora)
-        host().say(str(inspect_adapter(path, model)))
-        return (model.with_adapter(path, strength),)
+        return told((model.with_adapter(path, strength),), str(inspect_adapter(path, model)))
 
 
-def _announced(handle: AnyHandle, remarks: Sequence[str] = ()) -> AnyHandle:
-    """Says what was taken, and as what, and hands it on."""
-    variant = getattr(handle, "variant", None)
-    used = f"Using {handle.path.name}{f' as {variant}' if variant else ''}"
-    host().say(" ".join(remarks) or (_TINY_NOTE if handle.tiny else used))
-    return handle
+def _announced(first: Handle, *others: Any, remarks: Sequence[str] = ()) -> Told:
+    """Hands models on, and says what was taken, and as what."""
+    variant = getattr(first, "variant", None)
+    used = f"Using {first.path.name}{f' as {variant}' if variant else ''}"
+    return told((first, *others), " ".join(remarks) or (_TINY_NOTE if first.tiny else used))
 
 
 def _asked(choice: str) -> str | None:

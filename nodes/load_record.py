@@ -10,6 +10,7 @@ from acestep_core.io.confine import confine
 
 from . import inputs, wires
 from .host import host, monitor
+from .remarks import Told, told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,7 @@ class ACEStepLoadRecord:
         "The album caption, for stems checkpoints.",
     )
     FUNCTION = "read"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -86,12 +88,11 @@ class ACEStepLoadRecord:
         vae: VAEHandle | None = None,
         audio: dict[str, Any] | None = None,
         reference: dict[str, Any] | None = None,
-    ) -> tuple[Any, ...]:
+    ) -> Told:
         from acestep_core.pipeline.recipe import Recipe, settings_of
         from acestep_core.records.song_record import SongRecord
 
         found = SongRecord.from_json(record) if _is_text(record) else SongRecord.load(_path(record))
-        host().say("\n".join(f"{file.role}: {file.name}" for file in found.files))
         if not found.task.get("call") and found.task.get("name", "text2music") == "text2music":
             found = replace(found, task={**found.task, "call": "generate"})  # of a graph, until version 0.1
         recipe = Recipe.of(found) if found.task.get("call") else None
@@ -100,7 +101,8 @@ class ACEStepLoadRecord:
         codes = (found.codes,) if found.codes else ()
         guidance = None if settings.guidance.scale is None else settings.guidance
         sigmas, album = _schedule(settings), "" if recipe is None else recipe.album_caption
-        return found.to_song(), found.plan, codes, found.seeds["noise"], sigmas, guidance, tasks, recipe, album
+        read = found.to_song(), found.plan, codes, found.seeds["noise"], sigmas, guidance, tasks, recipe, album
+        return told(read, "\n".join(f"{file.role}: {file.name}" for file in found.files))
 
 
 def _tasks(

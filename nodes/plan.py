@@ -11,7 +11,8 @@ from acestep_core.song.description import Song
 
 from . import inputs, wires
 from .codes import Codes
-from .host import host, monitor
+from .host import monitor
+from .remarks import Told, told
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import LMHandle
@@ -52,6 +53,7 @@ class ACEStepCreateSong:
     RETURN_NAMES = ("song",)
     OUTPUT_TOOLTIPS = ("The invented song.",)
     FUNCTION = "create"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -80,7 +82,7 @@ class ACEStepCreateSong:
         language: str,
         seed: int,
         sampling: LMSampling | None = None,
-    ) -> tuple[Song]:
+    ) -> Told:
         from acestep_core.planner.answer import writing
         from acestep_core.planner.create import TEXT_SAMPLING, create_song
 
@@ -95,8 +97,7 @@ class ACEStepCreateSong:
                 seed=seed,
                 monitor=watch,
             )
-        _show(song)
-        return (song,)
+        return told((song,), _shown(song))
 
 
 class ACEStepFormatSong:
@@ -108,6 +109,7 @@ class ACEStepFormatSong:
     RETURN_NAMES = ("song",)
     OUTPUT_TOOLTIPS = ("The rewritten song.",)
     FUNCTION = "rewrite"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -120,15 +122,14 @@ class ACEStepFormatSong:
             "optional": {"sampling": inputs.wire(wires.SAMPLING, _SAMPLING_TIP)},
         }
 
-    def rewrite(self, lm: LMHandle | None, song: Song, seed: int, sampling: LMSampling | None = None) -> tuple[Song]:
+    def rewrite(self, lm: LMHandle | None, song: Song, seed: int, sampling: LMSampling | None = None) -> Told:
         from acestep_core.planner.answer import writing
         from acestep_core.planner.create import TEXT_SAMPLING, format_song
 
         watch = monitor()
         with writing(needed(lm), song.caption, song.lyrics) as model:
             written = format_song(model, song, sampling=sampling or TEXT_SAMPLING, seed=seed, monitor=watch)
-        _show(written)
-        return (written,)
+        return told((written,), _shown(written))
 
 
 class ACEStepPlan:
@@ -140,6 +141,7 @@ class ACEStepPlan:
     RETURN_NAMES = ("song", "plan")
     OUTPUT_TOOLTIPS = ("The song with the plan applied, for conditioning.", "The plan as text, to read and edit.")
     FUNCTION = "plan"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -168,7 +170,7 @@ class ACEStepPlan:
         edited_plan: str = "",
         sampling: LMSampling | None = None,
         **widgets: Any,
-    ) -> tuple[Song, str]:
+    ) -> Told:
         from acestep_core.planner.answer import OTHER_FIELDS, writing
         from acestep_core.planner.plan import Plan, merge
         from acestep_core.planner.planning import plan_song
@@ -180,8 +182,8 @@ class ACEStepPlan:
             watch, tokens = monitor(), settings.caption_tokens + OTHER_FIELDS
             with writing(needed(lm), song.caption, song.lyrics, tokens=tokens) as model:
                 plan = plan_song(model, song, settings, sampling, seed, watch)
-        host().say(plan.to_text())
-        return merge(song, plan, caption=settings.caption, language=settings.language), plan.to_text()
+        text = plan.to_text()
+        return told((merge(song, plan, caption=settings.caption, language=settings.language), text), text)
 
 
 class ACEStepPlanCodes:
@@ -240,6 +242,7 @@ class ACEStepUnderstand:
     RETURN_NAMES = ("song",)
     OUTPUT_TOOLTIPS = ("What the model heard.",)
     FUNCTION = "listen"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -257,7 +260,7 @@ class ACEStepUnderstand:
 
     def listen(
         self, lm: LMHandle | None, codes: Codes, seed: int, item: int = 0, sampling: LMSampling | None = None
-    ) -> tuple[Song]:
+    ) -> Told:
         from acestep_core.planner.answer import writing
         from acestep_core.planner.understand import LISTEN_SAMPLING, understand_codes
         from acestep_core.song.codes import codes_to_text
@@ -267,8 +270,7 @@ class ACEStepUnderstand:
         watch = monitor()
         with writing(needed(lm), codes_to_text(codes[item])) as model:
             song = understand_codes(model, codes[item], sampling=sampling or LISTEN_SAMPLING, seed=seed, monitor=watch)
-        _show(song)
-        return (song,)
+        return told((song,), _shown(song))
 
 
 def needed(lm: LMHandle | None) -> LMHandle:
@@ -280,8 +282,8 @@ def needed(lm: LMHandle | None) -> LMHandle:
     return lm
 
 
-def _show(song: Song) -> None:
-    """Puts the song under the node, for reading."""
+def _shown(song: Song) -> str:
+    """The song, for reading under the node."""
     facts = {"bpm": song.bpm, "key": song.keyscale, "time": song.timesignature, "seconds": song.duration}
     known = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
-    host().say("\n\n".join(part for part in (song.caption, known, song.lyrics) if part))
+    return "\n\n".join(part for part in (song.caption, known, song.lyrics) if part)

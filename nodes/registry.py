@@ -22,7 +22,7 @@ from .render import (
     ACEStepSampler,
     ACEStepSchedule,
 )
-from .save import ACEStepPreviewSong, ACEStepSaveSong
+from .save import ACEStepPreviewSong, ACEStepSaveSong, ACEStepShowText
 from .song import ACEStepSong, ACEStepSongInfo
 from .stems import ACEStepComplete, ACEStepExtract, ACEStepLego
 from .task import (
@@ -73,6 +73,7 @@ NODES: tuple[type, ...] = (
     ACEStepPreviewSong,
     ACEStepMorph,
     ACEStepLoadRecord,
+    ACEStepShowText,
 )
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}

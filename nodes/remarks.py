@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from acestep_core.judge.timing import TimedLyrics
     from acestep_core.pipeline.made import Made
 
     from .judge import Scores, Timing
 
+Told = tuple[Any, ...] | dict[str, Any]
+"""What a node returns: its outputs, or these with what the canvas shows of it."""
 TEST_MODEL = "Made by the built-in test model, whose weights are random: it makes noise, not music."
+
+
+def told(result: tuple[Any, ...], *texts: str) -> Told:
+    """A node's outputs with the texts that stay under it. (A status line is for progress alone: it vanishes.)"""
+    found = [text for text in texts if text]
+    return {"ui": {"text": found}, "result": result} if found else result
 
 
 def filled(prefix: str, made: Made | None, place: int | None) -> str:
@@ -25,21 +35,43 @@ def filled(prefix: str, made: Made | None, place: int | None) -> str:
     return re.sub("%([a-z]+)%", lambda found: str(facts.get(found[1], found[0])), prefix)
 
 
-def about(
+def songs_shown(
     made: Made | None, places: Sequence[int | None], timing: Timing | None, lm_scores: Scores | None, plan: str
-) -> str:
-    """What the test model is, the scores of each song where there are some, and the plan."""
-    lines = []
+) -> list[str]:
+    """What the canvas shows of each song, see `facts_of`, with its scores and when each line is sung; as JSON."""
+    from acestep_core.records.facts import facts_of
+
+    found = []
     for item, place in enumerate(places):
-        known = made if place is not None else None
-        scores: dict[str, float | None] = dict(known.scores[place]) if known is not None and known.scores else {}  # type: ignore[index]
-        if timing is not None and item < len(timing) and (heard := timing[item].score) is not None:
-            scores["alignment"] = heard.total
+        facts: dict[str, Any] = {"plan": plan.strip()}
+        if made is not None and place is not None:
+            facts = facts_of(made.record(place, hashes=False)) | ({"plan": plan.strip()} if plan.strip() else {})
+        scores = facts.setdefault("scores", {})
+        if timing is not None and item < len(timing):
+            facts["lines"] = _lines(timing[item].lyrics)
+            if (heard := timing[item].score) is not None:
+                scores["alignment"] = heard.total
         if lm_scores is not None and item < len(lm_scores):
             scores["lm"] = lm_scores[item]
-        told = [f"{name} {score:.3f}" for name, score in scores.items() if isinstance(score, float)]
+        found.append(json.dumps(facts, ensure_ascii=False))
+    return found
+
+
+def _lines(lyrics: TimedLyrics) -> list[list[Any]]:
+    """`[start, end, text, [[start, end, text] of each word]]` of each line, in seconds."""
+    return [
+        [line.start, line.end, line.text, [[word.start, word.end, word.text] for word in line.words]]
+        for line in lyrics.lines
+    ]
+
+
+def about(made: Made | None, songs: Sequence[str], plan: str) -> str:
+    """What the test model is, the scores of each song where there are some, and the plan."""
+    lines = []
+    for item, facts in enumerate(map(json.loads, songs), 1):
+        told = [f"{name} {score:.3f}" for name, score in facts["scores"].items() if isinstance(score, float)]
         if told:
-            seed = f" (seed {known.seeds[place]})" if known is not None else ""  # type: ignore[index]
-            lines.append(f"Song {item + 1}{seed}: {', '.join(told)}")
+            seed = f" (seed {facts['seed']})" if "seed" in facts else ""
+            lines.append(f"Song {item}{seed}: {', '.join(told)}")
     note = TEST_MODEL if made is not None and made.tiny else ""
     return "\n\n".join(part for part in (note, "\n".join(lines), plan.strip()) if part)

@@ -9,7 +9,8 @@ from acestep_core import options
 from acestep_core.song.description import Song
 
 from . import inputs, wires
-from .host import host, monitor
+from .host import monitor
+from .remarks import Told, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,7 @@ class ACEStepConditioning:
     RETURN_NAMES = ("conditioning",)
     OUTPUT_TOOLTIPS = ("What the sampler follows.",)
     FUNCTION = "encode"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -52,15 +54,13 @@ class ACEStepConditioning:
 
     def encode(
         self, model: ModelHandle, song: Song, task: tuple[Task, ...], album_caption: str = ""
-    ) -> tuple[Conditioned]:
+    ) -> Told:
         from acestep_core.pipeline.steps import conditioned
 
-        if album_caption.strip() and not model.stems:
-            host().say("This is no stems checkpoint, so the album caption is not used.")
+        unused = "This is no stems checkpoint, so the album caption is not used."
+        remark = unused if album_caption.strip() and not model.stems else ""
         found = conditioned(model, song, task, album_caption, monitor())
-        if unread := found.conditioning.remarks:
-            host().say(" ".join(unread))
-        return (found,)
+        return told((found,), remark, " ".join(found.conditioning.remarks))
 
 
 class ACEStepSchedule:
@@ -184,6 +184,7 @@ class ACEStepDecode:
     RETURN_NAMES = ("audio",)
     OUTPUT_TOOLTIPS = ("The songs, 48 kHz stereo.",)
     FUNCTION = "decode"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -212,7 +213,7 @@ class ACEStepDecode:
         settings: Recipe | None = None,
         task: tuple[Task, ...] | None = None,
         **widgets: Any,
-    ) -> tuple[dict[str, Any]]:
+    ) -> Told:
         from acestep_core.pipeline.steps import decoded
 
         if settings is None:
@@ -223,9 +224,8 @@ class ACEStepDecode:
         latents = wires.from_latent(latent)
         made, places = wires.story(latent)
         done = decoded(vae, latents, made, decode, finish, places=places, tasks=task or (), monitor=monitor())
-        if remark := done.remark or wires.unknown(latent, places, task):
-            host().say(remark)
-        return (wires.to_audio(done.audio, done.made, places),)
+        remark = done.remark or wires.unknown(latent, places, task or ())
+        return told((wires.to_audio(done.audio, done.made, places),), remark)
 
 
 class ACEStepEncodeAudio:
@@ -237,6 +237,7 @@ class ACEStepEncodeAudio:
     RETURN_NAMES = ("latent",)
     OUTPUT_TOOLTIPS = ("Latents of the audio.",)
     FUNCTION = "encode"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -265,7 +266,7 @@ class ACEStepEncodeAudio:
         sample_posterior: bool = False,
         posterior_seed: int = 0,
         tile: int = 0,
-    ) -> tuple[dict[str, Any]]:
+    ) -> Told:
         from acestep_core.render.stages import encode_audio
         from acestep_core.render.tasks import check_source, whole_frames
 
@@ -274,6 +275,4 @@ class ACEStepEncodeAudio:
         latents = encode_audio(
             vae, whole_frames(waveform), posterior_seed if sample_posterior else None, tile or None, monitor=monitor()
         )
-        if remark:
-            host().say(remark)
-        return (wires.to_latent(latents) | {wires.CARGO: wires.ENCODED},)
+        return told((wires.to_latent(latents) | {wires.CARGO: wires.ENCODED},), remark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,8 @@ from acestep_core.io.formats import FORMATS
 
 from . import inputs, wires
 from .host import host
-from .remarks import about, filled
+from .remarks import about, filled, songs_shown
+from .routes import item_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,16 +117,11 @@ class ACEStepSaveSong:
         prefix = tokens.filled(filename_prefix, datetime.now(), prompt, (extra_pnginfo or {}).get("workflow"))
         where = [_target(root, filled(prefix, made, place)) for place in places]
         files = save_songs(where, songs, int(audio["sample_rate"]), made, places, keep, timing or ())
-        shown = {"audio": [_shown(song[0], root, "output") for song in files]}
-        beside = [path for song in files for path in song[1:]]
-        if beside:
-            shown["files"] = [_shown(path, root, "output") for path in beside]
+        shown = _listed(files, root, "output")
         if zip:
             archive = _zipped(*where[0], [path for song in files for path in song])
-            shown["zip"] = [_shown(archive, root, "output")]
-        if remark := about(made, places, None, None, ""):
-            host().say(remark)
-        return {"ui": shown, "result": (audio,)}
+            shown["zip"] = [item_of(archive, root, "output")]
+        return _heard(audio, shown, made, places, timing, None, "")
 
 
 class ACEStepPreviewSong:
@@ -161,17 +158,63 @@ class ACEStepPreviewSong:
         prompt: Any = None,
         extra_pnginfo: Any = None,
     ) -> dict[str, Any]:
-        from acestep_core.pipeline.saving import Keep, save_song
+        from acestep_core.pipeline.saving import Keep, save_songs
 
         root = host().temp_folder().resolve()
-        keep = Keep(record=False, workflow=_graph(prompt, extra_pnginfo) if host().metadata_allowed() else None)
-        shown = []
-        for item in _items(audio):
-            path = save_song(root, "acestep_preview", item, int(audio["sample_rate"]), None, None, keep)[0]
-            shown.append(_shown(path, root, "temp"))
-        if text := about(*wires.story(audio), timing, lm_scores, plan):
-            host().say(text)
-        return {"ui": {"audio": shown}, "result": (audio,)}
+        graph = _graph(prompt, extra_pnginfo) if host().metadata_allowed() else None
+        keep = Keep(record=False, subtitles=("lrc",) if timing is not None else (), workflow=graph)
+        (made, places), songs = _told(audio, plan), _items(audio)
+        where = [(root, "acestep_preview")] * len(songs)
+        files = save_songs(where, songs, int(audio["sample_rate"]), made, places, keep, timing or ())
+        return _heard(audio, _listed(files, root, "temp"), made, places, timing, lm_scores, plan)
+
+
+class ACEStepShowText:
+    TITLE = "Show Text"
+    CATEGORY = "ACE-Step/save"
+    DESCRIPTION = "Shows a text after the run, on the node and in an app: a plan, a report, lyrics."
+    SEARCH_ALIASES: ClassVar = ["preview text", "display", "read", "report"]
+    RETURN_TYPES = ("STRING",)
+    RETURN_NAMES = ("text",)
+    OUTPUT_TOOLTIPS = ("The same text, for nodes that come after.",)
+    FUNCTION = "show"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"text": inputs.text("The text to show.", forceInput=True)}}
+
+    def show(self, text: str) -> dict[str, Any]:
+        from acestep_core.io.staging import write_song
+
+        ui: dict[str, Any] = {"text": [text]}
+        if text.strip():  # an app shows files among its results
+            root = host().temp_folder().resolve()
+            path = write_song(root, "acestep_text", {".txt": text})[".txt"]
+            ui["files"] = [item_of(path, root, "temp")]
+        return {"ui": ui, "result": (text,)}
+
+
+def _listed(files: list[list[Path]], root: Path, kind: str) -> dict[str, Any]:
+    """All files of some songs as the canvas names them: the audio, and what lies beside it."""
+    shown = {"audio": [item_of(song[0], root, kind) for song in files]}
+    beside = [item_of(path, root, kind) for song in files for path in song[1:]]
+    return shown | ({"files": beside} if beside else {})
+
+
+def _heard(
+    audio: dict[str, Any],
+    files: dict[str, Any],
+    made: Made | None,
+    places: Sequence[int | None],
+    timing: Timing | None,
+    lm_scores: Scores | None,
+    plan: str,
+) -> dict[str, Any]:
+    """What Save Song and Preview Song return: the audio, its files, and what there is to know of each song."""
+    known = songs_shown(made, places, timing, lm_scores, plan)
+    text = about(made, known, plan)
+    return {"ui": files | {"songs": known} | ({"text": [text]} if text else {}), "result": (audio,)}
 
 
 def _items(audio: dict[str, Any]) -> Tensor:
@@ -195,22 +238,10 @@ def _target(root: Path, prefix: str) -> tuple[Path, str]:
 
 
 def _zipped(folder: Path, stem: str, files: list[Path]) -> Path:
-    """All files in one, uncompressed: audio is already."""
-    from zipfile import ZipFile
-
     from acestep_core.io.staging import write_song
+    from acestep_core.records.keeping import archive
 
-    def write(path: Path) -> None:
-        with ZipFile(path, "w") as archive:
-            for file in files:
-                archive.write(file, file.name)
-
-    return write_song(folder, stem, {".zip": write})[".zip"]
-
-
-def _shown(path: Path, root: Path, kind: str) -> dict[str, str]:
-    subfolder = path.parent.relative_to(root).as_posix()
-    return {"filename": path.name, "subfolder": "" if subfolder == "." else subfolder, "type": kind}
+    return write_song(folder, stem, {".zip": lambda path: archive(path, files)})[".zip"]
 
 
 def _graph(prompt: Any, extra: Any) -> dict[str, str]:

@@ -8,6 +8,7 @@ from acestep_core.errors import InvalidInput
 from acestep_core.song.description import Song
 
 from . import inputs, wires
+from .remarks import Told, told
 
 _TEXTS = {"STRING", "COMBO"}
 _NUMBERS = {"INT", "FLOAT", "STRING"}
@@ -24,6 +25,7 @@ class ACEStepSong:
     RETURN_NAMES = ("song",)
     OUTPUT_TOOLTIPS = ("The song, checked and in the models' own spelling.",)
     FUNCTION = "make"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -45,13 +47,9 @@ class ACEStepSong:
             return str(error)
         return True
 
-    def make(self, **widgets: Any) -> tuple[Song]:
+    def make(self, **widgets: Any) -> Told:
         song = Song.from_widgets(widgets)
-        if remarks := song.warnings():
-            from .host import host
-
-            host().say(" ".join(remarks))
-        return (song,)
+        return told((song,), " ".join(song.warnings()))
 
 
 class ACEStepSongInfo:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from acestep_core.options import TaskOptions
 
 from . import inputs, wires
-from .host import host, monitor
+from .host import monitor
+from .remarks import Told, told
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import VAEHandle
@@ -38,6 +39,7 @@ class SourceTask:
     RETURN_NAMES: tuple[str, ...] = ("task",)
     OUTPUT_TOOLTIPS: tuple[str, ...] = (TASK_TIP,)
     FUNCTION = "make"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -45,17 +47,16 @@ class SourceTask:
         optional = {name: required.pop(name) for name in cls.OPTIONAL} | inputs.widgets(cls.OPTIONS, advanced=True)
         return {"required": required} | ({"optional": optional} if optional else {})
 
-    def make(self, vae: VAEHandle, audio: dict[str, Any], **widgets: Any) -> tuple[Any, ...]:
-        return (from_recordings(vae, audio, self.OPTIONS.from_widgets(widgets))[0],)
+    def make(self, vae: VAEHandle, audio: dict[str, Any], **widgets: Any) -> Told:
+        (tasks,), remark = from_recordings(vae, audio, self.OPTIONS.from_widgets(widgets))
+        return told((tasks,), remark)
 
 
-def from_recordings(vae: VAEHandle, audio: dict[str, Any], *several: TaskOptions) -> list[Tasks]:
-    """For each of several things to do, the tasks of all recordings of a batch."""
+def from_recordings(vae: VAEHandle, audio: dict[str, Any], *several: TaskOptions) -> tuple[list[Tasks], str]:
+    """For each of several things to do, the tasks of all recordings of a batch; and what to know of the recordings."""
     from acestep_core.pipeline.steps import source_tasks
     from acestep_core.vocabulary import SAMPLE_RATE
 
     waveforms, remark = wires.from_audio(audio)
     songs = [source_tasks(vae, (wave, SAMPLE_RATE), several, monitor=monitor()) for wave in waveforms]
-    if remark:
-        host().say(remark)
-    return list(zip(*songs, strict=True))
+    return list(zip(*songs, strict=True)), remark

@@ -8,6 +8,7 @@ from acestep_core.options import AddTrack, Complete, Extract
 from acestep_core.vocabulary import TRACKS
 
 from . import inputs, wires
+from .remarks import Told, told
 from .sources import SourceTask, from_recordings, source_inputs
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ class ACEStepExtract(SourceTask):
             }
         }
 
-    def make(self, vae: VAEHandle, audio: dict[str, Any], **widgets: Any) -> tuple[Any, ...]:
+    def make(self, vae: VAEHandle, audio: dict[str, Any], **widgets: Any) -> Told:
         track = widgets["track"]
         names = list(TRACKS) if track == ALL else [track]
-        return from_recordings(vae, audio, *map(Extract, names)), names
+        tasks, remark = from_recordings(vae, audio, *map(Extract, names))
+        return told((tasks, names), remark)
 
 
 class ACEStepComplete(SourceTask):

@@ -8,7 +8,8 @@ from acestep_core.options import Cover, Extend, Morph, Repaint, TextToMusic
 from acestep_core.song.description import Song
 
 from . import inputs, wires
-from .host import host, monitor
+from .host import monitor
+from .remarks import Told, told
 from .sources import TASK_CATEGORY, TASK_TIP, SourceTask, Tasks
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class ACEStepReferenceAudio:
     RETURN_NAMES = ("task",)
     OUTPUT_TOOLTIPS = (TASK_TIP,)
     FUNCTION = "make"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -100,13 +102,11 @@ class ACEStepReferenceAudio:
             },
         }
 
-    def make(self, vae: VAEHandle, task: Tasks, audio: dict[str, Any], clip_seed: int = 0) -> tuple[Tasks]:
+    def make(self, vae: VAEHandle, task: Tasks, audio: dict[str, Any], clip_seed: int = 0) -> Told:
         from acestep_core.pipeline.steps import with_reference
         from acestep_core.vocabulary import SAMPLE_RATE
 
         waveforms, remark = wires.from_audio(audio)
         for wave in waveforms:
             task = tuple(with_reference(task, vae, (wave, SAMPLE_RATE), clip_seed, monitor=monitor()))
-        if remark:
-            host().say(remark)
-        return (task,)
+        return told((task,), remark)

@@ -29,6 +29,8 @@ TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER = 30, 20, 26, 110, 60
 NOTE_HEIGHT = 120
 GROWTH = {"ACEStepSampler": 260, "ACEStepLoader": 30}
 """By how much a node grows when it runs and shows what it has so far."""
+RESULTS = {"ACEStepSaveSong": "audioUI", "ACEStepPreviewSong": "audioUI", "ACEStepShowText": "shown"}
+"""The widget in which a node shows what it made; in an app it stands below the form."""
 THUMBNAIL = (640, 400)
 
 
@@ -132,6 +134,7 @@ def app_form(graph: Graph) -> dict[str, Any]:
     """What makes the canvas show a workflow as a form."""
     ids = node_ids(graph)
     inputs = [[ids[title], name] for title, _, name in (field.rpartition(".") for field in graph.form)]
+    inputs += [[ids[title], RESULTS[graph.nodes[title][0]]] for title in graph.shows]
     return {"linearMode": True, "linearData": {"inputs": inputs, "outputs": [ids[title] for title in graph.shows]}}
 
 
@@ -229,7 +232,7 @@ def _height(definition: dict[str, Any]) -> int:
     sockets = sum(not _has_widget(entry) for entry in entries)
     player = PLAYER if any(_type(entry) == "AUDIO_UI" for entry in entries) else 0
     player += PLAYER + WIDGET if any(entry[1].get("audio_upload") for entry in entries) else 0
-    text = TEXT if definition["name"] == "PreviewAny" else 0
+    text = TEXT if definition["name"] == "ACEStepShowText" else 0
     return 16 + SLOT * max(sockets, len(definition["output"])) + widgets + player + text
 
 

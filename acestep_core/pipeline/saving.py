@@ -19,13 +19,13 @@ from acestep_core.io.names import NUMBER, PLAIN
 from acestep_core.io.staging import Content, write_song
 from acestep_core.judge.subtitles import WRITERS, write_subtitles
 from acestep_core.monitor import SILENT, Monitor
+from acestep_core.records.keeping import RECORD, TAG
 
 if TYPE_CHECKING:
     from acestep_core.judge.lyric_timing import SungLyrics
     from acestep_core.pipeline.generation import Generation
     from acestep_core.pipeline.made import Made
 
-RECORD = ".json"
 ENCODER = f"acestep-nodes {__version__}"
 
 
@@ -156,7 +156,7 @@ def tags_of(made: Made | None, item: int | None, keep: Keep) -> dict[str, str]:
         return tags
     untimed = replace(made, seconds={})  # so that the same song is the same file, however long it took
     record = untimed.record(item, file=keep.file, hashes=False)
-    return tags | made.tags(item) | {"acestep": json.dumps(record.to_dict())}
+    return tags | made.tags(item) | {TAG: json.dumps(record.to_dict())}
 
 
 def record_text(made: Made | None, item: int | None, keep: Keep) -> str:

@@ -1,130 +1,26 @@
-"""Our nodes and workflows in the real frontend, on the tiny checkpoint, in both renderers.
-
-With `ACESTEP_FRONTEND` naming a folder with another version of the frontend, all of it runs with that one too.
-"""
+"""Our nodes and workflows in the real frontend, on the tiny checkpoint, in both renderers."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import torch
 
-from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.workflow import parse_workflow
-from acestep_core.host.server import routes_info
-from acestep_core.io.audio import read_audio, write_audio
-from tests.canvas.browser import FRONTEND, Canvas, open_browser, open_page, other_frontend, require_browser
-from tests.host.lab_site import Site, open_site
+from acestep_core.io.audio import read_audio
+from tests.canvas.browser import Canvas, require_browser
+from tests.canvas.desk import ROOT, WORKFLOWS, Desk, read
 
 require_browser()
 
-ROOT = Path(__file__).parents[2]
-WORKFLOWS = ROOT / "workflows"
 NAMES = sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json"))
 SECONDS = 10
 TITLE = 30
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-
-
-def read(stem: str) -> Any:
-    return json.loads((WORKFLOWS / f"{stem}.json").read_text(encoding="utf-8"))
-
-
-class Desk:
-    """A host, a browser that looks at it, and the loop that both live in."""
-
-    def __init__(self, runner: asyncio.Runner, frontend: str) -> None:
-        self.runner = runner
-        self.frontend = frontend
-        self.stack = AsyncExitStack()
-        self.site: Site
-        self.browser: Any
-
-    async def open(self, folders: Folders) -> None:
-        self.site = await self.stack.enter_async_context(
-            open_site(folders.output.parent, folders=folders, packs=(ROOT,))
-        )
-        self.browser = await self.stack.enter_async_context(open_browser())
-
-    def definitions(self) -> dict[str, Any]:
-        return self.site.host.registry.definitions()
-
-    def nodes(self) -> list[str]:
-        return [name for name in self.definitions() if name.startswith("ACEStep")]
-
-    def address(self, template: str, mode: str = "") -> str:
-        return f"{self.site.url}/?template={template}&source={ROOT.name}{mode}"
-
-    def look(self, page: Canvas, name: str, scenario: Coroutine[Any, Any, None]) -> None:
-        """Runs a scenario, keeps a picture of how it ended, and wants no error on the console."""
-        self.runner.run(_look(page, name, scenario))
-
-    def visit(self, address: str, name: str, scenario: Callable[[Canvas], Coroutine[Any, Any, None]]) -> None:
-        """The same on a page of its own."""
-
-        async def main() -> None:
-            async with open_page(self.browser, address, f"{self.frontend}_") as page:
-                await _look(page, name, scenario(page))
-
-        self.runner.run(main())
-
-
-async def _look(page: Canvas, name: str, scenario: Coroutine[Any, Any, None]) -> None:
-    page.errors.clear()
-    try:
-        await scenario
-    finally:
-        await page.screenshot(name)
-    assert page.errors == []
-
-
-@pytest.fixture(scope="module", params=["pinned", "other"])
-def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Iterator[Desk]:
-    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
-        if request.param == "other":
-            folder = other_frontend()
-            if folder is None:
-                pytest.skip(f"{FRONTEND} names no folder with another frontend")
-            patch.syspath_prepend(folder)
-        routes_info._version.cache_clear()
-        base = tmp_path_factory.mktemp("canvas")
-        patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
-        folders = Folders.under(base, models=tiny_root)
-        time = torch.arange(6 * 48_000) / 48_000
-        write_audio(folders.input / "recording.flac", (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1))
-        desk = Desk(runner, request.param)
-        try:
-            runner.run(desk.open(folders))
-            yield desk
-        finally:
-            runner.run(desk.stack.aclose())
-            routes_info._version.cache_clear()
-
-
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def page(request: pytest.FixtureRequest, desk: Desk) -> Iterator[Canvas]:
-    """The canvas as somebody sees it who comes for the first time."""
-    stack = AsyncExitStack()
-
-    async def enter() -> Canvas:
-        await desk.site.post("/settings/Comfy.VueNodes.Enabled", request.param == "nodes2")
-        label = f"{desk.frontend}_{request.param}_"
-        page = await stack.enter_async_context(open_page(desk.browser, desk.site.url, label))
-        await page.until(f"app.graph.id === '{read('text2music')['id']}'")
-        return page
-
-    try:
-        yield desk.runner.run(enter())
-    finally:
-        desk.runner.run(stack.aclose())
 
 
 def test_a_first_visit_shows_the_first_workflow(desk: Desk, page: Canvas) -> None:
@@ -151,7 +47,7 @@ def test_every_node_can_be_placed(desk: Desk, page: Canvas) -> None:
                 app.graph.add(node)
                 return {
                     type, title: node.title,
-                    widgets: node.widgets?.map(w => w.name) ?? [],
+                    widgets: node.widgets?.map(w => w.name).filter(name => name !== 'shown') ?? [],
                     inputs: node.inputs.map(i => i.name), outputs: node.outputs.map(o => o.name),
                 }
             })""",
@@ -315,7 +211,7 @@ def test_saving_and_opening_again_keeps_every_value(desk: Desk, page: Canvas) ->
                 node.pos = [(i % 9) * 400, Math.floor(i / 9) * 600]
                 app.graph.add(node)
                 for (const w of node.widgets ?? []) {
-                    if (w.name === 'audioUI') continue
+                    if (['audioUI', 'shown'].includes(w.name)) continue
                     if (w.type === 'combo') w.value = w.options.values.at(-1)
                     else if (typeof w.value === 'boolean') w.value = !w.value
                     else if (typeof w.value === 'number') w.value = Math.min(w.options.max, w.value + 1)

@@ -60,6 +60,11 @@ class Bench:
         assert report.error is None and not report.node_errors, (report.error, report.node_errors)
         return asyncio.run(self.executor.run(Job(0, "p", prompt, tuple(report.outputs), client="me"), stop))
 
+    @staticmethod
+    def said(outcome: Outcome) -> list[str]:
+        """The texts that stay under the nodes of a run."""
+        return [text for shown in outcome.outputs.values() for text in shown.get("text", ())]
+
 
 def graph(**nodes: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     def value(given: Any) -> Any:
@@ -106,11 +111,13 @@ def bench(registry: Registry, folders: Folders) -> Bench:
 
 @pytest.fixture
 def call(pack: Pack, folders: Folders) -> Iterator[Callable[..., Any]]:
-    """Calls one node directly, as inside the host."""
+    """Calls one node directly, as inside the host; of a node that only passes things on, its outputs."""
 
     def run(node_id: str, **inputs: Any) -> Any:
         node = pack.classes[node_id]()
         with hosting(folders):
-            return getattr(node, node.FUNCTION)(**inputs)
+            returned = getattr(node, node.FUNCTION)(**inputs)
+        told = isinstance(returned, dict) and not getattr(node, "OUTPUT_NODE", False)
+        return returned["result"] if told else returned
 
     yield run

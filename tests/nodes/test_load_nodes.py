@@ -51,8 +51,8 @@ def test_the_tiny_model_stands_in_where_there_is_none(pack: Any, tmp_path: Any, 
         declared = pack.classes["ACEStepModelLoader"].INPUT_TYPES()
         assert declared["required"]["model"][0] == ["auto", "tiny (test model)"]
         loader = pack.classes["ACEStepModelLoader"]()
-        (handle,) = loader.load("auto")
-        (base,) = loader.load("tiny (test model)", "sft")
+        (handle,) = loader.load("auto")["result"]
+        (base,) = loader.load("tiny (test model)", "sft")["result"]
         with pytest.raises(CheckpointError, match=r"no sft model in .*models download sft"):
             loader.load("auto", "sft")
     assert handle.variant == "turbo" and handle.path.is_relative_to(tmp_path.parent) and handle.tiny
@@ -112,19 +112,15 @@ def test_comfyuis_files_are_taken_by_auto(call: Any, install: Any, tmp_path: Pat
     assert (told.variant, said.variant) == ("turbo", "sft"), "the name tells, the user has the last word"
 
 
-def test_the_loader_says_what_it_took_instead(
-    call: Any, pack: Any, install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    package = pack.classes["ACEStepLoader"].__module__.rpartition(".")[0]
-    monkeypatch.setattr(sys.modules[f"{package}.host"].EmbeddedHost, "say", lambda self, text: said.append(text))
-    call("ACEStepLoader", preset=LARGE)
+def test_the_loader_says_what_it_took_instead(pack: Any, folders: Any, install: Any, tmp_path: Path) -> None:
+    def said(preset: str) -> str:
+        with hosting(folders):
+            return pack.classes["ACEStepLoader"]().load(preset)["ui"]["text"][0]
+
+    assert "There is no 4B language model here" in said(LARGE), "the tiny checkpoint in the models folder has another"
     install(tmp_path / "checkpoints", "acestep-v15-turbo", *PARTS, "acestep-5Hz-lm-4B")
-    call("ACEStepLoader", preset=LARGE)
-    call("ACEStepLoader", preset="auto")
-    assert "There is no 4B language model here" in said[0], "the tiny checkpoint in the models folder has another"
-    assert said[1].startswith("There is no xl-turbo model here, so acestep-v15-turbo is taken;")
-    assert said[2] == "Using acestep-v15-turbo as turbo"
+    assert said(LARGE).startswith("There is no xl-turbo model here, so acestep-v15-turbo is taken;")
+    assert said("auto") == "Using acestep-v15-turbo as turbo"
 
 
 # --- one rule for all three doors -----------------------------------------------------------------------------------
@@ -185,12 +181,12 @@ def test_canvas_library_and_command_take_the_same(
 
     def canvas() -> Models:
         with hosting(Folders.under(base / "host")):
-            (model,) = pack.classes["ACEStepModelLoader"]().load("auto", variant or "auto")
-            (vae,) = pack.classes["ACEStepVAELoader"]().load("auto")
-            whole = pack.classes["ACEStepLoader"]().load("auto") if variant is None else (model, vae, None)
+            (model,) = pack.classes["ACEStepModelLoader"]().load("auto", variant or "auto")["result"]
+            (vae,) = pack.classes["ACEStepVAELoader"]().load("auto")["result"]
+            whole = pack.classes["ACEStepLoader"]().load("auto")["result"] if variant is None else (model, vae, None)
             assert whole[:2] == (model, vae)
             has_lm = any("lm" in name or "1.7b" in name or "aio" in name for names in spread for name in names)
-            lm = pack.classes["ACEStepLMLoader"]().load("auto")[0] if has_lm or model.tiny else None
+            lm = pack.classes["ACEStepLMLoader"]().load("auto")["result"][0] if has_lm or model.tiny else None
         assert variant is not None or whole[2] == lm
         return Models(model, vae, lm)
 

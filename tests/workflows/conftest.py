@@ -15,6 +15,7 @@ from acestep_core.host.graph.stock_nodes import PACKS
 from acestep_core.host.graph.validation import validate
 from acestep_core.host.graph.workflow import Workflow, load_workflow
 from acestep_core.host.queue.executor import Executor, Job, Outcome
+from acestep_core.host.queue.results import shown_files
 from acestep_core.host.server.host import inference_mode
 from acestep_core.io.audio import write_audio
 
@@ -87,16 +88,24 @@ class Stage:
     def made(self, name: str, **changes: Any) -> dict[str, list[Path]]:
         """Title of each node that showed files -> the files, of a run that must succeed."""
         workflow = self.quick(name, **changes)
+        before = self.files()
         outcome = self.run(workflow)
         assert outcome.success, outcome.error
-        places = {"output": self.folders.output, "temp": self.folders.temp}
+        declared = [self.place(item) for _, item in shown_files(outcome.outputs)]
+        assert len(set(declared)) == len(declared) and set(declared) >= self.files() - before, "every file is declared"
         return {
-            workflow.prompt[node_id]["_meta"]["title"]: [
-                places[file["type"]] / file["subfolder"] / file["filename"] for file in shown["audio"]
-            ]
+            workflow.prompt[node_id]["_meta"]["title"]: [self.place(file) for file in shown["audio"]]
             for node_id, shown in outcome.outputs.items()
             if "audio" in shown
         }
+
+    def place(self, item: dict[str, str]) -> Path:
+        return getattr(self.folders, item["type"]) / item["subfolder"] / item["filename"]
+
+    def files(self) -> set[Path]:
+        """What lies in the folders that nodes write to."""
+        found = (path for root in (self.folders.output, self.folders.temp) for path in root.rglob("*"))
+        return {path for path in found if path.is_file() and not path.name.startswith(".")}
 
 
 @pytest.fixture(scope="module")

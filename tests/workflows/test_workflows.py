@@ -69,9 +69,12 @@ def test_the_form_of_the_app_names_widgets(name: str, stage: Any) -> None:
     app = read(f"{name}_app")
     prompt = read(f"api/{name}")
     assert app["extra"]["linearMode"] is True and "linearMode" not in read(name)["extra"]
-    for node_id, widget in app["extra"]["linearData"]["inputs"]:
-        assert not isinstance(prompt[str(node_id)]["inputs"][widget], list), widget
     outputs = app["extra"]["linearData"]["outputs"]
+    fields = app["extra"]["linearData"]["inputs"]
+    results = {"ACEStepSaveSong": "audioUI", "ACEStepPreviewSong": "audioUI", "ACEStepShowText": "shown"}
+    assert fields[-len(outputs) :] == [[i, results[prompt[str(i)]["class_type"]]] for i in outputs]
+    for node_id, widget in fields[: -len(outputs)]:
+        assert not isinstance(prompt[str(node_id)]["inputs"][widget], list), widget
     assert outputs and all(
         getattr(stage.registry.cls(prompt[str(i)]["class_type"]), "OUTPUT_NODE", False) for i in outputs
     )

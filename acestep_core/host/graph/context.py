@@ -8,10 +8,10 @@ asks a class for its `INPUT_TYPES` or lets it validate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,8 +84,34 @@ class Execution:
         self.reporter.status_text(self.node_id, text)
 
 
+Handler = Callable[[Any], Awaitable[Any]]
+"""Answers an `aiohttp.web.Request` with a response."""
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Routes of a pack, named as `aiohttp.web.RouteTableDef` does: `@routes.get("/mine/…")`. Served bare and below `/api`,
+    behind the same guard as the host's own."""
+
+    table: list[tuple[str, str, Handler]] = field(default_factory=list)
+
+    def get(self, path: str) -> Callable[[Handler], Handler]:
+        return self._adder("GET", path)
+
+    def post(self, path: str) -> Callable[[Handler], Handler]:
+        return self._adder("POST", path)
+
+    def _adder(self, method: str, path: str) -> Callable[[Handler], Handler]:
+        def add(handler: Handler) -> Handler:
+            self.table.append((method, path, handler))
+            return handler
+
+        return add
+
+
 _current: ContextVar[Execution | None] = ContextVar("acestep_host_execution", default=None)
 _folders: ContextVar[Folders | None] = ContextVar("acestep_host_folders", default=None)
+_routes: ContextVar[Routes | None] = ContextVar("acestep_host_routes", default=None)
 
 
 def current() -> Execution | None:
@@ -96,6 +122,22 @@ def current() -> Execution | None:
 def folders() -> Folders | None:
     """The folders of the embedded host that is calling, or None outside it."""
     return _folders.get()
+
+
+def routes() -> Routes | None:
+    """Where a pack that the embedded host is importing adds routes, or None at any other time."""
+    return _routes.get()
+
+
+@contextmanager
+def loading() -> Iterator[Routes]:
+    """Collects the routes of the pack that is imported inside the block."""
+    found = Routes()
+    token = _routes.set(found)
+    try:
+        yield found
+    finally:
+        _routes.reset(token)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 import acestep_core
 from acestep_core.errors import GraphError
 from acestep_core.host.graph import nodedef
+from acestep_core.host.graph.context import Routes, loading
 from acestep_core.host.graph.nodedef import NodeDef, Reader
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Pack:
     root: Path | None = None
     web: Path | None = None
     modules: Mapping[str, str] = field(default_factory=dict)
+    routes: Routes = field(default_factory=Routes)
 
     def module_of(self, node_id: str) -> str:
         return self.modules.get(node_id, f"custom_nodes.{self.name}")
@@ -51,7 +53,8 @@ def load_pack(root: Path) -> Pack:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with loading() as routes:
+            spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise GraphError(f"The node pack {root.name!r} cannot be imported; repair it: {error}.") from error
@@ -65,6 +68,7 @@ def load_pack(root: Path) -> Pack:
         titles=dict(getattr(module, "NODE_DISPLAY_NAME_MAPPINGS", None) or {}),
         root=root,
         web=(root / web).resolve() if web and (root / web).is_dir() else None,
+        routes=routes,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 from aiohttp import web
 
 from acestep_core.errors import HostError
+from acestep_core.host.graph.context import Handler, hosting
 from acestep_core.host.graph.paths import clear_temporary
 from acestep_core.host.queue.queue_log import QueueLog
 from acestep_core.host.server import routes_files, routes_info, routes_prompt, routes_user
@@ -27,6 +28,10 @@ def build_app(host: Host) -> web.Application:
         for route in room.routes(host):
             app.router.add_route(route.method, route.path, route.handler)
             app.router.add_route(route.method, f"/api{route.path}", route.handler)
+    for pack in host.registry.packs:
+        for method, path, handler in pack.routes.table:
+            for place in (path, f"/api{path}"):
+                app.router.add_route(method, place, _with_folders(host, handler))
     app.add_routes(routes_info.static_routes(host))
     return app
 
@@ -40,6 +45,16 @@ class _Brief(logging.LoggerAdapter[logging.Logger]):
             return msg, kwargs
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200].replace("%", "%%")
         return f"{msg}: {reason}", {**kwargs, "exc_info": None}
+
+
+def _with_folders(host: Host, handler: Handler) -> Handler:
+    """A handler of a pack, which asks the host for its folders as nodes do."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        with hosting(host.folders):
+            return await handler(request)
+
+    return answer
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""What the scripts of the canvas ask the server for, on the embedded host."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+import torch
+
+from acestep_core.host.graph.context import Folders
+from acestep_core.host.server.security import Policy
+from acestep_core.io.audio import write_audio
+from tests.host.lab_site import Site, open_site
+
+ROOT = Path(__file__).parents[2]
+SONG = {"filename": "a.flac", "subfolder": "sub", "type": "temp"}
+
+
+def visit(tmp_path: Path, scenario: Callable[[Site], Awaitable[None]], **config: Any) -> None:
+    async def main() -> None:
+        folders = Folders.under(tmp_path / "host")
+        async with open_site(tmp_path, folders=folders, packs=(ROOT,), **config) as site:
+            for kind in ("temp", "output"):
+                (getattr(folders, kind) / "sub").mkdir()
+                write_audio(getattr(folders, kind) / "sub" / "a.flac", torch.full((2, 48_000), 0.5))
+            (folders.temp / "sub" / "a.lrc").write_text("[00:00.00]la")
+            (folders.temp / "sub" / ".hidden.flac").write_bytes(b"")
+            (folders.user / "secret.flac").write_bytes(b"")
+            await scenario(site)
+
+    asyncio.run(main())
+
+
+def test_outline_keeping_and_archive(tmp_path: Path) -> None:
+    async def scenario(site: Site) -> None:
+        for place in ("/acestep/peaks", "/api/acestep/peaks"):
+            status, found = await site.get(place, params=SONG)
+            assert status == 200 and found["seconds"] == 1.0 and set(found["levels"]) == {128}
+        status, kept = await site.post("/acestep/save", SONG)
+        assert status == 200
+        assert [file["filename"] for file in kept["files"]] == ["song_00001.flac", "song_00001.lrc"]
+        assert all((site.folders.output / f["subfolder"] / f["filename"]).is_file() for f in kept["files"])
+        status, packed = await site.post("/acestep/zip", {"files": [SONG, kept["files"][0]]})
+        assert status == 200 and packed["type"] == "temp"
+        with ZipFile(site.folders.temp / packed["filename"]) as archive:
+            assert archive.namelist() == ["a.flac", "a.lrc", "song_00001.flac", "song_00001.lrc"]
+
+    visit(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"filename": "gone.flac"},
+        {"filename": "../user/secret.flac"},
+        {"filename": "secret.flac", "subfolder": "../user"},
+        {"filename": "secret.flac", "type": "user"},
+        {"filename": ".hidden.flac", "subfolder": "sub", "type": "temp"},
+        {"filename": "a.flac\0", "subfolder": "sub"},
+        {"filename": "", "subfolder": "sub"},
+        {"filename": "sub"},
+        {},
+    ],
+)
+def test_only_files_of_the_hosts_folders(tmp_path: Path, named: dict[str, str]) -> None:
+    async def scenario(site: Site) -> None:
+        before = set(site.folders.output.rglob("*"))
+        answers = [
+            await site.get("/acestep/peaks", params=named),
+            await site.post("/acestep/save", named),
+            await site.post("/acestep/zip", {"files": [named]}),
+        ]
+        for status, found in answers:
+            assert status == 400 and found["error"].endswith("."), found
+        assert set(site.folders.output.rglob("*")) == before
+
+    visit(tmp_path, scenario)
+
+
+def test_nobody_else_may_ask(tmp_path: Path) -> None:
+    async def scenario(site: Site) -> None:
+        assert (await site.get("/acestep/peaks", params=SONG))[0] == 401
+        token = {"Authorization": "Bearer secret"}
+        assert (await site.get("/acestep/peaks", params=SONG, headers=token))[0] == 200
+        elsewhere = token | {"Origin": "http://elsewhere.example"}
+        assert (await site.post("/acestep/save", SONG, headers=elsewhere))[0] == 403
+        form = token | {"Content-Type": "text/plain"}  # what a page may send without asking first
+        assert (await site.post("/acestep/save", data='{"filename": "a.flac"}', headers=form))[0] == 400
+        assert (await site.post("/acestep/zip", {"files": [SONG] * 201}, headers=token))[0] == 400
+
+    visit(tmp_path, scenario, policy=Policy("127.0.0.1", token="secret"))

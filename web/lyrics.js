@@ -1,0 +1,91 @@
+// Lyrics beside a song: running along where it is known when each line is sung, standing still where it is not.
+
+import { clock, el, icon } from "./dom.js";
+import { say } from "./words.js";
+
+const TAG = /^\s*(\[[^\]]*\]\s*)+$/;
+
+export class Lyrics {
+  /** `seek` takes seconds. */
+  constructor(seek) {
+    this.seek = seek;
+    this.root = el("div", { class: "ace-lyrics", tabindex: "0", "data-capture-wheel": "true" });
+    this.root.addEventListener("keydown", (event) => this.key(event));
+    this.lines = [];
+    this.current = -1;
+  }
+
+  /** `lines`: `[start, end, text, words]`, or nothing; `text`: what stands there then. */
+  show(lines, text, language) {
+    this.lines = (lines ?? []).map(([start, end, words, parts]) => ({ start, end, text: words, parts, tag: TAG.test(words) }));
+    this.current = -1;
+    this.root.lang = language && language !== "unknown" ? language : "";
+    this.root.setAttribute("role", "list");
+    this.root.setAttribute("aria-label", say("lyrics"));
+    this.root.replaceChildren();
+    if (!this.lines.length)
+      for (const line of (text ?? "").split("\n"))
+        this.root.append(el("div", { class: TAG.test(line) ? "ace-tag" : "ace-line still", role: "listitem", text: line.replace(/^\[|\]$/g, "") || " " }));
+    for (const line of this.lines) {
+      line.words = line.tag ? [] : (line.parts?.length ? line.parts : [[line.start, line.end, line.text]]).map(([start, , word]) => ({ start, element: el("span", { text: word }) }));
+      line.element = line.tag
+        ? el("div", { class: "ace-tag", role: "listitem", text: line.text.replace(/^\[|\]$/g, "") })
+        : el(
+            "div",
+            { role: "listitem" },
+            el(
+              "button",
+              { type: "button", class: "ace-line", tabindex: "-1", "aria-label": say("toLine", line.text), on: { click: () => this.seek(line.start) } },
+              el("span", { class: "ace-words" }, ...line.words.map((word) => word.element)),
+              icon("play"),
+              el("span", { class: "ace-time", text: clock(line.start) }),
+            ),
+          );
+      this.root.append(line.element);
+    }
+  }
+
+  get sung() {
+    return this.lines.filter((line) => !line.tag);
+  }
+
+  /** Marks what is being sung; the line scrolls to the second place. */
+  follow(time, smooth) {
+    if (!this.lines.length) return;
+    const now = this.lines.findLastIndex((line) => !line.tag && line.start <= time);
+    if (now !== this.current) {
+      const before = this.lines[this.current]?.element;
+      before?.firstChild.removeAttribute("aria-current");
+      for (const word of this.lines[this.current]?.words ?? []) word.element.classList.remove("sung");
+      this.current = now;
+      const line = this.lines[now];
+      line?.element.firstChild.setAttribute("aria-current", "true");
+      const top = line ? line.element.offsetTop - this.root.offsetTop - 26 : 0;
+      this.root.scrollTo({ top: Math.max(0, top), behavior: smooth ? "smooth" : "instant" });
+    }
+    for (const word of this.lines[now]?.words ?? []) word.element.classList.toggle("sung", word.start <= time);
+  }
+
+  /** The start of the line before or after the one that is sung. */
+  step(by, time) {
+    const sung = this.sung;
+    const now = sung.findLastIndex((line) => line.start <= time);
+    const to = sung[Math.max(0, Math.min(sung.length - 1, now + by))];
+    return to?.start ?? null;
+  }
+
+  key(event) {
+    if (event.key !== "Enter" || this.current < 0 || event.target !== this.root) return;
+    this.seek(this.lines[this.current].start);
+    event.stopPropagation();
+  }
+}
+
+/** The parts of a song by its tags: `[start, end, name]`. */
+export function sections(lines, seconds) {
+  const tags = (lines ?? []).filter(([, , text]) => TAG.test(text));
+  return tags.map(([start, , text], place) => {
+    const name = text.trim().replace(/^\[|\]$/g, "").split(/\s+-\s+/)[0];
+    return [start, tags[place + 1]?.[0] ?? seconds, name];
+  });
+}

@@ -1,0 +1,39 @@
+// The strip of takes: one small picture for each song of a batch.
+
+import { peaks } from "./api.js";
+import { el, icon } from "./dom.js";
+import { Wave } from "./wave.js";
+import { say } from "./words.js";
+
+export class Takes {
+  constructor(choose) {
+    this.choose = choose;
+    this.root = el("div", { class: "ace-takes", role: "radiogroup", "aria-label": say("takes") });
+  }
+
+  show(songs, best) {
+    this.root.hidden = songs.length < 2;
+    this.root.replaceChildren(
+      ...songs.map((song, place) => {
+        const wave = new Wave({ class: "ace-mini", plain: true });
+        peaks(song.file).then((found) => wave.show(found.levels), () => {}); // a flat line says enough
+        const name = say("take", place + 1) + (place === best ? `, ${say("best")}` : "");
+        return el(
+          "button",
+          { type: "button", class: "ace-take", role: "radio", "aria-label": name, title: name, on: { click: () => this.choose(place) } },
+          wave.canvas,
+          el("span", {}, String(place + 1), place === best && icon("star-fill")),
+        );
+      }),
+    );
+  }
+
+  mark(place) {
+    for (const [index, take] of [...this.root.children].entries()) {
+      take.setAttribute("aria-checked", String(index === place));
+      take.tabIndex = index === place ? 0 : -1;
+      if (index === place && this.root.scrollWidth > this.root.clientWidth)
+        this.root.scrollTo({ left: take.offsetLeft - this.root.offsetLeft - this.root.clientWidth / 2 });
+    }
+  }
+}
