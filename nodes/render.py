@@ -52,9 +52,7 @@ class ACEStepConditioning:
             },
         }
 
-    def encode(
-        self, model: ModelHandle, song: Song, task: tuple[Task, ...], album_caption: str = ""
-    ) -> Told:
+    def encode(self, model: ModelHandle, song: Song, task: tuple[Task, ...], album_caption: str = "") -> Told:
         from acestep_core.pipeline.steps import conditioned
 
         unused = "This is no stems checkpoint, so the album caption is not used."

@@ -1,7 +1,7 @@
 """What the scripts in `web/` ask the server for, below `/acestep`. Registered in ComfyUI and in our host alike.
 
-Files are named as the canvas names them (`filename`, `subfolder`, `type`) and looked for inside the host's folders only.
-A refusal is JSON: `{"error": sentence}`. Who may ask is decided by the server, as for its own routes.
+Files are named as the canvas names them (`filename`, `subfolder`, `type`) and looked for inside the host's folders. A
+refusal is JSON: `{"error": sentence}`. Who may ask is decided by the server, as for its own routes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 // What the canvas shows of ACE-Step: results on the nodes that made them, and the colours of the wires.
 
 import { app } from "../../scripts/app.js";
-import { followRuns, SongWidget } from "./song.js";
+import { followRuns } from "./run.js";
+import { SongWidget, widgets } from "./song.js";
 import { TextWidget } from "./text.js";
 import { follow, startTheme } from "./theme.js";
 import { say } from "./words.js";
@@ -12,7 +13,14 @@ const shown = new WeakMap();
 
 /** A widget that shows a result. It is no setting: with a value in the prompt a song would be made again for it. */
 function result(node, name, type, root, options) {
-  const widget = node.addDOMWidget(name, type, root, { serialize: false, hideOnZoom: false, margin: 8, getValue: () => "", setValue: () => {}, ...options });
+  const widget = node.addDOMWidget(name, type, root, {
+    serialize: false,
+    hideOnZoom: false,
+    margin: 8,
+    getValue: () => "",
+    setValue: () => {},
+    ...options,
+  });
   widget.serialize = false;
   widget.label = say("untitled");
   return widget;
@@ -50,7 +58,7 @@ app.registerExtension({
   },
   setup() {
     follow();
-    followRuns();
+    followRuns(widgets);
   },
   beforeRegisterNodeDef(nodeType, nodeData) {
     const inputs = nodeData.input?.optional;
@@ -61,7 +69,7 @@ app.registerExtension({
       [PLAYER](node, name) {
         const song = new SongWidget(node);
         shown.set(node, { song });
-        return { widget: result(node, name, "acestep.song", song.root, { getMinHeight: () => song.minHeight() }) };
+        return { widget: result(node, name, "acestep.song", song.root, { getMinHeight: () => song.size.least() }) };
       },
     };
   },

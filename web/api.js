@@ -51,11 +51,17 @@ export function download(item) {
 }
 
 function query(item) {
-  return new URLSearchParams({ filename: item.filename, subfolder: item.subfolder ?? "", type: item.type ?? "output" }).toString();
+  return new URLSearchParams({
+    filename: item.filename,
+    subfolder: item.subfolder ?? "",
+    type: item.type ?? "output",
+  }).toString();
 }
 
 function post(path, body) {
-  return answer(api.fetchApi(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+  return answer(
+    api.fetchApi(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
+  );
 }
 
 async function answer(asked) {

@@ -24,7 +24,14 @@ export function icon(name) {
 export function button({ icon: sign, label, name, class: kind = "ace-button", press, ...attributes }) {
   return el(
     "button",
-    { type: "button", class: kind, title: name, "aria-label": label ? undefined : name, on: { click: press }, ...attributes },
+    {
+      type: "button",
+      class: kind,
+      title: name,
+      "aria-label": label ? undefined : name,
+      on: { click: press },
+      ...attributes,
+    },
     sign && icon(sign),
     label && el("span", { text: label }),
   );

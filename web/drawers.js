@@ -3,7 +3,15 @@
 import { clock, el, icon, kept } from "./dom.js";
 import { known, languageName, number, say } from "./words.js";
 
-const STAGES = { plan: "codes", codes: "codes", lm: "codes", encode: "vae", condition: "cond", sample: "latent", decode: "audio" };
+const STAGES = {
+  plan: "codes",
+  codes: "codes",
+  lm: "codes",
+  encode: "vae",
+  condition: "cond",
+  sample: "latent",
+  decode: "audio",
+};
 
 export class Drawers {
   constructor(copy) {
@@ -12,26 +20,48 @@ export class Drawers {
   }
 
   show(facts) {
-    this.root.replaceChildren(...[this.plan(facts), this.codes(facts), this.times(facts), this.model(facts)].filter(Boolean));
+    this.root.replaceChildren(
+      ...[this.plan(facts), this.codes(facts), this.times(facts), this.model(facts)].filter(Boolean),
+    );
   }
 
   plan({ plan }) {
     const rows = planRows(plan);
     if (!rows.length) return null;
-    const short = rows.filter(([name]) => name === "bpm" || name === "keyscale").map(([name, value]) => spelled(name, value));
-    return drawer("plan", "codes", el("span", { class: "ace-quiet ace-cut", text: short.join(" · ") }), () => table(rows.map(([name, value]) => [known(name) ? say(name) : name, spelled(name, value)])));
+    const short = rows
+      .filter(([name]) => name === "bpm" || name === "keyscale")
+      .map(([name, value]) => spelled(name, value));
+    return drawer("plan", "codes", el("span", { class: "ace-quiet ace-cut", text: short.join(" · ") }), () =>
+      table(rows.map(([name, value]) => [known(name) ? say(name) : name, spelled(name, value)])),
+    );
   }
 
   codes({ codes }) {
     if (!codes?.count) return null;
     const text = codes.first.map((code) => `<|audio_code_${code}|>`).join("");
-    return drawer("codes", "codes", el("span", { class: "ace-quiet", text: say("codesCount", number(codes.count)) }), () =>
-      el(
-        "div",
-        { class: "ace-inside" },
-        el("div", { class: "ace-codes", text: codes.first.join(" ") + (codes.count > codes.first.length ? " …" : "") }),
-        el("button", { type: "button", class: "ace-button line", on: { click: (event) => this.copy(text, event.currentTarget) } }, icon("copy"), el("span", { text: say("copyCodes") })),
-      ),
+    return drawer(
+      "codes",
+      "codes",
+      el("span", { class: "ace-quiet", text: say("codesCount", number(codes.count)) }),
+      () =>
+        el(
+          "div",
+          { class: "ace-inside" },
+          el("div", {
+            class: "ace-codes",
+            text: codes.first.join(" ") + (codes.count > codes.first.length ? " …" : ""),
+          }),
+          el(
+            "button",
+            {
+              type: "button",
+              class: "ace-button line",
+              on: { click: (event) => this.copy(text, event.currentTarget) },
+            },
+            icon("copy"),
+            el("span", { text: say("copyCodes") }),
+          ),
+        ),
     );
   }
 
@@ -40,8 +70,21 @@ export class Drawers {
     if (!stages.length) return null;
     const whole = stages.reduce((sum, [, value]) => sum + value, 0);
     const written = (value) => `${number(value, 1)} s`;
-    const bar = el("span", { class: "ace-bar" }, ...stages.map(([name, value]) => el("b", { style: { "flex-grow": value, background: `var(--ace-${STAGES[name] ?? "set"})` } })));
-    return drawer("times", "latent", bar, () => table(stages.map(([name, value]) => [known(`stage_${name}`) ? say(`stage_${name}`) : name, written(value)])), written(whole));
+    const bar = el(
+      "span",
+      { class: "ace-bar" },
+      ...stages.map(([name, value]) =>
+        el("b", { style: { "flex-grow": value, background: `var(--ace-${STAGES[name] ?? "set"})` } }),
+      ),
+    );
+    return drawer(
+      "times",
+      "latent",
+      bar,
+      () =>
+        table(stages.map(([name, value]) => [known(`stage_${name}`) ? say(`stage_${name}`) : name, written(value)])),
+      written(whole),
+    );
   }
 
   model({ model, variant, lm, steps, adapters }) {
@@ -56,7 +99,15 @@ export class Drawers {
 function drawer(name, thread, short, inside, end) {
   const body = el("div", { class: "ace-drawn" });
   const sign = icon("chevron-right");
-  const head = el("button", { type: "button", class: "ace-drawer", style: { "--ace-thread": `var(--ace-${thread})` } }, sign, el("span", { text: say(name) }), short, el("span", { class: "ace-space" }), end && el("span", { class: "ace-quiet", text: end }));
+  const head = el(
+    "button",
+    { type: "button", class: "ace-drawer", style: { "--ace-thread": `var(--ace-${thread})` } },
+    sign,
+    el("span", { text: say(name) }),
+    short,
+    el("span", { class: "ace-space" }),
+    end && el("span", { class: "ace-quiet", text: end }),
+  );
   const set = (open) => {
     head.setAttribute("aria-expanded", String(open));
     sign.className = `pi pi-chevron-${open ? "down" : "right"}`;
@@ -73,7 +124,11 @@ function drawer(name, thread, short, inside, end) {
 }
 
 function table(rows) {
-  return el("dl", { class: "ace-table" }, ...rows.flatMap(([name, value]) => [el("dt", { text: name }), el("dd", { text: value, title: value })]));
+  return el(
+    "dl",
+    { class: "ace-table" },
+    ...rows.flatMap(([name, value]) => [el("dt", { text: name }), el("dd", { text: value, title: value })]),
+  );
 }
 
 /** `bpm: 92` of each line; a value may go on in the next line. */

@@ -17,7 +17,13 @@ export class Lyrics {
 
   /** `lines`: `[start, end, text, words]`, or nothing; `text`: what stands there then. */
   show(lines, text, language) {
-    this.lines = (lines ?? []).map(([start, end, words, parts]) => ({ start, end, text: words, parts, tag: TAG.test(words) }));
+    this.lines = (lines ?? []).map(([start, end, words, parts]) => ({
+      start,
+      end,
+      text: words,
+      parts,
+      tag: TAG.test(words),
+    }));
     this.current = -1;
     this.root.lang = language && language !== "unknown" ? language : "";
     this.root.setAttribute("role", "list");
@@ -25,9 +31,20 @@ export class Lyrics {
     this.root.replaceChildren();
     if (!this.lines.length)
       for (const line of (text ?? "").split("\n"))
-        this.root.append(el("div", { class: TAG.test(line) ? "ace-tag" : "ace-line still", role: "listitem", text: line.replace(/^\[|\]$/g, "") || " " }));
+        this.root.append(
+          el("div", {
+            class: TAG.test(line) ? "ace-tag" : "ace-line still",
+            role: "listitem",
+            text: line.replace(/^\[|\]$/g, "") || " ",
+          }),
+        );
     for (const line of this.lines) {
-      line.words = line.tag ? [] : (line.parts?.length ? line.parts : [[line.start, line.end, line.text]]).map(([start, , word]) => ({ start, element: el("span", { text: word }) }));
+      line.words = line.tag
+        ? []
+        : (line.parts?.length ? line.parts : [[line.start, line.end, line.text]]).map(([start, , word]) => ({
+            start,
+            element: el("span", { text: word }),
+          }));
       line.element = line.tag
         ? el("div", { class: "ace-tag", role: "listitem", text: line.text.replace(/^\[|\]$/g, "") })
         : el(
@@ -35,7 +52,13 @@ export class Lyrics {
             { role: "listitem" },
             el(
               "button",
-              { type: "button", class: "ace-line", tabindex: "-1", "aria-label": say("toLine", line.text), on: { click: () => this.seek(line.start) } },
+              {
+                type: "button",
+                class: "ace-line",
+                tabindex: "-1",
+                "aria-label": say("toLine", line.text),
+                on: { click: () => this.seek(line.start) },
+              },
               el("span", { class: "ace-words" }, ...line.words.map((word) => word.element)),
               icon("play"),
               el("span", { class: "ace-time", text: clock(line.start) }),
@@ -74,6 +97,13 @@ export class Lyrics {
     return to?.start ?? null;
   }
 
+  /** The lines with their times as the text of an LRC file. */
+  asLrc() {
+    const stamp = (seconds) =>
+      `${String(Math.floor(seconds / 60)).padStart(2, "0")}:${(seconds % 60).toFixed(2).padStart(5, "0")}`;
+    return this.sung.map((line) => `[${stamp(line.start)}]${line.text}\n`).join("");
+  }
+
   key(event) {
     if (event.key !== "Enter" || this.current < 0 || event.target !== this.root) return;
     this.seek(this.lines[this.current].start);
@@ -85,7 +115,10 @@ export class Lyrics {
 export function sections(lines, seconds) {
   const tags = (lines ?? []).filter(([, , text]) => TAG.test(text));
   return tags.map(([start, , text], place) => {
-    const name = text.trim().replace(/^\[|\]$/g, "").split(/\s+-\s+/)[0];
+    const name = text
+      .trim()
+      .replace(/^\[|\]$/g, "")
+      .split(/\s+-\s+/)[0];
     return [start, tags[place + 1]?.[0] ?? seconds, name];
   });
 }

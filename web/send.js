@@ -5,10 +5,24 @@ import { app } from "../../scripts/app.js";
 import { address, annotated, workflow } from "./api.js";
 
 /** Button -> workflow of this pack. */
-export const TARGETS = { cover: "cover", repaint: "repaint", extend: "extend", layer: "add_track", reference: "reference_audio" };
+export const TARGETS = {
+  cover: "cover",
+  repaint: "repaint",
+  extend: "extend",
+  layer: "add_track",
+  reference: "reference_audio",
+};
 
 const SONG = ["caption", "lyrics", "instrumental", "language", "bpm", "keyscale", "timesignature"];
-const OPEN = { bpm: 0, keyscale: "auto", timesignature: "auto", language: "unknown", lyrics: "", caption: "", instrumental: false };
+const OPEN = {
+  bpm: 0,
+  keyscale: "auto",
+  timesignature: "auto",
+  language: "unknown",
+  lyrics: "",
+  caption: "",
+  instrumental: false,
+};
 const APART = 1_000_000;
 
 /** Opens a workflow with this file as its recording and the words of the song filled in; as a form where one is open. */
@@ -35,7 +49,8 @@ export async function reuse(song) {
   const nodes = app.graph.nodes.filter((node) => ["ACEStepSong", "ACEStepSampler"].includes(node.comfyClass));
   if (!nodes.some((node) => node.comfyClass === "ACEStepSong")) return openGraph(song);
   for (const node of nodes) {
-    const given = node.comfyClass === "ACEStepSong" ? values : { seed: Number(song.facts.seed), control_after_generate: "fixed" };
+    const given =
+      node.comfyClass === "ACEStepSong" ? values : { seed: Number(song.facts.seed), control_after_generate: "fixed" };
     for (const widget of node.widgets ?? [])
       if (widget.name in given) {
         widget.value = given[widget.name];
@@ -53,7 +68,8 @@ export async function judge(song) {
   let shown = null;
   for (const [id, node] of Object.entries(graph)) {
     const inputs = {};
-    for (const [name, value] of Object.entries(node.inputs)) inputs[name] = Array.isArray(value) ? [apart(value[0]), value[1]] : value;
+    for (const [name, value] of Object.entries(node.inputs))
+      inputs[name] = Array.isArray(value) ? [apart(value[0]), value[1]] : value;
     if (node.class_type === "LoadAudio") inputs.audio = annotated(song.file);
     if (node.class_type === "ACEStepSong") Object.assign(inputs, wordsOf(song.facts));
     if (node.class_type === "ACEStepPreviewSong") shown = apart(id);

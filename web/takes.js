@@ -16,11 +16,21 @@ export class Takes {
     this.root.replaceChildren(
       ...songs.map((song, place) => {
         const wave = new Wave({ class: "ace-mini", plain: true });
-        peaks(song.file).then((found) => wave.show(found.levels), () => {}); // a flat line says enough
+        peaks(song.file).then(
+          (found) => wave.show(found.levels),
+          () => {},
+        ); // a flat line says enough
         const name = say("take", place + 1) + (place === best ? `, ${say("best")}` : "");
         return el(
           "button",
-          { type: "button", class: "ace-take", role: "radio", "aria-label": name, title: name, on: { click: () => this.choose(place) } },
+          {
+            type: "button",
+            class: "ace-take",
+            role: "radio",
+            "aria-label": name,
+            title: name,
+            on: { click: () => this.choose(place) },
+          },
           wave.canvas,
           el("span", {}, String(place + 1), place === best && icon("star-fill")),
         );

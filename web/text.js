@@ -9,11 +9,20 @@ export class TextWidget {
   /** `frame`: shows an empty frame until there is a text. */
   constructor(frame) {
     this.text = el("div", { class: "ace-text", tabindex: "0", "data-capture-wheel": "true", lang: "" });
-    this.copy = button({ icon: "copy", name: say("copyText"), class: "ace-icon ace-copy", press: () => navigator.clipboard.writeText(this.text.textContent) });
+    this.copy = button({
+      icon: "copy",
+      name: say("copyText"),
+      class: "ace-icon ace-copy",
+      press: () => navigator.clipboard.writeText(this.text.textContent),
+    });
     this.root = el("div", { class: "ace ace-remark", role: "note" }, this.text, this.copy);
     this.frame = frame;
-    for (const event of ["pointerdown", "keydown"]) this.root.addEventListener(event, (news) => news.key !== "Tab" && news.stopPropagation());
-    this.root.addEventListener("wheel", (event) => this.text.scrollHeight > this.text.clientHeight + 1 && event.stopPropagation());
+    for (const event of ["pointerdown", "keydown"])
+      this.root.addEventListener(event, (news) => news.key !== "Tab" && news.stopPropagation());
+    this.root.addEventListener(
+      "wheel",
+      (event) => this.text.scrollHeight > this.text.clientHeight + 1 && event.stopPropagation(),
+    );
     this.show([], false);
   }
 
@@ -27,7 +36,9 @@ export class TextWidget {
 
   height() {
     if (this.root.hidden) return 0;
-    const lines = this.text.textContent.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / 44)), 0);
+    const lines = this.text.textContent
+      .split("\n")
+      .reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / 44)), 0);
     return Math.min(MOST, 24 + 18 * lines);
   }
 }

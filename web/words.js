@@ -3,7 +3,11 @@
 import { app } from "../../scripts/app.js";
 
 const WORDS = {
-  empty: ["Press Run. Your song appears here.", "실행을 누르면 여기에 곡이 나타납니다.", "点击运行，歌曲会显示在这里。"],
+  empty: [
+    "Press Run. Your song appears here.",
+    "실행을 누르면 여기에 곡이 나타납니다.",
+    "点击运行，歌曲会显示在这里。",
+  ],
   waveLater: ["Waveform is being made", "파형을 만드는 중입니다", "正在生成波形"],
   untitled: ["Song", "곡", "歌曲"],
   testModel: [
@@ -36,7 +40,11 @@ const WORDS = {
   position: ["Position", "위치", "位置"],
   lyrics: ["Lyrics", "가사", "歌词"],
   match: ["Match", "일치", "契合"],
-  lyricsTip: ["How clearly the words are sung, 0 to 1", "가사를 얼마나 또렷하게 부르는지, 0~1", "歌词唱得有多清楚，0 到 1"],
+  lyricsTip: [
+    "How clearly the words are sung, 0 to 1",
+    "가사를 얼마나 또렷하게 부르는지, 0~1",
+    "歌词唱得有多清楚，0 到 1",
+  ],
   matchTip: [
     "How well the song fits its description, in the language model's opinion, 0 to 1",
     "언어 모델이 보기에 곡이 설명과 얼마나 맞는지, 0~1",
@@ -101,12 +109,20 @@ const WORDS = {
   judging: ["Listening…", "듣는 중…", "正在聆听…"],
   failed: ["That did not work: {0}", "되지 않았습니다: {0}", "未成功：{0}"],
   ready: ["{0} songs are ready", "{0}곡이 준비되었습니다", "{0} 首歌曲已就绪"],
-  runFailed: ["The run stopped with an error. The last good songs stay here.", "오류로 실행이 멈췄습니다. 마지막으로 만든 곡은 그대로 남아 있습니다.", "运行因错误停止。上一批歌曲仍保留在这里。"],
+  runFailed: [
+    "The run stopped with an error. The last good songs stay here.",
+    "오류로 실행이 멈췄습니다. 마지막으로 만든 곡은 그대로 남아 있습니다.",
+    "运行因错误停止。上一批歌曲仍保留在这里。",
+  ],
   gone: ["The file was moved or deleted", "파일이 옮겨졌거나 삭제되었습니다", "文件已被移动或删除"],
   minutes: ["{0} of {1}", "{1} 중 {0}", "{0}，共 {1}"],
   copyText: ["Copy the text", "텍스트 복사", "复制文本"],
   nothing: ["The text is empty.", "텍스트가 비어 있습니다.", "文本为空。"],
-  noText: ["Press Run. The text appears here.", "실행을 누르면 여기에 텍스트가 나타납니다.", "点击运行，文本会显示在这里。"],
+  noText: [
+    "Press Run. The text appears here.",
+    "실행을 누르면 여기에 텍스트가 나타납니다.",
+    "点击运行，文本会显示在这里。",
+  ],
 };
 const LANGUAGES = ["en", "ko", "zh"];
 
@@ -128,7 +144,9 @@ export function known(key) {
 
 /** A number as this language writes it. */
 export function number(value, digits = 0) {
-  return new Intl.NumberFormat(language(), { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+  return new Intl.NumberFormat(language(), { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(
+    value,
+  );
 }
 
 /** The name of a language. */

@@ -1,4 +1,4 @@
-"""The outline of a recording, for drawing it, and how loud it is: what a player needs before it has loaded the sound."""
+"""The outline of a recording, for drawing it, and how loud it is: what a player needs before it has the sound."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def _read(path: Path, changed: int, size: int) -> Peaks:
 
     with opened(path) as sound:
         hop, samples = max(1, round(sound.rate * _HOP)), 0
-        largest, power, rest = [], [], np.zeros((0, len(sound.speakers)), np.float32)
+        largest: list[ndarray] = []
+        power: list[ndarray] = []
+        rest = np.zeros((0, len(sound.speakers)), np.float32)
         for block in part(sound, path.name):
             samples += len(block)
             block = np.concatenate([rest, block])

@@ -93,9 +93,13 @@ def test_a_batch_is_told_in_words_and_stays_text(desk: Desk, page: Canvas) -> No
         told = " ".join(await page.js(text(".ace-table dd, .ace-codes")))
         assert all(part in told for part in ("92 bpm", "1 2 3 …", "8.5 s", "acestep-v15-turbo", "1.7B"))
         await page.js("() => { for (const drawer of song.querySelectorAll('.ace-drawer')) drawer.click() }")
-        unnamed = "() => [...song.querySelectorAll('button')].filter(b => !b.textContent && !b.ariaLabel && !b.title).length"
+        unnamed = (
+            "() => [...song.querySelectorAll('button')].filter(b => !b.textContent && !b.ariaLabel && !b.title).length"
+        )
         assert await page.js(unnamed) == 0
-        small = "() => [...song.querySelectorAll('*')].filter(e => e.checkVisibility() && parseFloat(getComputedStyle(e).fontSize) < 12).length"
+        small = (
+            "() => [...song.querySelectorAll('*')].filter(e => parseFloat(getComputedStyle(e).fontSize) < 12).length"
+        )
         assert await page.js(small) == 0
 
     desk.look(page, "song_told", scenario())
@@ -129,7 +133,9 @@ def test_two_takes_are_compared_at_equal_loudness(desk: Desk, page: Canvas) -> N
     async def scenario() -> None:
         await shown(page, batch(desk))
         volume = "() => song.querySelector('audio').volume"
-        await page.js("() => { const v = song.querySelector('.ace-volume'); v.value = 1; v.dispatchEvent(new Event('input')) }")
+        await page.js(
+            "() => { const v = song.querySelector('.ace-volume'); v.value = 1; v.dispatchEvent(new Event('input')) }"
+        )
         assert await page.js(volume) == 1
         await page.js("() => { song.querySelector('audio').currentTime = 2 }")
         await page.js("() => song.querySelector('.ace-slider').focus()")
@@ -153,7 +159,9 @@ def test_two_takes_are_compared_at_equal_loudness(desk: Desk, page: Canvas) -> N
 def test_a_song_is_sent_on(button: str, workflow: str, desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
         await shown(page, batch(desk))
-        await page.js("name => [...song.querySelectorAll('.ace-tile')].find(t => t.textContent === name).click()", button)
+        await page.js(
+            "name => [...song.querySelectorAll('.ace-tile')].find(t => t.textContent === name).click()", button
+        )
         task = {"cover": "ACEStepCover", "add_track": "ACEStepLego", "reference_audio": "ACEStepReferenceAudio"}
         await page.until(f"app.graph.nodes.some(n => n.comfyClass === {task[workflow]!r})")
         prompt = await page.prompt()
@@ -175,7 +183,9 @@ def test_a_song_is_sent_on(button: str, workflow: str, desk: Desk, page: Canvas)
 def test_settings_are_used_again(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
         await shown(page, batch(desk))
-        await page.js("() => [...song.querySelectorAll('.ace-actions button')].find(b => b.textContent === 'Reuse').click()")
+        await page.js(
+            "() => [...song.querySelectorAll('.ace-actions button')].find(b => b.textContent === 'Reuse').click()"
+        )
         await page.until("app.graph.getNodeById(2).widgets[0].value.startsWith('dreamy synth pop, <')")
         prompt = await page.prompt()
         assert (prompt["2"]["inputs"]["bpm"], prompt["2"]["inputs"]["duration"]) == (92, 6)
@@ -209,8 +219,12 @@ def test_an_app_shows_song_and_text(desk: Desk) -> None:
         await page.page.get_by_role("button", name="Run", exact=True).last.click()
         await page.until("document.querySelector('.ace-has-songs .ace-title')?.textContent.length > 0", 120)
         await page.page.get_by_text("This song was made by the test model").first.wait_for()
-        await page.until("[...document.querySelectorAll('.ace-text')].some(e => e.checkVisibility() && e.textContent.includes('bpm:'))")
-        assert await page.js("() => document.querySelector('.ace-song').scrollWidth <= document.querySelector('.ace-song').clientWidth")
+        await page.until(
+            "[...document.querySelectorAll('.ace-text')].some(e => e.clientHeight && e.textContent.includes('bpm:'))"
+        )
+        assert await page.js(
+            "() => document.querySelector('.ace-song').scrollWidth <= document.querySelector('.ace-song').clientWidth"
+        )
 
     desk.visit(desk.address("think_text2music_app", "&mode=linear"), "app_song", scenario)
 

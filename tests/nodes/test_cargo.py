@@ -132,5 +132,7 @@ def test_what_was_lost_is_said(bench: Any) -> None:
         hear=("ACEStepPreviewSong", {"audio": "decode.0"}),
     )  # fmt: skip
     assert outcome.success, outcome.error
-    assert not any("do not say what made them" in line for line in bench.said(outcome)), "a recording has no story to lose"
+    assert not any("do not say what made them" in line for line in bench.said(outcome)), (
+        "a recording has no story to lose"
+    )
     assert any("test model" in line for line in bench.said(outcome)), "noise is called so where it is heard"

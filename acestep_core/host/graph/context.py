@@ -90,8 +90,8 @@ Handler = Callable[[Any], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Routes:
-    """Routes of a pack, named as `aiohttp.web.RouteTableDef` does: `@routes.get("/mine/…")`. Served bare and below `/api`,
-    behind the same guard as the host's own."""
+    """Routes of a pack, added as to an `aiohttp.web.RouteTableDef`: `@routes.get("/mine/…")`. They are served bare and
+    below `/api`, behind the same guard as the host's own."""
 
     table: list[tuple[str, str, Handler]] = field(default_factory=list)
 
