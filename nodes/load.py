@@ -10,7 +10,7 @@ from .host import host
 from .remarks import Told, told
 
 if TYPE_CHECKING:
-    from acestep_core.models.handles import Handle, LMHandle, ModelHandle, VAEHandle
+    from acestep_core.models.handles import Handle, ModelHandle
 
 _DTYPE_TIP = "Number format. 'auto' takes bf16 where the device is fast at it, fp32 elsewhere."
 _DEVICE_TIP = "Where it runs. 'auto' takes the graphics card if there is one."

@@ -19,7 +19,8 @@ from acestep_core.io.names import NUMBER, PLAIN
 from acestep_core.io.staging import Content, write_song
 from acestep_core.judge.subtitles import WRITERS, write_subtitles
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.records.keeping import RECORD, TAG
+from acestep_core.records.keeping import RECORD
+from acestep_core.records.song_record import TAG
 
 if TYPE_CHECKING:
     from acestep_core.judge.lyric_timing import SungLyrics

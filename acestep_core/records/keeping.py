@@ -9,12 +9,10 @@ from zipfile import ZipFile
 
 from acestep_core.io.staging import Content, write_song
 from acestep_core.io.tags import read_tags
-from acestep_core.records.song_record import SongRecord
+from acestep_core.records.song_record import TAG, SongRecord
 
 RECORD = ".json"
 LYRICS = (".lrc", ".vtt", ".srt", ".lyrics.json")
-TAG = "acestep"
-"""The tag of a sound file that holds its record."""
 
 
 def family(audio: Path) -> list[Path]:

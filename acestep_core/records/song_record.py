@@ -30,6 +30,8 @@ from acestep_core.song.description import Song
 
 FORMAT = "acestep-song"
 VERSION = 1
+TAG = "acestep"
+"""The tag of a sound file that holds its record."""
 ROLES = ("dit", "text_encoder", "vae", "lm", "adapter", "source", "reference")
 """What a file was for; others may follow."""
 
@@ -182,7 +184,7 @@ class SongRecord:
         if path.suffix.lower() not in {form.suffix for form in FORMATS.values()}:
             return cls.from_json(read_text(path))
         try:
-            text = read_tags(path).get("acestep")
+            text = read_tags(path).get(TAG)
         except AudioError as error:
             raise InvalidInput(f"The record in {path.name} cannot be read: {error}") from error
         if not text:
