@@ -42,6 +42,12 @@ GRAPH = {
 }  # fmt: skip
 
 
+def _made(widgets: dict[str, Any]) -> Song:
+    """What the node hands on; with remarks it does that beside a text to show."""
+    found = ACEStepSong().make(**widgets)
+    return (found["result"] if isinstance(found, dict) else found)[0]
+
+
 class Doors:
     """Each turns one value of a song, written in some way, into a song."""
 
@@ -75,13 +81,13 @@ class Doors:
         return self._run(changed)
 
     def node(self, name: str, value: str) -> Song:
-        return ACEStepSong().make(**OPEN | {name: value})[0]
+        return _made(OPEN | {name: value})
 
     def _run(self, workflow: Workflow) -> Song:
         report = validate(workflow.prompt, self.registry)
         if report.error is not None:
             raise AceStepError(str(report.node_errors))
-        return ACEStepSong().make(**workflow.prompt["song"]["inputs"])[0]
+        return _made(workflow.prompt["song"]["inputs"])
 
 
 DOORS = [name for name in vars(Doors) if not name.startswith("_")]
