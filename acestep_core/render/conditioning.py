@@ -213,6 +213,11 @@ def _context(source: Tensor, masks: Tensor) -> Tensor:
     return torch.cat([source.float(), masks.unsqueeze(-1).expand(-1, -1, source.shape[-1])], dim=-1)
 
 
+def text_context(silence: Tensor) -> Tensor:
+    """The context of music from text alone: silence `[B, T, 64]` in place of a source -> `[B, T, 128]`."""
+    return _context(silence, torch.ones(silence.shape[:2]))
+
+
 def _hold(tasks: list[Task], silence: Tensor) -> Hold | None:
     masks, settings = [task.mask() for task in tasks], tasks[0].repaint
     if settings is None or any(mask is None for mask in masks):
