@@ -29,15 +29,15 @@ from torch import Tensor
 from acestep_core.errors import DatasetError
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.text import read_text
+from acestep_core.models.conditioner import joined
 from acestep_core.render.conditioning import text_context
 from acestep_core.render.task import padded, silence_frames
 from acestep_core.render.tasks import MIN_FRAMES
+from acestep_core.train.dataset_options import LENGTHS
 from acestep_core.vocabulary import FRAMES_PER_CODE, LATENT_CHANNELS, LATENT_RATE
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
-LENGTHS: Final = ("auto", "full", "window")
-"""What a step may see: whatever fits, whole songs, or windows of them."""
 KINDS: Final = ("caption", "genre", "caption-untagged", "genre-untagged")
 """The texts of a song, as `caption.0` to `caption.3`."""
 
@@ -56,7 +56,8 @@ class TrainEntry:
         tag: the activation tag it was given; empty for none.
         windows: first frames of its windows; one 0 where a window holds all of it.
         lyrics: for each window the number of its lyrics in the file; empty where every window has the whole lyrics.
-        key: what its files were made from, see `preprocess`.
+        key: what its conditions were made from, see `preprocess`.
+        audio: path, bytes, time of change (ns) and SHA-256 of the recording when it was read.
         problems: what to know about it, a sentence each.
     """
 
@@ -72,6 +73,7 @@ class TrainEntry:
     windows: tuple[int, ...] = (0,)
     lyrics: tuple[int, ...] = ()
     key: str = ""
+    audio: tuple[str, int, int, str] = ("", 0, 0, "")
     problems: tuple[str, ...] = ()
 
     @property
@@ -86,7 +88,7 @@ class Manifest:
     Attributes:
         dataset: `name`, `custom_tag`, `tag_position`, `genre_ratio` and `fingerprint` of the dataset it was made from.
         model: `variant`, `dtype`, and the SHA-256 of `dit`, `text_encoder` and `vae`.
-        settings: how it was made, see `preprocess.Preprocessing`.
+        settings: how it was made, see `dataset_options.Preprocessing`.
         samples: the songs that can be trained with, in the dataset's order.
         problems: songs that cannot, and why, by id; and whatever else there is to say, under ''.
     """
@@ -169,7 +171,14 @@ def _entry(values: Mapping[str, Any]) -> TrainEntry:
     inside = all(_is_inside(name) for name in (entry.latents, entry.conditions))
     numbers = (entry.frames, entry.repeat, *entry.windows, *entry.lyrics)
     whole = all(type(number) is int and number >= 0 for number in numbers) and entry.frames > 0
-    if not (inside and whole and len(entry.sha256) == 2 and 0 <= entry.genre_share <= 1 and entry.windows):
+    if not (
+        inside
+        and whole
+        and len(entry.sha256) == 2
+        and len(entry.audio) == 4
+        and 0 <= entry.genre_share <= 1
+        and entry.windows
+    ):
         raise ValueError
     return entry
 
@@ -238,7 +247,7 @@ class Conditions:
         caption = next(self.captions[name] for name in names if name in self.captions)
         timbre = self.own_timbre if own_timbre and self.own_timbre is not None else self.timbre
         words = self.no_lyrics if not lyrics and self.no_lyrics is not None else self.lyrics
-        return torch.cat([words, timbre, caption])[None]
+        return joined(words, timbre, caption)[None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +256,7 @@ class TrainSample:
 
     Attributes:
         latents: the VAE's posterior mean `[T, 64]` fp32, T at least 128: shorter songs are padded with silence.
-        std: its standard deviation `[T, 64]` fp32, 0 in the padding.
+        std: its standard deviation `[T, 64]` fp32, 0 in the padding, and throughout where the mean alone is wanted.
         frames: how many of the T are sound; the loss counts no others.
         context: `[T, 128]` fp32: silence and ones, as inference gives it.
         conditions: what the DiT is told.
@@ -268,6 +277,7 @@ class Trainset:
         self.folder = folder
         self.manifest = manifest
         self._verified: set[str] = set()
+        self._noisy = float(manifest.settings.get("vae_mode") != "mean")
 
     @classmethod
     def open(cls, folder: Path | str) -> Trainset:
@@ -300,7 +310,8 @@ class Trainset:
             DatasetError: a file is gone or is not the one that was written, or the trainset was made for windows only.
         """
         entry = self.manifest.samples[index]
-        cut = window is not None and len(entry.windows) > 1
+        place = window if window is not None and len(entry.windows) > 1 else None
+        cut = place is not None
         if not cut and self.manifest.length == "window" and len(entry.windows) > 1:
             raise DatasetError(
                 f"The trainset {self.folder.name!r} was made for windows; preprocess with length auto for whole songs."
@@ -310,7 +321,7 @@ class Trainset:
             for name, digest in zip((entry.latents, entry.conditions), entry.sha256, strict=True)
         )
         shared = self._read(str(Path(entry.conditions).with_name("shared.safetensors").as_posix()), "", entry.name)
-        start = entry.windows[window] if window is not None and cut else 0
+        start = 0 if place is None else entry.windows[place]
         part = slice(start, start + self.manifest.window_frames if cut else entry.frames)
         mean, std = sound["mean"][part], sound["std"][part]
         if mean.shape != (part.stop - part.start, LATENT_CHANNELS) or std.shape != mean.shape:
@@ -320,10 +331,10 @@ class Trainset:
         return TrainSample(
             replace(entry, windows=(0,), frames=frames, lyrics=()) if cut else entry,
             padded(mean[None], silence, total)[0],
-            torch.nn.functional.pad(std, (0, 0, 0, total - frames)),
+            torch.nn.functional.pad(std * self._noisy, (0, 0, 0, total - frames)),
             frames,
             text_context(silence_frames(silence, total))[0],
-            _conditions(told, shared, cut, entry.lyrics[window] if cut and entry.lyrics else None),
+            _conditions(told, shared, cut, entry.lyrics[place] if place is not None and entry.lyrics else None),
         )
 
     def _read(self, name: str, digest: str, of: str) -> dict[str, Tensor]:
