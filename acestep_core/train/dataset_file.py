@@ -22,7 +22,7 @@ from acestep_core.io.atomic import atomic_write
 from acestep_core.io.confine import confine
 from acestep_core.io.text import read_text
 from acestep_core.song.description import normalize_text
-from acestep_core.train.dataset import UNTITLED, Dataset, Sample, TimedText
+from acestep_core.train.dataset import Dataset, Sample, TimedText
 from acestep_core.train.dataset_options import TAG_POSITIONS
 from acestep_core.train.sample_fields import read_field
 from acestep_core.vocabulary import INSTRUMENTAL_LYRICS
@@ -74,7 +74,7 @@ def parse_dataset(text: str, path: Path, roots: Sequence[Path] = ()) -> Dataset:
         sample = _read_sample(entry, finder, own.append)
         if sample is not None:
             if sample.id in taken:
-                own.append(f"the id {sample.id!r} stands there twice and was changed")
+                own.append(f"the id {sample.id!r} stands there twice and was changed.")
                 sample = replace(sample, id=_free_id(sample.id, index, taken))
             taken.add(sample.id)
             samples.append(sample)
@@ -202,7 +202,7 @@ def _read_metadata(values: Any, problem: Callable[[str], None]) -> dict[str, Any
         problem("metadata is no table and was left out.")
     taker = _Taker(values if isinstance(values, dict) else {}, lambda text: problem(f"metadata: {text}."))
     return {
-        "name": taker.text("name", _UNNAMED if values is not None else UNTITLED),
+        "name": taker.text("name", _UNNAMED),
         "custom_tag": taker.text("custom_tag").strip(),
         "tag_position": taker.take("tag_position", str, TAG_POSITIONS[0], lambda v: v in TAG_POSITIONS),
         "created_at": taker.text("created_at"),
