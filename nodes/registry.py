@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from .codes import ACEStepAudioToCodes, ACEStepCodesToText, ACEStepTextToCodes
+from .dataset import (
+    ACEStepEditDataset,
+    ACEStepEditSample,
+    ACEStepLabelDataset,
+    ACEStepLoadDataset,
+    ACEStepLoadTrainset,
+    ACEStepPreprocess,
+    ACEStepSaveDataset,
+    ACEStepScanDataset,
+)
 from .judge import ACEStepBestOf, ACEStepLMScore, ACEStepLyricAlignment, ACEStepTimedLyrics
 from .load import ACEStepLMLoader, ACEStepLoader, ACEStepLoRALoader, ACEStepModelLoader, ACEStepVAELoader
 from .load_record import ACEStepLoadRecord
@@ -73,6 +83,14 @@ NODES: tuple[type, ...] = (
     ACEStepPreviewSong,
     ACEStepMorph,
     ACEStepLoadRecord,
+    ACEStepScanDataset,
+    ACEStepLoadDataset,
+    ACEStepLabelDataset,
+    ACEStepEditSample,
+    ACEStepEditDataset,
+    ACEStepSaveDataset,
+    ACEStepPreprocess,
+    ACEStepLoadTrainset,
 )
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}

@@ -85,6 +85,30 @@ def sample_seed(seed: int, sample: Sample) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {sample.id}".encode()).digest()[:4])
 
 
+def resumed(dataset: Dataset, saved: Dataset, lm: LMHandle, seed: int) -> Dataset:
+    """The dataset with what an interrupted run with this model and seed has written already, beside what people wrote
+    since.
+    """
+    before = {sample.id: sample for sample in saved.samples}
+
+    def taken(sample: Sample) -> Sample:
+        old = before.get(sample.id)
+        origin = _origin(lm, sample_seed(seed, sample))
+        names = [n for n, o in old.labels.items() if o == origin and sample.labels.get(n) != "user"] if old else []
+        if not names:
+            return sample
+        values = {
+            name: getattr(old, name) for name in [*names, "lyrics"] if name != "lyrics" or "formatted_lyrics" in names
+        }
+        return replace(sample, **values, labeled=True, labels={**sample.labels, **dict.fromkeys(names, origin)})
+
+    return replace(dataset, samples=tuple(taken(sample) for sample in dataset.samples))
+
+
+def _origin(lm: LMHandle, seed: int) -> str:
+    return f"lm:{lm.path.name}@{seed}"
+
+
 def _codes(
     samples: list[Sample], model: ModelHandle, store: LatentStore, problems: dict[str, str], monitor: Monitor
 ) -> dict[str, tuple[int, ...]]:
@@ -114,7 +138,7 @@ def _labelled(
     monitor: Monitor,
 ) -> Sample:
     own_seed = sample_seed(seed, sample)
-    origin = f"lm:{handle.path.name}@{own_seed}"
+    origin = _origin(handle, own_seed)
     sampling = UPSTREAM_SAMPLING if options.mode == "upstream" else LISTEN_SAMPLING
     sung = _wants_lyrics(sample, options)
     quiet = without_progress(monitor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import AceStepError, DatasetError
+from acestep_core.io.atomic import atomic_write
 from acestep_core.io.tags import read_tags
 from acestep_core.io.text import read_text
 from acestep_core.judge.subtitles import parse_lrc
 from acestep_core.records.song_record import SongRecord, is_record
-from acestep_core.train.dataset import TimedText
+from acestep_core.train.dataset import Dataset, TimedText
 from acestep_core.train.sample_fields import FIELDS, field_named, read_fields
 from acestep_core.vocabulary import INSTRUMENTAL_LYRICS, UNKNOWN_LANGUAGE
 
@@ -283,3 +285,32 @@ def read_sheet(path: Path, encoding: str = "") -> Sheet:
         ]
         return Sheet(path, tuple(found))
     raise DatasetError(f"{path.name} has no column 'File' that names the recordings; add one, or remove the sheet.")
+
+
+def write_sidecars(dataset: Dataset, folder: Path) -> list[Path]:
+    """Writes what is said about each recording beside a name of its own, for other programs: `.caption.txt`,
+    `.lyrics.txt` and `.json`, in folders like those of the recordings.
+
+    Raises:
+        StorageError: a file of that name is there already; it is left alone.
+    """
+    places = [Path(sample.audio_path) for sample in dataset.samples]
+    common = Path(os.path.commonpath([place.parent for place in places])) if places else folder
+    written: list[Path] = []
+    for sample, place in zip(dataset.samples, places, strict=True):
+        base = folder / place.relative_to(common).with_suffix("")
+        base.parent.mkdir(parents=True, exist_ok=True)
+        values = {name: getattr(sample, name) for name in _IN_JSON if name not in ("lyrics", "repeat")}
+        kept = {name: value for name, value in values.items() if value not in (None, "")}
+        texts = {
+            ".caption.txt": sample.caption,
+            ".lyrics.txt": "" if sample.is_instrumental else sample.lyrics,
+            ".json": json.dumps(kept, ensure_ascii=False, indent=1),
+        }
+        for suffix, text in texts.items():
+            if text:
+                path = base.with_name(base.name + suffix)
+                with atomic_write(path, new=True) as temporary:
+                    temporary.write_text(text + "\n", encoding="utf-8")
+                written.append(path)
+    return written
