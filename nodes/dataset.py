@@ -101,6 +101,7 @@ class ACEStepLabelDataset:
     RETURN_NAMES = ("dataset", "labeled", "report")
     OUTPUT_TOOLTIPS = ("The labelled dataset.", "How many samples have a caption.", "What to know about them.")
     FUNCTION = "label"
+    OUTPUT_NODE = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -178,7 +179,7 @@ class ACEStepEditSample:
         return {
             "required": {
                 "dataset": inputs.wire(wires.DATASET, "The dataset."),
-                "sample": inputs.text("Which one: its id or its file name.", "song.wav"),
+                "sample": inputs.text("Which one: its id or its file name. Empty changes nothing."),
             },
             "optional": {
                 "caption": text("Style, instruments, mood; without the tag.", multiline=True),
@@ -213,6 +214,8 @@ class ACEStepEditSample:
         repeat: int = 0,
         use: str = KEEP,
     ) -> tuple[Dataset]:
+        if not sample.strip():
+            return (dataset,)
         texts = {"caption": caption, "genre": genre, "lyrics": lyrics, "custom_tag": custom_tag}
         changes: dict[str, Any] = {n: "" if t.strip() == NOTHING else t for n, t in texts.items() if t.strip()}
         changes |= {name: number for name, number in (("bpm", bpm), ("repeat", repeat)) if number}
@@ -300,6 +303,7 @@ class ACEStepPreprocess:
     RETURN_NAMES = ("trainset", "seconds", "report")
     OUTPUT_TOOLTIPS = ("What training reads.", "Length of all recordings together.", "What to know about them.")
     FUNCTION = "make"
+    OUTPUT_NODE = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -332,6 +336,7 @@ class ACEStepLoadTrainset:
     RETURN_NAMES = ("trainset",)
     OUTPUT_TOOLTIPS = ("What training reads.",)
     FUNCTION = "open"
+    OUTPUT_NODE = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
