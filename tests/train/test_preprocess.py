@@ -107,6 +107,13 @@ def test_a_second_run_makes_nothing_and_each_change_only_what_it_touches(
     assert made(dataset.edited({"0.wav": {"repeat": 3}, "1.wav": {"excluded": True}}))[0] == set()
     assert made(dataset.edited({"0.wav": {"caption": "another"}}))[0] == {"conditions"}
     assert made(dataset, Preprocessing(max_seconds=10))[0] == {"latents", "conditions"}  # the third song is cut
+    other = open_models(tiny_root, "base", device="cpu")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    preprocess(dataset, other.model, other.vae, tmp_path)  # another checkpoint: texts anew, latents stay
+    changed = {
+        path.parts[-3] for path in tmp_path.rglob("*.safetensors") if path.stat().st_mtime_ns != before.get(path)
+    }
+    assert changed == {"conditions"} and len(list((tmp_path / "conditions").iterdir())) == 2
     assert orphaned(tmp_path, trainset.manifest)
     preprocess(dataset, models.model, models.vae, tmp_path, prune=True)
     assert not orphaned(tmp_path, Trainset.open(tmp_path).manifest)
