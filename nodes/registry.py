@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .codes import ACEStepAudioToCodes, ACEStepCodesToText, ACEStepTextToCodes
-from .dataset import (
+from .datasets import (
     ACEStepEditDataset,
     ACEStepEditSample,
     ACEStepLabelDataset,

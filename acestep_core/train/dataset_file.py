@@ -154,7 +154,7 @@ def _json_of(text: str, name: str) -> Any:
 def _cleaned(value: Any) -> Any:
     """Without what UTF-8 cannot hold."""
     if isinstance(value, str):
-        return re.sub("[\ud800-\udfff]", "\ufffd", value)
+        return value if value.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", value)
     if isinstance(value, list):
         return [_cleaned(entry) for entry in value]
     return {_cleaned(key): _cleaned(entry) for key, entry in value.items()} if isinstance(value, dict) else value
