@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.commands.flags import add_flags, given
-from acestep_core.commands.progress import ProgressBar
+from acestep_core.commands.flags import add_flags, examples, given
 from acestep_core.declared import options_of
 from acestep_core.errors import DatasetError
 from acestep_core.monitor import Monitor
+from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.train.dataset_options import Labelling, Preprocessing, Scanning
 
 if TYPE_CHECKING:
@@ -24,7 +24,17 @@ _WIDTHS = (8, 10, 6, 24, 32, 20, 4, 9)
 
 def add_parser(subparsers: Any) -> None:
     """Adds `dataset` and its actions."""
-    parser = subparsers.add_parser("dataset", help="make a dataset of recordings to train with", description=__doc__)
+    parser = subparsers.add_parser(
+        "dataset",
+        help="make a dataset of recordings to train with",
+        description=__doc__,
+        **examples(
+            "acestep dataset scan my_songs -o my_songs.json --tag my_style",
+            "acestep dataset label my_songs.json",
+            'acestep dataset edit my_songs.json song.wav bpm=92 "caption=slow blues"',
+            "acestep dataset preprocess my_songs.json",
+        ),
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     scan = actions.add_parser("scan", help="find the recordings of a folder and what lies beside them")

@@ -20,7 +20,7 @@ from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import ModelHandle, VAEHandle
 from acestep_core.models.manager import manager
 from acestep_core.models.memory import encoding_bytes, windowed
-from acestep_core.models.text import LYRICS_LIMIT, TextEncoder, caption_bytes
+from acestep_core.models.text import TextEncoder, caption_bytes
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render.conditioning import prompts_of
 from acestep_core.render.tasks import text2music
@@ -47,7 +47,7 @@ from acestep_core.train.trainset import (
     windows,
     write_tensors,
 )
-from acestep_core.vocabulary import INSTRUMENTAL_LYRICS, LATENT_RATE, UNKNOWN_LANGUAGE
+from acestep_core.vocabulary import INSTRUMENTAL_LYRICS, LATENT_RATE, LYRIC_TOKENS, UNKNOWN_LANGUAGE
 
 _GROUP = 16
 """Samples whose texts are held in memory between the text encoder and the condition encoder."""
@@ -278,8 +278,8 @@ def _timbre(model: AceStepModel, reference: Tensor) -> Tensor:
 
 def _working(model: AceStepModel) -> int:
     config = model.config
-    longest = max(windowed(config, LYRICS_LIMIT), windowed(config, config.timbre_fix_frame))
-    return encoding_bytes(config, longest, 2 * LYRICS_LIMIT, model.dtype.itemsize)
+    longest = max(windowed(config, LYRIC_TOKENS), windowed(config, config.timbre_fix_frame))
+    return encoding_bytes(config, longest, 2 * LYRIC_TOKENS, model.dtype.itemsize)
 
 
 def _entry(

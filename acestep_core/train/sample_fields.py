@@ -18,6 +18,7 @@ from acestep_core.song.description import (
     normalize_text,
     normalize_timesignature,
 )
+from acestep_core.values import number, plain, truth, whole
 from acestep_core.vocabulary import UNKNOWN_LANGUAGE
 
 FIELDS: Final = (
@@ -46,8 +47,8 @@ _CAMELOT = {
     for number, tonic in enumerate(tonics, start=1)
 }
 """The wheel of disc jockeys; 10B is D major, as in upstream's example of a CSV."""
-_YES = ("true", "yes", "on", "1", "instrumental")
-_NO = ("false", "no", "off", "0", "vocal", "vocals", "")
+_WORDS = {"instrumental": True, "vocal": False, "vocals": False, "": False}
+"""What people write for a switch besides yes and no."""
 
 
 def read_field(name: str, value: Any) -> Any:
@@ -81,10 +82,10 @@ def read_fields(values: Mapping[str, Any], remark: Callable[[str], None]) -> dic
 
 def field_named(name: Any) -> str | None:
     """The field that people call by this name, if any."""
-    plain = re.sub(r"[\s-]+", "_", str(name).strip().lower())
-    plain = ALIASES.get(plain, plain)
-    plain = {"timesignature": "timesignature", "customtag": "custom_tag"}.get(plain.replace("_", ""), plain)
-    return plain if plain in FIELDS else None
+    word = re.sub(r"[\s-]+", "_", str(name).strip().lower())
+    word = ALIASES.get(word, word)
+    word = {"timesignature": "timesignature", "customtag": "custom_tag"}.get(word.replace("_", ""), word)
+    return word if word in FIELDS else None
 
 
 def _text(name: str) -> Callable[[Any], str]:
@@ -98,15 +99,9 @@ def _text(name: str) -> Callable[[Any], str]:
 
 def _bpm(value: Any) -> int | None:
     """Rounded half up."""
-    if isinstance(value, str):
-        value = re.sub(r"\s*bpm$", "", value.strip(), flags=re.IGNORECASE).replace(",", ".")
-        try:
-            value = float(value)
-        except ValueError:
-            return normalize_bpm(value)
-    if isinstance(value, float) and math.isfinite(value) and value > 0:
-        value = math.floor(value + 0.5)
-    return normalize_bpm(value)
+    spelled = re.sub(r"\s*bpm$", "", value.strip(), flags=re.IGNORECASE) if isinstance(value, str) else value
+    found = number(spelled)
+    return normalize_bpm(value if found is None or found <= 0 else math.floor(found + 0.5))
 
 
 def _keyscale(value: Any) -> str:
@@ -123,10 +118,12 @@ def _timesignature(value: Any) -> str:
 
 def _switch(name: str) -> Callable[[Any], bool]:
     def read(value: Any) -> bool:
-        word = str(value).strip().lower() if isinstance(value, str | int) else None
-        if word not in (*_YES, *_NO):
+        word = plain(value).casefold() if isinstance(value, str) else value
+        found = _WORDS.get(word) if isinstance(word, str) else None
+        found = truth(value) if found is None and isinstance(value, str | int) else found
+        if found is None:
             raise InvalidInput(f"{name} must be true or false, not {_shown(value)}.")
-        return word in _YES
+        return found
 
     return read
 
@@ -141,15 +138,10 @@ def _override(value: Any) -> str | None:
 
 
 def _repeat(value: Any) -> int:
-    try:
-        number = int(value) if isinstance(value, str) else value
-    except ValueError:
-        number = value
-    if isinstance(number, float) and number.is_integer():
-        number = int(number)
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= REPEAT_MAX:
+    found = whole(value)
+    if found is None or not 1 <= found <= REPEAT_MAX:
         raise InvalidInput(f"repeat must be a whole number from 1 to {REPEAT_MAX}, not {_shown(value)}.")
-    return number
+    return found
 
 
 def _shown(value: Any) -> str:
