@@ -154,7 +154,7 @@ def test_a_long_recording_costs_no_memory(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         dataset = scan(tmp_path)
-        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20  # decoded it would be 330 MB
     finally:
         tracemalloc.stop()
     assert dataset.samples[0].duration == 3 * 3600
