@@ -6,6 +6,7 @@ finds out at each call who is there, so the same classes run in ComfyUI, in `ace
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MODELS_FOLDER = "acestep"
 """The folder of our checkpoints among ComfyUI's models, and its key in `extra_model_paths.yaml`."""
+DATASETS_FOLDER = "acestep_datasets"
+"""The key of folders with recordings in `extra_model_paths.yaml`; the variable `ACESTEP_DATASETS` lists more."""
 PREVIEW_SECONDS = 0.4
 """Pictures are drawn and sent at most this often."""
 LINE_SECONDS = 0.1
@@ -40,6 +43,9 @@ class Host(Protocol):
 
     def lora_folders(self) -> list[Path]:
         """Folders that hold adapters."""
+
+    def dataset_folders(self) -> list[Path]:
+        """Folders that the user lists for recordings and trainsets, besides input and output."""
 
     def device(self) -> str:
         """The name of the device that models run on, `auto` to let the library choose."""
@@ -132,6 +138,9 @@ class EmbeddedHost:
     def lora_folders(self) -> list[Path]:
         return [self.folders.models / "loras"]
 
+    def dataset_folders(self) -> list[Path]:
+        return _listed_folders()
+
     def device(self) -> str:
         return "auto"
 
@@ -171,6 +180,9 @@ class NoHost:
 
     def lora_folders(self) -> list[Path]:
         return [Path("loras")]
+
+    def dataset_folders(self) -> list[Path]:
+        return _listed_folders()
 
     def device(self) -> str:
         return "auto"
@@ -221,6 +233,10 @@ class ComfyUI:
 
     def lora_folders(self) -> list[Path]:
         return [Path(folder) for folder in self.paths.get_folder_paths("loras")]
+
+    def dataset_folders(self) -> list[Path]:
+        known = self.paths.folder_names_and_paths.get(DATASETS_FOLDER, ([], None))[0]
+        return [*(Path(folder) for folder in known), *_listed_folders()]
 
     def device(self) -> str:
         return str(self.memory.get_torch_device())
@@ -281,6 +297,10 @@ def register() -> None:
     paths.add_model_folder_path(MODELS_FOLDER, str(Path(paths.models_dir) / MODELS_FOLDER))
     folders, _ = paths.folder_names_and_paths[MODELS_FOLDER]
     paths.folder_names_and_paths[MODELS_FOLDER] = (folders, {".safetensors"})
+
+
+def _listed_folders() -> list[Path]:
+    return [Path(folder) for folder in os.environ.get("ACESTEP_DATASETS", "").split(os.pathsep) if folder]
 
 
 def _made(folder: Path) -> Path:

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from .codes import ACEStepAudioToCodes, ACEStepCodesToText, ACEStepTextToCodes
+from .datasets import (
+    ACEStepEditDataset,
+    ACEStepEditSample,
+    ACEStepLabelDataset,
+    ACEStepLoadDataset,
+    ACEStepLoadTrainset,
+    ACEStepPreprocess,
+    ACEStepSaveDataset,
+    ACEStepScanDataset,
+)
 from .judge import ACEStepBestOf, ACEStepLMScore, ACEStepLyricAlignment, ACEStepTimedLyrics
 from .load import ACEStepLMLoader, ACEStepLoader, ACEStepLoRALoader, ACEStepModelLoader, ACEStepVAELoader
 from .load_record import ACEStepLoadRecord
@@ -74,6 +84,14 @@ NODES: tuple[type, ...] = (
     ACEStepMorph,
     ACEStepLoadRecord,
     ACEStepShowText,
+    ACEStepScanDataset,
+    ACEStepLoadDataset,
+    ACEStepLabelDataset,
+    ACEStepEditSample,
+    ACEStepEditDataset,
+    ACEStepSaveDataset,
+    ACEStepPreprocess,
+    ACEStepLoadTrainset,
 )
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}

@@ -19,7 +19,8 @@ LEVELS = (
     ("acestep_core.models",),
     ("acestep_core.builtin",),
     ("acestep_core.planner", "acestep_core.render"),
-    ("acestep_core.judge", "acestep_core.train"),
+    ("acestep_core.judge",),
+    ("acestep_core.train",),
     ("acestep_core.pipeline",),
     ("acestep_core.commands",),
 )

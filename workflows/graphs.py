@@ -418,4 +418,64 @@ GRAPHS: dict[str, Graph] = {
         },
         ("LoRA.lora", "LoRA.strength", "Song.caption", "Song.lyrics", "Sampler.seed"),
     ),
+    "dataset": Graph(
+        "Dataset from a folder",
+        "Put recordings into **input/my_songs**, with `song.caption.txt`, `song.lyrics.txt` or a CSV beside them. "
+        "Press Run, read the report, correct what is wrong, and run again: only what changed is made anew.",
+        {
+            **LOAD,
+            "Scan": ("ACEStepScanDataset", {}),
+            "Sample": ("ACEStepEditSample", {"dataset": "Scan.0"}),
+            "Edit": ("ACEStepEditDataset", {"dataset": "Sample.0"}),
+            "Save": ("ACEStepSaveDataset", {"dataset": "Edit.0"}),
+            "Preprocess": ("ACEStepPreprocess", {"dataset": "Edit.0", "model": "Load.0", "vae": "Load.1"}),
+        },
+        ("Scan.folder", "Scan.custom_tag", "Scan.all_instrumental", "Edit.edits"),
+        ("Edit", "Preprocess"),
+    ),
+    "label": Graph(
+        "Label and correct",
+        "The language model listens to every recording of **input/my_songs** and writes what it hears where nothing is "
+        "written yet. It is saved after each one, so you can stop at any time and run again. Then correct it in the "
+        "table.",
+        {
+            **LOAD,
+            "LM": ("ACEStepLMLoader", {}),
+            "Scan": ("ACEStepScanDataset", {}),
+            "Label": (
+                "ACEStepLabelDataset",
+                {
+                    "dataset": "Scan.0",
+                    "model": "Load.0",
+                    "vae": "Load.1",
+                    "lm": "LM.0",
+                    "save_as": "datasets/labels.json",
+                },
+            ),
+            "Edit": ("ACEStepEditDataset", {"dataset": "Label.0"}),
+            "Save": ("ACEStepSaveDataset", {"dataset": "Edit.0"}),
+        },
+        ("Scan.folder", "Label.mode", "Label.format_lyrics", "Label.seed", "Edit.edits"),
+        ("Edit", "Save"),
+    ),
+    "open_dataset": Graph(
+        "Go on with a dataset",
+        "Opens a dataset file that was saved here or by upstream's program, below **output** or **input**, and makes "
+        "what training reads.",
+        {
+            **LOAD,
+            "Open": ("ACEStepLoadDataset", {}),
+            "Edit": ("ACEStepEditDataset", {"dataset": "Open.0"}),
+            "Preprocess": ("ACEStepPreprocess", {"dataset": "Edit.0", "model": "Load.0", "vae": "Load.1"}),
+        },
+        ("Open.file", "Edit.edits", "Preprocess.max_seconds", "Preprocess.length"),
+        ("Edit", "Preprocess"),
+    ),
+    "open_trainset": Graph(
+        "Open a trainset",
+        "Opens what Preprocess Dataset has made, or turns a folder of upstream's .pt files into it.",
+        {"Trainset": ("ACEStepLoadTrainset", {"folder": "trainsets/tensors"})},
+        ("Trainset.folder",),
+        ("Trainset",),
+    ),
 }

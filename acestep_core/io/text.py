@@ -13,11 +13,12 @@ _LARGEST = 64 << 20
 """Bytes. Larger files are no text that anybody wrote."""
 
 
-def read_text(path: Path | str, error: type[AceStepError] = InvalidInput) -> str:
+def read_text(path: Path | str, error: type[AceStepError] = InvalidInput, encoding: str = "") -> str:
     """The text of a file, without a byte order mark; line ends stay as they are.
 
     Args:
         error: raised where it cannot be read.
+        encoding: of files that are neither UTF-8 nor UTF-16, such as `cp949`; empty where there should be none.
 
     Raises:
         error: it is absent, too large, or neither UTF-8 nor UTF-16 with a byte order mark.
@@ -32,20 +33,23 @@ def read_text(path: Path | str, error: type[AceStepError] = InvalidInput) -> str
         raise error(f"{path.name!r} cannot be opened; check that it is a file and may be read.") from cause
     if len(data) > _LARGEST:
         raise error(f"{path.name} is larger than {_LARGEST >> 20} MB; that is no text file, so check the name.")
-    return decode_text(data, path.name, error)
+    return decode_text(data, path.name, error, encoding)
 
 
-def decode_text(data: bytes, name: str, error: type[AceStepError] = InvalidInput) -> str:
+def decode_text(data: bytes, name: str, error: type[AceStepError] = InvalidInput, encoding: str = "") -> str:
     """The text that bytes hold: UTF-8 with or without a byte order mark, or UTF-16 with one. See `read_text`.
 
     Args:
         name: what the bytes are called in messages.
     """
-    mark, encoding = next(((mark, encoding) for mark, encoding in _MARKS if data.startswith(mark)), (b"", "utf-8"))
-    try:
-        text = data[len(mark) :].decode(encoding)
-        if "\0" in text:  # UTF-16 without a mark, UTF-32, or no text at all
-            raise ValueError
-    except ValueError as cause:
-        raise error(f"{name} cannot be read as text; save it as UTF-8.") from cause
-    return text
+    mark, marked = next(((mark, marked) for mark, marked in _MARKS if data.startswith(mark)), (b"", ""))
+    for tried in (marked,) if marked else ("utf-8", encoding) if encoding else ("utf-8",):
+        try:
+            text = data[len(mark) :].decode(tried)
+        except (ValueError, LookupError) as problem:
+            cause = problem
+            continue
+        if "\0" not in text:  # UTF-16 without a mark, UTF-32, or no text at all
+            return text
+        cause = ValueError("null characters")
+    raise error(f"{name} cannot be read as text; save it as UTF-8.") from cause

@@ -90,7 +90,7 @@ class ConditionEncoder(nn.Module):
         self.timbre_encoder = TimbreEncoder(config)
 
     def forward(self, text: Tensor, lyrics: Tensor, references: Tensor) -> Tensor:
-        """Encodes one song, so nothing is ever padded.
+        """Encodes one song, so nothing is ever padded. The parts, made alone and joined, are the same bits.
 
         Args:
             text: caption hidden states `[1, Lt, text_dim]`.
@@ -101,4 +101,9 @@ class ConditionEncoder(nn.Module):
             `[1, Ll + N + Lt, D]`.
         """
         timbre = self.timbre_encoder(references).unsqueeze(0)
-        return torch.cat([self.lyric_encoder(lyrics), timbre, self.text_projector(text)], dim=1)
+        return joined(self.lyric_encoder(lyrics), timbre, self.text_projector(text))
+
+
+def joined(lyrics: Tensor, timbre: Tensor, text: Tensor) -> Tensor:
+    """What the DiT attends to, `[..., S, D]`, from its three parts."""
+    return torch.cat([lyrics, timbre, text], dim=-2)

@@ -24,6 +24,8 @@ LYRICS_TOKENS = 2048
 """How long lyrics may become; the lyric encoder reads no more."""
 OTHER_FIELDS = 100
 """More tokens than a plan without its caption ever has."""
+GENRES_TOKENS = 80
+"""More tokens than the line of genres ever has."""
 TOKENS = CAPTION_TOKENS + OTHER_FIELDS + LYRICS_TOKENS
 """How long an answer may become by default."""
 _FORM = 100
@@ -32,10 +34,11 @@ _FORM = 100
 
 @dataclass(frozen=True)
 class Answer:
-    """A plan and lyrics as the model wrote them; `lyrics` is empty where none were asked for."""
+    """A plan, lyrics and genres as the model wrote them; empty where none were asked for."""
 
     plan: Plan
     lyrics: str
+    genres: str = ""
 
 
 def writing(handle: LMHandle, *texts: str, tokens: int = TOKENS) -> AbstractContextManager[LanguageModel]:
@@ -79,6 +82,7 @@ def write_answer(
     ids = lm.encode(prompt)
     for fields in (open_fields, [name for name in open_fields if name != "caption"]):
         room = len(lm.encode(given.to_cot())) + OTHER_FIELDS + (caption_tokens if "caption" in fields else 0)
+        room += GENRES_TOKENS if "genres" in fields else 0
         grammar = cot_grammar(given.fields(), fields, max_duration)
         constraint = PlanText(lm, grammar, room, lyrics=lyrics_tokens > 0)
         text = lm.decode(decode_text(lm, ids, constraint, sampling, seed, room + lyrics_tokens, monitor, stage))
@@ -86,7 +90,8 @@ def write_answer(
             break
         given = given.or_else(Plan(caption=_cut_at_word(parse_output(text).metas.get("caption", ""))))
     output = parse_output(text)
-    return Answer(plan=given.or_else(Plan.from_metas(output.metas)), lyrics=_printable(output.lyrics))
+    genres = _printable(str(output.metas.get("genres", "")))
+    return Answer(given.or_else(Plan.from_metas(output.metas)), _printable(output.lyrics), genres)
 
 
 def _cut_at_word(text: str) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from acestep_core.errors import GenerationError
 from acestep_core.models.language_model import LanguageModel
-from acestep_core.planner.metas import PLAN_FIELDS, plan_yaml
+from acestep_core.planner.metas import KNOWN_FIELDS, plan_yaml
 from acestep_core.vocabulary import BPM_MAX, BPM_MIN, DURATION_MAX, DURATION_MIN, KEYSCALES, LANGUAGES, TIME_SIGNATURES
 
 # Characters of a caption: what YAML prints as it is, less the backtick, which the model must not open code with.
@@ -39,6 +39,9 @@ _QUOTED_CAPTION = f"'{_QUOTED}({_GAP}{_QUOTED})*'"
 _FOLDED = rf"{_ANY_OR_SPACE}{{72}}{_ANY}*\n  ({_ANY_OR_SPACE}{{79}}{_ANY}*\n  )*{_ANY_OR_SPACE}{{0,79}}{_ANY}*"
 _ONE_LINE = rf"{_ANY_OR_SPACE}{{0,72}}{_ANY}*"
 
+# A list of short words, on one line.
+_GENRES = r"[0-9A-Za-z\u00C0-\u1FFF\u3041-\uD7FF]([0-9A-Za-z&', -]|[\u00C0-\u1FFF\u3041-\uD7FF]){0,70}"
+
 
 def cot_grammar(given: Mapping[str, Any], open_fields: Iterable[str], max_duration: float = DURATION_MAX) -> str:
     """The grammar of the lines between `<think>` and `</think>`, in llguidance's Lark dialect.
@@ -50,15 +53,18 @@ def cot_grammar(given: Mapping[str, Any], open_fields: Iterable[str], max_durati
     """
     open_fields = set(open_fields)
     lines, rules = [], ""
-    for name in PLAN_FIELDS:
+    for name in sorted(KNOWN_FIELDS):
         if name in given:
             lines.append(_literal(plan_yaml({name: given[name]}) + "\n"))
         elif name == "caption" and name in open_fields:
             lines += [_literal("caption: "), "CAPTION", _literal("\n")]
-            rules = (
+            rules += (
                 f"CAPTION: (PLAIN | QUOTED) & (FOLDED | ONE_LINE)\nPLAIN: /{_PLAIN_CAPTION}/\n"
                 f"QUOTED: /{_QUOTED_CAPTION}/\nFOLDED: /{_FOLDED}/\nONE_LINE: /{_ONE_LINE}/\n"
             )
+        elif name == "genres" and name in open_fields:
+            lines += [_literal("genres: "), "GENRES", _literal("\n")]
+            rules += f"GENRES: /{_GENRES}/\n"
         elif name in open_fields:
             values = " | ".join(_literal(f"{value}\n") for value in _values(name, max_duration))
             lines.append(f"{_literal(f'{name}: ')} ({values})")

@@ -14,7 +14,7 @@ from acestep_core.song.codes import text_to_codes_lenient
 PLAN_FIELDS = ("bpm", "caption", "duration", "keyscale", "language", "timesignature")
 """What a plan may hold, in the order the model writes it."""
 KNOWN_FIELDS = (*PLAN_FIELDS, "genres")
-"""What is read from the model's output; `genres` is understood and never asked for."""
+"""What is read from the model's output; `genres` is asked for only where a recording is described for training."""
 
 _CODE = re.compile(r"<\|audio_code_\d+\|>", re.ASCII)
 _LYRICS_HEADER = re.compile(r"^#\s*lyrics?[ \t]*(\n|$)", re.IGNORECASE)

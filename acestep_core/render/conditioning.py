@@ -111,23 +111,35 @@ def _embed_texts(
             key = (song, task.instruction, task.prompt_seconds, task.switches, task.chunk_mask, task.morph)
             if key not in done:
                 monitor.check()
-                caption = None
-                if stems:
-                    caption = stems_caption(song.caption, album_caption, task.instruction, task.chunk_mask == "window")
-                done[key] = _embed(text, song, task, caption)
+                done[key] = _embed(text, song, task, prompts_of(song, task, stems, album_caption))
                 if task.morph is not None:
                     was = replace(song, caption=task.morph.source_caption, lyrics=task.morph.source_lyrics)
-                    done[key] = replace(done[key], was=_embed(text, was, task, None))
+                    done[key] = replace(done[key], was=_embed(text, was, task, prompts_of(was, task)))
             rows.append(done[key])
     return rows
 
 
-def _embed(text: TextEncoder, song: Song, task: Task, caption: str | None) -> _Texts:
-    seconds = task.prompt_seconds if task.prompt_seconds is not None else song.duration
-    prompt, lyrics = song_prompts(song, task.instruction, seconds, caption)
+def prompts_of(song: Song, task: Task, stems: bool = False, album_caption: str = "") -> tuple[str, str]:
+    """What the text encoder and the lyric encoder read for a song and its task.
+
+    Args:
+        stems: for a stems checkpoint, whose caption describes one track of what `album_caption` describes.
+    """
+    caption = None
+    if stems:
+        caption = stems_caption(song.caption, album_caption, task.instruction, task.chunk_mask == "window")
+    return song_prompts(song, task.instruction, _seconds(song, task), caption)
+
+
+def _seconds(song: Song, task: Task) -> float | None:
+    return task.prompt_seconds if task.prompt_seconds is not None else song.duration
+
+
+def _embed(text: TextEncoder, song: Song, task: Task, prompts: tuple[str, str]) -> _Texts:
+    prompt, lyrics = prompts
     plain = None
     if task.switches:
-        plain = text.caption(song_prompts(song, instruction_for("text2music"), seconds)[0])
+        plain = text.caption(song_prompts(song, instruction_for("text2music"), _seconds(song, task))[0])
     tokens = tuple(text.tokens(lyrics, LYRIC_TOKENS))
     limits = ((prompt, CAPTION_TOKENS), (lyrics, LYRIC_TOKENS))
     remarks = (unread_remark(told, text.unread(told, limit)) for told, limit in limits)
@@ -211,6 +223,11 @@ def _source(model: AceStepModel, task: Task, latents: Tensor) -> Tensor:
 def _context(source: Tensor, masks: Tensor) -> Tensor:
     """Source `[B, T, 64]` and mask values `[B, T]` -> `[B, T, 128]`."""
     return torch.cat([source.float(), masks.unsqueeze(-1).expand(-1, -1, source.shape[-1])], dim=-1)
+
+
+def text_context(silence: Tensor) -> Tensor:
+    """The context of music from text alone: silence `[B, T, 64]` in place of a source -> `[B, T, 128]`."""
+    return _context(silence, torch.ones(silence.shape[:2]))
 
 
 def _hold(tasks: list[Task], silence: Tensor) -> Hold | None:

@@ -175,3 +175,13 @@ def encode_audio(
 
     with torch.inference_mode():
         return manager.run(handle, work, vae.encoding, tile or tile_for(handle), vae.SMALLEST_TILE)
+
+
+def encode_posterior(handle: VAEHandle, audio: Tensor, monitor: Monitor = SILENT) -> tuple[Tensor, Tensor]:
+    """Mean, as `encode_audio` gives it without a seed, and standard deviation of the VAE's posterior."""
+
+    def work(module: OobleckVAE, tile: int) -> tuple[Tensor, Tensor]:
+        return vae.posterior(module, audio, tile, monitor)
+
+    with torch.inference_mode():
+        return manager.run(handle, work, vae.encoding, tile_for(handle), vae.SMALLEST_TILE)

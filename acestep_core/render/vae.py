@@ -6,6 +6,8 @@ that gives what one pass over the whole song would give, in constant memory. (Up
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -105,21 +107,43 @@ def encode(
         `[B, S // 1920, 64]` float32 in main memory.
     """
     batch, _, samples = audio.shape
+    with torch.inference_mode(False):  # the caller may change what it gets
+        latents = torch.empty(batch, samples // vae.config.hop, vae.config.decoder_input_channels)
+    noise = None if generator is None else torch.randn(latents.shape, generator=generator)
+    for i, a, b, mean, std in _posteriors(vae, audio, tile, monitor):
+        latents[i, a:b] = mean if noise is None else mean + std * noise[i, a:b].to(mean)
+    return latents
+
+
+def posterior(
+    vae: OobleckVAE, audio: Tensor, tile: int | None = None, monitor: Monitor = SILENT
+) -> tuple[Tensor, Tensor]:
+    """Mean, as `encode` gives it without a generator, and standard deviation of the latents, see there."""
+    with torch.inference_mode(False):
+        mean, std = torch.empty(
+            2, audio.shape[0], audio.shape[2] // vae.config.hop, vae.config.decoder_input_channels
+        ).unbind()
+    for i, a, b, its_mean, its_std in _posteriors(vae, audio, tile, monitor):
+        mean[i, a:b], std[i, a:b] = its_mean, its_std
+    return mean, std
+
+
+def _posteriors(
+    vae: OobleckVAE, audio: Tensor, tile: int | None, monitor: Monitor
+) -> Iterator[tuple[int, int, int, Tensor, Tensor]]:
+    """Item, first and last frame, mean and standard deviation `[frames, 64]` of each tile."""
+    batch, _, samples = audio.shape
     hop = vae.config.hop
     frames = samples // hop
     if frames == 0:
         raise AudioError(
             f"The audio has {samples} samples, but one latent frame needs {hop} (40 ms); use longer audio."
         )
-    with torch.inference_mode(False):  # the caller may change what it gets
-        latents = torch.empty(batch, frames, vae.config.decoder_input_channels)
-    noise = None if generator is None else torch.randn(latents.shape, generator=generator)
     plan = tiles(frames, pick_tile(vae) if tile is None else possible_tile(vae, tile), vae.config.reach)
     for i in range(batch):
         for n, (start, stop, a, b) in enumerate(plan):
             end = samples if stop == frames else stop * hop
             window = audio[i : i + 1, :, start * hop : end].to(vae.device, vae.dtype)
             mean, std = (x[0, :, a - start : b - start].T for x in vae.posterior(window))
-            latents[i, a:b] = mean if noise is None else mean + std * noise[i, a:b].to(mean)
+            yield i, a, b, mean, std
             monitor.tick("encode", i * len(plan) + n + 1, batch * len(plan))
-    return latents

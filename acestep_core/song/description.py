@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from acestep_core.declared import Options, option, options_of
@@ -167,14 +168,20 @@ def normalize_language(value: Any) -> str:
         return UNKNOWN_LANGUAGE
     if not isinstance(value, str):
         raise InvalidInput(f"The language must be text such as 'en' or 'English', not {value!r}.")
-    word = plain(value).lower()
-    names = [(name, code) for code, own in OWN_NAMES.items() for name in own.split(", ")]
-    names += [(name, code) for code, name in LANGUAGES.items()]
-    known = dict.fromkeys(LANGUAGES) | LANGUAGE_ALIASES | {plain(name).lower(): code for name, code in names}
+    word, known = plain(value).lower(), _language_words()
     for candidate in (word, re.split("[-_]", word, maxsplit=1)[0]):
         if candidate in known:
-            return known[candidate] or candidate
+            return known[candidate]
     raise InvalidInput(f"The language {value!r} is not known; use one of {', '.join(LANGUAGES)}.")
+
+
+@cache
+def _language_words() -> dict[str, str]:
+    """Code, alias or name of a language -> its code."""
+    names = [(name, code) for code, own in OWN_NAMES.items() for name in own.split(", ")]
+    names += [(name, code) for code, name in LANGUAGES.items()]
+    own_codes = {code: code for code in LANGUAGES}
+    return own_codes | LANGUAGE_ALIASES | {plain(name).lower(): code for name, code in names}
 
 
 def normalize_bpm(value: Any) -> int | None:

@@ -46,3 +46,13 @@ def test_what_is_no_text_file_is_refused(tmp_path: Path) -> None:
     os.truncate(tmp_path / "huge", 1 << 40)
     with pytest.raises(InvalidInput, match="larger than 64 MB"):
         read_text(tmp_path / "huge")
+
+
+def test_an_encoding_is_tried_where_nothing_else_fits(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("한국어".encode("cp949"))
+    assert read_text(tmp_path / "a.txt", encoding="cp949") == "한국어"
+    (tmp_path / "a.txt").write_bytes("한국어".encode())
+    assert read_text(tmp_path / "a.txt", encoding="cp949") == "한국어"
+    for encoding in ("", "ascii", "no such one"):
+        with pytest.raises(InvalidInput, match="save it as UTF-8"):
+            decode_text("한국어".encode("cp949"), "a.txt", encoding=encoding)

@@ -59,6 +59,15 @@ MUTATIONS = (
     ),
     Mutation("self.seen.scatter_(1, chosen[:, None], True)", "pass", "tests/planner/test_decode.py"),
     Mutation("chosen = chosen.masked_fill(self.ended, self.end)", "pass", "tests/planner/test_decode.py"),
+    # train
+    Mutation('{text}" if position == "prepend"', '{text}" if position == "append"', "tests/train/test_dataset.py"),
+    Mutation("math.floor(value + 0.5)", "int(value)", "tests/train/test_dataset.py"),
+    Mutation("std * self._noisy", "std", "tests/train/test_preprocess.py"),
+    Mutation('f"conditions/{encoders}")', '"conditions/any")', "tests/train/test_preprocess.py"),
+    Mutation(
+        "weights_only=True)\n    except (OSError, Run", "weights_only=False)\n    except (OSError, Run", "tests/train"
+    ),
+    Mutation('if origin == "user" or', "if", "tests/train/test_scan.py"),
     # judge
     Mutation("upper if size % 2 else", "upper if True else", "tests/judge/test_alignment.py"),
     Mutation(

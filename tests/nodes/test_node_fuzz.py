@@ -17,6 +17,7 @@ from acestep_core.host.graph.packs import Registry, load_pack
 from acestep_core.host.graph.stock_nodes import PACKS
 from acestep_core.host.graph.validation import validate
 from acestep_core.song.description import Song
+from tests.train.recordings import write_tone
 
 PACK = load_pack(Path(__file__).parents[2])
 CLASSES = PACK.classes
@@ -68,8 +69,13 @@ def parts(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     given = {"seed": 1, "batch_size": 1, "sampler": "euler", "sigmas": sigmas}
     (latent,) = call("ACEStepSampler", model=model, conditioning=conditioning, **given)
     timing, _ = call("ACEStepLyricAlignment", model=model, conditioning=conditioning, latent=latent)
+    write_tone(folders.input / "my_songs" / "0.wav", 1.5)
+    (folders.input / "my_songs" / "0.caption.txt").write_text("calm")
+    (dataset, _, _) = call("ACEStepScanDataset", folder="my_songs", name="fuzz")
     return {
         "call": call,
+        "dataset": dataset,
+        "sample": "0.wav",
         "folders": folders,
         "model": model,
         "vae": vae,

@@ -61,6 +61,15 @@ def test_a_random_model_writes_a_plan_that_reads(lm, seed):
     assert Plan.from_text(answer.plan.to_text()) == answer.plan
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_genres_are_a_line_of_their_own(lm, seed):
+    answer = write_answer(
+        lm, plan_prompt("a", "b"), Plan(), [*PLAN_FIELDS, "genres"], WILD, seed, max_duration=60, caption_tokens=8
+    )
+    assert 0 < len(answer.genres) <= 71 and "\n" not in answer.genres
+    assert set(answer.plan.fields()) == set(PLAN_FIELDS)
+
+
 def walk(lm, grammar, seed, tokens):
     """Random allowed tokens, every third one starting a word or, where none may, a line; after `tokens`, an end."""
     rng = random.Random(seed)

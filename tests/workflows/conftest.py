@@ -18,6 +18,10 @@ from acestep_core.host.queue.executor import Executor, Job, Outcome
 from acestep_core.host.queue.results import shown_files
 from acestep_core.host.server.host import inference_mode
 from acestep_core.io.audio import write_audio
+from acestep_core.train.dataset_file import save_dataset
+from acestep_core.train.scan import scan
+from tests.train.recordings import write_tone
+from tests.train.small_trainset import random_trainset
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "workflows"
@@ -113,6 +117,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Stage:
     folders = Folders.under(tmp_path_factory.mktemp("host"), models=tiny_root)
     time = torch.arange(6 * 48_000) / 48_000
     write_audio(folders.input / "recording.flac", (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1))
+    for number in range(2):
+        write_tone(folders.input / "my_songs" / f"{number}.wav", 2.0, 110 * (number + 1))
+    (folders.output / "datasets").mkdir(parents=True, exist_ok=True)
+    save_dataset(scan(folders.input / "my_songs"), folders.output / "datasets" / "my_dataset.json")
+    random_trainset(folders.output / "trainsets" / "tensors", [200])
     return Stage(folders)
 
 

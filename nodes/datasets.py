@@ -1,0 +1,446 @@
+"""From a folder of recordings to tensors to train with: find, label, correct, keep, preprocess."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from acestep_core.errors import DatasetError, InvalidInput
+from acestep_core.io.confine import confine
+from acestep_core.io.names import safe_name
+from acestep_core.train.dataset_options import Labelling, Preprocessing, Scanning
+
+from . import inputs, wires
+from .host import DATASETS_FOLDER, host, monitor
+from .plan import LANGUAGES, needed
+
+if TYPE_CHECKING:
+    from acestep_core.models.handles import LMHandle, ModelHandle, VAEHandle
+    from acestep_core.train.dataset import Dataset, Sample
+    from acestep_core.train.trainset import Trainset
+
+_CATEGORY = "ACE-Step/train"
+_PLACES = f"Below the input or output folder, or a folder listed as {DATASETS_FOLDER}"
+_SAVE_TIP = "Also write the dataset to this file below the output folder; empty writes none."
+KEEP = "keep"
+NOTHING = "-"
+"""What empties a text."""
+
+
+class ACEStepScanDataset:
+    TITLE = "Scan Dataset"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Finds the recordings of a folder and reads captions, lyrics, tempo and key that lie beside them."
+    SEARCH_ALIASES: ClassVar = ["dataset", "folder", "training data", "import recordings", "csv"]
+    RETURN_TYPES = (wires.DATASET, "INT", "STRING")
+    RETURN_NAMES = ("dataset", "count", "report")
+    OUTPUT_TOOLTIPS = ("The recordings and what is said about them.", "How many there are.", "What to know about them.")
+    FUNCTION = "scan"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "folder": inputs.text(f"The folder with recordings. {_PLACES}.", "my_songs"),
+                **inputs.widgets(Scanning, advanced=False),
+            },
+            "optional": inputs.widgets(Scanning, advanced=True),
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, folder: str, **widgets: Any) -> Any:
+        from acestep_core.train.scan import folder_stamp
+
+        try:
+            return folder_stamp(_place(folder))
+        except InvalidInput:
+            return float("nan")
+
+    def scan(self, folder: str, **widgets: Any) -> tuple[Dataset, int, str]:
+        from acestep_core.train.scan import scan
+
+        found = scan(_place(folder), Scanning.from_widgets(widgets), places(), monitor())
+        return found, len(found.samples), _said(found)
+
+
+class ACEStepLoadDataset:
+    TITLE = "Load Dataset"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Reads a dataset file: one of Save Dataset, or the dataset.json of upstream's program."
+    SEARCH_ALIASES: ClassVar = ["open dataset", "dataset.json", "training data"]
+    RETURN_TYPES = (wires.DATASET, "INT", "STRING")
+    RETURN_NAMES = ("dataset", "count", "report")
+    OUTPUT_TOOLTIPS = ("The recordings and what is said about them.", "How many there are.", "What to know about them.")
+    FUNCTION = "load"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"file": inputs.text(f"The dataset file. {_PLACES}.", "datasets/my_dataset.json")}}
+
+    @classmethod
+    def IS_CHANGED(cls, file: str) -> Any:
+        try:
+            return _place(file).stat().st_mtime_ns
+        except (InvalidInput, OSError):
+            return float("nan")
+
+    def load(self, file: str) -> tuple[Dataset, int, str]:
+        from acestep_core.train.dataset_file import load_dataset
+
+        found = load_dataset(_place(file), places())
+        return found, len(found.samples), _said(found)
+
+
+class ACEStepLabelDataset:
+    TITLE = "Label Dataset"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Lets the language model listen to every recording and write caption, genre, tempo and key."
+    SEARCH_ALIASES: ClassVar = ["auto label", "caption", "tagging", "transcribe", "annotate"]
+    RETURN_TYPES = (wires.DATASET, "INT", "STRING")
+    RETURN_NAMES = ("dataset", "labeled", "report")
+    OUTPUT_TOOLTIPS = ("The labelled dataset.", "How many samples have a caption.", "What to know about them.")
+    FUNCTION = "label"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "dataset": inputs.wire(wires.DATASET, "The dataset; what you wrote stays unless you ask."),
+                "model": inputs.wire(wires.MODEL, "The model whose audio tokenizer listens."),
+                "vae": inputs.wire(wires.VAE, "The VAE that encodes the recordings."),
+                "lm": inputs.wire(wires.LM, "The language model that writes."),
+                **inputs.widgets(Labelling, advanced=False),
+                "seed": inputs.seed("Another seed hears the same in other words."),
+                "save_as": inputs.text(
+                    "File below the output folder, written after every recording, so that a stopped run goes on.",
+                    "datasets/my_dataset.json",
+                ),
+            },
+            "optional": inputs.widgets(Labelling, advanced=True),
+        }
+
+    def label(
+        self,
+        dataset: Dataset,
+        model: ModelHandle,
+        vae: VAEHandle,
+        lm: LMHandle | None,
+        seed: int,
+        save_as: str,
+        **widgets: Any,
+    ) -> tuple[Dataset, int, str]:
+        from acestep_core.train.dataset_file import load_dataset
+        from acestep_core.train.label import label, resumed
+
+        file = _target(save_as) if save_as.strip() else None
+        if file is not None and file.exists():
+            dataset = resumed(dataset, load_dataset(file, places()), needed(lm), seed)
+
+        def save(changed: Dataset) -> None:
+            if file is not None:
+                _write(changed, file)
+
+        done = label(
+            dataset,
+            model,
+            vae,
+            needed(lm),
+            trainset_folder(dataset),
+            Labelling.from_widgets(widgets),
+            seed=seed,
+            save=save,
+            monitor=monitor(),
+        )
+        return done, sum(sample.labeled for sample in done.samples), _said(done)
+
+
+class ACEStepEditSample:
+    TITLE = "Edit Sample"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Corrects what is said about one recording. What is left as it is here stays."
+    SEARCH_ALIASES: ClassVar = ["correct label", "set caption", "dataset entry"]
+    RETURN_TYPES = (wires.DATASET,)
+    RETURN_NAMES = ("dataset",)
+    OUTPUT_TOOLTIPS = ("The dataset with the corrected sample.",)
+    FUNCTION = "edit"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        from acestep_core.vocabulary import PLAIN_KEYSCALES, TIME_SIGNATURES
+
+        def text(what: str, **options: Any) -> inputs.Declaration:
+            return inputs.text(f"{what} Empty leaves it, '{NOTHING}' empties it.", **options)
+
+        def choice(options: tuple[str, ...], what: str) -> inputs.Declaration:
+            return inputs.choice([KEEP, *options], KEEP, f"{what} '{KEEP}' leaves it.")
+
+        return {
+            "required": {
+                "dataset": inputs.wire(wires.DATASET, "The dataset."),
+                "sample": inputs.text("Which one: its id or its file name. Empty changes nothing."),
+            },
+            "optional": {
+                "caption": text("Style, instruments, mood; without the tag.", multiline=True),
+                "genre": text("Short tags in place of the caption."),
+                "lyrics": text("The words that are sung.", multiline=True),
+                "bpm": inputs.integer(0, 0, 300, "Beats per minute. 0 leaves it."),
+                "keyscale": choice(("auto", *PLAIN_KEYSCALES), "Musical key; 'auto' leaves it open."),
+                "timesignature": choice(("auto", *TIME_SIGNATURES), "Beats per bar; 'auto' leaves it open."),
+                "language": choice(tuple(LANGUAGES), "Language of the vocals, as a code."),
+                "vocals": choice(("vocals", "instrumental"), "Whether it is sung."),
+                "custom_tag": text("A tag of its own."),
+                "prompt": choice(("auto", "caption", "genre"), "Which text training reads; 'auto' draws."),
+                "repeat": inputs.integer(0, 0, 1000, "How often each epoch sees it. 0 leaves it."),
+                "use": choice(("use", "exclude"), "Whether training uses it."),
+            },
+        }
+
+    def edit(
+        self,
+        dataset: Dataset,
+        sample: str,
+        caption: str = "",
+        genre: str = "",
+        lyrics: str = "",
+        bpm: int = 0,
+        keyscale: str = KEEP,
+        timesignature: str = KEEP,
+        language: str = KEEP,
+        vocals: str = KEEP,
+        custom_tag: str = "",
+        prompt: str = KEEP,
+        repeat: int = 0,
+        use: str = KEEP,
+    ) -> tuple[Dataset]:
+        if not sample.strip():
+            return (dataset,)
+        texts = {"caption": caption, "genre": genre, "lyrics": lyrics, "custom_tag": custom_tag}
+        changes: dict[str, Any] = {n: "" if t.strip() == NOTHING else t for n, t in texts.items() if t.strip()}
+        changes |= {name: number for name, number in (("bpm", bpm), ("repeat", repeat)) if number}
+        chosen = {
+            "keyscale": keyscale,
+            "timesignature": timesignature,
+            "language": language,
+            "is_instrumental": vocals,
+            "prompt_override": prompt,
+            "excluded": {"use": "no", "exclude": "yes"}.get(use, KEEP),
+        }
+        changes |= {name: value for name, value in chosen.items() if value != KEEP}
+        return (dataset.edited({sample: changes}),)
+
+
+class ACEStepEditDataset:
+    TITLE = "Edit Dataset"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Corrects what is said about many recordings; the corrections are kept in the graph."
+    SEARCH_ALIASES: ClassVar = ["dataset table", "correct labels", "dataset editor"]
+    RETURN_TYPES = (wires.DATASET,)
+    RETURN_NAMES = ("dataset",)
+    OUTPUT_TOOLTIPS = ("The corrected dataset.",)
+    FUNCTION = "edit"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "dataset": inputs.wire(wires.DATASET, "The dataset."),
+                "edits": inputs.text(
+                    'Corrections as JSON: id or file name, then field and value, such as "song.wav": "bpm": 120.',
+                    "{}",
+                    multiline=True,
+                ),
+                "save_as": inputs.text(_SAVE_TIP),
+            }
+        }
+
+    def edit(self, dataset: Dataset, edits: str, save_as: str) -> dict[str, Any]:
+        changed = dataset.edited(_edits(edits))
+        if save_as.strip():
+            changed = _write(changed, _target(save_as))
+        _said(changed)
+        return {"ui": {"acestep_dataset": [_row(sample) for sample in changed.samples]}, "result": (changed,)}
+
+
+class ACEStepSaveDataset:
+    TITLE = "Save Dataset"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Writes a dataset file that this pack and upstream's program read."
+    SEARCH_ALIASES: ClassVar = ["export dataset", "dataset.json", "write dataset"]
+    RETURN_TYPES = (wires.DATASET, "STRING")
+    RETURN_NAMES = ("dataset", "path")
+    OUTPUT_TOOLTIPS = ("The same dataset.", "Where the file is.")
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "dataset": inputs.wire(wires.DATASET, "The dataset."),
+                "file": inputs.text("Name below the output folder.", "datasets/my_dataset.json"),
+                "reader": inputs.choice(
+                    ["acestep-nodes", "upstream"], "acestep-nodes", "Upstream's program wants whole paths."
+                ),
+            }
+        }
+
+    def save(self, dataset: Dataset, file: str, reader: str) -> dict[str, Any]:
+        path = _target(file)
+        saved = _write(dataset, path, absolute=reader == "upstream")
+        host().say(f"{len(saved.samples)} recordings: {path.name}")
+        return {"ui": {"text": [str(path)]}, "result": (saved, str(path))}
+
+
+class ACEStepPreprocess:
+    TITLE = "Preprocess Dataset"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Turns a dataset into the tensors that training reads. What is there already is not made again."
+    SEARCH_ALIASES: ClassVar = ["encode dataset", "latents", "tensors", "prepare training"]
+    RETURN_TYPES = (wires.TRAINSET, "FLOAT", "STRING")
+    RETURN_NAMES = ("trainset", "seconds", "report")
+    OUTPUT_TOOLTIPS = ("What training reads.", "Length of all recordings together.", "What to know about them.")
+    FUNCTION = "make"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "dataset": inputs.wire(wires.DATASET, "The dataset."),
+                "model": inputs.wire(wires.MODEL, "The model that will be trained."),
+                "vae": inputs.wire(wires.VAE, "The VAE that encodes the recordings."),
+                **inputs.widgets(Preprocessing, advanced=False),
+            },
+            "optional": inputs.widgets(Preprocessing, advanced=True),
+        }
+
+    def make(self, dataset: Dataset, model: ModelHandle, vae: VAEHandle, **widgets: Any) -> tuple[Trainset, float, str]:
+        from acestep_core.train.preprocess import preprocess, report_of
+
+        options = Preprocessing.from_widgets(widgets)
+        made = preprocess(dataset, model, vae, trainset_folder(dataset), options, monitor=monitor())
+        report = report_of(made)
+        host().say(report)
+        return made, made.manifest.seconds, report
+
+
+class ACEStepLoadTrainset:
+    TITLE = "Load Trainset"
+    CATEGORY = _CATEGORY
+    DESCRIPTION = "Opens what Preprocess Dataset has made, or a folder of upstream's .pt files."
+    SEARCH_ALIASES: ClassVar = ["open trainset", "tensors", "pt files", "training data"]
+    RETURN_TYPES = (wires.TRAINSET,)
+    RETURN_NAMES = ("trainset",)
+    OUTPUT_TOOLTIPS = ("What training reads.",)
+    FUNCTION = "open"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"folder": inputs.text(f"The folder. {_PLACES}.", "trainsets/my_dataset")}}
+
+    @classmethod
+    def IS_CHANGED(cls, folder: str) -> Any:
+        from acestep_core.train.scan import folder_stamp
+
+        try:
+            return folder_stamp(_place(folder))
+        except InvalidInput:
+            return float("nan")
+
+    def open(self, folder: str) -> tuple[Trainset]:
+        from acestep_core.train.trainset import Trainset
+        from acestep_core.train.upstream_tensors import import_upstream, is_upstream
+
+        place = _place(folder)
+        if is_upstream(place):
+            target = host().output_folder() / "trainsets" / f"{safe_name(place.name)}_upstream"
+            found = import_upstream(place, target, monitor())
+        else:
+            found = Trainset.open(place)
+        host().say(" ".join([f"{len(found)} songs.", *found.manifest.problems.values()]))
+        return (found,)
+
+
+def places() -> list[Path]:
+    """Where recordings, datasets and trainsets may lie."""
+    return [host().input_folder(), host().output_folder(), *host().dataset_folders()]
+
+
+def trainset_folder(dataset: Dataset) -> Path:
+    """Where the tensors of a dataset are made; labelling keeps its latents there, too."""
+    return host().output_folder() / "trainsets" / safe_name(dataset.name, "dataset")
+
+
+def _place(name: str) -> Path:
+    try:
+        return confine(name.strip(), places())
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"The path {name.strip()[:80]!r} lies outside the input and output folders; move it there, or list its "
+            f"folder as {DATASETS_FOLDER} in extra_model_paths.yaml or in the variable ACESTEP_DATASETS."
+        ) from error
+
+
+def _target(name: str) -> Path:
+    """A dataset file below the output folder."""
+    path = confine(name.strip(), [host().output_folder()])
+    return path if path.suffix.lower() == ".json" else path.with_name(f"{path.name}.json")
+
+
+def _write(dataset: Dataset, path: Path, absolute: bool = False) -> Dataset:
+    """Replaces a dataset, and no other file."""
+    from acestep_core.train.dataset_file import load_dataset, save_dataset
+
+    if path.exists():
+        try:
+            load_dataset(path)
+        except DatasetError as error:
+            raise DatasetError(f"{path.name} is there already and is no dataset; choose another name.") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return save_dataset(dataset, path, absolute=absolute)
+
+
+def _edits(text: str) -> dict[str, dict[str, Any]]:
+    try:
+        found = json.loads(text.strip() or "{}")
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"The edits are no JSON ({error}); empty them, or correct them.") from error
+    if not isinstance(found, dict) or not all(isinstance(fields, dict) for fields in found.values()):
+        raise InvalidInput('The edits must be JSON such as {"song.wav": {"bpm": 120}}.')
+    return found
+
+
+def _said(dataset: Dataset) -> str:
+    """What to know about a dataset, shown under the node, too."""
+    own = [f"{sample.filename}: {text}" for sample in dataset.samples for text in sample.problems]
+    minutes = sum(sample.duration for sample in dataset.samples) / 60
+    lines = [f"{len(dataset.samples)} recordings, {minutes:.1f} minutes", *dataset.problems, *own, *dataset.remarks()]
+    report = "\n".join(lines)
+    host().say(report)
+    return report
+
+
+def _row(sample: Sample) -> dict[str, Any]:
+    """What a table shows of a sample."""
+    from acestep_core.train.sample_fields import FIELDS
+
+    path = Path(sample.audio_path)
+    shown = None
+    for kind, root in (("input", host().input_folder()), ("output", host().output_folder())):
+        if path.resolve().is_relative_to(root.resolve()):
+            inside = path.resolve().relative_to(root.resolve())
+            folder = "" if inside.parent == Path() else inside.parent.as_posix()
+            shown = {"filename": inside.name, "subfolder": folder, "type": kind}
+    return {
+        "id": sample.id,
+        "name": sample.filename,
+        "seconds": sample.duration,
+        "labeled": sample.labeled,
+        "problems": list(sample.problems),
+        "audio": shown,
+        **{name: getattr(sample, name) for name in FIELDS},
+    }

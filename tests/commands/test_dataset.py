@@ -1,0 +1,90 @@
+"""`acestep dataset` from a folder to a trainset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from acestep_core.commands.main import main
+from acestep_core.train.trainset import Trainset
+from tests.train.recordings import write_tone
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    for number in range(3):
+        write_tone(tmp_path / "songs" / f"{number}.wav", 2.0, 110 * (number + 1))
+    (tmp_path / "songs" / "0.txt").write_text("la la")
+    return tmp_path / "songs"
+
+
+def test_the_whole_way(songs: Path, tmp_path: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "set.json"
+    assert main(["dataset", "scan", str(songs), "-o", str(file), "--tag", "my_style", "--genre-ratio", "20"]) == 0
+    assert "3 recordings" in capsys.readouterr().out
+    assert main(["dataset", "edit", str(file), "1.wav", "bpm=120", "caption=mine", "key=8A"]) == 0
+    assert main(["dataset", "label", str(file), "--models", str(tiny_root), "--device", "cpu"]) == 0
+    assert main(["dataset", "show", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "mine" in shown and "120" in shown and "A minor" in shown and "ready" in shown
+    assert main(["dataset", "preprocess", str(file), "--models", str(tiny_root), "--device", "cpu",
+                 "--max-seconds", "10"]) == 0  # fmt: skip
+    trainset = Trainset.open(tmp_path / "set_trainset")
+    assert len(trainset) == 3 and trainset.manifest.dataset["custom_tag"] == "my_style"
+    assert not (tmp_path / ".set.json.lock").exists()
+    assert main(["dataset", "scan", str(songs), "-o", str(file)]) == 0  # what was written is kept
+    assert json.loads(file.read_text())["metadata"]["custom_tag"] == "my_style"
+    samples = json.loads(file.read_text())["samples"]
+    assert samples[1]["caption"] == "mine" and samples[2]["caption"] and samples[2]["labeled"]
+
+
+def test_edits_from_a_sheet_and_exports(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, sheet = tmp_path / "set.json", tmp_path / "edits.csv"
+    main(["dataset", "scan", str(songs), "-o", str(file)])
+    sheet.write_text("File,Caption,BPM\n0.wav,zero,100\n2.wav,two,\n")
+    assert main(["dataset", "edit", str(file), "--from", str(sheet)]) == 0
+    out = tmp_path / "up" / "out.json"
+    out.parent.mkdir()
+    assert main(["dataset", "export", str(file), "-o", str(out), "--for", "upstream"]) == 0
+    exported = json.loads(out.read_text())["samples"]
+    assert exported[0]["audio_path"] == str(songs / "0.wav") and exported[0]["bpm"] == 100
+    beside = tmp_path / "beside"
+    assert main(["dataset", "export", str(file), "--sidecars", str(beside)]) == 0
+    assert (beside / "0.caption.txt").read_text() == "zero\n" and (beside / "0.lyrics.txt").read_text() == "la la\n"
+    assert json.loads((beside / "0.json").read_text())["bpm"] == 100
+    capsys.readouterr()
+    assert main(["dataset", "show", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metadata"]["num_samples"] == 3
+
+
+def test_names_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tone(tmp_path / "songs" / "\x1b[31mred\nline.wav", 2.0)
+    (tmp_path / "songs" / "\x1b]0;title.wav").touch()
+    main(["dataset", "scan", str(tmp_path / "songs"), "-o", str(tmp_path / "set.json")])
+    main(["dataset", "show", str(tmp_path / "set.json")])
+    told = capsys.readouterr()
+    assert "\x1b" not in told.out + told.err
+
+
+@pytest.mark.parametrize(("words", "reason"), [
+    (["edit", "set.json"], "nothing to edit"),
+    (["edit", "set.json", "0.wav", "bpm"], "FIELD=VALUE"),
+    (["edit", "set.json", "0.wav", "bpm=fast"], "bpm must be"),
+    (["edit", "set.json", "nobody", "bpm=100"], "no sample 'nobody'"),
+    (["export", "set.json"], "nowhere to export"),
+    (["show", "none.json"], "no file"),
+    (["scan", "none", "-o", "x.json"], "no folder"),
+])  # fmt: skip
+def test_mistakes_are_told_in_one_line(
+    songs: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(songs.parent)
+    main(["dataset", "scan", "songs", "-o", "set.json"])
+    before = Path("set.json").read_text()
+    capsys.readouterr()
+    assert main(["dataset", *words]) == 1
+    told = capsys.readouterr().err
+    assert reason in told and told.count("\n") == 1
+    assert Path("set.json").read_text() == before
