@@ -14,7 +14,9 @@ _HOME = {
     "pipeline.asking": ("create", "format", "understand", "score", "lrc"),
     "pipeline.replay": ("replay",),
     "pipeline.opening": ("open_models",),
+    "pipeline.learning": ("train",),
     "planner.think": ("Thinking",),
+    "train.settings": ("TrainSettings",),
     "options": (
         "RenderSettings", "Schedule", "Guidance", "Sampling", "Decode", "Finish", "LMSampling", "PlanSettings",
     ),

@@ -59,6 +59,10 @@ class DatasetError(AceStepError):
     """A training dataset is empty, malformed or inconsistent."""
 
 
+class TrainingError(AceStepError):
+    """A training run cannot go on, or what it made is of no use."""
+
+
 class GraphError(AceStepError):
     """A workflow file is malformed or names nodes and inputs that do not exist."""
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from acestep_core import __version__
 from acestep_core.errors import AceStepError, Cancelled
 
-COMMANDS = ("song", "run", "queue", "workflows", "serve", "models", "dataset", "bench", "completion")
+COMMANDS = ("song", "run", "queue", "workflows", "serve", "models", "dataset", "train", "bench", "completion")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

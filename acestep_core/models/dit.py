@@ -155,7 +155,6 @@ class DiT(nn.Module):
             frames: latent frames T.
         """
         conditions = [conditions] if isinstance(conditions, Tensor) else conditions
-        config, device, dtype = self.config, conditions[0].device, conditions[0].dtype
         groups, start = [], 0
         for condition in conditions:
             rows = condition.shape[0]
@@ -166,13 +165,18 @@ class DiT(nn.Module):
                 pairs = [(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in pairs]
             groups.append(CrossGroup(start, start + rows, tuple(k for k, _ in pairs), tuple(v for _, v in pairs)))
             start += rows
+        return replace(self.unconditioned(frames, conditions[0]), groups=tuple(groups))
+
+    def unconditioned(self, frames: int, like: Tensor) -> Prepared:
+        """What stays the same over all steps but for the conditions, in format and place of `like`."""
+        config, device, dtype = self.config, like.device, like.dtype
         length = math.ceil(frames / config.patch_size)
         rope = Rope.at(torch.arange(length, device=device), config.head_dim, config.rope_theta, dtype)
         band = Band.build(length, config.sliding_window, device) if config.use_sliding_window else None
         r_embedding = self.time_embed_r(torch.zeros(1, device=device, dtype=dtype))
         scales = head_scales([layer.self_attn for layer in self.blocks])
         tables = torch.stack([layer.scale_shift_table for layer in self.blocks])
-        return Prepared(tuple(groups), rope, band, scales, tables, r_embedding)
+        return Prepared((), rope, band, scales, tables, r_embedding)
 
     def embed_time(self, t: Tensor, r: Tensor | None, prepared: Prepared) -> tuple[Tensor, Tensor]:
         """Embedding `[B, dim]` of `t` plus that of `t - r`, and what it makes of every layer, `[layers, B, 6, dim]`:
@@ -212,6 +216,10 @@ class DiT(nn.Module):
         h = self.embed(x, context)
         for i, layer in enumerate(self.blocks):
             h = layer(h, modulation, prepared, i, prepared.band if self.config.is_sliding(i) else None)
+        return self.output(h, embedding)[:, : x.shape[1]]
+
+    def output(self, h: Tensor, embedding: Tensor) -> Tensor:
+        """Patches `[B, L, dim]` of the last layer and the embedding of the time -> velocity `[B, 2 L, 64]`."""
         shift, scale = (self.scale_shift_table + embedding.unsqueeze(1)).chunk(2, dim=1)
         h = torch.addcmul(shift, self.norm_out(h), 1 + scale)
-        return self.proj_out(h.transpose(1, 2)).transpose(1, 2)[:, : x.shape[1]]
+        return self.proj_out(h.transpose(1, 2)).transpose(1, 2)

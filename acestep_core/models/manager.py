@@ -237,6 +237,31 @@ class ModelManager:
         return size
 
     @contextmanager
+    def private(self, handle: ModelHandle, working: Working = 0) -> Iterator[AceStepModel]:
+        """A decoder of the caller's own on its device until the block ends, to be changed at will.
+
+        It is loaded anew, without the encoders and the adapters of the handle, and nobody else ever sees it.
+
+        Raises:
+            CheckpointError, OutOfMemory: as `resident` does.
+        """
+        device = devices.pick_device(handle.device)
+        dtype = devices.dtype_for("dit", device, handle.dtype)
+        with self._lock, torch.inference_mode(False):
+            model, _, read = _load_model(self, handle, dtype)
+            del model.encoder, model.tokenizer, model.detokenizer
+            entry = Entry((*_key(handle, "dit", device, dtype), "private"), model, device, None, read, pins=1)
+        needed = working(model) if callable(working) else working
+        try:
+            self._place(entry, needed)
+            with _told(entry, needed):
+                yield model
+        finally:
+            # What was lent is not what was loaded any more, so nothing of it goes home.
+            entry.pins, entry.module, entry.home = 0, nn.Module(), {}
+            self.placement.remove(entry)
+
+    @contextmanager
     def _pinned(self, handle: Handle) -> Iterator[Entry]:
         """The loaded model, which nobody sends away before the block ends."""
         # Parameters are ordinary tensors whatever mode the caller is in: hosts run nodes in inference mode, and a
@@ -374,7 +399,9 @@ Loaded = tuple[nn.Module, Any, tuple[Path, ...]]
 """The module, what wraps it for callers if anything does, and what it was read from."""
 
 
-def _load_model(manager: ModelManager, handle: ModelHandle, dtype: torch.dtype) -> Loaded:
+def _load_model(
+    manager: ModelManager, handle: ModelHandle, dtype: torch.dtype
+) -> tuple[AceStepModel, None, tuple[Path, ...]]:
     model, read = loading.load_model(handle, dtype, manager.mapped)
     if model.silence_latent.shape[1] == 0:
         if handle.vae is None:

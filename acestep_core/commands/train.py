@@ -1,0 +1,213 @@
+"""`acestep train`: learns a style from a trainset; `acestep train status|stop|export NAME` for a run that is there."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep_core.commands.flags import add_flags, given
+from acestep_core.commands.progress import ProgressBar
+from acestep_core.declared import options_of
+from acestep_core.errors import Cancelled, InvalidInput
+from acestep_core.io.text import read_text
+from acestep_core.train.settings import EXPORT_DTYPES, EXPORT_FORMATS, GROUPS, TrainSettings
+
+if TYPE_CHECKING:
+    from acestep_core.song.description import Song
+    from acestep_core.train.checkpoints import RunFolder
+
+RUNS = Path("output/acestep/runs")
+ACTIONS = ("status", "stop", "export")
+TITLES = {"adapter": "what learns", "training": "how long", "fine": "how", "test_songs": "test songs"}
+REAL_STEPS = 3
+"""What an estimate makes to tell the time of a step."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("train", help="learn a style from songs", description=__doc__)
+    parser.add_argument("what", metavar="TRAINSET|status|stop|export", help="what to learn from, or what to do")
+    parser.add_argument("run", nargs="?", metavar="NAME", help="with status, stop and export: the run")
+    parser.add_argument("--name", help="of the run, and of the adapter (default: that of the trainset)")
+    parser.add_argument("--runs", default=str(RUNS), metavar="FOLDER", help=f"where runs lie (default {RUNS})")
+    parser.add_argument("--settings", metavar="FILE", help="a TOML file with everything that flags can say")
+    parser.add_argument(
+        "--resume", choices=("auto", "new"), default="auto", help="auto goes on with a run that is there"
+    )
+    parser.add_argument("--allow-changed-data", action="store_true", help="go on although the songs have changed")
+    parser.add_argument("--estimate", action="store_true", help="say how much memory and time it takes, and end")
+    parser.add_argument("--models", metavar="PATH", help="checkpoints folder, model folder or file")
+    parser.add_argument("--variant", help="which checkpoint learns, such as base, turbo or xl-base")
+    parser.add_argument("--dtype", choices=("auto", "bf16", "fp32"), default="auto", help="number format of the model")
+    parser.add_argument("--device", default="auto", help="such as cuda, cuda:1, xpu, mps or cpu (default: the best)")
+    for name, group in GROUPS.items():
+        add_flags(parser.add_argument_group(TITLES[name]), options_of(group))
+    song = parser.add_argument_group("the test song")
+    song.add_argument("--test-caption", metavar="TEXT", help="its style; the tag of the adapter belongs in it")
+    song.add_argument("--test-lyrics", metavar="FILE", help="text file with its lyrics")
+    song.add_argument("--test-seconds", type=float, metavar="X", help="its length")
+    out = parser.add_argument_group("exporting")
+    out.add_argument("-o", "--output", metavar="FILE", help="default: the run's name")
+    out.add_argument(
+        "--format", choices=EXPORT_FORMATS, default="single", help="single is for ComfyUI and this program"
+    )
+    out.add_argument("--export-dtype", choices=EXPORT_DTYPES, default="fp32", help="numbers in the file")
+    out.add_argument("--checkpoint", metavar="STEP", help="of a step, best or latest, instead of the finished adapter")
+
+
+def run(told: argparse.Namespace) -> int:
+    if told.what in ACTIONS:
+        if told.run is None:
+            raise InvalidInput(f"Say which run: acestep train {told.what} NAME.")
+        return {"status": _status, "stop": _stop, "export": _export}[told.what](told)
+    return _train(told)
+
+
+def _train(told: argparse.Namespace) -> int:
+    from acestep_core.monitor import Monitor
+    from acestep_core.pipeline.learning import record_line, train
+    from acestep_core.pipeline.opening import open_models
+
+    file = _read_settings(told.settings)
+    settings = TrainSettings.of(**{**file.pop("settings", {}), **given(told, GROUPS.values())})
+    variant = told.variant or file.get("variant")
+    name = told.name or file.get("name") or Path(told.what).resolve().name
+    models = open_models(told.models, variant, dtype=told.dtype, device=told.device)
+    if models.tiny:
+        sys.stderr.write("Using the tiny checkpoint, which has random weights: what it learns means nothing.\n")
+    song = _test_song(told, file.get("test_song", {}))
+    if told.estimate:
+        return _estimate(told.what, models, settings)
+    with ProgressBar() as bar, _terminable():
+        records = train(
+            told.what, models, name, told.runs, settings,
+            resume=told.resume, changed_data=told.allow_changed_data, test_song=song, monitor=Monitor(bar),
+        )  # fmt: skip
+        for record in records:
+            if text := record_line(record):
+                (sys.stdout if record["kind"] in ("done", "stopped") else sys.stderr).write(f"{text}\n")
+    return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """A polite end of the process saves first, like Ctrl-C."""
+
+    def end(*_: object) -> None:
+        raise Cancelled("The process was asked to end.")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _estimate(trainset: str, models: Any, settings: TrainSettings) -> int:
+    """A few real steps in a folder that is thrown away."""
+    from acestep_core.train.trainer import Trainer
+    from acestep_core.train.trainset import Trainset
+
+    short = {"max_steps": REAL_STEPS, "log_every": 1, "test_every": 0, "validation": settings.fine.validation}
+    with tempfile.TemporaryDirectory() as folder:
+        opened = Trainset.open(trainset)
+        steps = Trainer(opened, models.model, Path(folder), settings).steps
+        trying = TrainSettings.of(**{**settings.to_dict(), **short})
+        records = Trainer(opened, models.model, Path(folder) / "run", trying).records()
+        times = []
+        for record in records:
+            if record["kind"] == "start":
+                sys.stdout.write(f"{record['text']}\n")
+            if record["kind"] == "step":
+                times.append(time.perf_counter())
+                if len(times) == REAL_STEPS:
+                    break
+    each = (times[-1] - times[0]) / (len(times) - 1)
+    sys.stdout.write(f"{steps} steps of about {each:.2f} s: {steps * each / 60:.0f} minutes on this device.\n")
+    return 0
+
+
+def _read_settings(path: str | None) -> dict[str, Any]:
+    """`run.toml`: options stand flat or in tables of any name; `[test_song]` is the test song's own."""
+    if path is None:
+        return {}
+    try:
+        values = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{path} is not valid TOML: {error}.") from error
+    file: dict[str, Any] = {name: values.pop(name) for name in ("trainset", "name", "variant") if name in values}
+    song = values.pop("test_song", {})
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat.update(value if isinstance(value, dict) else {name: value})
+    for name in ("every", "seed"):
+        if name in song:
+            flat[f"test_{name}"] = song.pop(name)
+    return {**file, "test_song": song, "settings": flat}
+
+
+def _test_song(told: argparse.Namespace, file: Mapping[str, Any]) -> Song | None:
+    from acestep_core.song.description import Song
+
+    values = {"duration" if name == "seconds" else name: value for name, value in file.items()}
+    if told.test_caption is not None:
+        values["caption"] = told.test_caption
+    if told.test_lyrics is not None:
+        values["lyrics"] = read_text(told.test_lyrics)
+    if told.test_seconds is not None:
+        values["duration"] = told.test_seconds
+    return Song.from_dict(values) if values else None
+
+
+# --- a run that is there --------------------------------------------------------------------------------------------
+
+
+def _run_folder(told: argparse.Namespace) -> RunFolder:
+    from acestep_core.pipeline.learning import existing_run
+
+    return existing_run(Path(told.runs), told.run)
+
+
+def _status(told: argparse.Namespace) -> int:
+    from acestep_core.pipeline.learning import record_line
+
+    run = _run_folder(told)
+    records = run.records()
+    for kind in ("start", "validation", "step", "failed", "stopped", "done"):
+        found = [record for record in records if record["kind"] == kind]
+        if found:
+            text = found[-1].get("text", "") if "adapter" not in found[-1] and kind != "step" else ""
+            sys.stdout.write(f"{text or record_line(found[-1])}\n")
+    steps = ", ".join(str(checkpoint.step) for checkpoint in run.all()) or "none"
+    sys.stdout.write(f"Checkpoints: {steps}\n")
+    return 0
+
+
+def _stop(told: argparse.Namespace) -> int:
+    run = _run_folder(told)
+    run.ask_to_stop()
+    sys.stdout.write(f"{run.name} will end after its step, and keep what it has learned.\n")
+    return 0
+
+
+def _export(told: argparse.Namespace) -> int:
+    from acestep_core.pipeline.learning import export_run
+
+    run = _run_folder(told)
+    suffix = "" if told.format == "peft" else ".safetensors"
+    target = Path(told.output or f"{run.name}{suffix}")
+    done = export_run(run, target, told.format, told.export_dtype, told.checkpoint)
+    sys.stdout.write(f"{done.path}\n")
+    sys.stderr.write(f"{done}\n")
+    return 0

@@ -1,0 +1,147 @@
+"""Training as nodes, command and Python begin it: a run's folder, its test songs, one stream of records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from acestep_core.errors import InvalidInput
+from acestep_core.io.names import PLAIN, Taken, candidates, safe_name
+from acestep_core.models.handles import ModelHandle, Models
+from acestep_core.monitor import SILENT, Monitor
+from acestep_core.options import TextToMusic
+from acestep_core.pipeline.generation import make
+from acestep_core.pipeline.request import Request
+from acestep_core.song.description import Song
+from acestep_core.train.checkpoints import RunFolder
+from acestep_core.train.export import Exported, export
+from acestep_core.train.settings import TrainSettings
+from acestep_core.train.trainer import Hear, Record, Trainer
+from acestep_core.train.trainset import Trainset
+
+SAMPLES = "samples"
+TEST_SECONDS = 60.0
+"""Length of a test song that says none."""
+
+
+def train(
+    trainset: Trainset | Path | str,
+    models: Models,
+    name: str,
+    runs: Path | str = "output/acestep/runs",
+    settings: TrainSettings | None = None,
+    *,
+    resume: str = "auto",
+    changed_data: bool = False,
+    test_song: Song | None = None,
+    monitor: Monitor = SILENT,
+    **flat: Any,
+) -> Iterator[Record]:
+    """Trains an adapter: `for record in train("trainset", open_models(), "my_style", epochs=100): ...`.
+
+    Args:
+        trainset: what `preprocess` made, or its folder.
+        models: the checkpoint that learns, and the VAE that test songs are heard with.
+        name: of the run, a folder below `runs`.
+        settings: all of them; or some by their names (`rank=32`), the rest as usual.
+        resume: `auto` goes on with the run of that name where there is one; `new` takes another name then.
+        changed_data: goes on although the songs are not those it began with.
+        test_song: made every `test_every` epochs.
+
+    Yields:
+        Records, see `train.trainer`. The last one, `done` or `stopped`, names the folder of the adapter.
+
+    Raises:
+        InvalidInput: a setting is none, or `resume` is.
+        DatasetError, CheckpointError, StorageError, OutOfMemory, TrainingError: see `train.trainer`.
+    """
+    if resume not in ("auto", "new"):
+        raise InvalidInput(f"resume must be auto or new, not {resume!r}.")
+    settings = TrainSettings.of(**flat) if settings is None else settings
+    opened = trainset if isinstance(trainset, Trainset) else Trainset.open(trainset)
+    folder = run_folder(Path(runs), name, new=resume == "new")
+    hear = None
+    if settings.test_songs.every:
+        if test_song is None:
+            raise InvalidInput("Test songs need a song to make; say its caption, or set their interval to 0.")
+        hear = hearer(models, test_song, settings.test_songs.seed, folder / SAMPLES, monitor)
+    return Trainer(
+        opened, models.model, folder, settings, changed_data=changed_data, hear=hear, monitor=monitor
+    ).records()
+
+
+def run_folder(runs: Path, name: str, new: bool = False) -> Path:
+    """Where the run called `name` lies, or would; with `new`, a name that is free."""
+    stem = safe_name(name.strip(), "")
+    if not stem:
+        raise InvalidInput("A run needs a name, such as that of the style it learns.")
+    if not new:
+        return runs / stem
+    taken = Taken(path.name for path in runs.iterdir()) if runs.is_dir() else Taken(())
+    return runs / next(found for found in candidates(stem, PLAIN, taken) if not taken.has(found, [""]))
+
+
+def existing_run(runs: Path, name: str) -> RunFolder:
+    """Raises InvalidInput where there is no such run."""
+    run = RunFolder(run_folder(runs, name))
+    if not run.exists:
+        known = ", ".join(sorted(p.parent.name for p in runs.glob("*/run.json"))) or "none"
+        raise InvalidInput(f"There is no run called {name!r} in {runs}; there are: {known}.")
+    return run
+
+
+def hearer(models: Models, song: Song, seed: int, folder: Path, monitor: Monitor) -> Hear:
+    """Makes the test song of a run as every song is made, and saves it with its record."""
+    if song.duration is None:
+        song = replace(song, duration=TEST_SECONDS)
+    watch = Monitor(cancelled=monitor.cancelled)
+
+    def hear(adapter: Path, step: int) -> Sequence[Path]:
+        result = make(Request(song, models.with_adapter(adapter), seed, monitor=watch), TextToMusic())
+        folder.mkdir(parents=True, exist_ok=True)
+        return result.save(folder / f"{step:08d}.flac", monitor=watch)
+
+    return hear
+
+
+def export_run(
+    run: RunFolder, target: Path, format: str = "single", dtype: str = "fp32", checkpoint: str | None = None
+) -> Exported:
+    """Writes what a run has learned for other programs, see `train.export`.
+
+    Args:
+        checkpoint: a step, `best` or `latest`; None for the finished adapter.
+
+    Raises:
+        InvalidInput: there is no such checkpoint, or the run has not finished yet.
+    """
+    if checkpoint is None and not run.about():
+        raise InvalidInput(f"The run {run.name!r} has no finished adapter; stop it first, or name a checkpoint.")
+    folder = run.adapter if checkpoint is None else run.at(checkpoint).folder
+    base = run.settings()["base"]
+    return export(folder, target, format, dtype, ModelHandle(Path(base["path"]), variant=base["variant"]))
+
+
+def record_line(record: Mapping[str, Any]) -> str:
+    """A record in plain words; empty for what only programs want to know."""
+    match record["kind"]:
+        case "start":
+            at = f"Going on at step {record['step']}" if record["step"] else "Beginning"
+            return f"{at}: {record['steps']} steps, {record['epochs']} epochs. {record['text']}"
+        case "step":
+            smooth = "-" if record["smooth"] is None else f"{record['smooth']:.4f}"
+            skipped = f", {record['skipped']} left out" if record["skipped"] else ""
+            left = f"{record['eta'] / 60:.0f} min" if record["eta"] >= 60 else f"{record['eta']:.0f} s"
+            at = f"Epoch {record['epoch']}/{record['epochs']}, step {record['step']}"
+            return f"{at}, loss {smooth}, {left} left{skipped}"
+        case "validation":
+            return f"Epoch {record['epoch']}, songs held out: loss {record['loss']:.4f}"
+        case "warning":
+            return f"Note: {record['text']}"
+        case "sample":
+            return f"Test song: {', '.join(record['files'])}"
+        case "done" | "stopped":
+            return f"{record['adapter']}  {record['step']} of {record['steps']} steps"
+    return ""

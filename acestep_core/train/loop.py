@@ -1,0 +1,338 @@
+"""The loop of a training run, with its network on the device: steps, reports, checkpoints, the finished adapter."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from acestep_core import __version__, devices
+from acestep_core.errors import AceStepError, Cancelled, TrainingError
+from acestep_core.models.adapters import applied
+from acestep_core.models.config import AceStepConfig
+from acestep_core.models.handles import AdapterHandle
+from acestep_core.train.checkpoints import EMA, OPTIMIZER, WEIGHTS, Checkpoint
+from acestep_core.train.network import PREFIX, LiveNetwork, seeded
+from acestep_core.train.objective import Drawing, Item, Times, batches, judge, numbers, order, seed_of, squared_errors
+from acestep_core.train.optimizers import (
+    load_optimizer,
+    make_optimizer,
+    optimizer_state,
+    rate_at,
+    set_rate,
+    skips_by_itself,
+)
+from acestep_core.train.progress import Progress, StepResult
+
+if TYPE_CHECKING:
+    from acestep_core.train.trainer import Trainer
+
+Record = dict[str, Any]
+"""`{"kind": …}`: start, step, validation, checkpoint, sample, warning, stopped, done or failed."""
+
+BAD_STEPS: Final = 10
+"""So many steps without a finite gradient, among the last 200, end the run."""
+AGREEMENT: Final = 1e-2
+"""How far, relative to its effect, a written adapter may be from the network that was trained."""
+
+
+class Loop:
+    """The loop of a run, with its network on the device."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        network: LiveNetwork,
+        config: AceStepConfig,
+        point: Checkpoint | None,
+        windowed: bool,
+    ) -> None:
+        self.trainer, self.run, self.settings = trainer, trainer.run, trainer.settings
+        self.network, self.device, fine = network, network.device, self.settings.fine
+        times = Times.of(fine.timesteps, config, trainer.model.preset)
+        self.drawing = Drawing(trainer.trainset, times, fine, self.network.null, windowed)
+        self.names = list(self.network.parameters)
+        self.parameters = list(self.network.parameters.values())
+        self.optimizer = make_optimizer(self.settings, self.network.parameters)
+        self.progress = Progress(trainer.steps, trainer.epoch_steps, self.settings.training.epochs)
+        self.step, self.saved, self.moving = 0, -1, False
+        self.ended = 0
+        self.best: dict[str, float] = {}
+        self.saved_at = time.monotonic()
+        self.ema = None if fine.ema == 0 else [p.detach().clone() for p in self.parameters]
+        if point is not None:
+            self._take(point)
+        self.network.decoder.train()
+
+    def _take(self, point: Checkpoint) -> None:
+        self.network.load(point.tensors(WEIGHTS))
+        with safe_open(point.folder / OPTIMIZER, "pt") as file:
+            told = file.metadata()["optimizer"]
+        load_optimizer(self.optimizer, self.names, point.tensors(OPTIMIZER), told)
+        if self.ema is not None:
+            known = point.tensors(EMA) if point.has(EMA) else point.tensors(WEIGHTS)
+            self.ema = [known[PREFIX + name].to(self.device) for name in self.names]
+        self.step = self.saved = point.step
+        self.ended, self.best = point.state["epochs_ended"], dict(point.state["best"])
+        self.progress.restore(self.step, point.state["progress"])
+        # What follows is done, and told, again.
+        ended = self.ended * self.trainer.epoch_steps
+        self.run.rewind(lambda r: r.get("step", 0) <= (self.step if r["kind"] != "validation" else ended))
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    def records(self) -> Iterator[Record]:
+        try:
+            yield from self._train()
+        except BaseException as error:
+            self._end(error)
+            raise
+
+    def _end(self, error: BaseException) -> None:
+        """Saves what there is, whatever happened, and lets the error go on."""
+        failed = isinstance(error, AceStepError | RuntimeError | OSError | ValueError | TypeError | LookupError)
+        kind = "failed" if failed and not isinstance(error, Cancelled) else "stopped"
+        try:
+            if self.step > self.saved and not self.moving and self._finite():
+                self._save()
+            self.run.append({"kind": kind, "step": self.step, "steps": self.trainer.steps, "text": str(error)})
+        except AceStepError as second:
+            error.add_note(f"And the run could not be saved: {second}")
+
+    def _train(self) -> Iterator[Record]:
+        trainer, fine = self.trainer, self.settings.fine
+        while True:
+            epoch, inside = divmod(self.step, trainer.epoch_steps)
+            if inside == 0 and epoch > self.ended:
+                yield from self._after_epoch(epoch)
+            if self.step >= trainer.steps:
+                break
+            yield from self._one_step()
+            if self.step % fine.log_every == 0 or self.step == trainer.steps:
+                yield self._report()
+            trainer.monitor.tick("Training", self.step, trainer.steps, self.progress.history)
+            if self.run.stop_asked():
+                self.run.forget_stop()
+                yield from self._finish(stopped=True)
+                return
+            if 0 < fine.save_minutes * 60 <= time.monotonic() - self.saved_at:
+                yield self._checkpoint()
+        yield from self._finish(stopped=False)
+
+    def _after_epoch(self, epoch: int) -> Iterator[Record]:
+        trainer, fine, training = self.trainer, self.settings.fine, self.settings.training
+        if trainer.held_out and epoch % fine.validate_every == 0:
+            with self.network.listening():
+                loss = judge(self.drawing, trainer.held_out, self.network, self.device)
+            record = {"kind": "validation", "step": self.step, "epoch": epoch, "loss": loss}
+            self.ended = epoch  # before a checkpoint says so
+            yield self._logged(record)
+            self.progress.look(record)
+            if loss < self.best.get("loss", math.inf):
+                self.best = {"loss": loss, "step": self.step}
+                yield self._checkpoint()
+        self.ended = epoch
+        if epoch % training.save_every == 0 and self.saved != self.step:
+            yield self._checkpoint()
+        every = self.settings.test_songs.every
+        if trainer.hear is not None and every and epoch % every == 0:
+            if self.saved != self.step:
+                yield self._checkpoint()
+            yield self._sample()
+
+    def _sample(self) -> Record:
+        assert self.trainer.hear is not None
+        with self.network.away():
+            files = self.trainer.hear(self.run.checkpoints / str(self.step), self.step)
+        return self._logged({"kind": "sample", "step": self.step, "files": [str(file) for file in files]})
+
+    # --- one step ---------------------------------------------------------------------------------------------------
+
+    def items(self, step: int) -> list[Item]:
+        """What a step sees; the last one of an epoch may see less."""
+        trainer = self.trainer
+        epoch, place = divmod(step, trainer.epoch_steps)
+        seed = self.settings.fine.seed
+        chosen = order(seed, epoch, trainer.repeats)[place * trainer.at_once : (place + 1) * trainer.at_once]
+        return [
+            self.drawing.item(trainer.learned[song], step, slot, epoch * trainer.repeats[song] + copy)
+            for slot, (song, copy) in enumerate(chosen)
+        ]
+
+    def _one_step(self) -> Iterator[Record]:
+        items = self.items(self.step)
+        try:
+            result = self._gradients(items)
+        except Exception as error:
+            if not (devices.is_out_of_memory(error) and self.network.every == 0):
+                raise
+            result = None
+        if result is None:  # here nothing refers to what failed any more
+            self.network.every = 1
+            self.optimizer.zero_grad(set_to_none=True)
+            devices.empty_cache(self.device)
+            yield self._logged(
+                {"kind": "warning", "text": "The device ran out of memory; going on with checkpointing, a bit slower."}
+            )
+            result = self._gradients(items)
+        self._move(result)
+
+    def _gradients(self, items: Sequence[Item]) -> StepResult:
+        """Leaves gradients behind; waits for nothing."""
+        count, errors, fine = numbers(items), [], self.settings.fine
+        with _deterministic(fine.deterministic):
+            for number, batch in enumerate(batches(items, self.settings.training.batch)):
+                self.trainer.monitor.check()
+                with seeded(seed_of(fine.seed, "dropout", self.step, number), self.device):
+                    found = squared_errors(self.network, batch, self.device)
+                    (found.sum() / count).backward()
+                errors.append(found.detach())
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, fine.clip)
+        rate = rate_at(self.step, self.trainer.steps, self.settings)
+        return StepResult(self.step, items, torch.cat(errors), count, norm, rate)
+
+    def _move(self, result: StepResult) -> None:
+        bad = (~torch.isfinite(result.norm)).float().reshape(())
+        set_rate(self.optimizer, result.rate)
+        self.moving = True
+        if skips_by_itself(self.optimizer):
+            self.optimizer.found_inf = bad  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif not bool(bad):
+            self.optimizer.step()
+        if self.ema is not None:
+            torch._foreach_lerp_(self.ema, [p.detach() for p in self.parameters], 1 - self.settings.fine.ema)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.progress.add(result, bad)
+        self.moving = False
+
+    # --- what is told and kept --------------------------------------------------------------------------------------
+
+    def _report(self) -> Record:
+        record = self._logged(self.progress.report())
+        if len(self.progress.skipped) >= BAD_STEPS:
+            raise TrainingError(
+                f"{BAD_STEPS} of the last 200 steps had no finite gradient, the last with "
+                f"{', '.join(self.progress.skipped[-1][1])}; lower the learning rate, or look for broken audio there."
+            )
+        return record
+
+    def _finite(self) -> bool:
+        return all(bool(torch.isfinite(p).all()) for p in self.parameters)
+
+    def _checkpoint(self) -> Record:
+        self._save()
+        return self._logged(
+            {"kind": "checkpoint", "step": self.step, "folder": str(self.run.checkpoints / str(self.step))}
+        )
+
+    def _save(self) -> None:
+        self.progress.drain()
+        smooth, late = self.progress.smooth, self.step > self.trainer.steps // 5
+        if not self.trainer.held_out and late and smooth is not None and smooth < self.best.get("loss", math.inf):
+            self.best = {"loss": smooth, "step": self.step}
+        state = {
+            "step": self.step,
+            "steps": self.trainer.steps,
+            "epochs_ended": self.ended,
+            "best": self.best,
+            "progress": self.progress.state(),
+        }
+        ema = None if self.ema is None else self._named(self.ema)
+        self.run.save(
+            state, self.network.config, self.network.state(), optimizer_state(self.optimizer, self.names), ema
+        )
+        self.saved, self.saved_at = self.step, time.monotonic()
+        every = self.settings.training.save_every * self.trainer.epoch_steps
+        self.run.prune(self.settings.fine.keep, set(range(every, self.step + 1, every)))
+
+    def _named(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+        return {PREFIX + name: t.detach().cpu().clone() for name, t in zip(self.names, tensors, strict=True)}
+
+    def _finish(self, stopped: bool) -> Iterator[Record]:
+        if self.saved != self.step:
+            yield self._checkpoint()
+        if self.ema is not None:
+            self.network.load(self._named(self.ema))
+        adapter = self.run.finish(self.network.config, self.network.state(), self._about(stopped))
+        error = agreement(self.network, adapter, self.items(0)[0])
+        kind = "stopped" if stopped else "done"
+        text = "exactly" if error == 0 else f"to {error:.1e}"
+        yield self._logged({"kind": kind, "step": self.step, "steps": self.trainer.steps, "adapter": str(adapter),
+                            "text": f"The written adapter is the trained network {text}."})  # fmt: skip
+
+    def _about(self, stopped: bool) -> Record:
+        manifest, preset, trainer = self.trainer.trainset.manifest, self.trainer.model.preset, self.trainer
+        base = self.run.settings()["base"]
+        return {
+            "format": 1,
+            "name": self.run.name,
+            **{name: getattr(self.settings.adapter, name) for name in ("kind", "rank", "alpha", "targets")},
+            "base": {name: base[name] for name in ("variant", "sha256")},
+            "trained": {
+                "steps": self.step,
+                "epochs": self.step // trainer.epoch_steps,
+                "seconds": round(manifest.seconds, 1),
+                "samples": len(trainer.learned),
+            },
+            "tag": manifest.dataset.get("custom_tag", ""),
+            "tag_position": manifest.dataset.get("tag_position", ""),
+            "proposed": {"steps": preset.steps, "shift": preset.shift, "guidance": preset.guidance},
+            "dataset": {"name": manifest.dataset.get("name", ""), "fingerprint": manifest.fingerprint},
+            "version": __version__,
+            "stopped": stopped,
+        }
+
+    def _logged(self, record: Record) -> Record:
+        self.run.append(record)
+        return record
+
+
+def agreement(network: LiveNetwork, adapter: Path, item: Item) -> float:
+    """How far a written adapter, loaded as for a song, is from the network that was trained; 0 where it is the same.
+
+    Returns:
+        The largest difference of the velocities of `item`, relative to the adapter's largest effect.
+
+    Raises:
+        TrainingError: it does nothing, or something else.
+    """
+    x, context, t = (part[None].to(network.device) for part in (item.noisy, item.context, item.t))
+    states = [item.states.to(network.device)]
+    with network.listening():
+        live = network(x, t, context, states)
+        with network.plain() as decoder:
+            inputs = [part.to(network.dtype) for part in (x, t, context, states[0])]
+            without = decoder(*inputs).float()
+            with applied(decoder, [AdapterHandle(adapter)]):
+                loaded = decoder(*inputs).float()
+    effect = float((live - without).abs().max())
+    if effect == 0:
+        raise TrainingError(f"The adapter {adapter} changes nothing; train it for longer or with a higher rate.")
+    error = float((live - loaded).abs().max()) / effect
+    # In half precision both sides round anew at every layer, whatever the adapter does.
+    rounding = 0.0 if network.dtype is torch.float32 else 4 * torch.finfo(network.dtype).eps
+    if not error <= max(AGREEMENT, rounding * float(without.abs().max()) / effect):
+        raise TrainingError(
+            f"The adapter {adapter}, read back, is off by {error:.1e} of its effect; please report this."
+        )
+    return error
+
+
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    if wanted:
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

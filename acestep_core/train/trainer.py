@@ -1,0 +1,153 @@
+"""A training run, from the first step to the finished adapter, as a stream of records.
+
+Whatever ends it, it ends with a checkpoint: the last step, *stop and keep* (a file `STOP` in its folder), a cancel, an
+error. The same run goes on from there, and is the run that was never interrupted, bit by bit on the same machine: all
+draws depend on seed, step and place only (see `objective`), and between reports nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+import torch
+
+from acestep_core import devices
+from acestep_core.errors import DatasetError
+from acestep_core.models.handles import ModelHandle
+from acestep_core.models.manager import manager
+from acestep_core.monitor import SILENT, Monitor
+from acestep_core.records.song_record import versions
+from acestep_core.train.checkpoints import RunFolder, compare
+from acestep_core.train.estimate import choose_plan
+from acestep_core.train.latents import weights_hash
+from acestep_core.train.loop import Loop, Record
+from acestep_core.train.network import LiveNetwork
+from acestep_core.train.objective import source
+from acestep_core.train.optimizers import check_package
+from acestep_core.train.settings import TrainSettings, remarks
+from acestep_core.train.trainset import Trainset
+
+Hear = Callable[[Path, int], Sequence[Path]]
+"""Makes a test song with the adapter in a folder, at a step; returns its files."""
+
+
+class Trainer:
+    """Trains an adapter. `records()` does the work."""
+
+    def __init__(
+        self,
+        trainset: Trainset,
+        model: ModelHandle,
+        folder: Path | str,
+        settings: TrainSettings = TrainSettings(),  # noqa: B008 - frozen
+        *,
+        changed_data: bool = False,
+        hear: Hear | None = None,
+        monitor: Monitor = SILENT,
+    ) -> None:
+        """
+        Args:
+            trainset: what to learn from.
+            model: which checkpoint learns; its adapters are left out.
+            folder: of the run; where one lies there already, it goes on.
+            changed_data: goes on although the songs are not those it began with.
+            hear: makes test songs.
+            monitor: is told each step; a cancel takes effect within one batch, after a checkpoint.
+
+        Raises:
+            InvalidInput: a package is missing, or a setting names nothing.
+        """
+        self.trainset, self.model, self.run = trainset, model.bare, RunFolder(Path(folder))
+        self.settings = settings.resolved(model.info.is_turbo)
+        check_package(self.settings.fine.optimizer)
+        self.changed_data, self.hear, self.monitor = changed_data, hear, monitor
+        fine, training = self.settings.fine, self.settings.training
+        self.learned, self.held_out = split(trainset, fine.validation, fine.seed)
+        self.repeats = [trainset.manifest.samples[song].repeat for song in self.learned]
+        if not sum(self.repeats):
+            raise DatasetError("No song is left to train with; include some, or hold out fewer.")
+        self.at_once = training.batch * training.accumulation
+        self.epoch_steps = -(-sum(self.repeats) // self.at_once)
+        self.steps = fine.max_steps or training.epochs * self.epoch_steps
+        self.lengths = lengths(trainset, fine.length)
+
+    @torch.inference_mode(False)  # a host may run nodes in inference mode; as decorators, for no caller sees them
+    @torch.enable_grad()
+    def records(self) -> Generator[Record]:
+        """Trains to the end, to a stop or to an error, and tells how it goes.
+
+        Raises:
+            DatasetError, CheckpointError, StorageError, OutOfMemory: as they say.
+            TrainingError: nothing was learned, or the loss is not a number any more.
+            Cancelled: or whatever else the monitor raises; the run has been saved.
+        """
+        with self.run.held():
+            told = self._told()
+            if self.run.exists:
+                for text in compare(self.run.settings(), told, self.changed_data):
+                    yield self._logged({"kind": "warning", "text": text})
+            point = self.run.latest()
+            if point is not None and point.step >= self.steps and self.run.finished:
+                yield {"kind": "done", "step": point.step, "steps": self.steps, "adapter": str(self.run.adapter)}
+                return
+            self.run.forget_stop()
+            with manager.private(self.model, 0) as model:
+                network = LiveNetwork(model, self.settings.adapter, self.settings.fine.seed)
+                # Whether steps see windows is decided once: a run that goes on must see the same.
+                known = (bool(self.run.settings()["plan"]["windowed"]),) if self.run.exists else self.lengths
+                plan, memory = choose_plan(network, self.trainset, self.settings, known)
+                network.every = plan.every
+                self.run.begin({**told, "plan": plan.to_dict()})
+                running = Loop(self, network, model.config, point, plan.windowed)
+                start = {"kind": "start", "step": running.step, "steps": self.steps, "epochs": running.progress.epochs}
+                yield self._logged({**start, "memory": memory.total, "text": str(memory)})
+                for said in remarks(self.settings, self.model.info.kind):
+                    yield self._logged({"kind": "warning", "text": said})
+                yield from running.records()
+
+    def _told(self) -> Record:
+        """What run.json says."""
+        manifest = self.trainset.manifest
+        digest = weights_hash(self.model, "dit")
+        if manifest.model.get("dit") not in (None, digest):
+            raise DatasetError(
+                f"The trainset was made for another checkpoint ({manifest.model.get('variant')}), which reads texts "
+                "its own way; preprocess the dataset with this model (the audio is not encoded again)."
+            )
+        return {
+            "format": 1,
+            "name": self.run.name,
+            "settings": self.settings.to_dict(),
+            "trainset": str(self.trainset.folder.resolve()),
+            "dataset": {**manifest.dataset, "fingerprint": manifest.fingerprint},
+            "base": {"variant": self.model.variant, "sha256": digest, "path": str(self.model.path.resolve())},
+            "device": devices.device_name(devices.pick_device(self.model.device)),
+            "versions": versions(),
+        }
+
+    def _logged(self, record: Record) -> Record:
+        self.run.folder.mkdir(parents=True, exist_ok=True)
+        self.run.append(record)
+        return record
+
+
+def split(trainset: Trainset, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Numbers of the songs to learn from, and of those held out."""
+    count = len(trainset)
+    held = min(count - 1, max(1, round(share * count))) if share > 0 else 0
+    mixed = torch.randperm(count, generator=source(seed, "validation")).tolist()
+    return sorted(mixed[held:]), sorted(mixed[:held])
+
+
+def lengths(trainset: Trainset, length: str) -> tuple[bool, ...]:
+    """Whether steps may see windows: the answers to try, best first.
+
+    Raises:
+        DatasetError: the trainset was not made for what is asked.
+    """
+    made = trainset.manifest.length
+    if "auto" not in (made, length) and made != length:
+        raise DatasetError(f"The trainset was made for length {made}, not {length}; preprocess the dataset again.")
+    wanted = made if length == "auto" else length
+    return {"full": (False,), "window": (True,), "auto": (False, True)}[wanted]

@@ -1,0 +1,66 @@
+"""`acestep train` from a trainset to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from acestep_core.commands.main import main
+from acestep_core.train.checkpoints import RunFolder
+from tests.train.making_trainsets import write_trainset
+
+
+@pytest.fixture
+def trainset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_trainset(tmp_path / "waves", (150, 150))
+    return tmp_path / "waves"
+
+
+def test_the_whole_way(trainset: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run.toml").write_text(
+        'name = "mine"\nvariant = "base"\n[adapter]\nrank = 4\nkind = "lora"\n[training]\nepochs = 9\nlog_every = 1\n'
+        '[test_song]\nevery = 2\ncaption = "wavy piano"\nseconds = 10\n'
+    )
+    base = ["train", str(trainset), "--models", str(tiny_root), "--settings", "run.toml", "--epochs", "2"]
+    assert main([*base, "--estimate"]) == 0
+    assert "4 steps of about" in capsys.readouterr().out and not Path("output").exists()
+    assert main(base) == 0
+    out, err = capsys.readouterr()
+    assert "Beginning: 4 steps, 2 epochs. About" in err and "Epoch 2/2, step 4, loss" in err and "4 of 4 steps" in out
+    run = RunFolder(Path("output/acestep/runs/mine"))
+    assert run.settings()["settings"]["rank"] == 4 and (run.folder / "samples" / "00000004.flac").is_file()
+    assert main(["train", "status", "mine"]) == 0
+    assert "Checkpoints: 4" in capsys.readouterr().out
+    assert main(["train", "export", "mine"]) == 0 and Path("mine.safetensors").is_file()
+    assert main(["train", "export", "mine", "--format", "kohya", "-o", "k.safetensors", "--checkpoint", "4"]) == 0
+    assert main(["train", "export", "mine", "--format", "merged", "-o", "merged"]) == 0
+    assert Path("merged/model.safetensors").is_file()
+    assert main([*base, "--resume", "new", "--test-every", "0"]) == 0
+    assert RunFolder(Path("output/acestep/runs/mine_00001")).finished
+
+
+def test_stop(trainset: Path, tiny_root: Path) -> None:
+    flags = ["--models", str(tiny_root), "--variant", "base", "--rank", "4", "--max-steps", "1", "--name", "mine"]
+    main(["train", str(trainset), *flags])
+    assert main(["train", "stop", "mine"]) == 0 and RunFolder(Path("output/acestep/runs/mine")).stop_asked()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["status"], "Say which run"),
+        (["status", "none"], "no run called 'none'"),
+        (["nowhere", "--rank", "4"], "no trainset in"),
+        (["waves", "--test-every", "3"], "Test songs need a song"),
+        (["waves", "--settings", "bad.toml"], "not valid TOML"),
+        (["waves", "--settings", "odd.toml"], "no training setting 'ranks'"),
+    ],
+)
+def test_refusals(arguments, message, trainset, tiny_root, capsys):
+    Path("bad.toml").write_text("[adapter\n")
+    Path("odd.toml").write_text("[adapter]\nranks = 3\n")
+    models = [] if arguments[0] == "status" else ["--models", str(tiny_root), "--variant", "base"]
+    assert main(["train", *arguments, *models]) == 1
+    assert message in capsys.readouterr().err

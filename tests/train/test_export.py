@@ -1,0 +1,149 @@
+"""What training writes for other programs acts as the network that was trained."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from acestep_core.errors import AdapterError, InvalidInput, TrainingError
+from acestep_core.models.adapters import applied
+from acestep_core.models.handles import AdapterHandle, ModelHandle
+from acestep_core.models.manager import manager
+from acestep_core.train import export as exporting
+from acestep_core.train.checkpoints import RunFolder
+from acestep_core.train.export import Trained, export
+from acestep_core.train.network import LiveNetwork
+from acestep_core.train.settings import KINDS, AdapterOptions
+
+ABOUT = {"name": "waves", "tag": "wavy", "base": {"variant": "base"}}
+# A strength that is not 1, and for LoKr one factor that is a product.
+MADE = {kind: {"kind": kind, "rank": 4, "alpha": 6.0, "targets": "attention+mlp"} for kind in KINDS}
+MADE["lokr"] = {**MADE["lokr"], "rank": 2, "alpha": 3.0, "decompose_both": True}
+MADE["lora2"] = {**MADE["lora"], "alpha": 8.0}
+
+
+@pytest.fixture(scope="module", params=MADE)
+def trained(request, tiny_base, tmp_path_factory):
+    """An adapter on disk, inputs, and what the network that was trained says to them."""
+    folder = tmp_path_factory.mktemp(request.param)
+    random = torch.Generator().manual_seed(2)
+    with manager.private(tiny_base.model) as model:
+        network = LiveNetwork(model, AdapterOptions(**MADE[request.param]), seed=1)
+        with torch.no_grad():
+            for parameter in network.parameters.values():
+                parameter += 0.05 * torch.randn(parameter.shape, generator=random)
+        args = (
+            torch.randn(1, 40, 64, generator=random),
+            torch.tensor([0.4]),
+            torch.randn(1, 40, 128, generator=random),
+        )
+        states = torch.randn(1, 9, model.config.encoder_dim, generator=random)
+        with network.listening():
+            live = network(*args, [states])
+        adapter = RunFolder(folder / "run")
+        adapter.folder.mkdir()
+        return request.param, adapter.finish(network.config, network.state(), ABOUT), (*args, states), live
+
+
+def velocity(models, inputs, *adapters):
+    handles = [AdapterHandle(path) for path in adapters]
+    with manager.resident(models.model) as model, torch.no_grad(), applied(model.decoder, handles) as reports:
+        assert not any(report.unmatched or report.remarks for report in reports)
+        return model.decoder(*inputs)
+
+
+@pytest.mark.parametrize("format", ["peft", "single", "kohya"])
+def test_every_format_gives_the_trained_velocity(format, trained, tiny_base, tmp_path):
+    name, adapter, inputs, live = trained
+    target = tmp_path / ("out" if format == "peft" else "out.safetensors")
+    done = export(adapter, target, format)
+    found = velocity(tiny_base, inputs, done.path)
+    assert (live - velocity(tiny_base, inputs)).abs().max() > 0.05
+    if name in ("lora", "lora2"):
+        assert torch.equal(found, velocity(tiny_base, inputs, adapter)) and done.error == 0
+    if name == "lora2":  # a strength of two rounds nothing
+        assert torch.equal(found, live)
+    torch.testing.assert_close(found, live, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("format", ["peft", "single", "kohya"])
+def test_bf16_is_half_as_large_and_near(format, trained, tiny_base, tmp_path):
+    _, adapter, inputs, live = trained
+    target = tmp_path / ("out" if format == "peft" else "out.safetensors")
+    done = export(adapter, target, format, "bf16")
+    assert 0 < done.error < 1e-2
+    effect = (live - velocity(tiny_base, inputs)).abs().max()
+    assert (velocity(tiny_base, inputs, done.path) - live).abs().max() < 0.05 * effect
+
+
+def test_merged_is_the_checkpoint_with_the_adapter_in_it(trained, tiny_base, tmp_path):
+    _, adapter, inputs, live = trained
+    done = export(adapter, tmp_path / "merged", "merged", model=tiny_base.model)
+    assert {path.name for path in done.path.iterdir()} == {path.name for path in tiny_base.model.path.iterdir()}
+    merged = ModelHandle(done.path, variant="base")
+    with manager.resident(merged) as model, torch.no_grad():
+        found = model.decoder(*inputs)
+    effect = (live - velocity(tiny_base, inputs)).abs().max()
+    assert (found - live).abs().max() < 0.1 * effect  # the checkpoint's own bf16
+
+
+def test_peft_itself_reads_the_folder(trained, tiny_base, tmp_path):
+    peft = pytest.importorskip("peft")
+    _, adapter, inputs, live = trained
+    done = export(adapter, tmp_path / "out", "peft")
+    with manager.private(tiny_base.model) as model, torch.no_grad():
+        found = peft.PeftModel.from_pretrained(model.decoder, str(done.path))(*inputs)
+    torch.testing.assert_close(found, live, rtol=1e-4, atol=2e-5)
+
+
+def test_a_file_says_what_it_is(trained, tmp_path):
+    name, adapter, *_ = trained
+    done = export(adapter, tmp_path / "out.safetensors")
+    with safe_open(done.path, "pt") as file:
+        told, names = file.metadata(), list(file.keys())
+    assert json.loads(told["acestep_nodes"]) == ABOUT and told["modelspec.trigger_phrase"] == "wavy"
+    assert len([n for n in names if n.endswith(".alpha")]) == len(Trained.open(adapter).layers)
+    if name == "lokr":
+        assert told["algo"] == "lokr" and all(n.startswith("lycoris_layers_") for n in names)
+        assert {float(t) for n, t in load_file(done.path).items() if n.endswith(".alpha")} == {2.0}
+    elif name == "rslora":
+        assert float(load_file(done.path)[next(n for n in names if n.endswith(".alpha"))]) == 12.0
+    else:
+        assert told["ss_network_alpha"] == f"{MADE[name]['alpha']:g}"
+
+
+def test_refusals(trained, tmp_path, monkeypatch):
+    _, adapter, *_ = trained
+    with pytest.raises(InvalidInput, match="needs the model"):
+        export(adapter, tmp_path / "merged", "merged")
+    with pytest.raises(InvalidInput, match="format must be"):
+        export(adapter, tmp_path / "x.safetensors", "pickle")
+    with pytest.raises(InvalidInput, match=r"end in \.safetensors"):
+        export(adapter, tmp_path / "x.pt")
+    (tmp_path / "taken.safetensors").touch()
+    with pytest.raises(InvalidInput, match="exists already"):
+        export(adapter, tmp_path / "taken.safetensors")
+    with pytest.raises(AdapterError, match="no trained adapter"):
+        export(tmp_path, tmp_path / "x.safetensors")
+    monkeypatch.setattr(exporting, "_as", lambda tensors, dtype: {n: t * 1.5 for n, t in tensors.items()})
+    with pytest.raises(TrainingError, match="read back"):
+        export(adapter, tmp_path / "y.safetensors")
+
+
+def test_an_adapter_that_changes_nothing_is_no_success(trained, tmp_path):
+    name, adapter, *_ = trained
+    folder = tmp_path / "nothing"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text((adapter / "adapter_config.json").read_text())
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    zero = ("lora_B.weight", "lokr_w1", "lokr_w1_a")
+    tensors = {n: torch.zeros_like(t) if n.endswith(zero) else t for n, t in tensors.items()}
+    save_file(tensors, folder / "adapter_model.safetensors")
+    if name == "dora":
+        pytest.skip("a DoRA also has lengths")
+    with pytest.raises(AdapterError, match="changes nothing"):
+        export(folder, tmp_path / "x.safetensors")
