@@ -109,9 +109,10 @@ class _Display:
 
 def _picture_of(preview: Callable[[], Any]) -> Callable[[], Image]:
     def draw() -> Image:
-        from .preview import energy_strip
+        from .preview import energy_strip, loss_curve
 
-        return energy_strip(preview())
+        found = preview()
+        return loss_curve(found) if isinstance(found, list) else energy_strip(found)
 
     return draw
 

@@ -43,6 +43,7 @@ from .task import (
     ACEStepRepaint,
     ACEStepTextToMusic,
 )
+from .train import ACEStepExportLoRA, ACEStepTrainLoRA, ACEStepTrainSettings
 
 NODES: tuple[type, ...] = (
     ACEStepLoader,
@@ -92,6 +93,9 @@ NODES: tuple[type, ...] = (
     ACEStepSaveDataset,
     ACEStepPreprocess,
     ACEStepLoadTrainset,
+    ACEStepTrainSettings,
+    ACEStepTrainLoRA,
+    ACEStepExportLoRA,
 )
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}

@@ -478,4 +478,36 @@ GRAPHS: dict[str, Graph] = {
         ("Trainset.folder",),
         ("Trainset",),
     ),
+    "train_lora": Graph(
+        "Train a LoRA",
+        "Learns a style from the trainset that **Dataset from a folder** has made, and writes it as a file for any "
+        "workflow. Cancel whenever it sounds right or you have to go: run it again, and it goes on.",
+        {
+            "Load": ("ACEStepModelLoader", {"variant": "auto"}),
+            "Trainset": ("ACEStepLoadTrainset", {"folder": "trainsets/tensors"}),
+            "Settings": ("ACEStepTrainSettings", {}),
+            "Train": ("ACEStepTrainLoRA", {"trainset": "Trainset.0", "model": "Load.0", "settings": "Settings.0"}),
+            "Export": ("ACEStepExportLoRA", {"lora": "Train.1"}),
+        },
+        ("Load.model", "Trainset.folder", "Train.name", "Train.epochs", "Train.learning_rate", "Settings.rank"),
+        ("Train", "Export"),
+    ),
+    "train_and_hear": Graph(
+        "Train and hear",
+        "Learns a style, makes a test song on the way, and then sings a song with what it has learned.",
+        {
+            **LOAD,
+            "Trainset": ("ACEStepLoadTrainset", {"folder": "trainsets/tensors"}),
+            "Test": ("ACEStepSong", SONG | {"duration": 10.0}),
+            "Train": (
+                "ACEStepTrainLoRA",
+                {"trainset": "Trainset.0", "model": "Load.0", "test_song": "Test.0", "test_every": 100},
+            ),
+            "Song": ("ACEStepSong", SONG),
+            "Task": ("ACEStepTextToMusic", {"song": "Song.0"}),
+            **rendered(song="Song.0", model="Train.0"),
+        },
+        ("Trainset.folder", "Train.name", "Train.epochs", "Song.caption", "Song.lyrics", "Sampler.seed"),
+        ("Train", "Save"),
+    ),
 }

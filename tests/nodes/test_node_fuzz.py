@@ -18,6 +18,7 @@ from acestep_core.host.graph.stock_nodes import PACKS
 from acestep_core.host.graph.validation import validate
 from acestep_core.song.description import Song
 from tests.train.recordings import write_tone
+from tests.train.small_trainset import random_trainset
 
 PACK = load_pack(Path(__file__).parents[2])
 CLASSES = PACK.classes
@@ -76,6 +77,7 @@ def parts(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         "call": call,
         "dataset": dataset,
         "sample": "0.wav",
+        "trainset": random_trainset(folders.output / "trainsets" / "fuzz", [200]),
         "folders": folders,
         "model": model,
         "vae": vae,
@@ -99,6 +101,8 @@ def parts(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 @pytest.mark.parametrize("node_id", NUMERIC)
 def test_what_another_node_sends(node_id: str, parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acestep_core.planner.planning.seconds_to_codes", lambda seconds: 3)  # many runs, so short ones
+    done = {"kind": "done", "step": 1, "steps": 1, "adapter": "adapter"}
+    monkeypatch.setattr("acestep_core.train.trainer.Trainer.records", lambda trainer: iter([done]))
     declared = CLASSES[node_id].INPUT_TYPES()
     usual = {}
     for group in ("required", "optional"):

@@ -25,7 +25,9 @@ from tests.train.small_trainset import random_trainset
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "workflows"
-QUICK = {"duration": 10.0, "steps": 2, "after": 4.0, "before": 2.0, "max_duration": 12.0}
+QUICK = {
+    "duration": 10.0, "steps": 2, "after": 4.0, "before": 2.0, "max_duration": 12.0, "epochs": 2, "test_every": 1,
+}  # fmt: skip
 """Makes a test of an hour's music."""
 MOST_CODES = 3
 
