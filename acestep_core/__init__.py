@@ -14,7 +14,7 @@ _HOME = {
     "pipeline.asking": ("create", "format", "understand", "score", "lrc"),
     "pipeline.replay": ("replay",),
     "pipeline.opening": ("open_models",),
-    "pipeline.learning": ("train",),
+    "pipeline.learning": ("train_adapter",),
     "planner.think": ("Thinking",),
     "train.settings": ("TrainSettings",),
     "options": (

@@ -106,7 +106,7 @@ class ACEStepTrainLoRA:
     ) -> dict[str, Any]:
         from acestep_core.models.handles import Models
         from acestep_core.monitor import Monitor
-        from acestep_core.pipeline.learning import record_line, train
+        from acestep_core.pipeline.learning import record_line, train_adapter
 
         if model.vae is None and test_song is not None:
             raise InvalidInput("Test songs need a VAE beside the model; load one with it, or disconnect the test song.")
@@ -117,7 +117,7 @@ class ACEStepTrainLoRA:
         )
         target, watch = host(), monitor()
         display = _Display()
-        records = train(
+        records = train_adapter(
             trainset,
             Models(model, model.vae),  # type: ignore[arg-type]
             name,

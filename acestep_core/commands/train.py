@@ -73,7 +73,7 @@ def run(told: argparse.Namespace) -> int:
 
 def _train(told: argparse.Namespace) -> int:
     from acestep_core.monitor import Monitor
-    from acestep_core.pipeline.learning import record_line, train
+    from acestep_core.pipeline.learning import record_line, train_adapter
     from acestep_core.pipeline.opening import open_models
 
     file = _read_settings(told.settings)
@@ -87,7 +87,7 @@ def _train(told: argparse.Namespace) -> int:
     if told.estimate:
         return _estimate(told.what, models, settings)
     with ProgressBar() as bar, _terminable():
-        records = train(
+        records = train_adapter(
             told.what, models, name, told.runs, settings,
             resume=told.resume, changed_data=told.allow_changed_data, test_song=song, monitor=Monitor(bar),
         )  # fmt: skip

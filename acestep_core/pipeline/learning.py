@@ -26,7 +26,7 @@ TEST_SECONDS = 60.0
 """Length of a test song that says none."""
 
 
-def train(
+def train_adapter(
     trainset: Trainset | Path | str,
     models: Models,
     name: str,
@@ -39,7 +39,7 @@ def train(
     monitor: Monitor = SILENT,
     **flat: Any,
 ) -> Iterator[Record]:
-    """Trains an adapter: `for record in train("trainset", open_models(), "my_style", epochs=100): ...`.
+    """Trains an adapter: `for record in train_adapter("trainset", open_models(), "my_style", epochs=100): ...`.
 
     Args:
         trainset: what `preprocess` made, or its folder.

@@ -77,7 +77,9 @@ def test_the_same_weights_at_strength_one(name, format, checkout, tiny_base, tmp
         run.folder.mkdir()
         adapter = run.finish(network.config, network.state(), {})
         trained = {
-            f"diffusion_model.decoder.{n}.weight": (layer.get_base_layer().weight + layer.get_delta_weight("default")).detach()
+            f"diffusion_model.decoder.{n}.weight": (
+                layer.get_base_layer().weight + layer.get_delta_weight("default")
+            ).detach()
             for n, layer in network.decoder.named_modules()
             if hasattr(layer, "get_delta_weight")
         }

@@ -68,6 +68,13 @@ MUTATIONS = (
         "weights_only=True)\n    except (OSError, Run", "weights_only=False)\n    except (OSError, Run", "tests/train"
     ),
     Mutation('if origin == "user" or', "if", "tests/train/test_scan.py"),
+    Mutation("self.ended = epoch  # before", "pass  # before", "tests/train/test_trainer.py"),
+    Mutation(
+        "return torch.sigmoid(normal * sigma + mu).amax(0)",
+        "return torch.sigmoid(normal * sigma + mu)[0]",
+        "tests/parity/test_training.py",
+    ),
+    Mutation("* root\n", "\n", "tests/train/test_export.py"),
     # judge
     Mutation("upper if size % 2 else", "upper if True else", "tests/judge/test_alignment.py"),
     Mutation(
