@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.commands.flags import add_flags, given
-from acestep_core.commands.progress import ProgressBar
 from acestep_core.declared import options_of
 from acestep_core.errors import Cancelled, InvalidInput
 from acestep_core.io.text import read_text
+from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.train.settings import EXPORT_DTYPES, EXPORT_FORMATS, GROUPS, TrainSettings
 
 if TYPE_CHECKING:

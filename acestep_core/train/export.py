@@ -24,7 +24,8 @@ from acestep_core import devices
 from acestep_core.checkpoints.layouts import open_dit
 from acestep_core.errors import AdapterError, InvalidInput, TrainingError
 from acestep_core.io.atomic import atomic_write, clear_errors
-from acestep_core.models.adapters import Fitted, fit, read_adapter
+from acestep_core.models.adapter_file import read_adapter
+from acestep_core.models.adapters import Fitted, fit
 from acestep_core.models.handles import ModelHandle
 from acestep_core.models.lokr import kronecker
 from acestep_core.train.checkpoints import ABOUT, CONFIG, WEIGHTS
