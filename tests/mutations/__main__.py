@@ -34,7 +34,7 @@ def place_of(mutation: Mutation, root: Path) -> Path | None:
 
 
 def noticed(folder: Path, mutation: Mutation) -> bool:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutation.tests.split()]
+    command = [sys.executable, "-m", "pytest", "-xq", "--assert=plain", "-pno:cacheprovider", *mutation.tests.split()]
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=SECONDS, check=False)
