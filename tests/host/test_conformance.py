@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_connecting(tmp_path: Path) -> None:
         async with open_site(tmp_path) as site, site.listen(CLIENT, FEATURES) as events:
             return list(events)
 
-    expected = GOLDEN["connect"]["ws"]
+    expected = deepcopy(GOLDEN["connect"]["ws"])
     del expected[1]["data"]["extension"]
     assert normal(asyncio.run(main()), []) == expected
 

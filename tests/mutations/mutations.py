@@ -186,7 +186,7 @@ MUTATIONS = (
     Mutation(
         '{"alignment": alignment_weight, "lm": lm_weight}',
         '{"alignment": lm_weight, "lm": alignment_weight}',
-        "tests/nodes/test_task_nodes.py::test_the_best_songs_are_kept_with_their_seeds",
+        "tests/nodes/test_node_controls.py::test_each_score_has_its_own_weight",
     ),
     Mutation(" or done >= total:", ":", "tests/nodes/test_host_seam.py"),
     Mutation(
