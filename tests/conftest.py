@@ -42,15 +42,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.nodeid.startswith(rooms) or item.nodeid.partition("[")[0] in slow:
             item.add_marker("slow")
-    rounds, seed = config.getoption("rounds"), config.getoption("shuffle")
-    order = items * rounds
+    seed = config.getoption("shuffle")
     if seed is not None:
-        rng, order = random.Random(seed), []
-        for _ in range(rounds):
-            files = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
-            for tests in rng.sample(files, len(files)):
-                order += rng.sample(tests, len(tests))
-    items[:] = order
+        rng = random.Random(seed)
+        files = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
+        items[:] = [test for tests in rng.sample(files, len(files)) for test in rng.sample(tests, len(tests))]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A round is a parameter of the session, so that one is over before the next begins."""
+    rounds = metafunc.config.getoption("rounds")
+    if rounds > 1:
+        metafunc.fixturenames.append("number_of_round")
+        metafunc.parametrize("number_of_round", range(rounds), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def number_of_round(request: pytest.FixtureRequest) -> int:
+    return request.param
 
 
 @pytest.hookimpl(wrapper=True)

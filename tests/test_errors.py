@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from acestep_core import errors
@@ -26,7 +27,10 @@ def name_of(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-MADE = [(place, call) for place, call in calls(("acestep_core", "nodes")) if name_of(call.func) in CLASSES]
+@cache
+def made() -> list[tuple[str, ast.Call]]:
+    """Every place where an error is made."""
+    return [(place, call) for place, call in calls(("acestep_core", "nodes")) if name_of(call.func) in CLASSES]
 
 
 def test_all_share_one_base() -> None:
@@ -40,13 +44,13 @@ def test_every_error_is_provoked_by_a_test() -> None:
         if name_of(call.func) == "raises" and call.args
         for error in (call.args[0].elts if isinstance(call.args[0], ast.Tuple) else [call.args[0]])
     }
-    assert {name_of(call.func) for _, call in MADE} - provoked == set()
+    assert {name_of(call.func) for _, call in made()} - provoked == set()
 
 
 def test_messages_are_sentences() -> None:
     """They end in a full stop; checked where the text stands at the place of the error."""
     wrong = []
-    for place, call in MADE:
+    for place, call in made():
         if not place.startswith(THEIR_WORDING) and call.args and isinstance(call.args[0], ast.Constant | ast.JoinedStr):
             parts = call.args[0].values if isinstance(call.args[0], ast.JoinedStr) else [call.args[0]]
             last = parts[-1]

@@ -243,7 +243,7 @@ def test_the_help_of_a_node(desk: Desk, page: Canvas) -> None:
         await page.js("() => app.canvas.selectNode(app.graph.getNodeById(5))")
         await page.page.get_by_test_id("info-button").first.click()
         first = (ROOT / "web" / "docs" / "ACEStepSampler.md").read_text(encoding="utf-8").splitlines()[2]
-        await page.page.get_by_text(first).first.wait_for(timeout=10_000)
+        await page.page.get_by_text(first).first.wait_for()
         await page.screenshot("help")
         await page.js("() => app.canvas.deselectAll()")
 
@@ -261,10 +261,10 @@ def test_an_error_is_one_sentence_on_its_node(desk: Desk, page: Canvas) -> None:
         assert problem["node_id"] == "5" and re.fullmatch(r"[A-Z][^\n]*[^.\n]\.", message), problem
         details = page.page.get_by_role("button", name=re.compile("View details|See Error"))
         shown = page.page.get_by_text(message[:30]).first
-        await details.or_(shown).first.wait_for(timeout=10_000)
+        await details.or_(shown).first.wait_for()
         if not await shown.is_visible():
             await details.first.click()
-        await shown.wait_for(timeout=10_000)
+        await shown.wait_for()
 
     desk.look(page, "error", scenario())
 
@@ -274,7 +274,7 @@ def test_the_app_runs_and_plays(desk: Desk) -> None:
         await page.until(f"app.graph.id === '{read('text2music_app')['id']}'")
         await page.set(2, duration=SECONDS)
         for field in ("caption", "lyrics", "language", "duration", "seed"):
-            await page.page.get_by_text(field, exact=True).locator("visible=true").first.wait_for(timeout=10_000)
+            await page.page.get_by_text(field, exact=True).locator("visible=true").first.wait_for()
         assert await page.js("() => document.querySelectorAll('[role=dialog]').length") == 0
         await page.screenshot("app_before")
         await page.page.get_by_role("button", name="Run", exact=True).last.click()

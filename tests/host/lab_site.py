@@ -48,7 +48,7 @@ class Site:
         async with self.session.post(self.url + path, **kwargs) as answer:
             return answer.status, await _body(answer)
 
-    async def finish(self, prompt_id: str, seconds: float = 30) -> dict[str, Any]:
+    async def finish(self, prompt_id: str, seconds: float = 120) -> dict[str, Any]:
         """Waits for a prompt and gives its history entry."""
         async with asyncio.timeout(seconds):
             while True:
@@ -63,15 +63,27 @@ class Site:
         assert status == 200, answer
         return await self.finish(answer["prompt_id"])
 
+    async def told(self, client: str, events: list[Any], prompt: dict[str, Any]) -> list[Any]:
+        """Queues a prompt of a client and gives what the client is told of it, up to the last message."""
+        start = len(events)
+        status, answer = await self.post("/prompt", {"prompt": prompt, "client_id": client})
+        assert status == 200, answer
+        await eventually(lambda: has_ended(events, answer["prompt_id"]))
+        return events[start:]
+
     @asynccontextmanager
     async def listen(self, client: str, features: dict[str, Any] | None = None) -> AsyncIterator[list[Any]]:
-        """Collects what a WebSocket client is sent; binary frames become `{"binary": type, "meta": …}`."""
+        """Collects what a WebSocket client is sent; binary frames become `{"binary": type, "meta": …}`.
+
+        The greeting is there from the beginning: whatever happens from now on is heard.
+        """
         events: list[Any] = []
         async with self.session.ws_connect(f"{self.url}/ws?clientId={client}", max_msg_size=0) as socket:
             if features is not None:
                 await socket.send_json({"type": "feature_flags", "data": features})
             reader = asyncio.create_task(_read(socket, events))
             try:
+                await eventually(lambda: len(events) > (features is not None))
                 yield events
             finally:
                 reader.cancel()
@@ -94,7 +106,13 @@ async def _read(socket: aiohttp.ClientWebSocketResponse, events: list[Any]) -> N
             events.append(frame)
 
 
-async def eventually(check: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
+def has_ended(events: list[Any], prompt_id: str) -> bool:
+    """Whether the last message of a prompt has come; the prompt is in the history before that."""
+    ended = {"node": None, "prompt_id": prompt_id}
+    return any(event.get("type") == "executing" and ended.items() <= event["data"].items() for event in events)
+
+
+async def eventually(check: Callable[[], bool | Awaitable[bool]], seconds: float = 60) -> None:
     """Waits until `check` holds."""
     async with asyncio.timeout(seconds):
         while True:

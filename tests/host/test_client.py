@@ -21,7 +21,7 @@ from acestep_core.host.queue.results import RunFailed, Update
 from acestep_core.host.server.security import Policy
 from tests.crash_sweep import sweep
 from tests.host.lab_site import LAB_PACK, Site, eventually, open_site, with_site
-from tests.host.test_server import SLOW, wav
+from tests.host.test_server import SLOW, runs, wav
 
 EXAMPLE = LAB_PACK / "example_workflows" / "lab_basic.json"
 
@@ -107,7 +107,7 @@ async def test_a_cancel_from_elsewhere(site: Site) -> None:
     async with HostClient(site.url) as client:
         workflow = parse_workflow(SLOW, await client.definitions())
         run = asyncio.create_task(client.run(workflow, outside(site)))
-        await eventually(lambda: site.host.queue.listing()[0] != [])
+        await runs(site)
         await site.post("/interrupt")
         with pytest.raises(Cancelled):
             await run
@@ -118,7 +118,7 @@ async def test_giving_up_takes_the_prompt_off_the_server(site: Site) -> None:
     async with HostClient(site.url) as client:
         workflow = parse_workflow(SLOW, await client.definitions())
         run = asyncio.create_task(client.run(workflow, outside(site)))
-        await eventually(lambda: site.host.queue.listing()[0] != [])
+        await runs(site)
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
@@ -145,12 +145,13 @@ async def test_a_run_the_server_knows_is_joined(site: Site) -> None:
 async def test_a_deleted_prompt_does_not_hang(site: Site) -> None:
     async with HostClient(site.url) as client:
         await site.post("/prompt", {"prompt": SLOW})
+        await runs(site)
         workflow = await client.load(EXAMPLE)
         run = asyncio.create_task(client.run(workflow, outside(site)))
         await eventually(lambda: site.host.queue.remaining() == 2)
         await site.post("/queue", {"clear": True})
         with pytest.raises(HostError, match="no longer knows"):
-            await asyncio.wait_for(run, 10)
+            await asyncio.wait_for(run, 60)
         await site.post("/interrupt")
 
 

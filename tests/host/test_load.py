@@ -6,7 +6,7 @@ from typing import Any
 
 from acestep_core.host.queue.history import History
 from acestep_core.host.queue.job import Job, Outcome
-from tests.host.lab_site import Site, eventually, with_site
+from tests.host.lab_site import Site, eventually, has_ended, with_site
 from tests.host.test_server import text_prompt
 
 
@@ -22,18 +22,9 @@ def twenty_nodes() -> dict[str, Any]:
 async def test_a_cached_graph_of_twenty_nodes_runs_nothing_again(site: Site) -> None:
     """The cost of a cached graph is a fixed handful of messages, however often it is sent."""
     async with site.listen("me") as events:
-
-        async def told_about_it() -> list[Any]:
-            """What one prompt says, up to and with its last message: a prompt is in the history before that arrives."""
-            start = len(events)
-            _, answer = await site.post("/prompt", {"prompt": twenty_nodes(), "client_id": "me"})
-            ended = {"node": None, "prompt_id": answer["prompt_id"]}
-            await eventually(lambda: any(event.get("data") == ended for event in events[start:]))
-            return [event for event in events[start:] if event["type"] not in ("status", "progress_state")]
-
-        await told_about_it()
+        await site.told("me", events, twenty_nodes())
         for _ in range(30):
-            told = await told_about_it()
+            told = await site.told("me", events, twenty_nodes())
             (cached,) = (event["data"]["nodes"] for event in told if event["type"] == "execution_cached")
             assert set(cached) == set(twenty_nodes())
             assert [event["data"]["node"] for event in told if event["type"] == "executing"] == [None]
@@ -46,8 +37,7 @@ async def test_a_thousand_prompts_run_in_order(site: Site) -> None:
         for index in range(1000):
             _, answer = await site.post("/prompt", {"prompt": text_prompt(str(index)), "client_id": "me"})
             ids.append(answer["prompt_id"])
-        await eventually(lambda: site.host.queue.remaining() == 0, 60)
-        await eventually(lambda: events[-1].get("data") == {"node": None, "prompt_id": ids[-1]})
+        await eventually(lambda: has_ended(events[-1:], ids[-1]), 240)
     started = [event["data"]["prompt_id"] for event in events if event["type"] == "execution_start"]
     ended = [event["data"]["prompt_id"] for event in events if event["type"] == "execution_success"]
     assert started == ids and ended == ids
@@ -60,11 +50,15 @@ async def test_a_hundred_clients_hear_everything(site: Site) -> None:
 
     async with AsyncExitStack() as stack:
         heard = [await stack.enter_async_context(site.listen(f"client{i}")) for i in range(100)]
+        ids = []
         for index in range(100):
-            body = {"prompt": text_prompt(f"{index}"), "client_id": f"client{index}"}
-            assert (await site.post("/prompt", body))[0] == 200
-        await eventually(lambda: all(_count(events, "status") == 1 + 3 * 100 for events in heard), 30)
-        await eventually(lambda: all(events[-1]["type"] in ("status", "executing") for events in heard))
+            status, answer = await site.post(
+                "/prompt", {"prompt": text_prompt(f"{index}"), "client_id": f"client{index}"}
+            )
+            assert status == 200
+            ids.append(answer["prompt_id"])
+        await eventually(lambda: all(_count(events, "status") == 1 + 3 * 100 for events in heard), 120)
+        await eventually(lambda: all(map(has_ended, heard, ids)))
         run = [
             "execution_start",
             "execution_cached",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch.testing import assert_close
 
@@ -24,6 +26,13 @@ def make() -> DiT:
     for parameter in decoder.parameters():
         parameter.add_(torch.randn_like(parameter) * 0.1)
     return decoder
+
+
+def test_even_layers_look_through_a_window_if_not_said_otherwise():
+    assert [CONFIG.is_sliding(i) for i in range(4)] == [True, False, True, False]
+    told = replace(CONFIG, layer_types=("full_attention", "sliding_attention"))
+    assert [told.is_sliding(i) for i in range(2)] == [False, True]
+    assert not replace(CONFIG, use_sliding_window=False).is_sliding(0)
 
 
 def test_conditions_of_different_length_are_not_padded():

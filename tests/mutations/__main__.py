@@ -23,17 +23,18 @@ SECONDS = 600
 
 
 def place_of(mutation: Mutation, root: Path) -> Path | None:
-    """The file that holds the line; None where the package does not hold it exactly once."""
+    """The file that holds the line; None where library and pack do not hold it exactly once."""
     found = {
         file: count
-        for file in sorted((root / "acestep_core").rglob("*.py"))
+        for package in ("acestep_core", "nodes")
+        for file in sorted((root / package).rglob("*.py"))
         if (count := file.read_text(encoding="utf-8").count(mutation.old))
     }
     return next(iter(found)) if list(found.values()) == [1] else None
 
 
 def noticed(folder: Path, mutation: Mutation) -> bool:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutation.tests.split()]
+    command = [sys.executable, "-m", "pytest", "-xq", "--assert=plain", "-pno:cacheprovider", *mutation.tests.split()]
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=SECONDS, check=False)

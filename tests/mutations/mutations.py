@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Mutation(NamedTuple):
-    """`old`, which stands in `acestep_core` exactly once, becomes `new`; `tests` must then fail."""
+    """`old`, which stands in `acestep_core` or `nodes` exactly once, becomes `new`; `tests` must then fail."""
 
     old: str
     new: str
@@ -123,4 +123,94 @@ MUTATIONS = (
     Mutation("number * workflow.batch_size", "number", "tests/commands/test_run.py"),
     Mutation("at_once=recipe.at_once,", "", "tests/pipeline/test_front_door.py"),
     Mutation("replace(decode, tile=tiles[-1])", "replace(decode, tile=tile)", "tests/pipeline/test_front_door.py"),
+    Mutation(
+        "or (optional and len(self._backlog) >= CROWDED)",
+        "",
+        "tests/host/test_security.py::test_a_client_that_lags_behind_gets_results_but_no_more_progress",
+    ),
+    # records
+    Mutation("entry[:2] == [size, changed]", "entry[:1] == [size]", "tests/records"),
+    Mutation("stat.st_size, stat.st_mtime_ns)\n\n\n@lru_cache", "stat.st_size, 0)\n\n\n@lru_cache", "tests/records"),
+    # models
+    Mutation(
+        "free_memory(device) < needed + RESERVE", "free_memory(device) < needed", "tests/models/test_placement.py"
+    ),
+    Mutation("working(entry.product) if callable(working) else working", "0", "tests/models/test_placement.py"),
+    Mutation("if entry is keep or entry.pins or", "if entry is keep or", "tests/models/test_placement.py"),
+    Mutation("smaller = max(min(least, size), size // 2)", "smaller = size", "tests/models/test_placement.py"),
+    Mutation("stat.st_size, stat.st_mtime_ns))", "stat.st_size, 0))", "tests/models/test_replaced_files.py"),
+    Mutation(
+        "config.head_dim * 2\n    return per_token",
+        "config.head_dim\n    return per_token",
+        "tests/models/test_memory.py",
+    ),
+    Mutation("return layer % 2 == 0", "return layer % 2 == 1", "tests/models/test_dit.py"),
+    Mutation(
+        "return LowRank(down, scale * up.float())", "return LowRank(down, up.float())", "tests/models/test_lora.py"
+    ),
+    # render
+    Mutation("task.instruction, task.prompt_seconds, task", "task.instruction, task", "tests/render/test_sampler.py"),
+    Mutation("task.switches, task.chunk_mask, task", "task.switches, task", "tests/render/test_sampler.py"),
+    Mutation("if all(row is group[0] for row in group)", "if True", "tests/render/test_sampler.py"),
+    Mutation("return inside.clamp(-1, 1)", "return inside", "tests/render/test_repaint.py"),
+    Mutation("momentum * self.average", "self.average", "tests/render/test_guidance.py"),
+    Mutation("return (step.then * flow.draw()", "return (step.now * flow.draw()", "tests/render/test_loop.py"),
+    Mutation("level = 1 - cover_noise_strength", "level = cover_noise_strength", "tests/render/test_schedule.py"),
+    Mutation("    return (1 - factor) * velocity +", "    return factor * velocity +", "tests/render/test_guidance.py"),
+    Mutation("high = (1 - t) * high", "high = t * high", "tests/render/test_wavelet.py"),
+    Mutation("10.0 ** (peak_db / 20.0)", "10.0 ** (peak_db / 10.0)", "tests/render/test_post.py"),
+    Mutation("(limit / norm).clamp(max=1.0)", "(limit / norm)", "tests/render/test_guidance.py"),
+    # pipeline
+    Mutation(
+        "replace(handle, dtype=dtype) if isinstance(dtype, str) and dtype in devices.DTYPES else handle",
+        "handle",
+        "tests/pipeline/test_replay.py::test_number_formats_are_kept",
+    ),
+    Mutation(
+        "seeds=part(self.seeds)", "seeds=self.seeds", "tests/pipeline/test_replay.py::test_selecting_keeps_the_places"
+    ),
+    Mutation(
+        "batch[item] = record.codes",
+        "pass",
+        "tests/pipeline/test_replay.py::test_codes_can_be_edited_in_the_record",
+    ),
+    # nodes
+    Mutation(
+        "decode, finish = options.Decode.from_widgets(widgets), options",
+        "decode, finish = options.Decode(), options",
+        "tests/nodes/test_every_input.py::test_it_does_something[ACEStepDecode-latent_shift]",
+    ),
+    Mutation(
+        "wanted = replace(wanted, guidance=guidance)",
+        "pass",
+        "tests/nodes/test_every_input.py::test_it_does_something[ACEStepSampler-guidance]",
+    ),
+    Mutation(
+        "settings = PlanSettings.from_widgets(widgets)",
+        "settings = PlanSettings()",
+        "tests/nodes/test_every_input.py::test_it_does_something[ACEStepPlan-caption]",
+    ),
+    Mutation(
+        "posterior_seed if sample_posterior else None",
+        "0 if sample_posterior else None",
+        "tests/nodes/test_every_input.py::test_it_does_something[ACEStepEncodeAudio-posterior_seed]",
+    ),
+    Mutation("places = cargo.found(songs)", "places = tuple(range(len(songs)))", "tests/nodes/test_cargo.py"),
+    Mutation(
+        "or strength == 0 or not enabled:",
+        "or strength == 0:",
+        "tests/nodes/test_node_controls.py::test_a_lora_can_be_switched_off",
+    ),
+    Mutation(
+        '{"alignment": alignment_weight, "lm": lm_weight}',
+        '{"alignment": lm_weight, "lm": alignment_weight}',
+        "tests/nodes/test_node_controls.py::test_each_score_has_its_own_weight",
+    ),
+    Mutation(" or done >= total:", ":", "tests/nodes/test_host_seam.py"),
+    Mutation(
+        "None if settings.guidance.scale is None else settings.guidance",
+        "settings.guidance",
+        "tests/nodes/test_node_controls.py::test_a_record_is_taken_apart",
+    ),
+    Mutation("memory_required=working", "memory_required=0", "tests/nodes/test_comfy_memory.py"),
 )

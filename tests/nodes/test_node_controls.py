@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from acestep_core.errors import InvalidInput
+from acestep_core.judge.alignment import AlignmentScore
+from acestep_core.judge.lyric_timing import SungLyrics
+from acestep_core.judge.timing import TimedLyrics
 from acestep_core.records.song_record import SongRecord
 from acestep_core.song.description import Song
 from acestep_core.vocabulary import TRACKS
@@ -183,6 +186,15 @@ def test_scores_of_the_best_reach_record_and_player(call: Callable[..., Any], va
     call("ACEStepSaveSong", audio=audio, filename_prefix="best", format="flac", plan="bpm: 90")
     record = SongRecord.load(folders.output / "best_00001.json")
     assert record.scores["lm"] == 0.75 and record.plan == "bpm: 90" and record.seeds["noise"] == 2
+
+
+@pytest.mark.parametrize(("weights", "best"), [((1.0, 0.0), 0), ((0.0, 1.0), 1), ((0.3, 0.7), 1), ((0.7, 0.3), 0)])
+def test_each_score_has_its_own_weight(call: Callable[..., Any], weights: tuple[float, float], best: int) -> None:
+    latent = {"samples": torch.randn(2, 64, 5), "type": "audio"}
+    sung = [SungLyrics(TimedLyrics(()), AlignmentScore(part, part, part, part)) for part in (0.9, 0.1)]
+    given = {"timing": tuple(sung), "lm_scores": (0.1, 0.9), "alignment_weight": weights[0], "lm_weight": weights[1]}
+    kept, timing, _ = call("ACEStepBestOf", latent=latent, keep=1, **given)
+    assert torch.equal(kept["samples"], latent["samples"][[best]]) and timing == (sung[best],)
 
 
 CONVERTED = "The recording (44100 Hz, mono) was converted to 48000 Hz stereo."

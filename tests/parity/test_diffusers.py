@@ -17,8 +17,6 @@ from acestep_core.render.tasks import text2music
 from acestep_core.song.description import Song
 from tests.making import render
 
-pytest.importorskip("diffusers", "0.38.0", reason="diffusers with ACE-Step classes is not installed")
-
 SECONDS = 10
 LYRICS = "[Verse]\nwe walk along the river\n\n[Chorus]\n夜の川 élan"
 
@@ -27,6 +25,7 @@ LYRICS = "[Verse]\nwe walk along the river\n\n[Chorus]\n夜の川 élan"
 def roots(tmp_path_factory):
     from acestep_core.builtin.tiny import build_tiny
 
+    pytest.importorskip("diffusers", "0.38.0", reason="diffusers with ACE-Step classes is not installed")
     root = tmp_path_factory.mktemp("diffusers") / "checkpoints"
     return build_tiny(root, variants=("turbo", "base"), layouts=("diffusers",), vae_encoder_channels=128)
 

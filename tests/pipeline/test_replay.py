@@ -105,6 +105,15 @@ def test_every_setting_is_kept(tiny_models, tmp_path):
     assert same(replay(SongRecord.from_json(record.to_json()), tiny_models), made)
 
 
+def test_number_formats_are_kept(tiny_root, tiny_models):
+    half = replace(
+        tiny_models, model=replace(tiny_models.model, dtype="bf16"), vae=replace(tiny_models.vae, dtype="bf16")
+    )
+    made = generate("a", duration=10, models=half, settings=QUICK)
+    again = replay(SongRecord.from_json(made.record().to_json()), tiny_root)
+    assert same(again, made) and again.record().machine["dit"] == "bf16"
+
+
 def test_base_with_guidance(tiny_root, tiny_base, tmp_path):
     made = generate("a", duration=10, seed=1, models=tiny_base, settings=RenderSettings.of(steps=3, guidance_start=0.2))
     path = saved(made, tmp_path)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 from acestep_core.records import fingerprints
 
 
@@ -13,7 +15,9 @@ def test_large_files_are_read_once(tmp_path, monkeypatch):
     first = fingerprints.sha256_of(file)
     fingerprints._sha256.cache_clear()
     assert fingerprints.sha256_of(file) == first and reads == [file.name]
-    file.write_bytes(b"changed!")
+    stat = file.stat()
+    file.write_bytes(b"changed")  # as long as before
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
     assert fingerprints.sha256_of(file) != first and len(reads) == 2
     (tmp_path / "cache" / "sha256.json").write_text("{")
     fingerprints._sha256.cache_clear()

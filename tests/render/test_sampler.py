@@ -75,6 +75,18 @@ def test_songs_of_a_batch_that_look_alike_keep_their_own_text(models, request):
         assert not torch.allclose(batch[i], batch[i - 1], atol=1e-4)
 
 
+@pytest.mark.parametrize("change", [{"prompt_seconds": 99.0}, {"chunk_mask": "window"}])
+def test_tasks_of_a_batch_keep_their_own_text(tiny_base, change):
+    """The prompt states the length, and that of a stems checkpoint whether a region is marked."""
+    model, other = replace(tiny_base.model, stems=True), replace(TASK, **change)
+    both = condition(model, [SONG], [TASK, other]).main.states
+    rows = [row for states in both for row in states]
+    alone = [condition(model, [SONG], [task]).main.states[0][0] for task in (TASK, other)]
+    assert alone[0].shape != alone[1].shape or not torch.equal(*alone)
+    for row, single in zip(rows, alone, strict=True):
+        assert_close(row, single)
+
+
 SOURCES = torch.randn(2, 250, 64, generator=torch.Generator().manual_seed(8)).split(1)
 SECONDS = 250 * 1920
 
