@@ -44,7 +44,7 @@ def test_fp8_files_are_loaded_as_what_they_stand_for(
     native: Path, tmp_path: Path, convention: str, dtype: torch.dtype
 ) -> None:
     small, plain = rewritten(native / "diffusion_models" / "acestep_v1.5_turbo.safetensors", tmp_path, convention)
-    one, other = (load_model(ModelHandle(path), dtype)[0].state_dict() for path in (small, plain))
+    one, other = (load_model(ModelHandle(path), dtype, True)[0].state_dict() for path in (small, plain))
     assert one.keys() == other.keys()
     assert all(one[name].dtype == dtype and one[name].equal(other[name]) for name in other)
     assert small.stat().st_size < 0.8 * plain.stat().st_size
@@ -55,5 +55,5 @@ def test_fp8_language_models_and_text_encoders(native: Path, tmp_path: Path, nam
     small, plain = rewritten(native / "text_encoders" / f"{name}.safetensors", tmp_path, "comfy_quant")
     kind = TextHandle if "0.6b" in name else LMHandle
     words = native.parent / "Qwen3-Embedding-0.6B" / "tokenizer.json"
-    one, other = (load_qwen(kind(path, tokenizer=words), torch.float32)[0].state_dict() for path in (small, plain))
+    one, other = (load_qwen(kind(path, tokenizer=words), torch.float32, True)[0].state_dict() for path in (small, plain))
     assert all(one[key].equal(other[key]) for key in other)

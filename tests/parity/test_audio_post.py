@@ -81,4 +81,4 @@ def test_windows_of_tiled_decoding(row: dict) -> None:
     length, tile = row["latent_frames"], row["chunk_size"] - 2 * overlap
     if length > row["chunk_size"]:
         assert [list(window[:2]) for window in tiles(length, tile, overlap)] == row["windows"]
-    assert [tiles(length, tile)[0][2], tiles(length, tile)[-1][3]] == [0, row["output_frames"]]
+    assert [tiles(length, tile, overlap)[0][2], tiles(length, tile, overlap)[-1][3]] == [0, row["output_frames"]]
