@@ -99,7 +99,7 @@ class Fine(Options):
         low=0.0, high=1.0, step=0.05, empty=-1.0)
     ema: float = option(0.0, "Keeps an average of the adapter with this decay, such as 0.999; 0 is off.",
         low=0.0, high=0.9999, step=0.001)
-    seed: int = option(42, "Decides every draw of the run.", low=0, high=MAX_SEED)
+    seed: int = option(42, "Decides every draw of the run.", widget="train_seed", low=0, high=MAX_SEED)
     max_steps: int = option(0, "Ends after so many steps, whatever the epochs say; 0 is off.", low=0, high=10_000_000)
     memory: str = option("auto", "checkpoint saves memory and costs a third more time; auto picks what fits.",
         choices=("auto", "checkpoint", "none"))

@@ -185,7 +185,8 @@ def canvas(given: Given, models: Models, place: Folders, pack: Pack) -> tuple[Te
 def caller(pack: Pack) -> Callable[..., Any]:
     def call(node_id: str, **inputs: Any) -> Any:
         node = pack.classes[node_id]()
-        return getattr(node, node.FUNCTION)(**inputs)
+        found = getattr(node, node.FUNCTION)(**inputs)
+        return found["result"] if isinstance(found, dict) else found
 
     return call
 
