@@ -134,7 +134,8 @@ def app_form(graph: Graph) -> dict[str, Any]:
     """What makes the canvas show a workflow as a form."""
     ids = node_ids(graph)
     inputs = [[ids[title], name] for title, _, name in (field.rpartition(".") for field in graph.form)]
-    inputs += [[ids[title], RESULTS[graph.nodes[title][0]]] for title in graph.shows]
+    shown = [(title, RESULTS.get(graph.nodes[title][0])) for title in graph.shows]
+    inputs += [[ids[title], widget] for title, widget in shown if widget]
     return {"linearMode": True, "linearData": {"inputs": inputs, "outputs": [ids[title] for title in graph.shows]}}
 
 

@@ -55,5 +55,7 @@ def test_fp8_language_models_and_text_encoders(native: Path, tmp_path: Path, nam
     small, plain = rewritten(native / "text_encoders" / f"{name}.safetensors", tmp_path, "comfy_quant")
     kind = TextHandle if "0.6b" in name else LMHandle
     words = native.parent / "Qwen3-Embedding-0.6B" / "tokenizer.json"
-    one, other = (load_qwen(kind(path, tokenizer=words), torch.float32, True)[0].state_dict() for path in (small, plain))
+    one, other = (
+        load_qwen(kind(path, tokenizer=words), torch.float32, True)[0].state_dict() for path in (small, plain)
+    )
     assert all(one[key].equal(other[key]) for key in other)

@@ -109,8 +109,11 @@ class Stage:
         return getattr(self.folders, item["type"]) / item["subfolder"] / item["filename"]
 
     def files(self) -> set[Path]:
-        """What lies in the folders that nodes write to."""
-        found = (path for root in (self.folders.output, self.folders.temp) for path in root.rglob("*"))
+        """What lies in the folders that nodes write to, apart from datasets and what is trained: that stays there."""
+        found = {path for root in (self.folders.output, self.folders.temp) for path in root.rglob("*")}
+        found -= {
+            path for name in ("datasets", "trainsets", "*/runs") for path in self.folders.output.glob(f"{name}/**/*")
+        }
         return {path for path in found if path.is_file() and not path.name.startswith(".")}
 
 
