@@ -102,13 +102,14 @@ class Option:
 
 
 def _reals(value: Any) -> tuple[float, ...] | None:
-    given = _split(value, ";" if ";" in value else ",") if isinstance(value, str) else value
+    # beside semicolons, a comma without a space is a decimal one
+    given = _split(value, r";|,\s" if ";" in value else ",") if isinstance(value, str) else value
     found = [real(entry) for entry in given] if isinstance(given, Iterable) else [None]
     return None if None in found else tuple(found)  # type: ignore[arg-type]
 
 
 def _names(value: Any) -> tuple[str, ...] | None:
-    given = _split(value, ",;") if isinstance(value, str) else value
+    given = _split(value, "[,;]") if isinstance(value, str) else value
     texts = isinstance(given, Sequence) and all(isinstance(entry, str) for entry in given)
     return tuple(given) if texts else None
 
@@ -126,7 +127,7 @@ _KINDS = {"tuple[float, ...]": "numbers", "tuple[str, ...]": "names"}
 
 def _split(text: str, marks: str) -> list[str]:
     """The entries of a list in one text, which line breaks separate, too."""
-    return [entry.strip() for entry in re.split(rf"[{marks}\n]", text) if entry.strip()]
+    return [entry.strip() for entry in re.split(rf"{marks}|\n", text) if entry.strip()]
 
 
 def _plain(number: float | None) -> str:

@@ -197,7 +197,7 @@ def test_canvas_library_and_command_take_the_same(
             taken.append(models)
             raise Taken
 
-        monkeypatch.setattr(command, "_make", take)
+        monkeypatch.setattr(command, "_request", take)
         try:
             status = main(["song", "a", *([] if variant is None else ["--variant", variant])])
         except Taken:

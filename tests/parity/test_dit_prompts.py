@@ -50,5 +50,5 @@ def test_prompts(row):
 
 def test_lyrics_that_upstream_reads_reach_the_prompt_as_they_are():
     lyrics = [row["input"]["lyrics"] for row in ROWS if "{" not in row["input"]["lyrics"]]
-    assert len(lyrics) > 20
+    assert lyrics
     assert [read_lyrics(text) for text in lyrics] == [(text, ()) for text in lyrics]
