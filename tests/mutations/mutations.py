@@ -61,7 +61,7 @@ MUTATIONS = (
     Mutation("chosen = chosen.masked_fill(self.ended, self.end)", "pass", "tests/planner/test_decode.py"),
     # train
     Mutation('{text}" if position == "prepend"', '{text}" if position == "append"', "tests/train/test_dataset.py"),
-    Mutation("math.floor(value + 0.5)", "int(value)", "tests/train/test_dataset.py"),
+    Mutation("math.floor(found + 0.5)", "int(found)", "tests/train/test_dataset.py"),
     Mutation("std * self._noisy", "std", "tests/train/test_preprocess.py"),
     Mutation('f"conditions/{encoders}")', '"conditions/any")', "tests/train/test_preprocess.py"),
     Mutation(
@@ -138,7 +138,7 @@ MUTATIONS = (
     Mutation("working(entry.product) if callable(working) else working", "0", "tests/models/test_placement.py"),
     Mutation("if entry is keep or entry.pins or", "if entry is keep or", "tests/models/test_placement.py"),
     Mutation("smaller = max(min(least, size), size // 2)", "smaller = size", "tests/models/test_placement.py"),
-    Mutation("stat.st_size, stat.st_mtime_ns))", "stat.st_size, 0))", "tests/models/test_replaced_files.py"),
+    Mutation("(str(file), stat.st_size, stat.st_mtime_ns))", "(str(file), stat.st_size, 0))", "tests/models/test_replaced_files.py"),
     Mutation(
         "config.head_dim * 2\n    return per_token",
         "config.head_dim\n    return per_token",
