@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 CAPTION ?= lo-fi piano over soft rain, warm tape, slow
 DURATION ?= 30
+# One process per processor; the tests of a file stay together, because they share what takes long to make.
+PARALLEL ?= -n auto --dist loadfile
 
 .PHONY: song canvas test test-fast lint wheel clean
 
@@ -15,11 +17,11 @@ canvas: .venv/.canvas
 	$(BIN)/acestep serve
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # For daily work: without what tests/slow.txt lists.
 test-fast: .venv/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
