@@ -1,4 +1,4 @@
-# make song | make canvas | make test | make test-fast | make lint | make wheel
+# make song | make canvas | make test | make test-fast | make test-systems | make lint | make wheel
 # Each target makes its own environment first: .venv, with everything pinned in constraints.txt.
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ DURATION ?= 30
 # One process per processor; the tests of a file stay together, because they share what takes long to make.
 PARALLEL ?= -n auto --dist loadfile
 
-.PHONY: song canvas test test-fast lint wheel clean
+.PHONY: song canvas test test-fast test-systems lint wheel clean
 
 song: .venv/.song
 	$(BIN)/acestep song "$(CAPTION)" --duration $(DURATION) -o output/song.flac
@@ -22,6 +22,12 @@ test: .venv/.dev
 # For daily work: without what tests/slow.txt lists.
 test-fast: .venv/.dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+
+# What deals with files, under Windows' and macOS' rules for them.
+FILES := tests/io tests/records tests/models/test_replaced_files.py tests/pipeline/test_saving.py tests/host/test_batch.py
+test-systems: .venv/.dev
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --files windows $(FILES)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --files folding $(FILES)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
