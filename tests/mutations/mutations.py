@@ -195,6 +195,21 @@ MUTATIONS = (
         "0 if sample_posterior else None",
         "tests/nodes/test_every_input.py::test_it_does_something[ACEStepEncodeAudio-posterior_seed]",
     ),
+    Mutation(
+        "clip_grad_norm_(self.parameters, fine.clip)",
+        "clip_grad_norm_(self.parameters, 1.0)",
+        "tests/nodes/test_every_train_input.py::test_it_does_something[ACEStepTrainSettings-clip]",
+    ),
+    Mutation(
+        "lyrics=dice[3] >= fine.lyric_drop,",
+        "",
+        "tests/nodes/test_every_train_input.py::test_it_does_something[ACEStepTrainSettings-lyric_drop]",
+    ),
+    Mutation(
+        "if name in _METAS and options.skip_metas:",
+        "if False:",
+        "tests/nodes/test_every_train_input.py::test_it_does_something[ACEStepLabelDataset-skip_metas]",
+    ),
     Mutation("places = cargo.found(songs)", "places = tuple(range(len(songs)))", "tests/nodes/test_cargo.py"),
     Mutation(
         "or strength == 0 or not enabled:",
