@@ -1,4 +1,4 @@
-"""From a folder of recordings to tensors to train with: find, label, correct, keep, preprocess."""
+"""Datasets: find recordings, open, correct and keep what is said about them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import DatasetError, InvalidInput
 from acestep_core.io.confine import confine
-from acestep_core.io.names import safe_name
-from acestep_core.train.dataset_options import Labelling, Preprocessing, Scanning
+from acestep_core.train.dataset_options import Scanning
 
 from . import inputs, wires
 from .host import DATASETS_FOLDER, host, monitor
-from .plan import LANGUAGES, needed
+from .plan import LANGUAGES
 
 if TYPE_CHECKING:
-    from acestep_core.models.handles import LMHandle, ModelHandle, VAEHandle
     from acestep_core.train.dataset import Dataset, Sample
-    from acestep_core.train.trainset import Trainset
 
-_CATEGORY = "ACE-Step/train"
-_PLACES = f"Below the input or output folder, or a folder listed as {DATASETS_FOLDER}"
+PLACES = f"Below the input or output folder, or a folder listed as {DATASETS_FOLDER}"
 _SAVE_TIP = "Also write the dataset to this file below the output folder; empty writes none."
 KEEP = "keep"
 NOTHING = "-"
@@ -30,7 +26,7 @@ NOTHING = "-"
 
 class ACEStepScanDataset:
     TITLE = "Scan Dataset"
-    CATEGORY = _CATEGORY
+    CATEGORY = "ACE-Step/train"
     DESCRIPTION = "Finds the recordings of a folder and reads captions, lyrics, tempo and key that lie beside them."
     SEARCH_ALIASES: ClassVar = ["dataset", "folder", "training data", "import recordings", "csv"]
     RETURN_TYPES = (wires.DATASET, "INT", "STRING")
@@ -42,7 +38,7 @@ class ACEStepScanDataset:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "folder": inputs.text(f"The folder with recordings. {_PLACES}.", "my_songs"),
+                "folder": inputs.text(f"The folder with recordings. {PLACES}.", "my_songs"),
                 **inputs.widgets(Scanning, advanced=False),
             },
             "optional": inputs.widgets(Scanning, advanced=True),
@@ -53,20 +49,20 @@ class ACEStepScanDataset:
         from acestep_core.train.scan import folder_stamp
 
         try:
-            return folder_stamp(_place(folder))
+            return folder_stamp(place_of(folder))
         except InvalidInput:
             return float("nan")
 
     def scan(self, folder: str, **widgets: Any) -> tuple[Dataset, int, str]:
         from acestep_core.train.scan import scan
 
-        found = scan(_place(folder), Scanning.from_widgets(widgets), places(), monitor())
-        return found, len(found.samples), _said(found)
+        found = scan(place_of(folder), Scanning.from_widgets(widgets), places(), monitor())
+        return found, len(found.samples), tell(found)
 
 
 class ACEStepLoadDataset:
     TITLE = "Load Dataset"
-    CATEGORY = _CATEGORY
+    CATEGORY = "ACE-Step/train"
     DESCRIPTION = "Reads a dataset file: one of Save Dataset, or the dataset.json of upstream's program."
     SEARCH_ALIASES: ClassVar = ["open dataset", "dataset.json", "training data"]
     RETURN_TYPES = (wires.DATASET, "INT", "STRING")
@@ -76,89 +72,25 @@ class ACEStepLoadDataset:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"file": inputs.text(f"The dataset file. {_PLACES}.", "datasets/my_dataset.json")}}
+        return {"required": {"file": inputs.text(f"The dataset file. {PLACES}.", "datasets/my_dataset.json")}}
 
     @classmethod
     def IS_CHANGED(cls, file: str) -> Any:
         try:
-            return _place(file).stat().st_mtime_ns
+            return place_of(file).stat().st_mtime_ns
         except (InvalidInput, OSError):
             return float("nan")
 
     def load(self, file: str) -> tuple[Dataset, int, str]:
         from acestep_core.train.dataset_file import load_dataset
 
-        found = load_dataset(_place(file), places())
-        return found, len(found.samples), _said(found)
-
-
-class ACEStepLabelDataset:
-    TITLE = "Label Dataset"
-    CATEGORY = _CATEGORY
-    DESCRIPTION = "Lets the language model listen to every recording and write caption, genre, tempo and key."
-    SEARCH_ALIASES: ClassVar = ["auto label", "caption", "tagging", "transcribe", "annotate"]
-    RETURN_TYPES = (wires.DATASET, "INT", "STRING")
-    RETURN_NAMES = ("dataset", "labeled", "report")
-    OUTPUT_TOOLTIPS = ("The labelled dataset.", "How many samples have a caption.", "What to know about them.")
-    FUNCTION = "label"
-    OUTPUT_NODE = True
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {
-                "dataset": inputs.wire(wires.DATASET, "The dataset; what you wrote stays unless you ask."),
-                "model": inputs.wire(wires.MODEL, "The model whose audio tokenizer listens."),
-                "vae": inputs.wire(wires.VAE, "The VAE that encodes the recordings."),
-                "lm": inputs.wire(wires.LM, "The language model that writes."),
-                **inputs.widgets(Labelling, advanced=False),
-                "seed": inputs.seed("Another seed hears the same in other words."),
-                "save_as": inputs.text(
-                    "File below the output folder, written after every recording, so that a stopped run goes on.",
-                    "datasets/my_dataset.json",
-                ),
-            },
-            "optional": inputs.widgets(Labelling, advanced=True),
-        }
-
-    def label(
-        self,
-        dataset: Dataset,
-        model: ModelHandle,
-        vae: VAEHandle,
-        lm: LMHandle | None,
-        seed: int,
-        save_as: str,
-        **widgets: Any,
-    ) -> tuple[Dataset, int, str]:
-        from acestep_core.train.dataset_file import load_dataset
-        from acestep_core.train.label import label, resumed
-
-        file = _target(save_as) if save_as.strip() else None
-        if file is not None and file.exists():
-            dataset = resumed(dataset, load_dataset(file, places()), needed(lm), seed)
-
-        def save(changed: Dataset) -> None:
-            if file is not None:
-                _write(changed, file)
-
-        done = label(
-            dataset,
-            model,
-            vae,
-            needed(lm),
-            trainset_folder(dataset),
-            Labelling.from_widgets(widgets),
-            seed=seed,
-            save=save,
-            monitor=monitor(),
-        )
-        return done, sum(sample.labeled for sample in done.samples), _said(done)
+        found = load_dataset(place_of(file), places())
+        return found, len(found.samples), tell(found)
 
 
 class ACEStepEditSample:
     TITLE = "Edit Sample"
-    CATEGORY = _CATEGORY
+    CATEGORY = "ACE-Step/train"
     DESCRIPTION = "Corrects what is said about one recording. What is left as it is here stays."
     SEARCH_ALIASES: ClassVar = ["correct label", "set caption", "dataset entry"]
     RETURN_TYPES = (wires.DATASET,)
@@ -233,7 +165,7 @@ class ACEStepEditSample:
 
 class ACEStepEditDataset:
     TITLE = "Edit Dataset"
-    CATEGORY = _CATEGORY
+    CATEGORY = "ACE-Step/train"
     DESCRIPTION = "Corrects what is said about many recordings; the corrections are kept in the graph."
     SEARCH_ALIASES: ClassVar = ["dataset table", "correct labels", "dataset editor"]
     RETURN_TYPES = (wires.DATASET,)
@@ -259,14 +191,14 @@ class ACEStepEditDataset:
     def edit(self, dataset: Dataset, edits: str, save_as: str) -> dict[str, Any]:
         changed = dataset.edited(_edits(edits))
         if save_as.strip():
-            changed = _write(changed, _target(save_as))
-        _said(changed)
+            changed = write(changed, target_of(save_as))
+        tell(changed)
         return {"ui": {"acestep_dataset": [_row(sample) for sample in changed.samples]}, "result": (changed,)}
 
 
 class ACEStepSaveDataset:
     TITLE = "Save Dataset"
-    CATEGORY = _CATEGORY
+    CATEGORY = "ACE-Step/train"
     DESCRIPTION = "Writes a dataset file that this pack and upstream's program read."
     SEARCH_ALIASES: ClassVar = ["export dataset", "dataset.json", "write dataset"]
     RETURN_TYPES = (wires.DATASET, "STRING")
@@ -288,81 +220,10 @@ class ACEStepSaveDataset:
         }
 
     def save(self, dataset: Dataset, file: str, reader: str) -> dict[str, Any]:
-        path = _target(file)
-        saved = _write(dataset, path, absolute=reader == "upstream")
+        path = target_of(file)
+        saved = write(dataset, path, absolute=reader == "upstream")
         host().say(f"{len(saved.samples)} recordings: {path.name}")
         return {"ui": {"text": [str(path)]}, "result": (saved, str(path))}
-
-
-class ACEStepPreprocess:
-    TITLE = "Preprocess Dataset"
-    CATEGORY = _CATEGORY
-    DESCRIPTION = "Turns a dataset into the tensors that training reads. What is there already is not made again."
-    SEARCH_ALIASES: ClassVar = ["encode dataset", "latents", "tensors", "prepare training"]
-    RETURN_TYPES = (wires.TRAINSET, "FLOAT", "STRING")
-    RETURN_NAMES = ("trainset", "seconds", "report")
-    OUTPUT_TOOLTIPS = ("What training reads.", "Length of all recordings together.", "What to know about them.")
-    FUNCTION = "make"
-    OUTPUT_NODE = True
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {
-                "dataset": inputs.wire(wires.DATASET, "The dataset."),
-                "model": inputs.wire(wires.MODEL, "The model that will be trained."),
-                "vae": inputs.wire(wires.VAE, "The VAE that encodes the recordings."),
-                **inputs.widgets(Preprocessing, advanced=False),
-            },
-            "optional": inputs.widgets(Preprocessing, advanced=True),
-        }
-
-    def make(self, dataset: Dataset, model: ModelHandle, vae: VAEHandle, **widgets: Any) -> tuple[Trainset, float, str]:
-        from acestep_core.train.preprocess import preprocess, report_of
-
-        options = Preprocessing.from_widgets(widgets)
-        made = preprocess(dataset, model, vae, trainset_folder(dataset), options, monitor=monitor())
-        report = report_of(made)
-        host().say(report)
-        return made, made.manifest.seconds, report
-
-
-class ACEStepLoadTrainset:
-    TITLE = "Load Trainset"
-    CATEGORY = _CATEGORY
-    DESCRIPTION = "Opens what Preprocess Dataset has made, or a folder of upstream's .pt files."
-    SEARCH_ALIASES: ClassVar = ["open trainset", "tensors", "pt files", "training data"]
-    RETURN_TYPES = (wires.TRAINSET,)
-    RETURN_NAMES = ("trainset",)
-    OUTPUT_TOOLTIPS = ("What training reads.",)
-    FUNCTION = "open"
-    OUTPUT_NODE = True
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"folder": inputs.text(f"The folder. {_PLACES}.", "trainsets/my_dataset")}}
-
-    @classmethod
-    def IS_CHANGED(cls, folder: str) -> Any:
-        from acestep_core.train.scan import folder_stamp
-
-        try:
-            return folder_stamp(_place(folder))
-        except InvalidInput:
-            return float("nan")
-
-    def open(self, folder: str) -> tuple[Trainset]:
-        from acestep_core.train.trainset import Trainset
-        from acestep_core.train.upstream_tensors import import_upstream, is_upstream
-
-        place = _place(folder)
-        if is_upstream(place):
-            target = host().output_folder() / "trainsets" / f"{safe_name(place.name)}_upstream"
-            found = import_upstream(place, target, monitor())
-        else:
-            found = Trainset.open(place)
-        host().say(" ".join([f"{len(found)} songs.", *found.manifest.problems.values()]))
-        return (found,)
 
 
 def places() -> list[Path]:
@@ -370,12 +231,8 @@ def places() -> list[Path]:
     return [host().input_folder(), host().output_folder(), *host().dataset_folders()]
 
 
-def trainset_folder(dataset: Dataset) -> Path:
-    """Where the tensors of a dataset are made; labelling keeps its latents there, too."""
-    return host().output_folder() / "trainsets" / safe_name(dataset.name, "dataset")
-
-
-def _place(name: str) -> Path:
+def place_of(name: str) -> Path:
+    """What may be read; see `places`."""
     try:
         return confine(name.strip(), places())
     except InvalidInput as error:
@@ -385,13 +242,13 @@ def _place(name: str) -> Path:
         ) from error
 
 
-def _target(name: str) -> Path:
+def target_of(name: str) -> Path:
     """A dataset file below the output folder."""
     path = confine(name.strip(), [host().output_folder()])
     return path if path.suffix.lower() == ".json" else path.with_name(f"{path.name}.json")
 
 
-def _write(dataset: Dataset, path: Path, absolute: bool = False) -> Dataset:
+def write(dataset: Dataset, path: Path, absolute: bool = False) -> Dataset:
     """Replaces a dataset, and no other file."""
     from acestep_core.train.dataset_file import load_dataset, save_dataset
 
@@ -414,7 +271,7 @@ def _edits(text: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _said(dataset: Dataset) -> str:
+def tell(dataset: Dataset) -> str:
     """What to know about a dataset, shown under the node, too."""
     own = [f"{sample.filename}: {text}" for sample in dataset.samples for text in sample.problems]
     minutes = sum(sample.duration for sample in dataset.samples) / 60

@@ -6,10 +6,7 @@ from .codes import ACEStepAudioToCodes, ACEStepCodesToText, ACEStepTextToCodes
 from .datasets import (
     ACEStepEditDataset,
     ACEStepEditSample,
-    ACEStepLabelDataset,
     ACEStepLoadDataset,
-    ACEStepLoadTrainset,
-    ACEStepPreprocess,
     ACEStepSaveDataset,
     ACEStepScanDataset,
 )
@@ -24,6 +21,7 @@ from .plan import (
     ACEStepPlanCodes,
     ACEStepUnderstand,
 )
+from .prepare import ACEStepLabelDataset, ACEStepLoadTrainset, ACEStepPreprocess
 from .render import (
     ACEStepConditioning,
     ACEStepDecode,

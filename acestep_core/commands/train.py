@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.commands.flags import add_flags, given
+from acestep_core.commands.flags import add_flags, examples, given
 from acestep_core.declared import options_of
 from acestep_core.errors import Cancelled, InvalidInput
 from acestep_core.io.text import read_text
@@ -33,7 +33,17 @@ REAL_STEPS = 3
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser("train", help="learn a style from songs", description=__doc__)
+    parser = subparsers.add_parser(
+        "train",
+        help="learn a style from songs",
+        description=__doc__,
+        **examples(
+            "acestep train my_songs_trainset --name my_style --variant base --estimate",
+            'acestep train my_songs_trainset --name my_style --test-every 100 --test-caption "my_style, warm piano"',
+            "acestep train status my_style",
+            "acestep train export my_style --format kohya",
+        ),
+    )
     parser.add_argument("what", metavar="TRAINSET|status|stop|export", help="what to learn from, or what to do")
     parser.add_argument("run", nargs="?", metavar="NAME", help="with status, stop and export: the run")
     parser.add_argument("--name", help="of the run, and of the adapter (default: that of the trainset)")

@@ -138,7 +138,11 @@ MUTATIONS = (
     Mutation("working(entry.product) if callable(working) else working", "0", "tests/models/test_placement.py"),
     Mutation("if entry is keep or entry.pins or", "if entry is keep or", "tests/models/test_placement.py"),
     Mutation("smaller = max(min(least, size), size // 2)", "smaller = size", "tests/models/test_placement.py"),
-    Mutation("(str(file), stat.st_size, stat.st_mtime_ns))", "(str(file), stat.st_size, 0))", "tests/models/test_replaced_files.py"),
+    Mutation(
+        "(str(file), stat.st_size, stat.st_mtime_ns))",
+        "(str(file), stat.st_size, 0))",
+        "tests/models/test_replaced_files.py",
+    ),
     Mutation(
         "config.head_dim * 2\n    return per_token",
         "config.head_dim\n    return per_token",
@@ -194,6 +198,21 @@ MUTATIONS = (
         "posterior_seed if sample_posterior else None",
         "0 if sample_posterior else None",
         "tests/nodes/test_every_input.py::test_it_does_something[ACEStepEncodeAudio-posterior_seed]",
+    ),
+    Mutation(
+        "clip_grad_norm_(self.parameters, fine.clip)",
+        "clip_grad_norm_(self.parameters, 1.0)",
+        "tests/nodes/test_every_train_input.py::test_it_does_something[ACEStepTrainSettings-clip]",
+    ),
+    Mutation(
+        "lyrics=dice[3] >= fine.lyric_drop,",
+        "",
+        "tests/nodes/test_every_train_input.py::test_it_does_something[ACEStepTrainSettings-lyric_drop]",
+    ),
+    Mutation(
+        "if name in _METAS and options.skip_metas:",
+        "if False:",
+        "tests/nodes/test_every_train_input.py::test_it_does_something[ACEStepLabelDataset-skip_metas]",
     ),
     Mutation("places = cargo.found(songs)", "places = tuple(range(len(songs)))", "tests/nodes/test_cargo.py"),
     Mutation(
