@@ -138,7 +138,11 @@ MUTATIONS = (
     Mutation("working(entry.product) if callable(working) else working", "0", "tests/models/test_placement.py"),
     Mutation("if entry is keep or entry.pins or", "if entry is keep or", "tests/models/test_placement.py"),
     Mutation("smaller = max(min(least, size), size // 2)", "smaller = size", "tests/models/test_placement.py"),
-    Mutation("(str(file), stat.st_size, stat.st_mtime_ns))", "(str(file), stat.st_size, 0))", "tests/models/test_replaced_files.py"),
+    Mutation(
+        "(str(file), stat.st_size, stat.st_mtime_ns))",
+        "(str(file), stat.st_size, 0))",
+        "tests/models/test_replaced_files.py",
+    ),
     Mutation(
         "config.head_dim * 2\n    return per_token",
         "config.head_dim\n    return per_token",
