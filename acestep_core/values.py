@@ -12,6 +12,11 @@ _TRUE = ("true", "yes", "on", "1", "wahr", "ja", "vrai", "oui", "verdadero", "s√
 _FALSE = ("false", "no", "off", "0", "falsch", "nein", "faux", "non", "falso")
 _UNSET = ("", "-", "n/a", "none", "null", "auto", "unknown", "0", "-1")
 _CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d\d(?:\.\d+)?)", re.ASCII)
+_LENGTH = re.compile(
+    r"(?=.*\d)(?:(?P<minutes>\d+(?:[.,]\d+)?) ?m(?:in(?:ute)?s?)?\.?)? ?"
+    r"(?:(?P<seconds>\d+(?:[.,]\d+)?) ?s(?:ec(?:ond)?s?)?\.?)?",
+    re.ASCII | re.IGNORECASE,
+)
 _WHOLE = re.compile(r"[+-]?\d{1,40}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d{1,4})?", re.ASCII | re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?\d{1,3},\d{3}", re.ASCII)
@@ -48,9 +53,12 @@ def whole(value: Any) -> int | None:
 
 
 def real(value: Any) -> float | None:
-    """The finite number that a value is or spells, as a float; a time such as 3:20 is its seconds."""
-    if isinstance(value, str) and (clock := _CLOCK.fullmatch(plain(value))):
+    """The finite number that a value is or spells, as a float; a time such as 3:20 or 2 min is its seconds."""
+    if isinstance(value, str) and (clock := _CLOCK.fullmatch(re.sub(r"\s*min$", "", plain(value)))):
         return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
+    if isinstance(value, str) and (length := _LENGTH.fullmatch(plain(value))):
+        minutes, seconds = (float((part or "0").replace(",", ".")) for part in length.group("minutes", "seconds"))
+        return minutes * 60 + seconds
     try:
         found = number(value)
         return None if found is None else float(found)

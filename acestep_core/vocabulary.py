@@ -144,6 +144,14 @@ OWN_NAMES: Final[dict[str, str]] = {
 }
 """What languages are called by those who speak them."""
 
+THREE_LETTERS: Final = """
+    ara:ar aze:az bul:bg ben:bn cat:ca ces:cs cze:cs dan:da deu:de ger:de ell:el gre:el eng:en spa:es fas:fa per:fa
+    fin:fi fra:fr fre:fr heb:he hin:hi hrv:hr hat:ht hun:hu ind:id isl:is ice:is ita:it jpn:ja kor:ko lat:la lit:lt
+    msa:ms may:ms nep:ne nld:nl dut:nl nor:no nob:no nno:no pan:pa pol:pl por:pt ron:ro rum:ro rus:ru san:sa slk:sk
+    slo:sk srp:sr swe:sv swa:sw tam:ta tel:te tha:th tgl:tl tur:tr ukr:uk urd:ur vie:vi zho:zh chi:zh cmn:zh und:unknown
+"""
+"""ISO 639-2 and -3, as the tags of recordings have them -> language code."""
+
 LANGUAGE_ALIASES: Final[dict[str, str]] = {
     "cn": "zh",
     "jp": "ja",
@@ -155,6 +163,7 @@ LANGUAGE_ALIASES: Final[dict[str, str]] = {
     "iw": "he",
     "in": "id",
     "mandarin": "zh",
+    "chinese (cantonese)": "yue",
     "nb": "no",
     "nn": "no",
     "auto": "unknown",

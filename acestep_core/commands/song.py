@@ -93,10 +93,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def _of_all(groups: Iterable[type[Options]]) -> Iterable[Option]:
     """The options of several groups. Those of one name are one flag, whose help says what it is for each."""
     found: dict[str, Option] = {}
-    for option in (option for group in groups for option in options_of(group) if option.flat not in _BY_HAND):
+    listed = ((group, option) for group in groups for option in options_of(group) if option.flat not in _BY_HAND)
+    for group, option in listed:
         known = found.setdefault(option.flat, option)
         if option.help not in known.help:
-            found[option.flat] = replace(known, help=f"{known.help} {option.help}")
+            found[option.flat] = replace(known, help=f"{known.help} {group.__name__}: {option.help}")
         if known.default != option.default:
             found[option.flat] = replace(found[option.flat], default=None)
     return found.values()

@@ -120,7 +120,7 @@ def clear_errors(path: Path) -> Iterator[None]:
             reason = f"The folder {shown} does not exist (any more); create it or choose another one."
         elif WINDOWS and isinstance(error, PermissionError):
             reason = f"{path.name} in {shown} is open in another program or closed to writing; close it and run again."
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) or (error.errno == errno.ENOENT and not WINDOWS):
             reason = f"{path.name} cannot be written into {shown}; allow writing there or choose another folder."
         elif error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.ENOENT):  # Windows says the last two
             reason = f"The file name {path.name[:40]}… is too long or not allowed in {shown}; choose a shorter one."

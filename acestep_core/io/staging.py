@@ -312,8 +312,8 @@ def _new_home(root: Path, owner: str, stack: ExitStack) -> Path:
     """Makes a folder and locks it until `stack` ends."""
     while True:
         home = root / f".{owner}-{secrets.token_hex(4)}.stage"
+        home.mkdir()
         try:
-            home.mkdir()
             stack.callback(_remove_empty, home)
             stack.enter_context(locked(home / LOCK))
             return home

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -112,7 +113,7 @@ class Generation(Made):
         bitrate: int | None = None,
         *,
         record: bool = True,
-        subtitles: Sequence[str] = (),
+        subtitles: str | Sequence[str] = (),
         monitor: Monitor = SILENT,
     ) -> list[Path]:
         """Writes every song, never over an existing file; returns the paths of the audio.
@@ -126,13 +127,16 @@ class Generation(Made):
                 has listened for them yet, this takes a moment and the model.
 
         Raises:
-            InvalidInput: there is no such format.
+            InvalidInput: `path` is no path, or there is no such format.
             StorageError: the disk is full, or the folder cannot be written; what was written before is whole.
         """
         from acestep_core.io.formats import format_for
         from acestep_core.pipeline.saving import Keep, save
 
-        keep = Keep(format or format_for(path), bitrate, record, tuple(subtitles))
+        if not isinstance(path, str | PathLike):
+            raise InvalidInput(f"The file to write must be a path such as 'song.flac', not {path!r:.80}.")
+        kinds = (subtitles,) if isinstance(subtitles, str) else tuple(subtitles)
+        keep = Keep(format or format_for(path), bitrate, record, kinds)
         return save(self, Path(path), keep, monitor=monitor)
 
     def cover(self, caption: str = "", **more: Any) -> Generation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -13,7 +14,7 @@ from acestep_core.errors import InvalidInput
 from acestep_core.io.recordings import AudioLike
 from acestep_core.models.handles import Models
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.options import Finish, LMSampling, PlanSettings, RenderSettings, known
+from acestep_core.options import TABLE, Finish, LMSampling, PlanSettings, RenderSettings, known
 from acestep_core.pipeline import arguments
 from acestep_core.pipeline.made import Made
 from acestep_core.pipeline.opening import models_beside, open_models
@@ -57,7 +58,11 @@ class Request:
         song_fields = {name: told[name] for name in told.keys() & _SONG_FIELDS}
         unknown = sorted(told.keys() - options.keys() - song_fields.keys() - arguments.NAMES)
         if unknown:
-            raise InvalidInput(f"There is no argument {unknown[0]!r}; see help(acestep_core.generate) for all of them.")
+            near = _nearest(unknown[0], {*TABLE, *_SONG_FIELDS, *arguments.NAMES})
+            hint = f"use {near}, or " if near else ""
+            raise InvalidInput(
+                f"There is no argument {unknown[0]!r}; {hint}see help(acestep_core.generate) for all of them."
+            )
         told = arguments.read_arguments(told)
         if caption and told.get("prompt"):
             raise InvalidInput("The prompt is another word for the caption; give one of them.")
@@ -114,3 +119,9 @@ def _several(recordings: Any) -> Sequence[AudioLike]:
 def _is_waveform(value: Any) -> bool:
     """Whether it is a waveform with its sample rate."""
     return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Real)
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    """The argument that a word of another program or a slip of the pen stands for: `steps` for `inference_steps`."""
+    parts = {*name.split("_"), name.replace("_", "")}
+    return min(parts & known, default="") or next(iter(difflib.get_close_matches(name, sorted(known), 1, 0.6)), "")

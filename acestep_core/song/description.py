@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,6 +27,7 @@ from acestep_core.vocabulary import (
     OWN_NAMES,
     PLAIN_KEYSCALES,
     PROMPT_TOKENS,
+    THREE_LETTERS,
     TIME_SIGNATURES,
     UNKNOWN_LANGUAGE,
 )
@@ -39,9 +41,21 @@ _OTHER_MODES = {"major": "lydian, mixolydian", "minor": "dorian, phrygian, locri
 """Modes that they do not know, by the one that is nearest."""
 _MODE_OF = {word: mode for mode, words in _MODES.items() for word in words.split(", ")}
 _NEAREST = {word: mode for mode, words in _OTHER_MODES.items() for word in words.split(", ")}
-_KEY = re.compile(r"(?P<note>[A-Ga-g])\s*(?P<accidental>#|♯|b|♭|-?(?i:sharp|flat))?[\s-]*(?P<mode>[^\W\d_]+)?\.?")
+_SOLFEGE = {"do": "C", "ut": "C", "re": "D", "ré": "D", "mi": "E", "fa": "F", "sol": "G", "la": "A", "si": "B"}
+_SIGNS = {"#": "sharp, dièse, diese, diesis, sostenido, is, #, ♯", "b": "flat, bémol, bemolle, bemol, es, s, b, ♭"}
+"""What sharps and flats are called; `is`, `es` and `s` are German, as in Fis, Des and As."""
+_ACCIDENTALS = {word: sign for sign, words in _SIGNS.items() for word in words.split(", ")}
+_KEY = re.compile(
+    rf"(?:(?i:key)(?: of\b|:)?\s*)?(?P<note>(?i:{'|'.join(_SOLFEGE)})|[A-Ha-h])"
+    rf"\s*(?P<accidental>-?(?i:{'|'.join(sorted(_ACCIDENTALS, key=len, reverse=True))}))?"
+    r"[\s-]*(?P<mode>[^\W\d_]+)?\.?(?: (?i:key))?"
+)
+_GERMAN_MODES = ("dur", "moll")
 _CONTROL = re.compile(r"<\|\w+\|>|</?think>")
-_ACCIDENTALS = {"": "", "#": "#", "♯": "#", "sharp": "#", "b": "b", "♭": "b", "flat": "b"}
+_QUALIFIER = re.compile(
+    r"(simplified|traditional|mandarin|brazilian|european|latin american|british|american|mexican) "
+)
+"""What stands before the name of a language without making it another one for the models."""
 _TIME_SIGNATURES = {"2/4": "2", "2/2": "2", "3/4": "3", "4/4": "4", "6/8": "6"} | {t: t for t in TIME_SIGNATURES}
 
 
@@ -168,8 +182,8 @@ def normalize_language(value: Any) -> str:
         return UNKNOWN_LANGUAGE
     if not isinstance(value, str):
         raise InvalidInput(f"The language must be text such as 'en' or 'English', not {value!r}.")
-    word, known = plain(value).lower(), _language_words()
-    for candidate in (word, re.split("[-_]", word, maxsplit=1)[0]):
+    word, known = _without_accents(value), _language_words()
+    for candidate in (word, re.split(r"[-_]| ?\(", word, maxsplit=1)[0], _QUALIFIER.sub("", word)):
         if candidate in known:
             return known[candidate]
     raise InvalidInput(f"The language {value!r} is not known; use one of {', '.join(LANGUAGES)}.")
@@ -181,7 +195,15 @@ def _language_words() -> dict[str, str]:
     names = [(name, code) for code, own in OWN_NAMES.items() for name in own.split(", ")]
     names += [(name, code) for code, name in LANGUAGES.items()]
     own_codes = {code: code for code in LANGUAGES}
-    return own_codes | LANGUAGE_ALIASES | {plain(name).lower(): code for name, code in names}
+    own_codes |= dict(pair.split(":") for pair in THREE_LETTERS.split())
+    return own_codes | LANGUAGE_ALIASES | {_without_accents(name): code for name, code in names}
+
+
+def _without_accents(text: str) -> str:
+    """In lower case, for people write `francais` too."""
+    return unicodedata.normalize(
+        "NFC", re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", plain(text).lower()))
+    )
 
 
 def normalize_bpm(value: Any) -> int | None:
@@ -217,12 +239,17 @@ def _key_and_mode(value: Any) -> tuple[str, str]:
     word = (match and match["mode"]) or "major"
     mode = _MODE_OF.get(word) or _MODE_OF.get(word.lower())
     nearest = _NEAREST.get(word.lower())
-    if match is None or (mode is None and nearest is None):
+    unknown_h = match and match["note"] in "Hh" and word.lower() not in _GERMAN_MODES
+    if match is None or unknown_h or (mode is None and nearest is None):
         raise InvalidInput(
             f"The key {value!r} is not known; write a note A to G, an optional # or b, and major or minor, "
             "such as 'C major' or 'F# minor'."
         )
-    tonic = match["note"].upper() + _ACCIDENTALS[(match["accidental"] or "").lower().lstrip("-")]
+    note, accidental = match["note"].lower(), _ACCIDENTALS.get((match["accidental"] or "").lower().lstrip("-"), "")
+    german = word.lower() in _GERMAN_MODES
+    if german and note == "b":  # which is B flat there; B is called H
+        accidental = "b"
+    tonic = _SOLFEGE.get(note, "B" if german and note == "h" else note.upper()) + accidental
     return (f"{tonic} {mode}", "") if mode else (f"{tonic} {nearest}", word.lower())
 
 
@@ -230,18 +257,21 @@ def normalize_timesignature(value: Any) -> str:
     """`2`, `3`, `4` or `6`, or an empty string when unset."""
     if is_unset(value):
         return ""
-    text = plain(str(value)).replace(" ", "").removesuffix(".0") if not isinstance(value, bool) else ""
+    text = (
+        plain(str(value)).replace(" ", "").removesuffix(".0").removesuffix("time")
+        if not isinstance(value, bool)
+        else ""
+    )
     if text not in _TIME_SIGNATURES:
         raise InvalidInput(f"The time signature {value!r} is not known; use 2, 3, 4 or 6 (2/4, 3/4, 4/4 or 6/8).")
     return _TIME_SIGNATURES[text]
 
 
 def normalize_duration(value: Any) -> float | None:
-    """Seconds as a float, from a number or a time such as `3:20`, or None when unset."""
+    """Seconds as a float, from a number or a time such as `3:20` or `2 min`, or None when unset."""
     if is_unset(value):
         return None
-    text = re.sub(r"\s*s(ec(onds)?)?$", "", plain(value)) if isinstance(value, str) else value
-    seconds = real(text)
+    seconds = real(value)
     if seconds is None or not DURATION_MIN <= seconds <= DURATION_MAX:
         raise InvalidInput(
             f"The duration must be from {DURATION_MIN:g} to {DURATION_MAX:g} seconds, or empty, not {value!r}."

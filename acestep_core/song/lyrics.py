@@ -23,7 +23,7 @@ _LEADING = re.compile(rf"\s*(?:\[{LRC_TIME}\]\s*)+")
 _STAMP = re.compile(r"\[(?:\d{1,2}:)?{0}\]|<(?:\d{1,2}:)?{0}>".replace("{0}", r"\d{1,5}:\d{1,2}(?:[.:,]\d{1,6})?"))
 _ABOUT = re.compile(r"\[\s*(?:ar|al|ti|au|lr|by|re|ve|tool|length|offset|la|id|#)\s*:[^\]]*\]", re.IGNORECASE)
 _CUE = re.compile(r"(?:\d+:)?\d{1,2}:\d\d[.,]\d{1,3}\s*-->\s*(?:\d+:)?\d{1,2}:\d\d[.,]\d{1,3}.*")
-_TIMES = re.compile(r"[(（]\s*(x ?\d{1,2}|\d{1,2} ?x|× ?\d{1,2})\s*[)）]", re.IGNORECASE)
+_TIMES = re.compile(r"\[[^\]\n]*\]|[(（]\s*(x ?\d{1,2}|\d{1,2} ?x|× ?\d{1,2})\s*[)）]", re.IGNORECASE)
 _INTRODUCED = re.compile(r"([^:：\[\]]{1,40})[:：]\s*(?!\d)(\S.*)")
 _DRESS = " \t\u3000()（）{}<>＜＞《》〈〉「」『』[]*_#=~|-–—•♪:："
 _BETWEEN = re.compile(r"[\s\-–_/,&+.'’()]+")
@@ -44,6 +44,8 @@ _SECTIONS = _words("""
 """What the parts of a song are called."""
 _BARE = _SECTIONS - _words("bridge hook vers verso pont coro ponte puente couplet")
 """Those that are no words of songs: a heading even where nothing but their place says so."""
+_ORDER = _words("pre post final last first second third")
+"""What may stand before or after those."""
 _DIRECTIONS = _words("""
     instrumental solo breakdown spoken whispered whispering humming adlib repeat fadeout fadein rap acapella
     器乐 独白 念白 独奏 솔로 ソロ соло
@@ -146,7 +148,7 @@ def _with_headings(rows: Sequence[str]) -> Iterator[str]:
         while (found := _introduced(row)) is not None:
             heading, row = found
             yield heading
-        yield _heading(row, leads) or _TIMES.sub(r"[\1]", row)
+        yield _heading(row, leads) or _TIMES.sub(lambda found: f"[{found[1]}]" if found[1] else found[0], row)
 
 
 def _heading(row: str, leads: bool) -> str | None:
@@ -162,9 +164,11 @@ def _heading(row: str, leads: bool) -> str | None:
     if core and (words := _name_of(core)) is not None:
         at = shown.index(core)
         before, after = shown[:at].strip(), shown[at + len(core) :].strip()
-        dressed = (before and after) or before.startswith(("#", "[")) or after.startswith((":", "："))
-        bare = not before and not after and (leads or core[-1].isdigit()) and words <= _BARE
-        return f"[{core}]" if dressed or bare else None
+        dressed = (before and after) or before.startswith(("#", "[")) or after.endswith((":", "："))
+        numbered = leads or core[-1].isdigit()
+        bare = not before and not after.strip("-–—") and numbered and words & _BARE and words <= _BARE | _ORDER
+        closing = ")" if core.count("(") > core.count(")") else ""
+        return f"[{core}{closing}]" if dressed or bare else None
     return None
 
 

@@ -124,3 +124,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_byte_order_mark_is_no_part_of_a_workflow(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.json").write_bytes(EXAMPLE.read_text(encoding="utf-8").encode(encoding))
     assert load_workflow(tmp_path / "a.json", DEFINITIONS).prompt == load_workflow(EXAMPLE, DEFINITIONS).prompt
+
+
+@pytest.mark.parametrize("name", ["demo.wav", "memo.m4a"])
+def test_a_recording_is_no_workflow_and_no_text(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"RIFF\xff\xfe")
+    with pytest.raises(GraphError, match=f"{name} does not hold the workflow that made it"):
+        load_workflow(tmp_path / name, {})

@@ -147,6 +147,12 @@ def test_a_target_that_cannot_be_written_costs_nothing(tmp_path: Path, monkeypat
     assert names(tmp_path) == ["x_00001.flac", "y_00001.flac"]
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder of that kind here")
+def test_a_folder_in_which_nothing_can_be_made_is_refused() -> None:
+    with pytest.raises(StorageError, match=r"cannot be written into .*proc; .*choose another folder"):
+        write_song("/proc", "song", {".txt": "la"})
+
+
 def test_only_the_users_of_a_note_finish_its_stage(tmp_path: Path) -> None:
     with pytest.raises(KeyError), staging.staging(tmp_path, "rows") as stage:
         (stage.folder / "x.flac").write_text("x")

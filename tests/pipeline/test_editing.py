@@ -198,8 +198,10 @@ def test_refusals(recordings, tiny_models):
         editing.cover(seven, duration=20, **options)
     with pytest.raises(InvalidInput, match="not both"):
         editing.cover(seven, "a", song=Song(caption="b"), **options)
-    with pytest.raises(InvalidInput, match="no argument 'bmp'"):
-        editing.cover(seven, bmp=90, **options)
+    meant = {"bmp": "bpm", "inference_steps": "steps", "vocal_language": "language", "key_scale": "keyscale"}
+    for name, hint in meant.items():
+        with pytest.raises(InvalidInput, match=f"no argument '{name}'; use {hint}, or see"):
+            editing.cover(seven, **{name: 90}, **options)
     with pytest.raises(InvalidInput, match="guided"):
         editing.cover(seven, models=tiny_models, settings=RenderSettings.of(guidance=7.0))
     with pytest.raises(InvalidInput, match="kazoo"):

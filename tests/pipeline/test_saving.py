@@ -44,6 +44,8 @@ def test_instrumentals_get_subtitles_without_lines(tiny_models, tmp_path):
     assert (tmp_path / "x.vtt").read_text().strip() == "WEBVTT" and (tmp_path / "x.srt").read_text().strip() == ""
     with pytest.raises(InvalidInput, match="no subtitle format 'ass'"):
         made.save(tmp_path / "y.flac", subtitles=("ass",))
+    with pytest.raises(InvalidInput, match=r"a path such as 'song\.flac', not 5"):
+        made.save(5)
     assert not (tmp_path / "y.flac").exists()
 
 

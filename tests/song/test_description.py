@@ -44,6 +44,24 @@ from acestep_core.vocabulary import KEYSCALES, LANGUAGES, OWN_NAMES, PLAIN_KEYSC
         ("-1", ""),
         ("auto", ""),
         ("unknown", ""),
+        ("key of E minor", "E minor"),
+        ("Key: Am", "A minor"),
+        ("D Major Key", "D major"),
+        ("fis-moll", "F# minor"),
+        ("Es-Dur", "Eb major"),
+        ("as moll", "Ab minor"),
+        ("H-moll", "B minor"),
+        ("B-Dur", "Bb major"),
+        ("b-moll", "Bb minor"),
+        ("B♭-Moll", "Bb minor"),
+        ("La mineur", "A minor"),
+        ("Fa# mineur", "F# minor"),
+        ("Si bémol majeur", "Bb major"),
+        ("Do mayor", "C major"),
+        ("Sol sostenido menor", "G# minor"),
+        ("Ré majeur", "D major"),
+        ("A-flat major", "Ab major"),
+        ("Ebmaj", "Eb major"),
     ],
 )
 def test_keys_are_brought_to_one_spelling(given_key: str, wanted: str) -> None:
@@ -55,7 +73,9 @@ def test_all_keys_of_the_language_model_are_understood() -> None:
     assert len(KEYSCALES) == 70
 
 
-@pytest.mark.parametrize("key", ["H minor", "Cmm", "C mode", "1", "C##", 5, True, "minor", "Em7"])
+@pytest.mark.parametrize(
+    "key", ["H minor", "Cmm", "C mode", "1", "C##", 5, True, "minor", "Em7", "H", "Esus", "la la", "8A", "Bm moll"]
+)
 def test_unknown_keys_are_refused(key: object) -> None:
     with pytest.raises(InvalidInput, match="C major"):
         Song(keyscale=key)  # type: ignore[arg-type]
@@ -94,6 +114,7 @@ def test_a_plan_has_no_room_for_a_mode() -> None:
         ("４／４", "4"),
         (0, ""),
         ("auto", ""),
+        ("3/4 time", "3"),
     ],
 )
 def test_time_signatures(signature: object, wanted: str) -> None:
@@ -129,6 +150,19 @@ def test_unknown_time_signatures_are_refused(signature: object) -> None:
         ("tiếng việt", "vi"),
         ("ＥＮ", "en"),
         ("jp", "ja"),
+        ("espanol", "es"),
+        ("Francais", "fr"),
+        ("turkce", "tr"),
+        ("ENG", "en"),
+        ("ger", "de"),
+        ("jpn", "ja"),
+        ("und", "unknown"),
+        ("en_US.UTF-8", "en"),
+        ("Portuguese (Brazil)", "pt"),
+        ("Brazilian Portuguese", "pt"),
+        ("Simplified Chinese", "zh"),
+        ("Chinese (Cantonese)", "yue"),
+        ("Español (México)", "es"),
     ],
 )
 def test_languages(language: str | None, wanted: str) -> None:
@@ -145,7 +179,7 @@ def test_every_language_is_understood_in_its_own_words() -> None:
     assert OWN_NAMES.keys() <= LANGUAGES.keys()
 
 
-@pytest.mark.parametrize("language", ["klingon", "xx", 3])
+@pytest.mark.parametrize("language", ["klingon", "xx", 3, "no vocals", "English, Spanish", "not English"])
 def test_unknown_languages_are_refused_with_the_list(language: object) -> None:
     with pytest.raises(InvalidInput, match=r"en.*|text such as 'en'"):
         Song(language=language)  # type: ignore[arg-type]
@@ -197,6 +231,14 @@ def test_duration_out_of_range_is_refused_with_the_range(duration: object) -> No
         ("200", 200.0),
         ("200 s", 200.0),
         ("200sec", 200.0),
+        ("45 secs", 45.0),
+        ("2 min", 120.0),
+        ("3 minutes", 180.0),
+        ("3m", 180.0),
+        ("1m30s", 90.0),
+        ("1 min 30 sec", 90.0),
+        ("1.5 min", 90.0),
+        ("2:30 min", 150.0),
         (-1, None),
         (0, None),
         ("-1.0", None),

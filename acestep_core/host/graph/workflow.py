@@ -18,6 +18,7 @@ from acestep_core.host.graph.comfyui_types import absent
 from acestep_core.host.graph.file_tokens import filled
 from acestep_core.host.graph.literals import chosen, literal
 from acestep_core.host.graph.nodedef import choices_of
+from acestep_core.host.graph.paths import AUDIO
 from acestep_core.host.graph.wire import MAX_NODES, MAX_OBJECTS, too_many_nodes
 from acestep_core.io.tags import read_tags
 from acestep_core.io.text import read_text
@@ -175,6 +176,8 @@ def read_json(path: Path) -> Any:
     Raises:
         GraphError: it cannot be read, or it is so large that it is not even parsed.
     """
+    if path.suffix.lower() in AUDIO and path.is_file():  # one that bears no tags
+        raise _no_workflow(path.name)
     text = read_text(path, GraphError)
     if text.count("{") > MAX_OBJECTS:
         raise too_many_nodes()
@@ -184,6 +187,10 @@ def read_json(path: Path) -> Any:
         raise GraphError(f"{path.name} cannot be read as JSON; save the workflow again.") from error
 
 
+def _no_workflow(name: str) -> GraphError:
+    return GraphError(f"{name} does not hold the workflow that made it; choose a file that a workflow saved.")
+
+
 def _of_song(tags: Mapping[str, str], definitions: Definitions, name: str) -> Workflow:
     """The graph as it ran; with its canvas, where that still says the same."""
     try:
@@ -191,7 +198,7 @@ def _of_song(tags: Mapping[str, str], definitions: Definitions, name: str) -> Wo
     except (ValueError, RecursionError) as error:
         raise GraphError(f"The workflow in {name} is damaged; use the file that it was saved from.") from error
     if prompt is None and canvas is None:
-        raise GraphError(f"{name} does not hold the workflow that made it; choose a file that a workflow saved.")
+        raise _no_workflow(name)
     if prompt is None or canvas is None:
         return parse_workflow(prompt or canvas, definitions, name)
     ran = parse_workflow(prompt, definitions, name)
