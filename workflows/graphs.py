@@ -471,13 +471,6 @@ GRAPHS: dict[str, Graph] = {
         ("Open.file", "Edit.edits", "Preprocess.max_seconds", "Preprocess.length"),
         ("Edit", "Preprocess"),
     ),
-    "open_trainset": Graph(
-        "Open a trainset",
-        "Opens what Preprocess Dataset has made, or turns a folder of upstream's .pt files into it.",
-        {"Trainset": ("ACEStepLoadTrainset", {"folder": "trainsets/tensors"})},
-        ("Trainset.folder",),
-        ("Trainset",),
-    ),
     "train_lora": Graph(
         "Train a LoRA",
         "Learns a style from the trainset that **Dataset from a folder** has made, and writes it as a file for any "
