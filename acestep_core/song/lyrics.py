@@ -24,6 +24,7 @@ _STAMP = re.compile(r"\[(?:\d{1,2}:)?{0}\]|<(?:\d{1,2}:)?{0}>".replace("{0}", r"
 _ABOUT = re.compile(r"\[\s*(?:ar|al|ti|au|lr|by|re|ve|tool|length|offset|la|id|#)\s*:[^\]]*\]", re.IGNORECASE)
 _CUE = re.compile(r"(?:\d+:)?\d{1,2}:\d\d[.,]\d{1,3}\s*-->\s*(?:\d+:)?\d{1,2}:\d\d[.,]\d{1,3}.*")
 _TIMES = re.compile(r"\[[^\]\n]*\]|[(（]\s*(x ?\d{1,2}|\d{1,2} ?x|× ?\d{1,2})\s*[)）]", re.IGNORECASE)
+_REPEATED = re.compile(r"(\s*)\[([^\]]+)\]\s*(x ?\d{1,2}|\d{1,2} ?x|× ?\d{1,2})\s*", re.IGNORECASE)
 _INTRODUCED = re.compile(r"([^:：\[\]]{1,40})[:：]\s*(?!\d)(\S.*)")
 _DRESS = " \t\u3000()（）{}<>＜＞《》〈〉「」『』[]*_#=~|-–—•♪:："
 _BETWEEN = re.compile(r"[\s\-–_/,&+.'’()]+")
@@ -97,8 +98,10 @@ def read_lyrics(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _squared(row: str) -> str:
-    """Headings in brackets of other scripts, in square ones."""
-    return _BRACKETED.sub(lambda m: m[0] if m[0][0] == "[" and m[0][-1] == "]" else f"[{m[1].strip()}]", row)
+    """Headings in brackets of other scripts, in square ones; how often is part of the heading."""
+    squared = _BRACKETED.sub(lambda m: m[0] if m[0][0] == "[" and m[0][-1] == "]" else f"[{m[1].strip()}]", row)
+    repeated = _REPEATED.fullmatch(squared)
+    return f"{repeated[1]}[{repeated[2]} {repeated[3]}]" if repeated else squared
 
 
 def _without_stamps(rows: Sequence[str]) -> list[str]:

@@ -40,6 +40,7 @@ from acestep_core.song.lyrics import is_heading, read_lyrics
         ("Ａメロ\n夜", "[Ａメロ]\n夜"),
         ("Припев:\nла", "[Припев]\nла"),
         ("(guitar solo)\n(Spoken)\n(ad-libs)\n(fade out)", "[guitar solo]\n[Spoken]\n[ad-libs]\n[fade out]"),
+        ("[Chorus] x2\nla\n【副歌】×3\nlo", "[Chorus x2]\nla\n[副歌 ×3]\nlo"),
         ("la la (x2)\nlo (3X)", "la la [x2]\nlo [3X]"),
         ("[00:12.00]la la\n[00:15.50]lo lo", "la la\nlo lo"),
         ("[ti:X]\n[ar: Y]\n[00:01.00]la\n[00:02]\n[0:03:123]lo", "la\nlo"),
