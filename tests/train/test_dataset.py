@@ -85,7 +85,7 @@ def test_an_edit_makes_a_new_dataset_and_says_who_did_it() -> None:
 
 @pytest.mark.parametrize("edits", [
     {"none.wav": {"caption": "x"}}, {"1.wav": {"duration": 5}}, {"1.wav": {"audio_path": "/etc/passwd"}},
-    {"1.wav": {"bpm": 500}}, {"1.wav": {"keyscale": "H dur"}}, {"1.wav": {"repeat": 0}}, {"1.wav": {"caption": "\0"}},
+    {"1.wav": {"bpm": 500}}, {"1.wav": {"keyscale": "X dur"}}, {"1.wav": {"repeat": 0}}, {"1.wav": {"caption": "\0"}},
     {"1.wav": {"prompt_override": "both"}}, {"1.wav": {"is_instrumental": "perhaps"}},
 ])  # fmt: skip
 def test_what_cannot_be_edited(edits: dict) -> None:
