@@ -13,6 +13,7 @@ from acestep_core.train.dataset_options import Scanning
 from . import inputs, wires
 from .host import DATASETS_FOLDER, host, monitor
 from .plan import LANGUAGES
+from .routes import item_of
 
 if TYPE_CHECKING:
     from acestep_core.train.dataset import Dataset, Sample
@@ -46,12 +47,7 @@ class ACEStepScanDataset:
 
     @classmethod
     def IS_CHANGED(cls, folder: str, **widgets: Any) -> Any:
-        from acestep_core.train.scan import folder_stamp
-
-        try:
-            return folder_stamp(place_of(folder))
-        except InvalidInput:
-            return float("nan")
+        return stamp_of(folder)
 
     def scan(self, folder: str, **widgets: Any) -> tuple[Dataset, int, str]:
         from acestep_core.train.scan import scan
@@ -242,6 +238,16 @@ def place_of(name: str) -> Path:
         ) from error
 
 
+def stamp_of(folder: str) -> Any:
+    """Changes when a file in a folder that may be read does; of any other, always."""
+    from acestep_core.train.scan import folder_stamp
+
+    try:
+        return folder_stamp(place_of(folder))
+    except InvalidInput:
+        return float("nan")
+
+
 def target_of(name: str) -> Path:
     """A dataset file below the output folder."""
     path = confine(name.strip(), [host().output_folder()])
@@ -285,13 +291,11 @@ def _row(sample: Sample) -> dict[str, Any]:
     """What a table shows of a sample."""
     from acestep_core.train.sample_fields import FIELDS
 
-    path = Path(sample.audio_path)
-    shown = None
-    for kind, root in (("input", host().input_folder()), ("output", host().output_folder())):
-        if path.resolve().is_relative_to(root.resolve()):
-            inside = path.resolve().relative_to(root.resolve())
-            folder = "" if inside.parent == Path() else inside.parent.as_posix()
-            shown = {"filename": inside.name, "subfolder": folder, "type": kind}
+    path, shown = Path(sample.audio_path).resolve(), None
+    for kind, folder in (("input", host().input_folder()), ("output", host().output_folder())):
+        root = folder.resolve()
+        if path.is_relative_to(root):
+            shown = item_of(path, root, kind)
     return {
         "id": sample.id,
         "name": sample.filename,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from acestep_core.errors import InvalidInput
 from acestep_core.io.names import safe_name
 from acestep_core.train.dataset_options import Labelling, Preprocessing
 
 from . import inputs, wires
-from .datasets import PLACES, place_of, places, target_of, tell, write
+from .datasets import PLACES, place_of, places, stamp_of, target_of, tell, write
 from .host import host, monitor
 from .plan import needed
 
@@ -134,12 +133,7 @@ class ACEStepLoadTrainset:
 
     @classmethod
     def IS_CHANGED(cls, folder: str) -> Any:
-        from acestep_core.train.scan import folder_stamp
-
-        try:
-            return folder_stamp(place_of(folder))
-        except InvalidInput:
-            return float("nan")
+        return stamp_of(folder)
 
     def open(self, folder: str) -> tuple[Trainset]:
         from acestep_core.train.trainset import Trainset

@@ -24,6 +24,7 @@ from acestep_core.train.settings import (
 
 from . import inputs, wires
 from .host import host, monitor
+from .routes import item_of
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import ModelHandle
@@ -135,7 +136,9 @@ class ACEStepTrainLoRA:
                 lines = [*lines, text][-LINES:]
             songs += last.get("files", [])
         adapter = Path(last["adapter"])
-        shown: dict[str, Any] = {"audio": [_shown(Path(song)) for song in songs]} if songs else {}
+        root = target.output_folder().resolve()
+        audio = [item_of(Path(song).resolve(), root, "output") for song in songs]
+        shown: dict[str, Any] = {"audio": audio} if audio else {}
         if display.records:
             shown["images"] = [display.picture_file(name)]
         shown["acestep_train"] = [{"run": name, "adapter": str(adapter), "steps": last["step"]}]
@@ -214,12 +217,7 @@ class _Display:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{safe_name(name)}_{os.urandom(4).hex()}.png"
         loss_curve(self.records).save(file)
-        return {"filename": file.name, "subfolder": "", "type": "temp"}
-
-
-def _shown(file: Path) -> dict[str, str]:
-    inside = file.parent.resolve().relative_to(host().output_folder().resolve())
-    return {"filename": file.name, "subfolder": inside.as_posix(), "type": "output"}
+        return item_of(file, folder, "temp")
 
 
 def _free(folder: Path, name: str, suffix: str) -> Path:

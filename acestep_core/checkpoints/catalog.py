@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +16,18 @@ def fetch(name: str) -> str:
     """The command that downloads a model, as it exists where this runs: a pack in ComfyUI's custom_nodes has no
     `acestep` on the path.
     """
+    import shutil  # when something is wrong; the pack needs the rest of this file whenever ComfyUI starts
+
     words = f"models download {name}".strip()
     if shutil.which("acestep") or any(Path(sys.executable).parent.glob("acestep*")):
         return f"acestep {words}"
     return f'cd "{Path(__file__).parents[2]}" && "{sys.executable}" -m acestep_core.commands {words}'
 
 
-AGAIN = f"download it again with `{fetch('')}`"
+def again() -> str:
+    """What to do about a damaged model."""
+    return f"download it again with `{fetch('')}`"
+
 
 BASIC_TASKS = ("text2music", "cover", "repaint")
 STEM_TASKS = ("extract", "lego", "complete")

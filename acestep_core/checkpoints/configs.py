@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acestep_core.checkpoints.catalog import AGAIN
+from acestep_core.checkpoints.catalog import again
 from acestep_core.checkpoints.weights import read_json
 from acestep_core.errors import CheckpointError
 
@@ -104,14 +104,14 @@ def checked(values: Mapping[str, Any], source: Path) -> dict[str, Any]:
             known[name] = KEYS[name].read(value)
         except ValueError:
             raise CheckpointError(
-                f"The config of {source} gives {name} as {_shown(value)}, but it must be {KEYS[name]}; {AGAIN}."
+                f"The config of {source} gives {name} as {_shown(value)}, but it must be {KEYS[name]}; {again()}."
             ) from None
     for side in ("", "encoder_"):
         heads, shared = known.get(f"{side}num_attention_heads", 0), known.get(f"{side}num_key_value_heads") or 1
         if heads % shared:
             raise CheckpointError(
                 f"The config of {source} gives {heads} query heads for {shared} key heads, which must divide them; "
-                f"{AGAIN}."
+                f"{again()}."
             )
     return {name: value for name, value in values.items() if name not in KEYS} | known
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.checkpoints import catalog, keymaps, shapes
-from acestep_core.checkpoints.catalog import AGAIN, Variant
+from acestep_core.checkpoints.catalog import Variant, again
 from acestep_core.checkpoints.configs import checked, read_config
 from acestep_core.checkpoints.qwen_tokenizer import Fit, fit_of
 from acestep_core.checkpoints.weights import (
@@ -159,7 +159,7 @@ def _dit_from_diffusers(folder: Path, variant: str | None) -> DitFiles:
     for component in keymaps.COMPONENTS.values():
         if not (folder / component).is_dir():
             raise CheckpointError(
-                f"The diffusers checkpoint {folder} has no {component}/ folder; {AGAIN}, or convert it again."
+                f"The diffusers checkpoint {folder} has no {component}/ folder; {again()}, or convert it again."
             )
         configs[component] = read_config(folder / component / "config.json")
         _require_keys(configs[component], DIFFUSERS_KEYS[component], folder / component)
@@ -222,7 +222,7 @@ def read_silence(path: Path) -> Tensor:
     """A `silence_latent.pt`, stored as `[1, 64, 15000]` -> `[1, 15000, 64]`."""
     stored = load_pt(path)
     if not hasattr(stored, "ndim") or stored.ndim != 3 or stored.shape[1] != 64:
-        raise CheckpointError(f"{path} is not a silence latent of shape [1, 64, {SILENCE_FRAMES}]; {AGAIN}.")
+        raise CheckpointError(f"{path} is not a silence latent of shape [1, 64, {SILENCE_FRAMES}]; {again()}.")
     return checked_silence(stored.transpose(1, 2).contiguous(), path)
 
 
@@ -232,14 +232,14 @@ def checked_silence(silence: Tensor, source: Path) -> Tensor:
     """
     if tuple(silence.shape) != (1, SILENCE_FRAMES, 64):
         raise CheckpointError(
-            f"The silence latent in {source} is {list(silence.shape)} instead of [1, {SILENCE_FRAMES}, 64]; {AGAIN}."
+            f"The silence latent in {source} is {list(silence.shape)} instead of [1, {SILENCE_FRAMES}, 64]; {again()}."
         )
     if not silence.isfinite().all():
-        raise CheckpointError(f"The silence latent in {source} holds values that are not finite; {AGAIN}.")
+        raise CheckpointError(f"The silence latent in {source} holds values that are not finite; {again()}.")
     if not silence.any():
         raise CheckpointError(
             f"The silence latent in {source} is all zero, a placeholder that makes every song a drone; "
-            f"copy upstream's {SILENCE_FILE} there, or {AGAIN}."
+            f"copy upstream's {SILENCE_FILE} there, or {again()}."
         )
     return silence
 
@@ -284,7 +284,7 @@ def open_vae(path: Path) -> VaeFiles:
     shapes.require_hop(config["downsampling_ratios"], folder)
     if len(config["channel_multiples"]) != len(config["downsampling_ratios"]):
         raise CheckpointError(
-            f"The config of {folder} needs as many channel_multiples as downsampling_ratios; {AGAIN}."
+            f"The config of {folder} needs as many channel_multiples as downsampling_ratios; {again()}."
         )
     require_match(shapes.vae_shapes(config), tensors.shapes, folder)
     return VaeFiles(config, tensors, folder)
@@ -354,7 +354,7 @@ def _require_tied_head(tensors: Weights, path: Path) -> None:
     head, table = tensors[names[0]], tensors[embedding]
     if head.ndim != 2 or head.shape != table.shape or not head[::997].float().equal(table[::997].float()):
         raise CheckpointError(
-            f"{path} has an output head of its own, but ACE-Step's Qwen3 models share it with the embedding; {AGAIN}."
+            f"{path} has an output head of its own, but ACE-Step's Qwen3 models share it with the embedding; {again()}."
         )
 
 
@@ -384,7 +384,7 @@ def _existing(path: Path) -> Path:
 def _require_keys(config: Mapping[str, Any], keys: Iterable[str], source: Path) -> None:
     missing = [key for key in keys if config.get(key) is None]
     if missing:
-        raise CheckpointError(f"The config.json of {source} lacks {', '.join(missing)}; {AGAIN}.")
+        raise CheckpointError(f"The config.json of {source} lacks {', '.join(missing)}; {again()}.")
 
 
 def _only_dit_in(folder: Path) -> Path:
@@ -394,7 +394,7 @@ def _only_dit_in(folder: Path) -> Path:
 
 def _only(found: list[Path], folder: Path, kind: str, example: str) -> Path:
     if not found:
-        raise CheckpointError(f"{folder} holds no {kind} (such as {example}); choose another folder or {AGAIN}.")
+        raise CheckpointError(f"{folder} holds no {kind} (such as {example}); choose another folder or {again()}.")
     if len(found) > 1:
         raise CheckpointError(
             f"{folder} holds several {kind}s ({', '.join(p.name for p in found)}); choose one of them."

@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.checkpoints.catalog import AGAIN
+from acestep_core.checkpoints.catalog import again
 from acestep_core.checkpoints.weights import read_json
 from acestep_core.errors import CheckpointError
 from acestep_core.io.text import read_text
@@ -113,7 +113,7 @@ def load_tokenizer(path: Path, rows: int) -> Tokenizer:
     try:
         return Tokenizer.from_str(json.dumps(description(words.vocabulary, words.merges, words.added)))
     except Exception as error:  # the library raises nothing more specific
-        raise CheckpointError(f"The tokenizer {path} cannot be read; {AGAIN}.") from error
+        raise CheckpointError(f"The tokenizer {path} cannot be read; {again()}.") from error
 
 
 def read_words(path: Path) -> Words:
@@ -138,7 +138,7 @@ def read_words(path: Path) -> Words:
         if not words.vocabulary or not all(word and type(word) is str and _is_id(number) for word, number in tokens):
             raise ValueError
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise CheckpointError(f"The tokenizer {path} cannot be read as one of Qwen's kind; {AGAIN}.") from error
+        raise CheckpointError(f"The tokenizer {path} cannot be read as one of Qwen's kind; {again()}.") from error
     return words
 
 

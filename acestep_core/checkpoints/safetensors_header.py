@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acestep_core.checkpoints.catalog import AGAIN
+from acestep_core.checkpoints.catalog import again
 from acestep_core.errors import AceStepError, CheckpointError
 
 Shape = tuple[int, ...]
@@ -58,21 +58,22 @@ class Header:
     metadata: dict[str, str]
 
 
-def read_header(path: Path, error: type[AceStepError] = CheckpointError, again: str = AGAIN) -> Header:
+def read_header(path: Path, error: type[AceStepError] = CheckpointError, advice: str = "") -> Header:
     """The header of one safetensors file.
 
     Args:
         error: raised where anything is wrong.
-        again: what to do then.
+        advice: what to do then; empty for fetching the model again.
 
     Raises:
         error: the file is missing, cut short, a git-LFS pointer, not safetensors, or its header is not what the format
             asks for.
     """
+    advice = advice or again()
     if not path.is_file():
-        raise error(f"The weights file {path} does not exist; {again}, or correct the path.")
+        raise error(f"The weights file {path} does not exist; {advice}, or correct the path.")
     try:
-        raw, size = _raw_header(path, error, again)
+        raw, size = _raw_header(path, error, advice)
     except OSError as cause:
         raise error(f"{path} cannot be opened ({cause.strerror}); check that it may be read.") from cause
     try:
@@ -82,28 +83,28 @@ def read_header(path: Path, error: type[AceStepError] = CheckpointError, again: 
         end = _end(places)
     except (ValueError, RecursionError) as cause:
         why = f": {cause}" if type(cause) is ValueError else ""
-        raise error(f"{path} has a damaged header{why}; {again}.") from cause
+        raise error(f"{path} has a damaged header{why}; {advice}.") from cause
     whole = 8 + len(raw) + end
     if size != whole:
         what = "is incomplete: it has" if size < whole else "holds more than its tensors:"
-        raise error(f"{path} {what} {size} of {whole} bytes; {again}.")
+        raise error(f"{path} {what} {size} of {whole} bytes; {advice}.")
     return Header({name: info for name, (info, _) in places.items()}, metadata)
 
 
-def _raw_header(path: Path, error: Callable[[str], AceStepError], again: str) -> tuple[bytes, int]:
+def _raw_header(path: Path, error: Callable[[str], AceStepError], advice: str) -> tuple[bytes, int]:
     """The bytes of the header, and the size of the file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
         if start == b"version ":
-            raise error(f"{path} is a git-LFS pointer, not the weights themselves; {again}, or run `git lfs pull`.")
+            raise error(f"{path} is a git-LFS pointer, not the weights themselves; {advice}, or run `git lfs pull`.")
         if len(start) < 8:
-            raise error(f"{path} is incomplete ({size} bytes); {again}.")
+            raise error(f"{path} is incomplete ({size} bytes); {advice}.")
         length = int.from_bytes(start, "little")
         if length > MAX_HEADER:
-            raise error(f"{path} is not a safetensors file; convert the weights to safetensors or {again}.")
+            raise error(f"{path} is not a safetensors file; convert the weights to safetensors or {advice}.")
         if size < 8 + length:
-            raise error(f"{path} is incomplete: it ends within its header; {again}.")
+            raise error(f"{path} is incomplete: it ends within its header; {advice}.")
         return file.read(length), size
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.checkpoints.catalog import AGAIN
+from acestep_core.checkpoints.catalog import again
 from acestep_core.checkpoints.safetensors_header import Shape, TensorInfo, read_header
 from acestep_core.errors import CheckpointError
 from acestep_core.io.text import read_text
@@ -65,7 +65,7 @@ class Weights(Mapping[str, "Tensor"]):
                 raise CheckpointError(
                     f"Windows has too little virtual memory for {info.path.name}; enlarge the page file."
                 ) from error
-            raise CheckpointError(f"{info.key} cannot be read from {info.path} any more; {AGAIN}.") from error
+            raise CheckpointError(f"{info.key} cannot be read from {info.path} any more; {again()}.") from error
 
     def unmapped(self) -> Weights:
         """The same tensors read into memory of their own, so that nothing of the files stays open."""
@@ -120,40 +120,40 @@ def weights_file(folder: Path) -> Path:
         for name in (f"{stem}.safetensors.index.json", f"{stem}.safetensors"):
             if (folder / name).is_file():
                 return folder / name
-    raise CheckpointError(f"The folder {folder} holds no weights (model.safetensors); {AGAIN}.")
+    raise CheckpointError(f"The folder {folder} holds no weights (model.safetensors); {again()}.")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises CheckpointError where it is missing or damaged."""
     if not path.exists():
-        raise CheckpointError(f"The file {path} is missing; {AGAIN}.")
+        raise CheckpointError(f"The file {path} is missing; {again()}.")
     text = read_text(path, CheckpointError)
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"The file {path} cannot be read as JSON; {AGAIN}.") from error
+        raise CheckpointError(f"The file {path} cannot be read as JSON; {again()}.") from error
     if not isinstance(values, dict):
-        raise CheckpointError(f"The file {path} does not hold a JSON object; {AGAIN}.")
+        raise CheckpointError(f"The file {path} does not hold a JSON object; {again()}.")
     return values
 
 
 def _open_shards(index: Path) -> Weights:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-        raise CheckpointError(f"{index} has no weight_map; {AGAIN}.")
+        raise CheckpointError(f"{index} has no weight_map; {again()}.")
     shards = sorted(set(weight_map.values()))
     outside = [name for name in shards if Path(name).name != name]
     if outside:
-        raise CheckpointError(f"{index} points outside its own folder ({outside[0]}); {AGAIN}.")
+        raise CheckpointError(f"{index} points outside its own folder ({outside[0]}); {again()}.")
     missing = [name for name in shards if not (index.parent / name).is_file()]
     if missing:
         raise CheckpointError(
-            f"{index.parent} is incomplete: {_some(missing)} of {len(shards)} shards missing; {AGAIN}."
+            f"{index.parent} is incomplete: {_some(missing)} of {len(shards)} shards missing; {again()}."
         )
     headers = {name: read_header(index.parent / name).tensors for name in shards}
     astray = [key for key, shard in weight_map.items() if key not in headers[shard]]
     if astray:
-        raise CheckpointError(f"{index} lists tensors that its shards lack ({_some(astray)}); {AGAIN}.")
+        raise CheckpointError(f"{index} lists tensors that its shards lack ({_some(astray)}); {again()}.")
     return Weights(_scaled({key: headers[shard][key] for key, shard in weight_map.items()}))
 
 
@@ -177,12 +177,12 @@ def load_pt(path: Path) -> Any:
     import torch
 
     if not path.is_file():
-        raise CheckpointError(f"The file {path} is missing; {AGAIN}.")
+        raise CheckpointError(f"The file {path} is missing; {again()}.")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the pickle makes torch do
         raise CheckpointError(
-            f"The file {path} cannot be read (it may be incomplete, or hold code); {AGAIN}."
+            f"The file {path} cannot be read (it may be incomplete, or hold code); {again()}."
         ) from error
 
 
@@ -201,7 +201,7 @@ def require_match(wanted: Mapping[str, Shape], found: Mapping[str, Shape], sourc
             f"{source} is quantised in a way that cannot be read; use the bf16 or fp8 file of this model."
         )
     raise CheckpointError(
-        f"{source} does not fit this model: {'; '.join(complaints)}; {AGAIN}, or choose the file that fits."
+        f"{source} does not fit this model: {'; '.join(complaints)}; {again()}, or choose the file that fits."
     )
 
 

@@ -138,8 +138,7 @@ def test_definitions_are_json(pack: Pack) -> None:
 def test_loading_the_pack_is_cheap() -> None:
     """As ComfyUI loads it, with the modules that ComfyUI has loaded long before: nothing heavy, and few modules."""
     script = """
-import argparse, asyncio, contextlib, dataclasses, datetime, hashlib, importlib.util, json, logging, re, shutil, sys
-import typing
+import argparse, asyncio, contextlib, dataclasses, hashlib, importlib.util, json, logging, re, sys, typing
 from pathlib import Path
 root = Path(sys.argv[1])
 before = set(sys.modules)
