@@ -15,6 +15,7 @@ from tests.pretended_mps import pretended_mps
 
 @pytest.fixture
 def vae(tiny_models):
+    torch.manual_seed(0)  # tolerances are near what rounding does
     with manager.resident(tiny_models.vae) as module:
         yield module
 
@@ -24,7 +25,7 @@ def test_tiled_decode_equals_one_pass(vae):
     latents = torch.randn(2, 150, 64)
     whole = tiling.decode(vae, latents, tile=1000)
     for tile in (32, 50, 64):
-        assert_close(tiling.decode(vae, latents, tile=tile), whole, atol=1e-5, rtol=1e-4)
+        assert_close(tiling.decode(vae, latents, tile=tile), whole, atol=1e-6, rtol=1e-5)
 
 
 @torch.inference_mode()
@@ -51,7 +52,7 @@ def test_overlap_is_enough_and_not_more_than_needed(vae, monkeypatch):
 @torch.inference_mode()
 def test_tiled_encode_equals_one_pass(vae):
     audio = torch.randn(1, 2, 1920 * 90 + 700)
-    assert_close(tiling.encode(vae, audio, tile=32), tiling.encode(vae, audio, tile=500), atol=1e-5, rtol=1e-4)
+    assert_close(tiling.encode(vae, audio, tile=32), tiling.encode(vae, audio, tile=500), atol=1e-6, rtol=1e-5)
 
 
 @torch.inference_mode()
@@ -59,7 +60,7 @@ def test_seeded_encode_is_a_draw_around_the_mean(vae):
     audio = torch.randn(1, 2, 1920 * 40) * 0.1
     mean = tiling.encode(vae, audio, tile=16)
     draws = [tiling.encode(vae, audio, tile=t, generator=torch.Generator().manual_seed(7)) for t in (16, 500)]
-    assert_close(draws[0], draws[1], atol=1e-5, rtol=1e-4)
+    assert_close(draws[0], draws[1], atol=1e-6, rtol=1e-5)
     assert not torch.equal(draws[0], mean)
 
 
