@@ -177,11 +177,15 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def peft_config(adapter: AdapterOptions) -> Any:
-    """PEFT's own settings. Raises InvalidInput where PEFT is not installed."""
+    """PEFT's own settings. Raises InvalidInput where PEFT is not installed or does not load."""
     try:
         import peft
     except ImportError as error:
-        raise InvalidInput("Training needs PEFT; install it with: pip install 'acestep-nodes[train]'.") from error
+        absent = isinstance(error, ModuleNotFoundError) and error.name == "peft"
+        reason = "" if absent else f", and the one that is here does not load ({error})"
+        raise InvalidInput(
+            f"Training needs PEFT{reason}; install it with: pip install --upgrade 'acestep-nodes[train]'."
+        ) from error
     targets = list(adapter.suffixes)
     if adapter.kind == "lokr":
         return peft.LoKrConfig(

@@ -192,7 +192,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     """Writes a file of tensors, whole or not at all; `about` goes into its header as JSON. Returns its SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = save(plain, {"format": "pt", "acestep_nodes": json.dumps(about, ensure_ascii=False)})
+    # one entry: safetensors writes several in another order each time, and the same tensors would be another file
+    data = save(plain, {"acestep_nodes": json.dumps(about, ensure_ascii=False)})
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
     return hashlib.sha256(data).hexdigest()

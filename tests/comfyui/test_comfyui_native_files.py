@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from acestep_core.builtin.tiny import build_tiny
 from acestep_core.checkpoints.qwen_tokenizer import LM_ROWS, TEXT_ROWS
 from acestep_core.host.client.client import HostClient
-from acestep_core.host.queue.results import Result, Update
+from acestep_core.host.queue.results import Result
 from acestep_core.io.audio import read_audio
 from tests.comfyui.comfy_server import Comfy, python_of, started
 from tests.comfyui.test_comfyui_workflows import WORKFLOWS, quick
@@ -50,14 +50,14 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comfy]:
 @pytest.mark.parametrize("name", ["turbo", "think_text2music"])
 def test_a_workflow_runs_on_the_first_press(name: str, native: Comfy, tmp_path: Path) -> None:
     """The models lie below a base directory, and the words beside ComfyUI's code."""
-    updates: list[Update] = []
 
     async def press() -> Result:
         async with HostClient(native.url) as client:
             workflow = quick(await client.load(WORKFLOWS / "api" / f"{name}.json"))
-            return await client.run(workflow, tmp_path, updates.append)
+            return await client.run(workflow, tmp_path)
 
-    songs = [path for path in asyncio.run(press()).paths if path.suffix in (".wav", ".flac")]
+    result = asyncio.run(press())
+    songs = [path for path in result.paths if path.suffix in (".wav", ".flac")]
     assert songs and all(read_audio(path)[0].abs().max() > 0 for path in songs)
-    said = [update.text for update in updates if update.kind == "text"]
-    assert "Using acestep_v1.5_turbo.safetensors as turbo" in said
+    said = [text for texts in result.texts.values() for text in texts]
+    assert any("Using acestep_v1.5_turbo.safetensors as turbo" in text for text in said), said

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep_core.errors import DatasetError
-from acestep_core.train.trainset import Manifest, Trainset, window_frames, windows
+from acestep_core.train.trainset import Manifest, Trainset, window_frames, windows, write_tensors
 from tests.train.small_trainset import random_trainset
 
 
@@ -103,3 +103,10 @@ def test_the_manifest_survives_a_round_trip(tmp_path: Path) -> None:
     manifest = random_trainset(tmp_path, [200, 300], window_seconds=5.12).manifest
     assert Manifest.from_json(manifest.to_json(), "x") == manifest
     assert Manifest.from_json(manifest.to_json(), "x").fingerprint == manifest.fingerprint
+
+
+def test_the_same_tensors_are_the_same_file(tmp_path: Path) -> None:
+    """Else songs prepared again would count as other songs, and a run could not go on."""
+    tensors = {"mean": torch.ones(3, 64), "std": torch.zeros(3, 64)}
+    about = {"name": "one", "windows": [0], "key": ""}
+    assert len({write_tensors(tmp_path / f"{n}.safetensors", tensors, about) for n in range(12)}) == 1

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from acestep_core.host.graph.context import Folders, hosting
 from acestep_core.host.graph.packs import Registry, load_pack
@@ -17,11 +16,7 @@ from acestep_core.host.graph.workflow import Workflow, load_workflow
 from acestep_core.host.queue.executor import Executor, Job, Outcome
 from acestep_core.host.queue.results import shown_files
 from acestep_core.host.server.host import inference_mode
-from acestep_core.io.audio import write_audio
-from acestep_core.train.dataset_file import save_dataset
-from acestep_core.train.scan import scan
-from tests.train.recordings import write_tone
-from tests.train.small_trainset import random_trainset
+from tests.workflows.material import lay_dataset, lay_recording
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "workflows"
@@ -120,13 +115,8 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Stage:
     folders = Folders.under(tmp_path_factory.mktemp("host"), models=tiny_root)
-    time = torch.arange(6 * 48_000) / 48_000
-    write_audio(folders.input / "recording.flac", (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1))
-    for number in range(2):
-        write_tone(folders.input / "my_songs" / f"{number}.wav", 2.0, 110 * (number + 1))
-    (folders.output / "datasets").mkdir(parents=True, exist_ok=True)
-    save_dataset(scan(folders.input / "my_songs"), folders.output / "datasets" / "my_dataset.json")
-    random_trainset(folders.output / "trainsets" / "tensors", [200])
+    lay_recording(folders.input)
+    lay_dataset(folders.input, folders.output)
     return Stage(folders)
 
 

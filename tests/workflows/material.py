@@ -1,0 +1,29 @@
+"""What the example workflows open by name: a recording, a folder of songs, a dataset and a trainset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from acestep_core.io.audio import write_audio
+from acestep_core.train.dataset_file import save_dataset
+from acestep_core.train.scan import scan
+from tests.train.recordings import write_tone
+from tests.train.small_trainset import random_trainset
+
+
+def lay_recording(folder: Path) -> Path:
+    """Writes the recording, six seconds long; returns its folder."""
+    time = torch.arange(6 * 48_000) / 48_000
+    write_audio(folder / "recording.flac", (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1))
+    return folder
+
+
+def lay_dataset(inputs: Path, outputs: Path) -> None:
+    """Writes two songs below a host's input folder, and a dataset and a trainset below its output folder."""
+    for number in range(2):
+        write_tone(inputs / "my_songs" / f"{number}.wav", 2.0, 110 * (number + 1))
+    (outputs / "datasets").mkdir(parents=True, exist_ok=True)
+    save_dataset(scan(inputs / "my_songs"), outputs / "datasets" / "my_dataset.json")
+    random_trainset(outputs / "trainsets" / "tensors", [200])
