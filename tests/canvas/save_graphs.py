@@ -1,4 +1,4 @@
-"""Draws graphs in a version of the frontend and keeps what it saves and what it would send, for tests without a browser.
+"""Draws graphs in a version of the frontend and keeps what it saves and what it would send.
 
     pip install --target FOLDER --no-deps comfyui-frontend-package==VERSION
     ACESTEP_FRONTEND=FOLDER python -m tests.canvas.save_graphs VERSION
@@ -62,7 +62,7 @@ HANDS = """() => {
         async promote(box, node, ...names) {  // the command, with the pointer over the widget
             const outside = app.canvas.graph
             app.canvas.openSubgraph(box.subgraph, box)
-            await till('a drawn node', () => app.canvas.graph === box.subgraph && app.canvas.visible_nodes.includes(node))
+            await till('a drawn node', () => app.canvas.visible_nodes.includes(node))
             for (const name of names) {
                 const widget = hands.find(node, name)
                 const y = await till('a drawn widget', () => widget.last_y ?? widget.y)
@@ -85,9 +85,11 @@ GRAPHS = {
         hands.add('Note', 40, 640); hands.add('MarkdownNote', 340, 640)
         const link = hands.wire(first, 0, second, 'text')
         app.graph.createReroute?.([300, 200], link)
-        hands.wire(second, 0, reroute, ''); hands.wire(reroute, 0, skipped, 'text'); hands.wire(skipped, 0, shown, 'text')
+        hands.wire(second, 0, reroute, ''); hands.wire(reroute, 0, skipped, 'text')
+        hands.wire(skipped, 0, shown, 'text')
         skipped.mode = 4; muted.mode = 2
-        const load = hands.add('LabLoad', 40, 440), tone = hands.add('LabTone', 340, 340, { seed: 7, caption: 'as typed' })
+        const load = hands.add('LabLoad', 40, 440)
+        const tone = hands.add('LabTone', 340, 340, { seed: 7, caption: 'as typed' })
         const save = hands.add('SaveAudio', 640, 340, { filename_prefix: 'audio/saved' })
         hands.wire(load, 0, tone, 'model'); hands.wire(tone, 0, save, 'audio')
         const number = hands.add('PrimitiveNode', 40, 540)
@@ -139,7 +141,7 @@ async def draw(page: Canvas) -> dict[str, Any]:
         await page.js("() => { app.canvas.setGraph(app.rootGraph ?? app.graph); app.graph.clear() }")
         await page.js(steps)
         found[name] = await page.js(
-            "async () => { const made = await app.graphToPrompt(); return { workflow: made.workflow, prompt: made.output } }"
+            "() => app.graphToPrompt().then(made => ({ workflow: made.workflow, prompt: made.output }))"
         )
     return found
 
