@@ -13,8 +13,8 @@ _FALSE = ("false", "no", "off", "0", "falsch", "nein", "faux", "non", "falso")
 _UNSET = ("", "-", "n/a", "none", "null", "auto", "unknown", "0", "-1")
 _CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d\d(?:\.\d+)?)", re.ASCII)
 _LENGTH = re.compile(
-    r"(?=.*\d)(?:(?P<minutes>\d+(?:[.,]\d+)?) ?m(?:in(?:ute)?s?)?\.?)? ?"
-    r"(?:(?P<seconds>\d+(?:[.,]\d+)?) ?s(?:ec(?:ond)?s?)?\.?)?",
+    r"(?=.*\d)(?:(?P<minutes>\d+(?:[.,]\d+)?) ?(?:m(?:in(?:ute)?s?)?\.?|分钟?|分鐘|분))? ?"
+    r"(?:(?P<seconds>\d+(?:[.,]\d+)?) ?(?:s(?:ec(?:ond)?s?)?\.?|秒|초))?",
     re.ASCII | re.IGNORECASE,
 )
 _WHOLE = re.compile(r"[+-]?\d{1,40}", re.ASCII)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from acestep_core.errors import InvalidInput
+from acestep_core.io.names import as_pasted
 
 
 def confine(path: Path | str, roots: Iterable[Path | str]) -> Path:
@@ -20,7 +21,7 @@ def confine(path: Path | str, roots: Iterable[Path | str]) -> Path:
     Raises:
         InvalidInput: the path leads outside, or has a drive or a server in front.
     """
-    named = [Path(root) for root in roots]
+    named, path = [Path(root) for root in roots], as_pasted(str(path))
     if not named:
         raise ValueError("confine needs at least one root")
     allowed = [root.resolve() for root in named]
@@ -32,17 +33,15 @@ def confine(path: Path | str, roots: Iterable[Path | str]) -> Path:
     except (OSError, ValueError, RuntimeError):  # too long a name, a null byte, a symlink loop
         inside, existing = [], []
     if not inside:
-        raise InvalidInput(
-            f"The path {Path(str(path)).name!r} lies outside the folders that may be used; move it there."
-        )
-    if not existing and "\\" in str(path) and os.sep != "\\":
+        raise InvalidInput(f"The path {Path(path).name!r} lies outside the folders that may be used; move it there.")
+    if not existing and "\\" in path and os.sep != "\\":
         with suppress(InvalidInput):
-            turned = confine(str(path).replace("\\", "/"), named)
+            turned = confine(path.replace("\\", "/"), named)
             return turned if turned.exists() else inside[0]
     return existing[0] if existing else inside[0]
 
 
-def _inside(path: Path | str, root: Path, roots: list[Path]) -> Path | None:
+def _inside(path: str, root: Path, roots: list[Path]) -> Path | None:
     """`path` below `root` if its spelling stays inside one of `roots`; names of other systems' drives do not."""
     foreign = PureWindowsPath(path)
     absolute = foreign.drive or foreign.root or PurePosixPath(path).is_absolute()

@@ -80,6 +80,10 @@ def opened(path: Path) -> Iterator[Sound]:
     Raises:
         AudioError: it is absent, no reader knows it, or its rate or count of channels is beyond what is taken.
     """
+    if path.is_dir():
+        raise AudioError(f"{path.name!r} is a folder; name a recording in it.")
+    if re.match(r"https?:/", str(path), re.IGNORECASE):
+        raise AudioError("A recording must lie on this machine; download it first, and name the file.")
     if not path.is_file():
         raise AudioError(f"There is no audio file {path.name!r}; check the name and the folder.")
     reasons = []
@@ -206,6 +210,11 @@ def _missing(read: float, whole: float | None, damaged: bool = False) -> list[st
     return [f"is damaged; {read:.2f} s could be read"] if damaged else []
 
 
+def _tracks(count: int) -> list[str]:
+    """Films carry one for each language or microphone."""
+    return [f"has {count} sound tracks, of which the first is heard"] if count > 1 else []
+
+
 # PyAV
 
 
@@ -239,7 +248,8 @@ def _by_pyav(path: Path) -> Iterator[Sound]:
         rate, channels = first.sample_rate, first.layout.nb_channels
         names = tuple(channel.name for channel in first.layout.channels)
         seconds = _stated(container, stream)
-        sound = Sound(rate, names if len(names) == channels else speakers_of(channels), iter(()), seconds)
+        remarks = _tracks(len(container.streams.audio))
+        sound = Sound(rate, names if len(names) == channels else speakers_of(channels), iter(()), seconds, remarks)
 
         def blocks() -> Iterator[ndarray]:
             done = 0
@@ -340,6 +350,9 @@ def _from_pipe(process: subprocess.Popen[bytes], pipe: IO[bytes], messages: IO[b
         claim = re.search(rb"Input #0, (?:mov|matroska).*?Duration: (\d+):(\d+):(\d+\.\d+)", said, re.DOTALL)
         seconds = sum(float(part) * unit for part, unit in zip(claim.groups(), (3600, 60, 1))) if claim else None
         sound.remarks += _missing(done / rate, seconds if damaged else None, damaged)
+        sound.remarks += _tracks(
+            len(re.findall(rb"\n *Stream #0:\d+[^\n]*: Audio:", said.partition(b"\nOutput #0")[0]))
+        )
 
     sound.blocks = blocks()
     return sound

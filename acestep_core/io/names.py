@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import unquote
 
 MAX_BYTES = 200
 """Of a safe name in UTF-8: leaves room for a number and suffixes below the 255 that file systems allow."""
@@ -40,6 +41,17 @@ def safe_name(name: str, fallback: str = "_") -> str:
     if _RESERVED.fullmatch(name):
         name = f"_{name}"
     return _cut(name, MAX_BYTES).rstrip(" .") or fallback
+
+
+def as_pasted(path: str) -> str:
+    """A path without what a copy of it brings along: quotes (Explorer's "Copy as path"), or `file://`."""
+    text = path.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1]
+    if text[:7].lower() == "file://":
+        text = unquote(text[7:].removeprefix("localhost"))
+        return text[1:] if re.match(r"/[A-Za-z]:", text) else text
+    return text if text != path.strip() else path
 
 
 class Taken:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from acestep_core.errors import AudioError
 from acestep_core.io.decode import BLOCK, CHANNELS_MAX, Sound, check_header, opened, part, to_float
 from acestep_core.io.downmix import speakers_of, to_stereo
+from acestep_core.io.names import as_pasted
 from acestep_core.vocabulary import DURATION_MAX, SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def load_recording(
     if not first >= 0 or (end is not None and not end > first):
         raise AudioError(f"A part of a recording goes from 0 s or later to a later time, not {start} to {end}.")
     if isinstance(audio, str | os.PathLike):
-        path = Path(audio)
+        path = Path(as_pasted(os.fspath(audio)))
         with opened(path) as sound:
             return _converted(sound, path.name, start, end, limit)
     if isinstance(audio, Mapping):
@@ -122,14 +123,18 @@ def from_waveform(
 def batch_of(audio: Any) -> tuple[ndarray, int]:
     """The waveforms `[B, C, S]` of an AUDIO, float32, and their rate. The mapping may be lazy: each key is read once.
 
+    What the library `datasets` hands out (`array`, `sampling_rate`) is taken too.
+
     Raises:
         AudioError: it is no AUDIO; the message says what is the matter.
     """
-    try:
-        waveform, rate = audio["waveform"], audio["sample_rate"]
-    except (KeyError, TypeError):
-        raise AudioError("The audio must have a waveform and a sample_rate; connect a node that loads sound.") from None
-    return _batch(waveform), _rate(rate)
+    for names in (("waveform", "sample_rate"), ("array", "sampling_rate")):
+        try:
+            waveform, rate = (audio[name] for name in names)
+        except (KeyError, TypeError):
+            continue
+        return _batch(waveform), _rate(rate)
+    raise AudioError("The audio must have a waveform and a sample_rate; connect a node that loads sound.")
 
 
 def _batch(waveform: Any) -> ndarray:

@@ -41,6 +41,16 @@ _OTHER_MODES = {"major": "lydian, mixolydian", "minor": "dorian, phrygian, locri
 """Modes that they do not know, by the one that is nearest."""
 _MODE_OF = {word: mode for mode, words in _MODES.items() for word in words.split(", ")}
 _NEAREST = {word: mode for mode, words in _OTHER_MODES.items() for word in words.split(", ")}
+_EASTERN_NOTES = "ハC ニD ホE ヘF トG イA ロB 다C 라D 마E 바F 사G 가A 나B"
+_EASTERN_SIGNS = "嬰# 変b 變b 올림# 내림b 升# 降b"
+"""Notes, sharps and flats of Japan, Korea and China; the sign stands before the note."""
+_EASTERN_KEY = re.compile(
+    rf"\A(?P<sign>{'|'.join(pair[:-1] for pair in _EASTERN_SIGNS.split())})?\s*"
+    rf"(?P<note>[{''.join(pair[0] for pair in _EASTERN_NOTES.split())}A-Ga-g])(?=\s*[\u3040-\u9fff\uac00-\ud7a3])"
+)
+_CAMELOT = re.compile(r"0?(?P<hour>[1-9]|1[0-2])(?P<mode>[ABab])")
+_FIFTHS = ["Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#"]
+"""The tonics of the DJs' wheel of keys, minor at `1A` and on; the major key of a number lies three places before."""
 _SOLFEGE = {"do": "C", "ut": "C", "re": "D", "ré": "D", "mi": "E", "fa": "F", "sol": "G", "la": "A", "si": "B"}
 _SIGNS = {"#": "sharp, dièse, diese, diesis, sostenido, is, #, ♯", "b": "flat, bémol, bemolle, bemol, es, s, b, ♭"}
 """What sharps and flats are called; `is`, `es` and `s` are German, as in Fis, Des and As."""
@@ -235,7 +245,7 @@ def _key_and_mode(value: Any) -> tuple[str, str]:
     """A key, or the nearest one and the mode that the models do not know."""
     if is_unset(value):
         return "", ""
-    match = _KEY.fullmatch(plain(value)) if isinstance(value, str) else None
+    match = _KEY.fullmatch(_western(plain(value))) if isinstance(value, str) else None
     word = (match and match["mode"]) or "major"
     mode = _MODE_OF.get(word) or _MODE_OF.get(word.lower())
     nearest = _NEAREST.get(word.lower())
@@ -251,6 +261,15 @@ def _key_and_mode(value: Any) -> tuple[str, str]:
         accidental = "b"
     tonic = _SOLFEGE.get(note, "B" if german and note == "h" else note.upper()) + accidental
     return (f"{tonic} {mode}", "") if mode else (f"{tonic} {nearest}", word.lower())
+
+
+def _western(key: str) -> str:
+    """A key as Japan (`嬰ヘ短調`), Korea (`내림나장조`), China (`降B大调`) or DJs (`8A`) write it, in our letters."""
+    if wheel := _CAMELOT.fullmatch(key):
+        minor = wheel["mode"] in "Aa"
+        return f"{_FIFTHS[(int(wheel['hour']) - 1 - (0 if minor else 3)) % 12]} {'minor' if minor else 'major'}"
+    signs, notes = ({pair[:-1]: pair[-1] for pair in told.split()} for told in (_EASTERN_SIGNS, _EASTERN_NOTES))
+    return _EASTERN_KEY.sub(lambda m: f"{notes.get(m['note'], m['note'])}{signs.get(m['sign'], '')} ", key)
 
 
 def normalize_timesignature(value: Any) -> str:

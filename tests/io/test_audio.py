@@ -132,7 +132,7 @@ def test_what_is_not_audio_is_refused(tmp_path: Path) -> None:
         "empty.wav": "holds no audio",
         "nan.wav": "not numbers",
         "absent.wav": "no audio file",
-        ".": "no audio file",
+        ".": "is a folder; name a recording in it",
     }.items():
         with pytest.raises(AudioError, match=reason):
             read_audio(tmp_path / name)

@@ -58,6 +58,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["-i", "six.wav", "-c:a", "aac", "six.m4a"],
         [*picture, "-i", "a.wav", "-c:v", "mpeg4", "-c:a", "aac", "film.mp4"],
         [*picture, "-c:v", "mpeg4", "mute.mp4"],
+        [
+            *picture,
+            "-i",
+            "a.wav",
+            "-i",
+            "six.wav",
+            *["-map", "0", "-map", "1", "-map", "2", "-c:v", "mpeg4", "-c:a", "aac", "two.mp4"],
+        ],
     ):
         subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments], cwd=folder, check=True)
     return folder
@@ -98,6 +106,14 @@ def test_cut_containers_are_noticed(made: Path, reader: str, tmp_path: Path, nam
     recording = load_recording(path)
     assert 1 < recording.waveform.shape[1] / SECOND < 3
     assert len(recording.remarks) == 1 and said in recording.remarks[0]
+
+
+@needs_ffmpeg
+def test_a_second_track_is_not_left_out_in_silence(made: Path, reader: str) -> None:
+    recording = load_recording(made / "two.mp4")
+    assert recording.waveform.abs().max() > 0.3
+    assert recording.remarks == ("two.mp4 has 2 sound tracks, of which the first is heard.",)
+    assert load_recording(made / "film.mp4").remarks == ()
 
 
 @needs_ffmpeg

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acestep_core.io.names import COPY, NUMBER, PLAIN, ROW, Taken, by_stem, candidates, safe_name, same_name
+from acestep_core.io.names import COPY, NUMBER, PLAIN, ROW, Taken, as_pasted, by_stem, candidates, safe_name, same_name
 
 
 def first(stem: str, rule: str, names: list[str], end: str = "") -> list[str]:
@@ -91,3 +91,20 @@ def test_files_that_belong_together() -> None:
         "b.c_00001_": [".lrc", ".mp3"],
         "readme": [""],
     }
+
+
+@pytest.mark.parametrize(
+    ("pasted", "path"),
+    [
+        ("a.wav", "a.wav"),
+        (" a.wav", " a.wav"),
+        ('"C:\\My songs\\a.wav"', "C:\\My songs\\a.wav"),
+        ("file:///C:/My%20songs/a.wav", "C:/My songs/a.wav"),
+        ("file:///home/a%23b.wav", "/home/a#b.wav"),
+        ("FILE://localhost/a.wav", "/a.wav"),
+        ('"', '"'),
+        ("it's", "it's"),
+    ],
+)
+def test_a_path_is_read_as_it_was_copied(pasted: str, path: str) -> None:
+    assert as_pasted(pasted) == path

@@ -89,6 +89,19 @@ def test_all_forms_of_a_recording_are_the_same(tmp_path: Path) -> None:
     assert sorted(lazy.asked) == ["sample_rate", "waveform"]
 
 
+def test_the_audio_column_of_datasets_is_a_recording(wav: Path) -> None:
+    samples, rate = soundfile.read(wav, dtype="float32")
+    column = {"path": "a.wav", "array": samples.T, "sampling_rate": rate}
+    assert torch.equal(load_source(column), load_source(wav))
+
+
+def test_a_path_may_be_as_it_was_copied(wav: Path) -> None:
+    named = wav.with_name("a b#1.wav")
+    wav.rename(named)
+    for pasted in (f'"{named}"', f"'{named}'", named.as_uri(), f" {named.as_uri()} "):
+        assert torch.equal(load_source(pasted), load_source(named))
+
+
 def test_one_line_of_samples_is_mono() -> None:
     for form in ((tone(), SECOND), {"waveform": torch.from_numpy(tone()), "sample_rate": SECOND}):
         got = load_source(form)
@@ -132,6 +145,8 @@ def test_integers_are_scaled_to_full_scale(kind: str, full: int, zero: int) -> N
         ((torch.zeros(2, 100), math.nan), "whole number of Hz"),
         ({"waveform": torch.zeros(2, 2, 100), "sample_rate": SECOND}, "batch of 2"),
         ({"waveform": None, "sample_rate": SECOND}, "not NoneType"),
+        ("https://example.org/a.wav", "download it first"),
+        ({"array": np.zeros((2, 100)), "sample_rate": SECOND}, "a waveform and a sample_rate"),
         ({"samples": torch.zeros(1, 64, 10)}, "a waveform and a sample_rate"),
     ],
 )

@@ -62,6 +62,18 @@ from acestep_core.vocabulary import KEYSCALES, LANGUAGES, OWN_NAMES, PLAIN_KEYSC
         ("Ré majeur", "D major"),
         ("A-flat major", "Ab major"),
         ("Ebmaj", "Eb major"),
+        ("ハ長調", "C major"),
+        ("嬰ヘ短調", "F# minor"),
+        ("変ロ長調", "Bb major"),
+        ("가단조", "A minor"),
+        ("올림바 단조", "F# minor"),
+        ("내림나장조", "Bb major"),
+        ("降B大调", "Bb major"),
+        ("C 大調", "C major"),
+        ("8A", "A minor"),
+        ("8B", "C major"),
+        ("01b", "B major"),
+        ("12a", "C# minor"),
     ],
 )
 def test_keys_are_brought_to_one_spelling(given_key: str, wanted: str) -> None:
@@ -74,7 +86,8 @@ def test_all_keys_of_the_language_model_are_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["H minor", "Cmm", "C mode", "1", "C##", 5, True, "minor", "Em7", "H", "Esus", "la la", "8A", "Bm moll"]
+    "key",
+    ["H minor", "Cmm", "C mode", "1", "C##", 5, True, "minor", "Em7", "H", "Esus", "la la", "13A", "ハ", "Bm moll"],
 )
 def test_unknown_keys_are_refused(key: object) -> None:
     with pytest.raises(InvalidInput, match="C major"):
@@ -233,6 +246,9 @@ def test_duration_out_of_range_is_refused_with_the_range(duration: object) -> No
         ("200sec", 200.0),
         ("45 secs", 45.0),
         ("2 min", 120.0),
+        ("3분 20초", 200.0),
+        ("3分20秒", 200.0),
+        ("2分钟", 120.0),
         ("3 minutes", 180.0),
         ("3m", 180.0),
         ("1m30s", 90.0),
