@@ -15,7 +15,7 @@ from acestep_core.checkpoints import catalog
 from acestep_core.checkpoints.catalog import AUTO_TIER, LM_SIZES, TIERS, VARIANTS, Tier, variant_named
 from acestep_core.checkpoints.find import LABELS, Found, ModelEntry, find_checkpoint, find_models
 from acestep_core.errors import CheckpointError
-from acestep_core.io.folders import user_folder
+from acestep_core.io.folders import download_folder
 
 # What to download where a kind is missing.
 PUBLISHED = {
@@ -247,7 +247,7 @@ def _places(found: Found) -> str:
 def _download(name: str, found: Found) -> str:
     """The command that fetches a model to where it is then found."""
     command, folder = catalog.fetch(name), found.places[0] if found.places else None
-    if folder is None or user_folder() in found.places:
+    if folder is None or download_folder() in found.places:
         return command
     single = folder.is_file() or any(entry.path == folder for entry in found.entries)
     return f"{command} --to {folder.parent if single else folder}"

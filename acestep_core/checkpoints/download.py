@@ -27,7 +27,7 @@ from acestep_core.checkpoints.verify import HASH_FILE, PART_SUFFIX, sha256
 from acestep_core.checkpoints.weights import read_json
 from acestep_core.errors import DownloadError
 from acestep_core.io.atomic import atomic_write, replace, sync, sync_folder
-from acestep_core.io.folders import user_folder
+from acestep_core.io.folders import download_folder
 from acestep_core.io.locks import locked
 from acestep_core.io.staging import tidy
 from acestep_core.monitor import SILENT, Monitor
@@ -150,7 +150,7 @@ def download(
         if source not in SOURCES:
             raise DownloadError(f"There is no source called {source!r}; choose from {', '.join(SOURCES)}.")
         source = SOURCES[source]()
-    dest = Path(dest) if dest is not None else user_folder()
+    dest = Path(dest) if dest is not None else download_folder()
     transport = transport or http_transport
     listings: dict[str, list[RemoteFile]] = {}
     folders = []

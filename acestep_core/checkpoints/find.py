@@ -15,7 +15,7 @@ from acestep_core.checkpoints.qwen_tokenizer import LM_ROWS, TEXT_ROWS, Fit, fit
 from acestep_core.checkpoints.safetensors_header import MAX_HEADER
 from acestep_core.checkpoints.weights import Weights, open_weights, read_json
 from acestep_core.errors import CheckpointError
-from acestep_core.io.folders import user_folder
+from acestep_core.io.folders import download_folder, user_folder
 from acestep_core.io.text import read_text
 
 COMFYUI_TOKENIZER = Path("comfy", "text_encoders", "qwen25_tokenizer")
@@ -71,12 +71,12 @@ def search_roots(models: Iterable[Path] = (Path("models"),)) -> list[Path]:
     """The folders where models are looked for, in order; not all of them exist.
 
     `ACESTEP_CHECKPOINTS` (several, separated as in PATH) or upstream's `ACESTEP_CHECKPOINTS_DIR`, `./checkpoints`,
-    the user's cache, then `models`: the folders of that name of the program this runs in.
+    where downloads go, the user's cache, then `models`: the folders of that name of the program this runs in.
     """
     several = os.environ.get("ACESTEP_CHECKPOINTS", "").split(os.pathsep)
     named = [*several, os.environ.get("ACESTEP_CHECKPOINTS_DIR", "")]
     roots = [Path(name).expanduser() for name in named if name]
-    return list(dict.fromkeys([*roots, Path("checkpoints"), user_folder(), *models]))
+    return list(dict.fromkeys([*roots, Path("checkpoints"), download_folder(), user_folder(), *models]))
 
 
 def list_models(roots: Iterable[Path] | None = None) -> list[ModelEntry]:

@@ -44,7 +44,12 @@ def add_parser(subparsers: Any) -> None:
 
     download = actions.add_parser("download", help="fetch a published model")
     download.add_argument("name", metavar="NAME", help=f"a variant or one of {', '.join(download_names())}")
-    download.add_argument("--to", type=Path, metavar="FOLDER", help="checkpoints folder (default: the user's cache)")
+    download.add_argument(
+        "--to",
+        type=Path,
+        metavar="FOLDER",
+        help="checkpoints folder (default: ComfyUI's models/acestep for a pack in it, else the user's cache)",
+    )
     download.add_argument("--source", choices=["huggingface", "modelscope"], default="huggingface")
 
     tiny = actions.add_parser("tiny", help="build the tiny checkpoint, which makes sound but no music")

@@ -9,7 +9,7 @@ from acestep_core.errors import AceStepError
 
 PACKAGES = {
     "torch": "torch", "numpy": "numpy", "safetensors": "safetensors", "tokenizers": "tokenizers",
-    "soundfile": "soundfile", "soxr": "soxr", "yaml": "PyYAML", "llguidance": "llguidance",
+    "soundfile": "soundfile", "yaml": "PyYAML", "llguidance": "llguidance",
     "huggingface_hub": "huggingface-hub", "aiohttp": "aiohttp", "PIL": "Pillow", "psutil": "psutil", "tqdm": "tqdm",
 }  # fmt: skip
 """What is imported -> what is installed."""

@@ -11,6 +11,7 @@ from acestep_core.errors import AudioError, InvalidInput
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.decode import opened, part
 from acestep_core.io.formats import FORMATS, AudioFormat
+from acestep_core.io.rates import resampled
 from acestep_core.io.tags import write_tags
 from acestep_core.vocabulary import SAMPLE_RATE
 
@@ -67,11 +68,12 @@ def resample(waveform: Tensor, sample_rate: int, wanted: int) -> Tensor:
         raise AudioError(f"The sample rate must be positive, not {min(sample_rate, wanted)}.")
     if sample_rate == wanted:
         return waveform
-    import soxr
+    import numpy as np
     import torch
 
     samples = waveform.detach().float().cpu().T.contiguous().numpy()
-    return torch.from_numpy(soxr.resample(samples, sample_rate, wanted, quality="HQ")).T.contiguous()
+    blocks = list(resampled([samples], sample_rate, wanted, samples.shape[1]))
+    return torch.from_numpy(np.concatenate(blocks)).T.contiguous()
 
 
 def write_audio(

@@ -7,8 +7,17 @@ import sys
 from pathlib import Path
 
 
+def download_folder(package: Path = Path(__file__).parents[1]) -> Path:
+    """Where models go unless told otherwise: beside ComfyUI's where this is a pack in `custom_nodes`, on the disk
+    that its users keep models on; else the user's cache.
+    """
+    packs = package.parents[1]
+    models = packs.parent / "models"
+    return models / "acestep" if packs.name == "custom_nodes" and models.is_dir() else user_folder()
+
+
 def user_folder() -> Path:
-    """Where downloads go unless told otherwise: the user's cache, in the place this system has for it."""
+    """The user's cache, in the place this system has for it."""
     if sys.platform == "win32":
         cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":

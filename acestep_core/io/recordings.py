@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import log10
 from pathlib import Path
@@ -14,6 +14,7 @@ from acestep_core.errors import AudioError
 from acestep_core.io.decode import BLOCK, CHANNELS_MAX, Sound, check_header, opened, part, to_float
 from acestep_core.io.downmix import speakers_of, to_stereo
 from acestep_core.io.names import as_pasted
+from acestep_core.io.rates import has_soxr, resampled
 from acestep_core.vocabulary import DURATION_MAX, SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def load_recording(
 
     A file's header is read first; it is then decoded block by block, and no further than needed. More than two
     channels are mixed by ITU-R BS.775. What is louder than full scale, or would become so by mixing, is turned down.
-    Resampling is soxr's (high quality), so that every machine feeds the models the same samples.
+    Resampling is soxr's (see `io.rates`), so that every machine feeds the models the same samples.
 
     Args:
         start, end: seconds; the rest is left out.
@@ -180,7 +181,7 @@ def _converted(sound: Sound, name: str, start: float | None, end: float | None, 
             peak = max(peak, float(np.abs(mixed).max()))
             yield mixed
 
-    waveform = torch.from_numpy(np.concatenate(list(_resampled(stereo(), sound.rate)))).T.contiguous()
+    waveform = torch.from_numpy(np.concatenate(list(resampled(stereo(), sound.rate, SAMPLE_RATE, 2)))).T.contiguous()
     if not waveform.shape[1]:
         raise AudioError(f"{name} holds no sound that lasts; choose a longer one.")
     remarks = [f"{name} {text}." for text in sound.remarks]
@@ -192,28 +193,14 @@ def _converted(sound: Sound, name: str, start: float | None, end: float | None, 
     return Recording(waveform.clamp_(-1.0, 1.0), _conversion(name, sound), tuple(remarks))
 
 
-def _resampled(blocks: Iterable[ndarray], rate: int) -> Iterator[ndarray]:
-    """The blocks at 48 kHz, the same samples as if all were resampled at once."""
-    import soxr
-
-    if rate == SAMPLE_RATE:
-        yield from blocks
-        return
-    stream = soxr.ResampleStream(rate, SAMPLE_RATE, 2, dtype="float32", quality="HQ")
-    for block in blocks:
-        yield stream.resample_chunk(block)
-    yield stream.resample_chunk(_nothing(), last=True)
-
-
-def _nothing() -> ndarray:
-    import numpy as np
-
-    return np.zeros((0, 2), np.float32)
-
-
 def _conversion(name: str, sound: Sound) -> str:
     channels = len(sound.speakers)
     if sound.rate == SAMPLE_RATE and channels == 2:
         return ""
     kind = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
-    return f"{name} ({sound.rate} Hz, {kind}) was converted to {SAMPLE_RATE} Hz stereo."
+    way = (
+        ""
+        if has_soxr() or sound.rate == SAMPLE_RATE
+        else " without soxr, so its samples are not those of other machines"
+    )
+    return f"{name} ({sound.rate} Hz, {kind}) was converted to {SAMPLE_RATE} Hz stereo{way}."

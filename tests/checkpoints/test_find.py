@@ -23,7 +23,7 @@ from acestep_core.checkpoints.layouts import open_lm, open_text_encoder
 from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
 from acestep_core.checkpoints.weights import open_weights
 from acestep_core.errors import CheckpointError
-from acestep_core.io.folders import user_folder
+from acestep_core.io.folders import download_folder, user_folder
 
 
 def paths(found: Found, kind: str) -> list[Path]:
@@ -37,6 +37,15 @@ def test_roots_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     comfyui = tmp_path / "models"
     assert search_roots([comfyui]) == [a, b, c, Path("checkpoints"), user_folder(), comfyui]
     assert search_roots()[-1] == Path("models"), "that of the working folder, as the embedded host has it"
+
+
+def test_downloads_of_a_pack_in_comfyui_go_beside_its_models(tmp_path: Path):
+    package = tmp_path / "ComfyUI" / "custom_nodes" / "acestep-nodes" / "acestep_core"
+    assert download_folder(package) == user_folder(), "a folder of that name alone is no ComfyUI"
+    (tmp_path / "ComfyUI" / "models").mkdir(parents=True)
+    assert download_folder(package) == tmp_path / "ComfyUI" / "models" / "acestep"
+    assert download_folder(tmp_path / "ComfyUI" / "packs" / "acestep-nodes" / "acestep_core") == user_folder()
+    assert download_folder() == user_folder()
 
 
 def test_an_upstream_root(tiny_root: Path):
