@@ -48,7 +48,8 @@ def heading_of(audio: Path, beside: bool) -> Heading | None:
     Args:
         beside: whether a record may lie beside it.
     """
-    damaged, values = False, None
+    damaged = False
+    values: Any = None
     if beside:
         try:
             values = json.loads(read_text(audio.with_suffix(RECORD)))

@@ -13,7 +13,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from acestep_core.errors import InvalidInput
@@ -177,14 +177,14 @@ def _look(root: Path, name: str, known: _Folder | None) -> _Folder:
                     continue
                 if entry.is_dir():
                     found.folders.append((Path(name) / entry.name).as_posix())
-                elif (suffix := os.path.splitext(entry.name)[1].lower()) in _AUDIO:
+                elif (suffix := PurePath(entry.name).suffix.lower()) in _AUDIO:
                     audio[entry.name] = entry.stat()
                 elif suffix == RECORD:
                     records[entry.name] = entry.stat()
     except OSError:  # closed to us, or something vanished: what was known stays until the next look
         return known or found
     for file, about in audio.items():
-        record = records.get(os.path.splitext(file)[0] + RECORD)
+        record = records.get(PurePath(file).with_suffix(RECORD).name)
         stamp = (about.st_mtime_ns, about.st_size, *((record.st_mtime_ns, record.st_size) if record else ()))
         before = None if known is None else known.songs.get(file)
         if before is None or before.stamp != stamp:
