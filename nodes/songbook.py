@@ -99,13 +99,15 @@ def _batches(songs: list[Listed]) -> list[dict[str, Any]]:
 
 
 def _facts(query: Mapping[str, Any]) -> dict[str, Any]:
-    """All that there is to tell of a song."""
+    """What the record of a file tells; empty for a recording of others."""
     from acestep_core.records.facts import facts_of
     from acestep_core.records.keeping import record_of
 
     audio = file_of(query)
-    record = record_of(audio)
-    return facts_of(record) | {"seeds": [str(seed) for seed in record.task.get("seeds", ())]}
+    try:
+        return facts_of(record_of(audio))
+    except InvalidInput:
+        return {}
 
 
 def _favourites(query: Mapping[str, Any]) -> dict[str, Any]:
