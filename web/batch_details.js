@@ -15,7 +15,7 @@ export async function detailsOf(song, act) {
   const whole = { file: song.file, facts: found };
   const rows = [];
   const tell = (name, text) => text && rows.push(el("dt", { text: say(name) }), el("dd", { text }));
-  tell("model", [found.model, found.steps && `${say("steps")} ${number(found.steps)}`].filter(Boolean).join(" · "));
+  tell("model", [found.model, found.steps && `${say("steps")}\u00a0${number(found.steps)}`].filter(Boolean).join(" · "));
   tell("lora", found.adapters.map(([name, strength]) => `${name} ${strength ?? ""}`.trim()).join(", "));
   tell("lm", found.lm);
   const seeds = found.seeds.length ? found.seeds : [found.seed];

@@ -30,7 +30,7 @@ export class SongList {
     this.root = el("div", { class: "ace-list", role: "tree", tabindex: "0", "aria-label": say("songbook") }, this.inner);
     this.root.setAttribute("aria-multiselectable", "true");
     this.root.addEventListener("scroll", () => this.later());
-    this.details = new ResizeObserver(() => this.layout());
+    this.details = new ResizeObserver(() => this.measure());
     new ResizeObserver(() => this.later()).observe(this.root);
   }
 
@@ -67,7 +67,7 @@ export class SongList {
       }
       if (this.all || name === today || this.days.has(name)) {
         const closed = this.folded.has(batch.number) && !this.all;
-        const told = this.open?.number === batch.number && !closed ? this.open.root.offsetHeight || 150 : 0;
+        const told = this.open?.number === batch.number && !closed ? this.open.height : 0;
         const height = HEAD + (closed ? 0 : told + batch.songs * ROW);
         const id = `batch ${batch.number}`;
         this.blocks.push({ ...batch, kind: "batch", id, y, height, first, closed, told });
@@ -149,7 +149,7 @@ export class SongList {
     const first = batch ? this.book.song(block.first) : null;
     const told = batch
       ? [sayCount("songs", block.songs), first && (first.task && first.task !== "text2music" ? first.task : first.model)]
-      : [say("dayHolds", number(block.songs), number(block.batches))];
+      : [sayCount("songs", block.songs), sayCount("batches", block.batches)];
     const head = el(
       "div",
       {
@@ -275,7 +275,17 @@ export class SongList {
     this.details.disconnect();
     this.open?.root.remove();
     this.open = open;
-    if (open) this.details.observe(open.root);
+    if (open) {
+      open.height = 150;
+      this.details.observe(open.root);
+    }
+    this.layout();
+  }
+
+  measure() {
+    const height = this.open?.root.offsetHeight;
+    if (!height || height === this.open.height) return;
+    this.open.height = height;
     this.layout();
   }
 

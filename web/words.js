@@ -143,7 +143,8 @@ const WORDS = {
   batchOf: ["Batch {0} of {1}", "배치 {0} / {1}", "批次 {0} / {1}"],
   songs: ["{0} songs", "{0}곡", "{0} 首"],
   songsOne: ["{0} song", "{0}곡", "{0} 首"],
-  dayHolds: ["songs: {0} · batches: {1}", "{0}곡 · 배치 {1}개", "{0} 首 · {1} 批"],
+  batches: ["{0} batches", "배치 {0}개", "{0} 批"],
+  batchesOne: ["{0} batch", "배치 {0}개", "{0} 批"],
   songsOf: ["{0} of {1} songs", "{1}곡 중 {0}곡", "{0} / {1} 首"],
   details: ["Generation details", "생성 정보", "生成详情"],
   noRecord: [
