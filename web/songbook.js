@@ -90,7 +90,8 @@ export class Songbook {
     this.pages = new Map([[0, true]]);
     [this.revision, this.total, this.newest] = [page.revision, page.total, page.newest];
     page.songs.forEach((song, index) => this.rows.set(index, song));
-    if (!stay || this.batch > page.newest || !this.batch || this.batch === this.seen) this.batch = page.newest;
+    const follows = this.batch === this.seen && !this.foot.player.playing;
+    if (!stay || this.batch > page.newest || !this.batch || follows) this.batch = page.newest;
     this.seen = page.newest;
     if (!this.filtered) this.autogen.know(page.songs.filter((song) => song.batch === page.newest).map((song) => song.file));
     offer(this.parts.key, page.keys);

@@ -11,7 +11,8 @@ _SONG = ("caption", "lyrics", "language", "instrumental", "duration", "bpm", "ke
 
 
 def facts_of(record: SongRecord) -> dict[str, Any]:
-    """The song, its seed and those of its batch, its scores, its plan, the first of its codes, the seconds of each stage, and its models."""
+    """The song, its seed and those of its batch, its scores and plan, the first of its codes, the seconds of each
+    stage, and its models."""
     names = {file.role: file.name for file in reversed(record.files)}
     dit = next((file for file in record.files if file.role == "dit"), None)
     return {

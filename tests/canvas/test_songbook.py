@@ -1,4 +1,4 @@
-"""The songbook in the real frontend, on our host and in ComfyUI, in both renderers: what it lists, plays, makes, deletes."""
+"""The songbook in the real frontend, on our host and in ComfyUI: what it lists, plays, makes and deletes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,8 +19,13 @@ from tests.records.test_songbook import record
 require_browser()
 pytestmark = on_every_server
 
-CAPTIONS = ("dreamy synth pop, airy <b>female</b> vocals", "밤의 열차, 몽환적인 신스팝", "night train, brushed drums, upright bass")
+CAPTIONS = (
+    "dreamy synth pop, airy <b>female</b> vocals",
+    "밤의 열차, 몽환적인 신스팝",
+    "night train, brushed drums, upright bass",
+)
 TAB = "app.extensionManager.command.execute('Workspace.ToggleSidebarTab.acestep.songbook')"
+LOADING = "book.querySelector('.ace-list .ace-row.loading')"
 BOOK = "document.querySelector('.ace-songbook')"
 
 
@@ -69,7 +73,7 @@ async def opened(page: Canvas, workflow: str = "text2music") -> None:
 
 
 async def listed(page: Canvas, count: int) -> None:
-    await page.until(f"book.querySelectorAll('.ace-row:not(.loading)').length === {count} && !book.querySelector('.ace-row.loading:not(.ace-loading *)')")
+    await page.until(f"book.querySelectorAll('.ace-row:not(.loading)').length === {count} && !{LOADING}")
 
 
 def texts(selector: str) -> str:
@@ -107,9 +111,13 @@ def test_songs_are_listed_newest_batch_first(desk: Desk, page: Canvas) -> None:
         await page.until("book.querySelector('.ace-details')")
         told = " ".join(await page.js(texts(".ace-details dd")))
         assert all(part in told for part in ("acestep-v15-turbo", "20, 21", "1.7B", "8.5 s")), told
-        unnamed = "() => [...book.querySelectorAll('button')].filter(b => !b.textContent && !b.ariaLabel && !b.title).length"
+        unnamed = (
+            "() => [...book.querySelectorAll('button')].filter(b => !b.textContent && !b.ariaLabel && !b.title).length"
+        )
         assert await page.js(unnamed) == 0
-        small = "() => [...book.querySelectorAll('*')].filter(e => parseFloat(getComputedStyle(e).fontSize) < 12).length"
+        small = (
+            "() => [...book.querySelectorAll('*')].filter(e => parseFloat(getComputedStyle(e).fontSize) < 12).length"
+        )
         assert await page.js(small) == 0
         assert await page.js("() => book.scrollWidth <= book.clientWidth")
 
@@ -145,7 +153,9 @@ def test_it_plays_on(desk: Desk, page: Canvas) -> None:
         songs(desk)
         await opened(page)
         await listed(page, 4)
-        await page.js("() => { book.querySelector('audio').muted = true; book.querySelectorAll('.ace-row-play')[2].click() }")
+        await page.js(
+            "() => { book.querySelector('audio').muted = true; book.querySelectorAll('.ace-row-play')[2].click() }"
+        )
         await page.until("book.querySelector('audio').currentTime > 0.1")
         assert await page.js("() => book.querySelectorAll('.ace-row.current').length") == 1
         await page.until("book.querySelectorAll('.ace-row')[3].classList.contains('current')")  # the next take
@@ -181,7 +191,9 @@ def test_favourites_and_deleting(desk: Desk, page: Canvas) -> None:
         await page.until("book.querySelectorAll('.ace-heart')[1].ariaPressed === 'true'")
         await key(page, "Control+a")
         await page.until("book.querySelector('.ace-selection strong').textContent === '6 selected'")
-        await page.js("() => { window.saved = null; HTMLAnchorElement.prototype.click = function () { saved = this.download } }")
+        await page.js(
+            "() => { window.saved = null; HTMLAnchorElement.prototype.click = function () { saved = this.download } }"
+        )
         await page.js("() => book.querySelector('.ace-selection button').click()")
         await page.until("saved?.endsWith('.zip')")
 
@@ -195,11 +207,14 @@ def test_a_song_is_dragged_to_the_canvas_and_to_an_input(desk: Desk, page: Canva
         await listed(page, 4)
         row, canvas = page.page.locator(".ace-row").first, page.page.locator("#graph-canvas")
         cover = "app.graph.nodes.find(n => n.comfyClass === 'ACEStepCover')"
-        await page.js(f"() => {{ const n = {cover}; n.disconnectInput(n.findInputSlot('audio')); app.canvas.centerOnNode(n) }}")
+        await page.js(
+            f"() => {{ const n = {cover}; n.disconnectInput(n.findInputSlot('audio')); app.canvas.centerOnNode(n) }}"
+        )
         await page.frame()
         ids = set(await page.js("() => app.graph.nodes.map(n => n.id)"))
-        where = f"() => {{ const n = {cover}, o = app.canvas.ds; return [(n.pos[0] + 60 + o.offset[0]) * o.scale, (n.pos[1] + 20 + o.offset[1]) * o.scale] }}"
-        x, y = await page.js(where)
+        where = f"const n = {cover}, {{scale, offset}} = app.canvas.ds"
+        point = "[(n.pos[0] + 60 + offset[0]) * scale, (n.pos[1] + 20 + offset[1]) * scale]"
+        x, y = await page.js(f"() => {{ {where}; return {point} }}")
         box = await canvas.bounding_box()
         await row.hover()
         await page.page.mouse.down()
@@ -232,20 +247,24 @@ def test_autogen_keeps_one_batch_ahead(desk: Desk, page: Canvas) -> None:
         await opened(page)
         await listed(page, 4)
         before = set(folder.glob("*.flac"))
-        await page.js("() => { for (const n of app.graph.nodes) for (const w of n.widgets ?? []) if (w.name === 'duration') w.value = 10 }")
+        await page.set(2, duration=10)
         await page.js("() => book.querySelector('.ace-switch').click()")
         assert await page.js(texts(".ace-making strong")) == ["Paused, nobody is listening"]
         await page.js(
             "() => { const audio = book.querySelector('audio'); audio.muted = true; audio.loop = true;"
             " book.querySelectorAll('.ace-row-play')[0].click() }"
         )
-        await page.until("book.querySelector('.ace-making strong').textContent.startsWith('Next batch: making 1 song')", 60)
+        await page.until(
+            "book.querySelector('.ace-making strong').textContent.startsWith('Next batch: making 1 song')", 60
+        )
         await page.screenshot("songbook_making")
         await page.until("book.querySelector('.ace-place').textContent === 'Batch 3 of 4'", 120)
         assert await page.js(texts(".ace-making strong")) == ["Next batch: ready"]
         assert len(set(folder.glob("*.flac")) - before) == 1
         assert await page.js("() => !book.querySelector('audio').paused"), "what plays is not interrupted"
-        await page.js("() => book.querySelectorAll('.ace-row-play')[0].click()")  # the new one is heard: the next is made
+        await page.js(
+            "() => book.querySelectorAll('.ace-row-play')[0].click()"
+        )  # the new one is heard: the next is made
         await page.until("book.querySelector('.ace-place').textContent.endsWith('of 5')", 120)
         await page.js("() => book.querySelector('.ace-switch').click()")
         await page.js("() => book.querySelector('audio').pause()")
@@ -264,18 +283,28 @@ def test_the_heart_of_the_song_widget_is_the_same(desk: Desk, page: Canvas) -> N
         file = {"filename": "song_00004.flac", "subfolder": "acestep", "type": "output"}
         output = {"audio": [file], "songs": [json.dumps({"caption": "x", "scores": {}})]}
         await page.js("output => app.graph.getNodeById(7).onExecuted(output)", output)
-        await page.js("() => { window.widget = app.graph.getNodeById(7).widgets.find(w => w.name === 'audioUI').element }")
+        await page.js(
+            "() => { window.widget = app.graph.getNodeById(7).widgets.find(w => w.name === 'audioUI').element }"
+        )
         await page.js("() => widget.querySelector('.ace-head .ace-heart').click()")
         await page.until("widget.querySelector('.ace-head .ace-heart').ariaPressed === 'true'")
         await page.until("book.querySelector('.ace-heart').ariaPressed === 'true'")
         # a song that plays is not interrupted by the next run
-        await page.js("() => { widget.querySelector('audio').muted = true; widget.querySelector('audio').loop = true; widget.querySelector('.ace-play').click() }")
+        await page.js(
+            """() => {
+                Object.assign(widget.querySelector('audio'), {muted: true, loop: true})
+                widget.querySelector('.ace-play').click()
+            }"""
+        )
         await page.until("!widget.querySelector('audio').paused")
         later = {**output, "audio": [{**file, "filename": "song_00005.flac"}]}
         await page.js("output => app.graph.getNodeById(7).onExecuted(output)", later)
-        assert await page.js("() => !widget.querySelector('audio').paused && widget.querySelector('.ace-fresh').checkVisibility()")
+        assert await page.js(
+            "() => !widget.querySelector('audio').paused && widget.querySelector('.ace-fresh').checkVisibility()"
+        )
         await page.js("() => widget.querySelector('.ace-fresh').click()")
-        await page.until("widget.querySelector('audio').src.includes('song_00005') && !widget.querySelector('.ace-fresh').checkVisibility()")
+        await page.until("widget.querySelector('audio').src.includes('song_00005')")
+        assert not await page.js("() => widget.querySelector('.ace-fresh').checkVisibility()")
 
     desk.look(page, "songbook_heart", scenario())
 
@@ -289,7 +318,7 @@ def test_a_thousand_songs(desk: Desk, page: Canvas) -> None:
         assert await page.js("() => book.querySelectorAll('.ace-row').length") < 60, "only what can be seen is drawn"
         await page.js("() => { const list = book.querySelector('.ace-list'); list.scrollTop = list.scrollHeight }")
         await page.until("[...book.querySelectorAll('.ace-group-head strong')].some(e => e.textContent === 'Batch 1')")
-        await page.until("!book.querySelector('.ace-row.loading:not(.ace-loading *)')")
+        await page.until(f"!{LOADING}")
         await page.page.locator(".ace-search").fill("line250.")
         await listed(page, 2)
 
@@ -304,5 +333,3 @@ def test_without_songs(desk: Desk, page: Canvas) -> None:
         assert "No songs yet" in (await page.js(texts(".ace-no-songs strong")))[0]
 
     desk.look(page, "songbook_empty", scenario())
-
-
