@@ -3,6 +3,8 @@
 import { app } from "../../scripts/app.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
+import { addSongbook } from "./songbook.js";
+import { takeDrops } from "./song_drag.js";
 import { TextWidget } from "./text.js";
 import { follow, startTheme } from "./theme.js";
 import { say } from "./words.js";
@@ -59,6 +61,8 @@ app.registerExtension({
   setup() {
     follow();
     followRuns(widgets);
+    addSongbook();
+    takeDrops();
   },
   beforeRegisterNodeDef(nodeType, nodeData) {
     const inputs = nodeData.input?.optional;

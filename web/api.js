@@ -5,6 +5,7 @@ import { api } from "../../scripts/api.js";
 /** The folder of this pack as the server names it. */
 const PACK = new URL(import.meta.url).pathname.split("/extensions/")[1].split("/")[0];
 const outlines = new Map();
+const known = new Map();
 
 /** A file as the canvas names it -> its address. */
 export function address(item) {
@@ -25,6 +26,49 @@ export function peaks(item) {
     outlines.set(key, found);
   }
   return outlines.get(key);
+}
+
+/** What is known of a recording: the facts of its record; asked for once. */
+export function facts(item) {
+  const key = query(item);
+  if (!known.has(key)) {
+    const found = answer(api.fetchApi(`/acestep/facts?${key}`));
+    found.catch(() => known.delete(key));
+    known.set(key, found);
+  }
+  return known.get(key);
+}
+
+/** One page of the songs of the output folder; the first has `batches`, `keys` and `models` too. */
+export function songs(asked) {
+  return answer(api.fetchApi(`/acestep/songs?${new URLSearchParams(asked)}`));
+}
+
+/** `{names}` of all favourites, as paths below the output folder. */
+export function favourites() {
+  return answer(api.fetchApi("/acestep/favourites"));
+}
+
+export function markFavourite(files, favourite) {
+  return post("/acestep/favourites", { files, favourite });
+}
+
+/** Moves songs into the trash; gives the `entry` that brings them back. */
+export function remove(files) {
+  return post("/acestep/delete", { files });
+}
+
+export function bringBack(entry) {
+  return post("/acestep/undelete", { entry });
+}
+
+/** `{songs, bytes}` of what can be brought back. */
+export function trash() {
+  return answer(api.fetchApi("/acestep/trash"));
+}
+
+export function emptyTrash() {
+  return post("/acestep/trash/empty", { sure: true });
 }
 
 /** Keeps a song that was only played; gives all files of it. */

@@ -59,6 +59,12 @@ export function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
+/** What a song is called: the first line of its caption, or its file. */
+export function titleOf(caption, filename) {
+  const words = (caption || filename).split("\n")[0];
+  return caption ? words.charAt(0).toUpperCase() + words.slice(1) : words;
+}
+
 /** What a person chose once and wants again; nothing where the browser keeps nothing. */
 export const kept = {
   get(key, fallback) {

@@ -32,6 +32,7 @@ export function press(song, event) {
     m: () => player.mute(),
     "+": () => player.louder(0.05),
     "-": () => player.louder(-0.05),
+    f: () => song.favour(),
     s: () => song.act(song.actions.save, () => song.save()),
     "?": () => song.menu(),
     Escape: () => song.leave(),

@@ -27,6 +27,7 @@ export function build(does) {
   p.note = el("div", { class: "ace-note warn", hidden: true }, icon("exclamation-triangle"), tested);
   p.failure = el("div", { class: "ace-note err", hidden: true }, icon("exclamation-triangle"), el("span", {}));
   p.running = new Running();
+  p.fresh = button({ icon: "sparkles", label: say("newTakes"), class: "ace-button ace-fresh", press: () => does.renew(), hidden: true });
   p.takes = new Takes((place) => does.choose(place));
   p.lyrics = new Lyrics((seconds) => does.from(seconds));
   p.drawers = new Drawers((text, pressed) => does.copy(text, pressed));
@@ -47,7 +48,7 @@ export function build(does) {
   p.result = el("div", { class: "ace-result" });
   for (const [name, children] of Object.entries(blocks))
     p.result.append(el("div", { class: `ace-block ${name}` }, ...children));
-  p.body = el("div", { class: "ace-body" }, p.status, p.note, p.failure, p.empty, p.result, p.running.root);
+  p.body = el("div", { class: "ace-body" }, p.status, p.note, p.failure, p.empty, p.fresh, p.result, p.running.root);
   return p;
 }
 
@@ -58,10 +59,11 @@ function head(p, does) {
   p.after = sign("chevron-right", "next", () => does.choose(does.place + 1), "filled");
   p.count = el("span", { class: "ace-count" });
   p.title = el("span", { class: "ace-title" });
+  p.heart = sign("heart", "favourite", () => does.favour(), "ace-heart", { "aria-pressed": "false" });
   p.large = sign("expand", "expand", () => does.expand(), "ace-expand");
   p.more = sign("ellipsis-v", "more", () => does.menu(), "", { "aria-expanded": "false" });
   p.choices = el("div", { class: "ace-menu", role: "menu", hidden: true });
-  return [el("div", { class: "ace-head" }, p.before, p.count, p.after, p.title, p.large, p.more), p.choices];
+  return [el("div", { class: "ace-head" }, p.before, p.count, p.after, p.title, p.heart, p.large, p.more), p.choices];
 }
 
 /** The waveform; a press or a drag seeks, the pointer over it tells the time there. */

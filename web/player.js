@@ -4,6 +4,17 @@ import { address } from "./api.js";
 import { kept } from "./dom.js";
 
 let sounding = null;
+const hearers = new Set();
+
+/** Calls back with the file that is heard, or null, whenever that changes. */
+export function onHeard(listener) {
+  hearers.add(listener);
+}
+
+/** The file that is heard now, of whatever player. */
+export function heard() {
+  return sounding?.playing ? sounding.item : null;
+}
 
 export class Player {
   /** `changed` is called when something to be seen has changed, `moved` while it plays. */
@@ -23,6 +34,8 @@ export class Player {
       sounding = this;
       this.tick();
     });
+    for (const event of ["play", "pause", "ended"])
+      this.audio.addEventListener(event, () => hearers.forEach((listener) => listener(heard())));
     this.audio.addEventListener("error", () => {
       this.missing = this.item !== null;
       changed();

@@ -1,8 +1,9 @@
 // The song widget: every song of a run, to hear, see, judge and send on, where the graph made it.
 
 import { download, peaks, save, zip } from "./api.js";
-import { button, clock, disable, disabled, el, icon, visible } from "./dom.js";
+import { button, clock, disable, disabled, el, icon, titleOf, visible } from "./dom.js";
 import { spelled } from "./drawers.js";
+import { favour, forget, isFavourite, onFavourites } from "./favourites.js";
 import { press } from "./keys.js";
 import { sections } from "./lyrics.js";
 import { build } from "./parts.js";
@@ -34,6 +35,8 @@ export class SongWidget {
     this.root.addEventListener("wheel", (event) => this.scrolls() && event.stopPropagation());
     this.size = new Size(this);
     themed(() => this.redraw());
+    this.loved = () => this.hearts();
+    onFavourites(this.loved);
     widgets.add(this);
     this.show(null);
   }
@@ -46,6 +49,7 @@ export class SongWidget {
   dispose() {
     this.player.stop();
     widgets.delete(this);
+    forget(this.loved);
   }
 
   // -- what is shown ----------------------------------------------------------------------------------------------------
@@ -59,11 +63,14 @@ export class SongWidget {
   }
 
   /** The outputs of the node after a run; nothing shows the empty frame. */
-  show(output) {
+  show(output, interrupts = false) {
     const files = output?.audio ?? [];
     const facts = (output?.songs ?? []).map((text) => JSON.parse(text));
     const same = files.length > 0 && JSON.stringify(files) === JSON.stringify(this.songs.map((song) => song.made));
     if (same) return;
+    this.waiting = files.length && this.player.playing && !interrupts ? output : null;
+    visible(this.fresh, this.waiting !== null);
+    if (this.waiting) return;
     this.songs = files.map((file, place) => ({
       file,
       made: file,
@@ -81,6 +88,11 @@ export class SongWidget {
     this.status.textContent = say("ready", number(files.length));
     this.measure();
     this.size.grow();
+  }
+
+  /** The newest songs, which waited for the one that was playing. */
+  renew() {
+    this.show(this.waiting, true);
   }
 
   async measure() {
@@ -113,8 +125,7 @@ export class SongWidget {
     const { facts, file } = this.song;
     this.player.load(file, { keep, gain: this.marks.a === null ? 1 : (this.gains?.[place] ?? 1) });
     this.takes.mark(place);
-    const words = (facts.caption || file.filename).split("\n")[0];
-    const title = facts.caption ? words.charAt(0).toUpperCase() + words.slice(1) : words;
+    const title = titleOf(facts.caption, file.filename);
     this.title.textContent = title;
     this.title.title = facts.caption || file.filename;
     this.root.setAttribute("aria-label", `${say("take", place + 1)}: ${title}`);
@@ -133,8 +144,16 @@ export class SongWidget {
     this.transport();
   }
 
+  hearts() {
+    if (!this.song) return;
+    const loved = isFavourite(this.song.file);
+    this.heart.firstChild.className = `pi pi-heart${loved ? "-fill" : ""}`;
+    this.heart.setAttribute("aria-pressed", String(loved));
+  }
+
   /** What can be done with this song, and why something cannot. */
   ready() {
+    this.hearts();
     const { facts, file } = this.song;
     disable(this.actions.save, file.type === "output" && say("isSaved"));
     const sings = !facts.instrumental && facts.lyrics;
@@ -351,6 +370,14 @@ export class SongWidget {
     [song.file] = await save(song.file);
     flash(this.actions.save, say("saved"));
     this.ready();
+  }
+
+  /** A song that was only played is kept first. */
+  favour() {
+    return this.act(this.heart, async () => {
+      if (this.song.file.type !== "output") await this.save();
+      await favour([this.song.file], !isFavourite(this.song.file));
+    });
   }
 
   async score() {

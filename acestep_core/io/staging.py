@@ -209,7 +209,7 @@ def staging(root: Path, owner: str = SAVER) -> Iterator[Stage]:
         tidy(root)
     with ExitStack() as stack:
         with clear_errors(root / "A file"):
-            home = _new_home(root, owner, stack)
+            home = new_home(root, owner, stack)
             stage = Stage(home)
             stage.folder.mkdir()
         try:
@@ -217,7 +217,7 @@ def staging(root: Path, owner: str = SAVER) -> Iterator[Stage]:
             stage.settled = True
         finally:
             if stage.settled:
-                _clear(home)
+                clear_home(home)
 
 
 def finish_leftovers(root: Path, owner: str) -> Iterator[tuple[Any, dict[str, Path]]]:
@@ -238,8 +238,8 @@ def finish_leftovers(root: Path, owner: str) -> Iterator[tuple[Any, dict[str, Pa
                 finished = Stage(home).finish()
                 if finished is not None:
                     yield finished
-                _clear(home)
-        _remove_empty(home)
+                clear_home(home)
+        remove_empty(home)
 
 
 def write_song(
@@ -308,13 +308,13 @@ def _write(path: Path, content: Content) -> None:
             content(path)
 
 
-def _new_home(root: Path, owner: str, stack: ExitStack) -> Path:
-    """Makes a folder and locks it until `stack` ends."""
+def new_home(root: Path, owner: str, stack: ExitStack) -> Path:
+    """Makes the hidden folder of a stage and locks it until `stack` ends; what is empty then goes."""
     while True:
         home = root / f".{owner}-{secrets.token_hex(4)}.stage"
         home.mkdir()
         try:
-            stack.callback(_remove_empty, home)
+            stack.callback(remove_empty, home)
             stack.enter_context(locked(home / LOCK))
             return home
         except (Busy, FileNotFoundError):  # another process took it for a leftover before it was locked
@@ -336,7 +336,8 @@ def tidy(root: Path) -> None:
         log.warning("What an earlier run left in %s could not be finished: %s", root, error)
 
 
-def _clear(home: Path) -> None:
+def clear_home(home: Path) -> None:
+    """Deletes what is in the folder of a stage, all but its lock."""
     shutil.rmtree(home / "files", ignore_errors=True)  # what is open elsewhere goes the next time
     for name in _names(home):
         if name != LOCK:
@@ -344,7 +345,7 @@ def _clear(home: Path) -> None:
                 (home / name).unlink()
 
 
-def _remove_empty(home: Path) -> None:
+def remove_empty(home: Path) -> None:
     with suppress(OSError):  # one that is not empty stays
         home.rmdir()
 

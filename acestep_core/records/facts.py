@@ -11,12 +11,14 @@ _SONG = ("caption", "lyrics", "language", "instrumental", "duration", "bpm", "ke
 
 
 def facts_of(record: SongRecord) -> dict[str, Any]:
-    """The song, its seed and scores, its plan, the first of its codes, the seconds of each stage, and its models."""
+    """The song, its seed and those of its batch, its scores and plan, the first of its codes, the seconds of each
+    stage, and its models."""
     names = {file.role: file.name for file in reversed(record.files)}
     dit = next((file for file in record.files if file.role == "dit"), None)
     return {
         **{name: record.song.get(name) for name in _SONG},
         "seed": str(record.seeds["noise"]),  # a browser's numbers end at 2^53
+        "seeds": [str(seed) for seed in record.task.get("seeds", ())],
         "task": record.task.get("name", ""),
         "scores": {name: score for name, score in record.scores.items() if isinstance(score, int | float)},
         "plan": record.plan,

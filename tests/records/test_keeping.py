@@ -13,7 +13,7 @@ RECORD = SongRecord(
     seeds={"noise": 2**60},
     plan="bpm: 90",
     codes=tuple(range(CODES_SHOWN + 5)),
-    task={"name": "cover"},
+    task={"name": "cover", "seeds": [2**60, 5]},
     settings={"steps": 8},
     files=(
         FileRecord("dit", "acestep-v15-turbo", extra={"variant": "turbo"}),
@@ -67,6 +67,7 @@ def test_an_archive_holds_files_of_one_name_twice(tmp_path: Path) -> None:
 def test_what_a_listener_is_told() -> None:
     facts = facts_of(RECORD)
     assert facts["seed"] == str(2**60), "more than a browser can count"
+    assert facts["seeds"] == [str(2**60), "5"]
     assert (facts["caption"], facts["bpm"], facts["keyscale"]) == ("calm", 90, None)
     assert facts["scores"] == {"alignment": 0.5}
     assert facts["codes"] == {"count": CODES_SHOWN + 5, "first": list(range(CODES_SHOWN))}
