@@ -1,13 +1,14 @@
-"""One host, one browser and one page of each renderer for all tests of this folder; they take seconds to start.
+"""One server, one browser and one page of each renderer for all tests of this folder; they take seconds to start.
 
-With `ACESTEP_FRONTEND` naming a folder with another version of the frontend, everything runs with that one too.
+With `ACESTEP_FRONTEND` naming a folder with another version of the frontend, everything runs with that one too. Tests
+marked `on_every_server` also run inside real ComfyUI, where `COMFYUI_DIR` names a checkout.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,26 +18,33 @@ from acestep_core.host.graph.context import Folders
 from acestep_core.host.server import routes_info
 from acestep_core.io.audio import write_audio
 from tests.canvas.browser import FRONTEND, Canvas, open_page, other_frontend
-from tests.canvas.desk import Desk, read
+from tests.canvas.desk import Desk
+from tests.comfyui.comfy_server import checkout, python_of, started
 
 
 @pytest.fixture(scope="package", params=["pinned", "other"])
 def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Iterator[Desk]:
-    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
-        if request.param == "other":
-            folder = other_frontend()
-            if folder is None:
-                pytest.skip(f"{FRONTEND} names no folder with another frontend")
-            patch.syspath_prepend(folder)
-        routes_info._version.cache_clear()
-        base = tmp_path_factory.mktemp("canvas")
-        patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
-        folders = Folders.under(base, models=tiny_root)
-        time = torch.arange(6 * 48_000) / 48_000
-        write_audio(folders.input / "recording.flac", (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1))
+    base = tmp_path_factory.mktemp("canvas")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack, asyncio.Runner() as runner:
         desk = Desk(runner, request.param)
+        if request.param == "comfyui":
+            main = checkout()
+            comfy = stack.enter_context(started(main, python_of(main.parent), base))
+            opened = desk.open_comfyui(comfy)
+        else:
+            if request.param == "other":
+                folder = other_frontend()
+                if folder is None:
+                    pytest.skip(f"{FRONTEND} names no folder with another frontend")
+                patch.syspath_prepend(folder)
+            routes_info._version.cache_clear()
+            patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
+            opened = desk.open(Folders.under(base, models=tiny_root))
         try:
-            runner.run(desk.open(folders))
+            runner.run(opened)
+            time = torch.arange(6 * 48_000) / 48_000
+            tone = (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1)
+            write_audio(desk.site.folders.input / "recording.flac", tone)
             yield desk
         finally:
             runner.run(desk.stack.aclose())
@@ -50,9 +58,9 @@ def page(request: pytest.FixtureRequest, desk: Desk) -> Iterator[Canvas]:
 
     async def enter() -> Canvas:
         await desk.site.post("/settings/Comfy.VueNodes.Enabled", request.param == "nodes2")
-        label = f"{desk.frontend}_{request.param}_"
+        label = f"{desk.label}_{request.param}_"
         page = await stack.enter_async_context(open_page(desk.browser, desk.site.url, label))
-        await page.until(f"app.graph.id === '{read('text2music')['id']}'")
+        await page.until(desk.first)
         return page
 
     try:

@@ -20,12 +20,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import pytest
 import torch
 from safetensors.torch import save_file
 
 from acestep_core.builtin.tiny import build_tiny
 from acestep_core.checkpoints.find import TINY_MARK
 from acestep_core.checkpoints.weights import open_weights
+from acestep_core.host.graph.context import Folders
 from tests.host.lab_site import LAB_PACK, Site, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -65,9 +67,10 @@ class Comfy:
 
     @asynccontextmanager
     async def site(self) -> AsyncIterator[Site]:
-        """A client with the methods that the tests of the embedded host use."""
+        """A client with the methods that the tests of the embedded host use, and the server's folders."""
+        host = SimpleNamespace(folders=Folders.under(self.base))
         async with aiohttp.ClientSession() as session:
-            yield Site(SimpleNamespace(url=self.url), session)  # type: ignore[arg-type]
+            yield Site(SimpleNamespace(url=self.url, host=host), session)  # type: ignore[arg-type]
 
 
 async def freed(site: Site) -> None:
@@ -193,6 +196,17 @@ def _wait(comfy: Comfy, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.2)
     tail = comfy.log.read_text(encoding="utf-8", errors="replace")[-4000:]
     raise RuntimeError(f"ComfyUI did not start (exit status {process.poll()}):\n{tail}")
+
+
+def checkout() -> Path:
+    """The `main.py` of the ComfyUI that `COMFYUI_DIR` names; the test is skipped where it names none."""
+    folder = os.environ.get("COMFYUI_DIR")
+    if not folder:
+        pytest.skip("COMFYUI_DIR names no ComfyUI checkout (and COMFYUI_PYTHON no interpreter for it)")
+    main = Path(folder).expanduser().resolve() / "main.py"
+    if not main.is_file():
+        pytest.fail(f"COMFYUI_DIR is {folder}, but there is no main.py in it")
+    return main
 
 
 def python_of(folder: Path) -> str:

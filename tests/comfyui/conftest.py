@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.comfyui.comfy_server import Comfy, python_of, started
+from tests.comfyui.comfy_server import Comfy, checkout, python_of, started
 
 
 @pytest.fixture(scope="session")
 def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comfy]:
     """The server; it starts when the first test asks for it."""
-    folder = os.environ.get("COMFYUI_DIR")
-    if not folder:
-        pytest.skip("COMFYUI_DIR names no ComfyUI checkout (and COMFYUI_PYTHON no interpreter for it)")
-    main = Path(folder).expanduser().resolve() / "main.py"
-    if not main.is_file():
-        pytest.fail(f"COMFYUI_DIR is {folder}, but there is no main.py in it")
+    main = checkout()
     with started(main, python_of(main.parent), tmp_path_factory.mktemp("comfyui")) as comfy:
         yield comfy
 

@@ -1,0 +1,32 @@
+"""The colours of what we show: legible on the default palettes."""
+
+from __future__ import annotations
+
+import re
+
+from tests.canvas.desk import ROOT
+
+
+def test_every_colour_can_be_read() -> None:
+    """Text on the grounds of the default palettes: 4.5 to 1."""
+    tokens = re.findall(r'^  "?([a-z-]+)"?: \["(#\w+)", "(#\w+)"\]', (ROOT / "web" / "theme.js").read_text(), re.M)
+    assert len(tokens) > 14
+    for name, dark, light in tokens:
+        if name in ("unplayed", "audio-ink"):
+            continue
+        assert contrast(dark, "#313235") >= 4.5, name
+        assert contrast(light, "#E1E1E1") >= 4.5, name
+    inks = {name: (dark, light) for name, dark, light in tokens}
+    for column in (0, 1):
+        assert contrast(inks["audio-ink"][column], inks["audio"][column]) >= 4.5
+    assert contrast(inks["unplayed"][0], "#262729") >= 2.5 and contrast(inks["unplayed"][1], "#FFFFFF") >= 3
+
+
+def contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
