@@ -285,6 +285,7 @@ class ComfyUI:
 
 def register() -> None:
     """Called once when the pack is loaded: adds the routes of its canvas, tells ComfyUI about our model folder."""
+    from . import editing
     from .routes import add_routes
 
     server = sys.modules.get("server")
@@ -292,6 +293,7 @@ def register() -> None:
     routes = context.routes() or getattr(instance, "routes", None)
     if routes is not None:
         add_routes(routes)
+        editing.add_routes(routes)
     paths = sys.modules.get("folder_paths")
     if paths is None or not hasattr(paths, "add_model_folder_path"):
         return

@@ -26,21 +26,21 @@ def add_routes(routes: Any) -> None:
 
     @routes.get("/acestep/peaks")
     async def peaks(request: Any) -> Any:
-        return await _answered(_peaks, request.query)
+        return await answered(_peaks, request.query)
 
     @routes.post("/acestep/save")
     async def save(request: Any) -> Any:
-        return await _answered(_save, await _asked(request))
+        return await answered(_save, await asked_of(request))
 
     @routes.post("/acestep/zip")
     async def zip(request: Any) -> Any:
-        return await _answered(_zip, await _asked(request))
+        return await answered(_zip, await asked_of(request))
 
 
 def _peaks(query: Mapping[str, Any]) -> dict[str, Any]:
     from acestep_core.io.peaks import peaks_of
 
-    return peaks_of(_file(query)).to_dict()
+    return peaks_of(file_of(query)).to_dict()
 
 
 def _save(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _save(asked: Mapping[str, Any]) -> dict[str, Any]:
     from acestep_core.pipeline.saving import make_folder
     from acestep_core.records.keeping import keep
 
-    audio, root = _file(asked), host().output_folder().resolve()
+    audio, root = file_of(asked), host().output_folder().resolve()
     make_folder(root / "acestep")
     return {"files": [item_of(path, root, "output") for path in keep(audio, root / "acestep", "song")]}
 
@@ -61,7 +61,7 @@ def _zip(asked: Mapping[str, Any]) -> dict[str, Any]:
     named = asked.get("files")
     if not isinstance(named, list) or not 0 < len(named) <= MOST_FILES:
         raise InvalidInput(f"Name 1 to {MOST_FILES} files to put into one archive.")
-    files = [path for entry in named for path in family(_file(entry))]
+    files = [path for entry in named for path in family(file_of(entry))]
     root = host().temp_folder().resolve()
     return item_of(write_song(root, "songs", {".zip": lambda path: archive(path, files)})[".zip"], root, "temp")
 
@@ -72,7 +72,7 @@ def item_of(path: Path, root: Path, kind: str) -> dict[str, str]:
     return {"filename": path.name, "subfolder": "" if subfolder == "." else subfolder, "type": kind}
 
 
-def _file(named: Any) -> Path:
+def file_of(named: Any) -> Path:
     """The file that a request names. Raises InvalidInput where there is none in the host's folders."""
     from acestep_core.io.confine import confine
 
@@ -89,7 +89,7 @@ def _file(named: Any) -> Path:
     return path
 
 
-async def _asked(request: Any) -> dict[str, Any]:
+async def asked_of(request: Any) -> dict[str, Any]:
     """The JSON object of a request; only that type, which other sites cannot send unasked."""
     text = await request.text() if request.content_type == "application/json" else ""
     try:
@@ -99,7 +99,7 @@ async def _asked(request: Any) -> dict[str, Any]:
     return asked if isinstance(asked, dict) else {}
 
 
-async def _answered(work: Callable[[Any], dict[str, Any]], asked: Mapping[str, Any]) -> Any:
+async def answered(work: Callable[[Any], dict[str, Any]], asked: Mapping[str, Any]) -> Any:
     """Does the work in a thread, as it reads files."""
     from aiohttp import web
 

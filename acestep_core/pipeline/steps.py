@@ -30,8 +30,8 @@ from acestep_core.options import (
     TextToMusic,
 )
 from acestep_core.pipeline.made import Made
+from acestep_core.records.keeping import record_of
 from acestep_core.records.origin import Origin, describe_recording
-from acestep_core.records.song_record import SongRecord
 from acestep_core.render import tasks
 from acestep_core.render.conditioned import Conditioning
 from acestep_core.render.conditioning import condition
@@ -100,7 +100,7 @@ def meter_of(recording: AudioLike, song: Song | None = None) -> Meter | None:
         song = recording.song if recording.song.bpm else song
     elif isinstance(recording, str | Path) and Path(recording).is_file():
         with suppress(InvalidInput):  # a recording of others says nothing
-            known = SongRecord.load(Path(recording)).to_song()
+            known = record_of(Path(recording)).to_song()
             song = known if known.bpm else song
     return None if song is None else Meter.of(song.bpm, song.timesignature)
 

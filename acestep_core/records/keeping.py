@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from zipfile import ZipFile
 
+from acestep_core.errors import InvalidInput
 from acestep_core.io.staging import Content, write_song
 from acestep_core.io.tags import read_tags
 from acestep_core.records.song_record import TAG, SongRecord
@@ -19,6 +21,15 @@ def family(audio: Path) -> list[Path]:
     """A saved song and the files beside it that belong to it."""
     beside = (audio.with_suffix(suffix) for suffix in (RECORD, *LYRICS))
     return [audio, *(path for path in beside if path.is_file())]
+
+
+def record_of(audio: Path) -> SongRecord:
+    """What made a song: the record beside it, else the one in its tags. Raises InvalidInput where there is none."""
+    beside = audio.with_suffix(RECORD)
+    if beside.is_file():
+        with suppress(InvalidInput):  # damaged, or somebody else's file
+            return SongRecord.load(beside)
+    return SongRecord.load(audio)
 
 
 def keep(audio: Path, folder: Path, stem: str) -> list[Path]:
