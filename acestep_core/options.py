@@ -292,10 +292,8 @@ class Cover(TaskOptions):
 class Repaint(RegionOptions):
     CALL, TASK, NEEDS = "repaint", "repaint", ("start",)
 
-    start: float = option(0.0, _REGION_START, low=-600.0, high=600.0, step=0.1, unit="seconds",
-        field={"round": 0.001})
-    end: float = option(None, _REGION_END, low=-1.0, high=1200.0, step=0.1, unit="seconds", empty=-1.0,
-        field={"round": 0.001})
+    start: float = option(0.0, _REGION_START, low=-600.0, high=600.0, step=0.1, unit="seconds")
+    end: float = option(None, _REGION_END, low=-1.0, high=1200.0, step=0.1, unit="seconds", empty=-1.0)
     mode: str = option("balanced", _MODE, choices=REPAINT_MODES)
     strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05)
     chunk_mask: str = option("ones", _CHUNK_MASK, choices=CHUNK_MASKS, advanced=True)
@@ -308,9 +306,8 @@ class Extend(TaskOptions):
     CALL, TASK = "extend", "extend"
 
     after: float = option(0.0, "Seconds to add after the recording.",
-        low=0.0, high=600.0, step=1.0, unit="seconds", example=30.0, field={"round": 0.001})
-    before: float = option(0.0, "Seconds to add before it.", low=0.0, high=600.0, step=1.0, unit="seconds",
-        field={"round": 0.001})
+        low=0.0, high=600.0, step=1.0, unit="seconds", example=30.0)
+    before: float = option(0.0, "Seconds to add before it.", low=0.0, high=600.0, step=1.0, unit="seconds")
     mode: str = option("conservative", _MODE, choices=REPAINT_MODES)
     strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05)
     chunk_mask: str = option("ones", _CHUNK_MASK, choices=CHUNK_MASKS, advanced=True)
@@ -334,10 +331,8 @@ class AddTrack(RegionOptions):
     CALL, TASK, NEEDS = "add_track", "lego", ("track",)
 
     track: str = option("drums", "The track to add.", choices=TRACKS, free=True)
-    start: float = option(0.0, _REGION_START, low=-600.0, high=600.0, step=0.1, unit="seconds",
-        field={"round": 0.001})
-    end: float = option(None, _REGION_END, low=-1.0, high=1200.0, step=0.1, unit="seconds", empty=-1.0,
-        field={"round": 0.001})
+    start: float = option(0.0, _REGION_START, low=-600.0, high=600.0, step=0.1, unit="seconds")
+    end: float = option(None, _REGION_END, low=-1.0, high=1200.0, step=0.1, unit="seconds", empty=-1.0)
     mode: str = option("balanced", _MODE, choices=REPAINT_MODES)
     strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05)
     chunk_mask: str = option("ones", _CHUNK_MASK, choices=CHUNK_MASKS, advanced=True)

@@ -1,4 +1,4 @@
-"""What the canvas asks the server for where a recording is edited by hand: what is known of it, times in bars, seams."""
+"""What the canvas asks where a recording is edited by hand: what is known of it, times in bars, width of seams."""
 
 from __future__ import annotations
 
@@ -49,13 +49,19 @@ def _facts(query: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _times(query: Mapping[str, Any]) -> dict[str, Any]:
-    """The seconds where what is written in `text` begins and ends: a time, or bars of `bpm` and `timesignature`."""
+    """The seconds where what is written in `text` begins and ends: a time, or bars of `bpm` and `timesignature`.
+
+    A text that is not understood is an answer, too: `error`, for the console of a browser is no place for slips.
+    """
     text = str(query.get("text") or "")
     seconds = real(text)
     if seconds is not None:
         return {"start": seconds, "end": seconds}
     bpm, signature = real(query.get("bpm") or "0"), str(query.get("timesignature") or "")
-    start, end = region_in_bars(text, Meter.of(bpm, signature if signature.isdecimal() else ""))
+    try:
+        start, end = region_in_bars(text, Meter.of(bpm, signature if signature.isdecimal() else ""))
+    except InvalidInput as error:
+        return {"error": str(error)}
     return {"start": start, "end": end}
 
 
@@ -65,5 +71,7 @@ def _seam(query: Mapping[str, Any]) -> dict[str, Any]:
 
     strength = real(query.get("strength") or "0.5")
     keep = truth(query.get("keep_outside") or "true")
-    inside, outside = seam_width(str(query.get("mode") or ""), -1.0 if strength is None else strength, keep is not False)
+    inside, outside = seam_width(
+        str(query.get("mode") or ""), -1.0 if strength is None else strength, keep is not False
+    )
     return {"inside": inside, "outside": outside}

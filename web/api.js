@@ -5,6 +5,7 @@ import { api } from "../../scripts/api.js";
 /** The folder of this pack as the server names it. */
 const PACK = new URL(import.meta.url).pathname.split("/extensions/")[1].split("/")[0];
 const outlines = new Map();
+const known = new Map();
 
 /** A file as the canvas names it -> its address. */
 export function address(item) {
@@ -25,6 +26,35 @@ export function peaks(item) {
     outlines.set(key, found);
   }
   return outlines.get(key);
+}
+
+/** What is known of a recording: the facts of its record and its `lines`; asked for once. */
+export function facts(item) {
+  const key = query(item);
+  if (!known.has(key)) {
+    const found = answer(api.fetchApi(`/acestep/facts?${key}`));
+    found.catch(() => known.delete(key));
+    known.set(key, found);
+  }
+  return known.get(key);
+}
+
+/** Keeps what is known of a file already, such as the lines that a run has listened for. */
+export function remember(item, told) {
+  known.set(query(item), Promise.resolve(told));
+}
+
+/** `{start, end}` in seconds of what somebody wrote: a time, or bars. */
+export async function times(text, meter) {
+  const asked = { text, bpm: meter?.bpm ?? 0, timesignature: meter?.beats ?? "" };
+  const found = await answer(api.fetchApi(`/acestep/times?${new URLSearchParams(asked)}`));
+  if (found.error) throw new Error(found.error);
+  return found;
+}
+
+/** `{inside, outside}`: seconds that are blended at each edge of a region. */
+export function seam(edges) {
+  return answer(api.fetchApi(`/acestep/seam?${new URLSearchParams(edges)}`));
 }
 
 /** Keeps a song that was only played; gives all files of it. */

@@ -28,7 +28,10 @@ export function build(does) {
   p.failure = el("div", { class: "ace-note err", hidden: true }, icon("exclamation-triangle"), el("span", {}));
   p.running = new Running();
   p.takes = new Takes((place) => does.choose(place));
-  p.lyrics = new Lyrics((seconds) => does.from(seconds));
+  p.lyrics = new Lyrics(
+    (seconds) => does.from(seconds),
+    (line) => does.redo(line),
+  );
   p.drawers = new Drawers((text, pressed) => does.copy(text, pressed));
   p.sections = el("div", { class: "ace-sections" });
   p.scores = el("div", { class: "ace-scores" });
