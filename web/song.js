@@ -10,6 +10,7 @@ import { build } from "./parts.js";
 import { equalGains, Player } from "./player.js";
 import { judge, openGraph, reuse, send } from "./send.js";
 import { Size } from "./size.js";
+import { bestOf } from "./takes.js";
 import { themed } from "./theme.js";
 import { number, say } from "./words.js";
 
@@ -77,7 +78,7 @@ export class SongWidget {
     visible(this.failure, false);
     this.root.classList.toggle("ace-has-songs", files.length > 0);
     if (!files.length) return;
-    this.takes.show(this.songs, this.best());
+    this.takes.show(this.songs, bestOf(this.songs));
     this.choose(0, false);
     this.status.textContent = say("ready", number(files.length));
     this.measure();
@@ -97,15 +98,6 @@ export class SongWidget {
     }
     this.gains = equalGains(songs.map((song) => song.peaks.loudness_db));
     if (this.marks.a !== null) this.even();
-  }
-
-  best() {
-    const totals = this.songs.map(({ facts: { scores } }) => {
-      const given = [scores.alignment, scores.lm].filter((value) => typeof value === "number");
-      return given.length ? given.reduce((sum, value) => sum + value, 0) / given.length : -1;
-    });
-    const top = Math.max(...totals);
-    return top < 0 || this.songs.length < 2 ? -1 : totals.indexOf(top);
   }
 
   choose(place, keep = true) {
@@ -229,7 +221,7 @@ export class SongWidget {
 
   judgedTakes() {
     if (!this.songs.length) return;
-    this.takes.show(this.songs, this.best());
+    this.takes.show(this.songs, bestOf(this.songs));
     this.takes.mark(this.place);
   }
 
