@@ -24,6 +24,7 @@ export class RegionWidget {
     this.levels = [];
     this.seconds = 0;
     this.meter = null;
+    this.given = null;
     this.lines = [];
     this.seam = { inside: 0, outside: 0 };
     this.edges = "";
@@ -64,6 +65,7 @@ export class RegionWidget {
     const another = JSON.stringify(item) !== JSON.stringify(this.item);
     [this.key, this.item] = [key, item];
     if (another) {
+      this.given = null;
       this.player.stop();
       [this.levels, this.seconds, this.view] = [[], 0, new View()];
       visible(this.failure, false);
@@ -72,7 +74,7 @@ export class RegionWidget {
     if (!item) return this.screen.draw();
     const known = await this.target.known(item);
     if (key !== this.key) return; // the graph has told something else meanwhile
-    [this.lines, this.meter] = [known.lines.filter(([start, end]) => end > start), known.meter];
+    [this.lines, this.meter] = [known.lines.filter(([start, end]) => end > start), known.meter ?? this.given];
     try {
       const found = await peaks(item); // which remembers
       if (key !== this.key) return;
@@ -112,10 +114,11 @@ export class RegionWidget {
     this.view.reach(Math.min(0, start) - (start < 0 ? room : 0), Math.max(this.seconds, end) + room);
   }
 
-  async giveTempo(text) {
+  /** The tempo of a recording that nobody knows it of. */
+  giveTempo(text) {
     const bpm = Number(text.replace(",", "."));
     if (!(bpm >= 30 && bpm <= 300)) return;
-    this.meter = meterOf(bpm, "");
+    this.meter = this.given = meterOf(bpm, "");
     this.screen.draw();
   }
 
