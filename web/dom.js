@@ -71,7 +71,11 @@ export function inFront(body, { kind = "", name, shut, key = () => {}, closed = 
   const dialog = el("dialog", { class: `ace ${kind} ace-dialog`, "aria-label": name }, body);
   const close = button({ icon: "times", name: shut, class: "ace-icon ace-close", press: () => dialog.close() });
   dialog.append(close);
-  dialog.addEventListener("keydown", (event) => event.key !== "Escape" && key(event));
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return key(event);
+    event.stopPropagation();
+    dialog.close(); // some frontends keep the key from the browser
+  });
   dialog.addEventListener("close", () => {
     closed();
     dialog.remove();
