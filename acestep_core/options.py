@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
+from acestep_core.bars import Meter, check_length, check_region, length_in_bars, region_in_bars
 from acestep_core.declared import Option, Options, option, options_of
 from acestep_core.errors import InvalidInput
 from acestep_core.vocabulary import DURATION_MAX, DURATION_MIN, INSTRUMENTS, NO_USER_INPUT, TRACKS
@@ -179,6 +180,7 @@ _MODE = "How closely the rest is held while sampling: conservative throughout, a
 _STRENGTH = "For balanced: 0 is like conservative, 1 like aggressive."
 _CHUNK_MASK = "What the model is told about the region: nothing (ones), where it is (window), decide yourself (twos)."
 _KEEP = "Put the recording's own samples back outside the region."
+_BARS = "The region in bars instead, such as 'bars 9-12 at 92 bpm'; songs made here know their own tempo."
 
 
 def track_names(tracks: Sequence[str]) -> tuple[str, ...]:
@@ -209,7 +211,7 @@ class TaskOptions(Options):
     """What one call of the front door does with a recording.
 
     CALL: the function of the front door, as records name it. TASK: what the checkpoint must be able to do.
-    NEEDS: options without which it makes no sense.
+    NEEDS: options without which it makes no sense; bars stand for a start.
     """
 
     CALL: ClassVar[str]
@@ -226,6 +228,37 @@ class TaskOptions(Options):
     @property
     def task(self) -> str:
         return self.TASK
+
+    @classmethod
+    def lacks(cls, given: Mapping[str, Any]) -> str:
+        """The first of `NEEDS` that is not given; empty if all are there."""
+        there = {*given, "start"} if given.get("bars") else {*given}
+        return next((name for name in cls.NEEDS if name not in there), "")
+
+    @property
+    def in_bars(self) -> bool:
+        """Whether times are given in bars, see `in_seconds`."""
+        return bool(getattr(self, "bars", ""))
+
+    def in_seconds(self, meter: Meter | None) -> Self:
+        """The same with seconds in place of bars, for a recording of that meter. See `bars`."""
+        return self
+
+
+class RegionOptions(TaskOptions):
+    """Of tasks that work on a part of the recording: `start` and `end`, or `bars`."""
+
+    bars: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_region(self.bars)
+
+    def in_seconds(self, meter: Meter | None) -> Self:
+        if not self.bars:
+            return self
+        start, end = region_in_bars(self.bars, meter)
+        return replace(self, start=start, end=end, bars="")  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
@@ -256,7 +289,7 @@ class Cover(TaskOptions):
 
 
 @dataclass(frozen=True)
-class Repaint(TaskOptions):
+class Repaint(RegionOptions):
     CALL, TASK, NEEDS = "repaint", "repaint", ("start",)
 
     start: float = option(0.0, _REGION_START, low=-600.0, high=600.0, step=0.1, unit="seconds")
@@ -265,6 +298,7 @@ class Repaint(TaskOptions):
     strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05)
     chunk_mask: str = option("ones", _CHUNK_MASK, choices=CHUNK_MASKS, advanced=True)
     keep_outside: bool = option(True, _KEEP, advanced=True)
+    bars: str = option("", _BARS, advanced=True, field={"placeholder": "bars 9-12 at 92 bpm"})
 
 
 @dataclass(frozen=True)
@@ -277,10 +311,23 @@ class Extend(TaskOptions):
     mode: str = option("conservative", _MODE, choices=REPAINT_MODES)
     strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05)
     chunk_mask: str = option("ones", _CHUNK_MASK, choices=CHUNK_MASKS, advanced=True)
+    bars: str = option("",
+        "How many bars to add instead, such as '8 bars' or '4 before, 8 after at 92 bpm'.",
+        advanced=True, field={"placeholder": "4 before, 8 after"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_length(self.bars)
+
+    def in_seconds(self, meter: Meter | None) -> Self:
+        if not self.bars:
+            return self
+        before, after = length_in_bars(self.bars, meter)
+        return replace(self, after=after, before=before, bars="")
 
 
 @dataclass(frozen=True)
-class AddTrack(TaskOptions):
+class AddTrack(RegionOptions):
     CALL, TASK, NEEDS = "add_track", "lego", ("track",)
 
     track: str = option("drums", "The track to add.", choices=TRACKS, free=True)
@@ -290,6 +337,7 @@ class AddTrack(TaskOptions):
     strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05)
     chunk_mask: str = option("ones", _CHUNK_MASK, choices=CHUNK_MASKS, advanced=True)
     keep_outside: bool = option(True, _KEEP, advanced=True)
+    bars: str = option("", _BARS, advanced=True, field={"placeholder": "bars 9-12 at 92 bpm"})
 
 
 @dataclass(frozen=True)

@@ -285,15 +285,13 @@ class ComfyUI:
 
 def register() -> None:
     """Called once when the pack is loaded: adds the routes of its canvas, tells ComfyUI about our model folder."""
-    from . import songbook
-    from .routes import add_routes
+    from . import editing, routes, songbook
 
     server = sys.modules.get("server")
     instance = getattr(getattr(server, "PromptServer", None), "instance", None)
-    routes = context.routes() or getattr(instance, "routes", None)
-    if routes is not None:
-        add_routes(routes)
-        songbook.add_routes(routes)
+    table = context.routes() or getattr(instance, "routes", None)
+    for part in (routes, songbook, editing) if table is not None else ():
+        part.add_routes(table)
     paths = sys.modules.get("folder_paths")
     if paths is None or not hasattr(paths, "add_model_folder_path"):
         return

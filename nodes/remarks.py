@@ -48,7 +48,7 @@ def songs_shown(
             facts = facts_of(made.record(place, hashes=False)) | ({"plan": plan.strip()} if plan.strip() else {})
         scores = facts.setdefault("scores", {})
         if timing is not None and item < len(timing):
-            facts["lines"] = _lines(timing[item].lyrics)
+            facts["lines"] = lines_of(timing[item].lyrics)
             if (heard := timing[item].score) is not None:
                 scores["alignment"] = heard.total
         if lm_scores is not None and item < len(lm_scores):
@@ -57,7 +57,7 @@ def songs_shown(
     return found
 
 
-def _lines(lyrics: TimedLyrics) -> list[list[Any]]:
+def lines_of(lyrics: TimedLyrics) -> list[list[Any]]:
     """`[start, end, text, [[start, end, text] of each word]]` of each line, in seconds."""
     return [
         [line.start, line.end, line.text, [[word.start, word.end, word.text] for word in line.words]]

@@ -25,7 +25,7 @@ _MOST_WORDS = 500
 
 def add_routes(routes: Any) -> None:
     """Adds them to what has aiohttp's `get` and `post` decorators."""
-    for path, work in {"songs": _songs, "facts": _facts, "favourites": _favourites, "trash": _trash}.items():
+    for path, work in {"songs": _songs, "favourites": _favourites, "trash": _trash}.items():
         routes.get(f"/acestep/{path}")(_getting(work))
     changes = {"favourites": _mark, "delete": _delete, "undelete": _undelete, "trash/empty": _empty}
     for path, work in changes.items():
@@ -96,18 +96,6 @@ def _batches(songs: list[Listed]) -> list[dict[str, Any]]:
         batch["songs"] += 1
         batch["time"] = max(batch["time"], song.time)
     return list(found.values())
-
-
-def _facts(query: Mapping[str, Any]) -> dict[str, Any]:
-    """What the record of a file tells; empty for a recording of others."""
-    from acestep_core.records.facts import facts_of
-    from acestep_core.records.keeping import record_of
-
-    audio = file_of(query)
-    try:
-        return facts_of(record_of(audio))
-    except InvalidInput:
-        return {}
 
 
 def _favourites(query: Mapping[str, Any]) -> dict[str, Any]:

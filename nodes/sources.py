@@ -54,9 +54,12 @@ class SourceTask:
 
 def from_recordings(vae: VAEHandle, audio: dict[str, Any], *several: TaskOptions) -> tuple[list[Tasks], str]:
     """For each of several things to do, the tasks of all recordings of a batch; and what to know of the recordings."""
-    from acestep_core.pipeline.steps import source_tasks
+    from acestep_core.pipeline.steps import meter_of, source_tasks
     from acestep_core.vocabulary import SAMPLE_RATE
 
     waveforms, remark = wires.from_audio(audio)
+    if any(options.in_bars for options in several):
+        made, _ = wires.story(audio)
+        several = tuple(options.in_seconds(None if made is None else meter_of(made)) for options in several)
     songs = [source_tasks(vae, (wave, SAMPLE_RATE), several, monitor=monitor()) for wave in waveforms]
     return list(zip(*songs, strict=True)), remark

@@ -1,6 +1,8 @@
 // What the canvas shows of ACE-Step: results on the nodes that made them, and the colours of the wires.
 
 import { app } from "../../scripts/app.js";
+import { RegionWidget } from "./region.js";
+import { KINDS } from "./region_target.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
 import { addSongbook } from "./songbook.js";
@@ -36,6 +38,13 @@ function text(node) {
     shown.set(node, parts);
   }
   return parts.text;
+}
+
+/** A node that works on a part of a recording gets the waveform to choose it on; its inputs hold what is chosen. */
+function region(node) {
+  const made = new RegionWidget(node);
+  shown.set(node, { region: made });
+  result(node, "region", "acestep.region", made.root, { getMinHeight: () => made.screen.least() }).label = say("region");
 }
 
 /** Shows the outputs of a node: after a run, or when a tab comes back. */
@@ -80,6 +89,7 @@ app.registerExtension({
   nodeCreated(node) {
     if (!node.comfyClass?.startsWith("ACEStep")) return;
     if (node.comfyClass === SHOW_TEXT) text(node);
+    if (node.comfyClass in KINDS) region(node);
     const executed = node.onExecuted;
     node.onExecuted = function (output) {
       executed?.call(this, output);
@@ -89,6 +99,7 @@ app.registerExtension({
     node.onRemoved = function () {
       removed?.call(this);
       shown.get(this)?.song?.dispose();
+      shown.get(this)?.region?.dispose();
     };
   },
   loadedGraphNode(node) {

@@ -28,7 +28,7 @@ export function peaks(item) {
   return outlines.get(key);
 }
 
-/** What is known of a recording: the facts of its record; asked for once. */
+/** What is known of a recording: the facts of its record and its `lines`; asked for once. */
 export function facts(item) {
   const key = query(item);
   if (!known.has(key)) {
@@ -69,6 +69,24 @@ export function trash() {
 
 export function emptyTrash() {
   return post("/acestep/trash/empty", { sure: true });
+}
+
+/** Keeps what is known of a file already, such as the lines that a run has listened for. */
+export function remember(item, told) {
+  known.set(query(item), Promise.resolve(told));
+}
+
+/** `{start, end}` in seconds of what somebody wrote: a time, or bars. */
+export async function times(text, meter) {
+  const asked = { text, bpm: meter?.bpm ?? 0, timesignature: meter?.beats ?? "" };
+  const found = await answer(api.fetchApi(`/acestep/times?${new URLSearchParams(asked)}`));
+  if (found.error) throw new Error(found.error);
+  return found;
+}
+
+/** `{inside, outside}`: seconds that are blended at each edge of a region. */
+export function seam(edges) {
+  return answer(api.fetchApi(`/acestep/seam?${new URLSearchParams(edges)}`));
 }
 
 /** Keeps a song that was only played; gives all files of it. */

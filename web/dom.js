@@ -53,6 +53,38 @@ export function disabled(element) {
   return element.getAttribute("aria-disabled") === "true";
 }
 
+/** Says for two seconds on a button how that went. */
+export function flash(pressed, text) {
+  const label = pressed.querySelector("span");
+  if (!label || pressed.dataset.flash) return;
+  const before = label.textContent;
+  pressed.dataset.flash = "true";
+  label.textContent = text;
+  setTimeout(() => {
+    label.textContent = before;
+    delete pressed.dataset.flash;
+  }, 2000);
+}
+
+/** Shows something in front of everything until it is closed; gives the dialog. Esc closes it. */
+export function inFront(body, { kind = "", name, shut, key = () => {}, closed = () => {} }) {
+  const dialog = el("dialog", { class: `ace ${kind} ace-dialog`, "aria-label": name }, body);
+  const close = button({ icon: "times", name: shut, class: "ace-icon ace-close", press: () => dialog.close() });
+  dialog.append(close);
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return key(event);
+    event.stopPropagation();
+    dialog.close(); // some frontends keep the key from the browser
+  });
+  dialog.addEventListener("close", () => {
+    closed();
+    dialog.remove();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
 /** 192 -> "3:12". */
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds || 0));

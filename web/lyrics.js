@@ -1,14 +1,16 @@
 // Lyrics beside a song: running along where it is known when each line is sung, standing still where it is not.
 
-import { clock, el, icon } from "./dom.js";
+import { button, clock, el, icon } from "./dom.js";
 import { say } from "./words.js";
 
-const TAG = /^\s*(\[[^\]]*\]\s*)+$/;
+/** A heading such as [Chorus]. */
+export const TAG = /^\s*(\[[^\]]*\]\s*)+$/;
 
 export class Lyrics {
-  /** `seek` takes seconds. */
-  constructor(seek) {
+  /** `seek` takes seconds; `redo` a line that is to be sung anew. */
+  constructor(seek, redo) {
     this.seek = seek;
+    this.redo = redo;
     this.root = el("div", { class: "ace-lyrics", tabindex: "0", "data-capture-wheel": "true" });
     this.root.addEventListener("keydown", (event) => this.key(event));
     this.lines = [];
@@ -49,7 +51,7 @@ export class Lyrics {
         ? el("div", { class: "ace-tag", role: "listitem", text: line.text.replace(/^\[|\]$/g, "") })
         : el(
             "div",
-            { role: "listitem" },
+            { role: "listitem", class: "ace-timed" },
             el(
               "button",
               {
@@ -63,6 +65,13 @@ export class Lyrics {
               icon("play"),
               el("span", { class: "ace-time", text: clock(line.start) }),
             ),
+            button({
+              icon: "pencil",
+              name: say("redoLine", line.text),
+              class: "ace-icon ace-redo",
+              tabindex: "-1",
+              press: () => this.redo(line),
+            }),
           );
       this.root.append(line.element);
     }
@@ -120,5 +129,13 @@ export function sections(lines, seconds) {
       .replace(/^\[|\]$/g, "")
       .split(/\s+-\s+/)[0];
     return [start, tags[place + 1]?.[0] ?? seconds, name];
+  });
+}
+
+/** These parts as marks above a waveform; `share`: a moment in percent of it; `now`: whether a part is chosen. */
+export function sectionMarks(parts, share, now = () => false) {
+  return parts.map(([start, end, name]) => {
+    const style = { left: `${share(start)}%`, width: `${share(end) - share(start)}%` };
+    return el("span", { title: name, class: now(start, end) ? "now" : "", style }, el("span", { text: name }));
   });
 }

@@ -29,7 +29,10 @@ export function build(does) {
   p.running = new Running();
   p.fresh = button({ icon: "sparkles", label: say("newTakes"), class: "ace-button ace-fresh", press: () => does.renew(), hidden: true });
   p.takes = new Takes((place) => does.choose(place));
-  p.lyrics = new Lyrics((seconds) => does.from(seconds));
+  p.lyrics = new Lyrics(
+    (seconds) => does.from(seconds),
+    (line) => does.redo(line),
+  );
   p.drawers = new Drawers((text, pressed) => does.copy(text, pressed));
   p.sections = el("div", { class: "ace-sections" });
   p.scores = el("div", { class: "ace-scores" });

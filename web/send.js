@@ -2,7 +2,8 @@
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { address, annotated, workflow } from "./api.js";
+import { address, annotated, remember, workflow } from "./api.js";
+import { KINDS } from "./region_target.js";
 
 /** Button -> workflow of this pack. */
 export const TARGETS = {
@@ -25,15 +26,20 @@ const OPEN = {
 };
 const APART = 1_000_000;
 
-/** Opens a workflow with this file as its recording and the words of the song filled in; as a form where one is open. */
-export async function send(kind, song) {
+/**
+ * Opens a workflow with this file as its recording and the words of the song filled in; as a form where one is open.
+ * `edit`: other lyrics, and values of the task.
+ */
+export async function send(kind, song, { lyrics, task } = {}) {
   const asForm = Boolean(app.graph?.extra?.linearMode);
   const graph = await workflow(TARGETS[kind] + (asForm ? "_app" : ""));
   graph.id = crypto.randomUUID();
   for (const node of graph.nodes) {
     if (node.type === "LoadAudio") put(node, { audio: annotated(song.file) });
-    if (node.type === "ACEStepSong") put(node, wordsOf(song.facts));
+    if (node.type === "ACEStepSong") put(node, { ...wordsOf(song.facts), ...(lyrics && { lyrics }) });
+    if (task && node.type in KINDS) put(node, task);
   }
+  if (song.facts.lines?.length) remember(song.file, song.facts);
   await app.loadGraphData(graph, true, true, null);
 }
 

@@ -1,17 +1,19 @@
 // The song widget: every song of a run, to hear, see, judge and send on, where the graph made it.
 
 import { download, peaks, save, zip } from "./api.js";
-import { button, clock, disable, disabled, el, icon, titleOf, visible } from "./dom.js";
-import { spelled } from "./drawers.js";
+import { factChips, scoreChips } from "./chips.js";
+import { clock, disable, disabled, el, flash, icon, inFront, titleOf, visible } from "./dom.js";
 import { favour, forget, isFavourite, onFavourites } from "./favourites.js";
 import { press } from "./keys.js";
-import { sections } from "./lyrics.js";
+import { askLine } from "./line.js";
+import { sectionMarks, sections } from "./lyrics.js";
 import { build } from "./parts.js";
 import { equalGains, Player } from "./player.js";
 import { judge, openGraph, reuse, send } from "./send.js";
 import { Size } from "./size.js";
+import { bestOf } from "./takes.js";
 import { themed } from "./theme.js";
-import { languageName, number, say } from "./words.js";
+import { number, say } from "./words.js";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 export const widgets = new Set();
@@ -83,7 +85,7 @@ export class SongWidget {
     visible(this.failure, false);
     this.root.classList.toggle("ace-has-songs", files.length > 0);
     if (!files.length) return;
-    this.takes.show(this.songs, this.best());
+    this.takes.show(this.songs, bestOf(this.songs));
     this.choose(0, false);
     this.status.textContent = say("ready", number(files.length));
     this.measure();
@@ -108,15 +110,6 @@ export class SongWidget {
     }
     this.gains = equalGains(songs.map((song) => song.peaks.loudness_db));
     if (this.marks.a !== null) this.even();
-  }
-
-  best() {
-    const totals = this.songs.map(({ facts: { scores } }) => {
-      const given = [scores.alignment, scores.lm].filter((value) => typeof value === "number");
-      return given.length ? given.reduce((sum, value) => sum + value, 0) / given.length : -1;
-    });
-    const top = Math.max(...totals);
-    return top < 0 || this.songs.length < 2 ? -1 : totals.indexOf(top);
   }
 
   choose(place, keep = true) {
@@ -165,18 +158,8 @@ export class SongWidget {
     this.wave.show(this.song.peaks?.levels ?? []);
     const parts = sections(facts.lines, this.seconds).filter(([start, end]) => end > start);
     visible(this.sections, parts.length > 0 && this.seconds > 0);
-    this.sections.replaceChildren(
-      ...parts.map(([start, end, name]) =>
-        el(
-          "span",
-          {
-            title: name,
-            style: { left: `${(start / this.seconds) * 100}%`, width: `${((end - start) / this.seconds) * 100}%` },
-          },
-          el("span", { text: name }),
-        ),
-      ),
-    );
+    const share = (time) => (time / this.seconds) * 100;
+    this.sections.replaceChildren(...sectionMarks(parts, share));
     this.parts = parts;
     this.move();
   }
@@ -189,60 +172,14 @@ export class SongWidget {
   }
 
   judged() {
-    const { alignment, lm } = this.song.facts.scores;
-    const chips = [];
-    for (const [name, tip, value] of [
-      ["lyrics", "lyricsTip", alignment],
-      ["match", "matchTip", lm],
-    ]) {
-      if (typeof value !== "number") continue;
-      const halves = Math.round(value * 10);
-      const stars = el("span", {
-        class: "ace-stars",
-        role: "img",
-        "aria-label": say("stars", number(halves / 2, halves % 2)),
-      });
-      for (let star = 1; star <= 5; star++)
-        stars.append(icon(halves >= 2 * star ? "star-fill" : halves === 2 * star - 1 ? "star-half-fill" : "star"));
-      chips.push(
-        el(
-          "div",
-          { class: "ace-score", title: say(tip) },
-          el("span", { class: "ace-quiet", text: say(name) }),
-          stars,
-          el("strong", { text: number(value, 2) }),
-        ),
-      );
-    }
+    const chips = scoreChips(this.song.facts.scores);
     this.scores.replaceChildren(...chips);
     visible(this.scores.parentElement, chips.length > 0);
   }
 
   told() {
     const { facts, peaks: outline } = this.song;
-    const chips = [];
-    const chip = (text) => text && chips.push(el("span", { class: "ace-chip", text }));
-    const length = outline?.seconds || facts.duration;
-    chip(length && clock(length));
-    chip(facts.bpm && spelled("bpm", facts.bpm));
-    chip(facts.keyscale);
-    chip(facts.timesignature && spelled("timesignature", facts.timesignature));
-    if (facts.instrumental) chip(say("instrumental"));
-    else chip(facts.language && facts.language !== "unknown" && languageName(facts.language));
-    if (facts.seed !== undefined)
-      chips.push(
-        el(
-          "button",
-          {
-            type: "button",
-            class: "ace-chip",
-            title: say("copySeed"),
-            on: { click: (event) => this.copy(facts.seed, event.currentTarget) },
-          },
-          el("span", { class: "ace-quiet", text: say("seed", facts.seed) }),
-          icon("copy"),
-        ),
-      );
+    const chips = factChips(facts, outline?.seconds || facts.duration, (text, pressed) => this.copy(text, pressed));
     this.facts.replaceChildren(...chips);
     visible(this.facts.parentElement, chips.length > 0);
   }
@@ -303,7 +240,7 @@ export class SongWidget {
 
   judgedTakes() {
     if (!this.songs.length) return;
-    this.takes.show(this.songs, this.best());
+    this.takes.show(this.songs, bestOf(this.songs));
     this.takes.mark(this.place);
   }
 
@@ -347,6 +284,11 @@ export class SongWidget {
   from(seconds) {
     this.player.seek(seconds);
     this.player.play();
+  }
+
+  /** Other words for a line: what they are to be is asked, then the song goes into Repaint with only that line open. */
+  redo(line) {
+    askLine(line, this, (edit) => this.act(this.tiles.children[1], () => send("repaint", this.song, edit)));
   }
 
   seekShare(share) {
@@ -447,19 +389,17 @@ export class SongWidget {
 
   /** The whole widget in front of everything, for nodes too small for it. */
   expand() {
-    const dialog = el("dialog", { class: "ace ace-song ace-dialog", "aria-label": this.title.textContent }, this.body);
-    dialog.append(
-      button({ icon: "times", name: say("close"), class: "ace-icon ace-close", press: () => dialog.close() }),
-    );
-    dialog.addEventListener("keydown", (event) => event.key !== "Escape" && press(this, event));
-    dialog.addEventListener("close", () => {
-      this.root.prepend(this.body);
-      dialog.remove();
-      this.large.focus();
+    const dialog = inFront(this.body, {
+      kind: "ace-song",
+      name: this.title.textContent,
+      shut: say("close"),
+      key: (event) => press(this, event),
+      closed: () => {
+        this.root.prepend(this.body);
+        this.large.focus();
+      },
     });
-    document.body.append(dialog);
     dialog.dataset.size = "full";
-    dialog.showModal();
   }
 
   /** Esc: out of the menu, then out of the widget. */
@@ -479,16 +419,4 @@ export class SongWidget {
     this.running.show(null);
     if (failed && this.songs.length) this.fail(say("runFailed"));
   }
-}
-
-function flash(pressed, text) {
-  const label = pressed.querySelector("span");
-  if (!label || pressed.dataset.flash) return;
-  const before = label.textContent;
-  pressed.dataset.flash = "true";
-  label.textContent = text;
-  setTimeout(() => {
-    label.textContent = before;
-    delete pressed.dataset.flash;
-  }, 2000);
 }

@@ -47,3 +47,13 @@ export class Takes {
     }
   }
 }
+
+/** The place of the song with the best scores; -1 where none is scored, or there is but one. */
+export function bestOf(songs) {
+  const totals = songs.map(({ facts: { scores } }) => {
+    const given = [scores.alignment, scores.lm].filter((value) => typeof value === "number");
+    return given.length ? given.reduce((sum, value) => sum + value, 0) / given.length : -1;
+  });
+  const top = Math.max(...totals);
+  return top < 0 || songs.length < 2 ? -1 : totals.indexOf(top);
+}

@@ -31,6 +31,8 @@ GROWTH = {"ACEStepSampler": 260, "ACEStepLoader": 30}
 """By how much a node grows when it runs and shows what it has so far."""
 RESULTS = {"ACEStepSaveSong": "audioUI", "ACEStepPreviewSong": "audioUI", "ACEStepShowText": "shown"}
 """The widget in which a node shows what it made; in an app it stands below the form."""
+EDITORS = {"ACEStepRepaint": "region", "ACEStepExtend": "region", "ACEStepLego": "region"}
+"""The widget on which a node's inputs are chosen by hand; in an app it stands below the recording."""
 THUMBNAIL = (640, 400)
 
 
@@ -134,6 +136,8 @@ def app_form(graph: Graph) -> dict[str, Any]:
     """What makes the canvas show a workflow as a form."""
     ids = node_ids(graph)
     inputs = [[ids[title], name] for title, _, name in (field.rpartition(".") for field in graph.form)]
+    drawn = [[ids[title], EDITORS[kind]] for title, (kind, _) in graph.nodes.items() if kind in EDITORS]
+    inputs[1:1] = drawn
     shown = [(title, RESULTS.get(graph.nodes[title][0])) for title in graph.shows]
     inputs += [[ids[title], widget] for title, widget in shown if widget]
     return {"linearMode": True, "linearData": {"inputs": inputs, "outputs": [ids[title] for title in graph.shows]}}

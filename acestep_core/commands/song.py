@@ -48,6 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             'acestep song "indie folk" --lyrics words.txt --best-of 8 --keep 2 --subtitles lrc',
             'acestep song "a shanty about tea" --think --batch 99 --seed random -o night/shanty.mp3',
             'acestep song "bossa nova, nylon guitar" --task cover --source demo.wav --strength 0.8',
+            'acestep song "piano solo" --task repaint --source demo.wav --bars "9-12 at 92 bpm"',
             "acestep song drums --task extract --source demo.wav --track drums",
         ),
     )
@@ -226,9 +227,8 @@ def _task(told: argparse.Namespace, song: Song) -> tuple[type[TaskOptions], dict
             raise InvalidInput("Thinking writes codes that would replace the recording; leave out --think.")
         if len(tracks) > 1 and group is not options.Complete:
             raise InvalidInput(f"The task {told.task} takes exactly one --track.")
-        for name in group.NEEDS:
-            if name not in asked:
-                raise InvalidInput(f"The task {told.task} needs --{name.replace('_', '-')}.")
+        if name := group.lacks(asked):
+            raise InvalidInput(f"The task {told.task} needs --{name.replace('_', '-')}.")
     return group, asked
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from acestep_core.errors import InvalidInput
 from acestep_core.io.recordings import AudioLike
 from acestep_core.options import AddTrack, Complete, Cover, Extend, Extract, Morph, Repaint, track_in
 from acestep_core.pipeline.generation import Generation, edit
@@ -32,7 +33,7 @@ def cover(
 
 def repaint(
     audio: AudioLike,
-    start: float,
+    start: float | None = None,
     end: float | None = None,
     caption: str = "",
     *,
@@ -40,14 +41,23 @@ def repaint(
     strength: float = 0.5,
     chunk_mask: str = "ones",
     keep_outside: bool = True,
+    bars: str = "",
     **more: Any,
 ) -> Generation:
     """Makes `start` to `end` seconds anew; every sample outside stays. See `render.tasks.repaint`.
 
     Args:
         end: None is the end of the recording; beyond it the song grows, as with a negative `start`.
+        bars: the region as `bars` reads it instead, such as "9-12". The tempo is that of the text, or of the song that
+            the recording is, or `bpm`.
+
+    Raises:
+        InvalidInput: neither start nor bars are given.
     """
-    return edit(audio, caption, Repaint(start, end, mode, strength, chunk_mask, keep_outside), more)  # type: ignore[arg-type]
+    if start is None and not bars:
+        raise InvalidInput("Say what to make anew: start and end in seconds, or bars such as '9-12'.")
+    options = Repaint(start or 0.0, end, mode, strength, chunk_mask, keep_outside, bars)  # type: ignore[arg-type]
+    return edit(audio, caption, options, more)
 
 
 def extend(
@@ -59,10 +69,15 @@ def extend(
     mode: str = "conservative",
     strength: float = 0.5,
     chunk_mask: str = "ones",
+    bars: str = "",
     **more: Any,
 ) -> Generation:
-    """Adds seconds after or before a recording, which stays as it is. See `render.tasks.extend`."""
-    return edit(audio, caption, Extend(after, before, mode, strength, chunk_mask), more)
+    """Adds seconds after or before a recording, which stays as it is. See `render.tasks.extend`.
+
+    Args:
+        bars: how much instead, such as "8 bars" or "4 before, 8 after"; the tempo as in `repaint`.
+    """
+    return edit(audio, caption, Extend(after, before, mode, strength, chunk_mask, bars), more)
 
 
 def add_track(
@@ -76,15 +91,16 @@ def add_track(
     strength: float = 0.5,
     chunk_mask: str = "ones",
     keep_outside: bool = True,
+    bars: str = "",
     **more: Any,
 ) -> Generation:
     """A new track that plays along with a recording, alone and ready to be mixed with it. Needs a base checkpoint.
 
     Args:
         track: one of the models' tracks, or an instrument such as saxophone, which is then also the default caption.
-        start, end: seconds to play in; outside, the result is the recording itself.
+        start, end, bars: when to play, as in `repaint`; outside, the result is the recording itself.
     """
-    options = AddTrack(track, start, end, mode, strength, chunk_mask, keep_outside)  # type: ignore[arg-type]
+    options = AddTrack(track, start, end, mode, strength, chunk_mask, keep_outside, bars)  # type: ignore[arg-type]
     return edit(audio, caption, options, more)
 
 

@@ -142,8 +142,11 @@ class Generation(Made):
     def cover(self, caption: str = "", **more: Any) -> Generation:
         return self._edit(Cover, caption, more)
 
-    def repaint(self, start: float, end: float | None = None, caption: str = "", **more: Any) -> Generation:
-        return self._edit(Repaint, caption, more, start=start, end=end)
+    def repaint(
+        self, start: float | None = None, end: float | None = None, caption: str = "", **more: Any
+    ) -> Generation:
+        given = {} if start is None else {"start": start}
+        return self._edit(Repaint, caption, more, end=end, **given)
 
     def extend(self, after: float = 0.0, before: float = 0.0, caption: str = "", **more: Any) -> Generation:
         return self._edit(Extend, caption, more, after=after, before=before)
@@ -166,6 +169,8 @@ class Generation(Made):
     def _edit(self, group: type[TaskOptions], caption: str, more: Mapping[str, Any], **given: Any) -> Generation:
         names = {option.name for option in options_of(group)}
         given |= {name: value for name, value in more.items() if name in names}
+        if name := group.lacks(given):
+            raise InvalidInput(f"{group.CALL} needs {name}; give it by name.")
         return edit(self, caption, group(**given), {name: more[name] for name in more.keys() - names})
 
 

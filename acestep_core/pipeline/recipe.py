@@ -126,9 +126,8 @@ def _options(record: SongRecord) -> TaskOptions:
     for name in given:
         if name not in known:
             raise InvalidInput(f"The record's task.arguments.{name} is nothing that {call} takes; correct the file.")
-    for name in group.NEEDS:
-        if name not in given:
-            raise InvalidInput(f"The record's task.arguments lack {name}; correct the file.")
+    if name := group.lacks(given):
+        raise InvalidInput(f"The record's task.arguments lack {name}; correct the file.")
     return _read(group, "task.arguments", given)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
+from acestep_core.bars import Meter
 from acestep_core.errors import InvalidInput
 from acestep_core.io.recordings import LONGEST, AudioLike, read_source
 from acestep_core.models.handles import ModelHandle, VAEHandle
@@ -29,6 +30,7 @@ from acestep_core.options import (
     TextToMusic,
 )
 from acestep_core.pipeline.made import Made
+from acestep_core.records.keeping import record_of
 from acestep_core.records.origin import Origin, describe_recording
 from acestep_core.render import tasks
 from acestep_core.render.conditioned import Conditioning
@@ -85,10 +87,22 @@ def tasks_for(
     if isinstance(options, TextToMusic):
         found = [text_task(song, options, sequence) for sequence in codes or [()]]
     else:
-        found = [source_task(vae, recording, options, tile, monitor) for recording in recordings]
+        timed = [options.in_seconds(meter_of(each, song)) if options.in_bars else options for each in recordings]
+        found = [source_task(vae, each, options, tile, monitor) for each, options in zip(recordings, timed)]
     for recording, seed in references:
         found = with_reference(found, vae, recording, seed, tile, monitor)
     return found
+
+
+def meter_of(recording: AudioLike, song: Song | None = None) -> Meter | None:
+    """The meter of a recording: its own, where it is a song of this library or a file of one, or that of `song`."""
+    if isinstance(recording, Made):
+        song = recording.song if recording.song.bpm else song
+    elif isinstance(recording, str | Path) and Path(recording).is_file():
+        with suppress(InvalidInput):  # a recording of others says nothing
+            known = record_of(Path(recording)).to_song()
+            song = known if known.bpm else song
+    return None if song is None else Meter.of(song.bpm, song.timesignature)
 
 
 def text_task(song: Song, options: TextToMusic, codes: Sequence[int] = ()) -> Task:
@@ -115,12 +129,14 @@ def source_tasks(
     """Several things to do with the same part of a recording, which is loaded and encoded once.
 
     Args:
+        several: bars in them must bring their own tempo, see `TaskOptions.in_seconds`.
         tile: latent frames that the VAE takes at once; None is as many as fit the memory.
 
     Raises:
         AudioError: it cannot be read, or is too short or too long.
         InvalidInput: the options do not fit it.
     """
+    several = [options.in_seconds(None) for options in several]
     read = read_source(recording)
     wave = read.waveform
     tasks.check_source(wave.shape[-1])
@@ -173,13 +189,13 @@ def _task(options: TaskOptions, latents: Tensor, canvas: Tensor, regions: tuple[
     match options:
         case Cover(strength, noise_strength, fsq):
             return tasks.cover(latents, samples, strength=strength, noise_strength=noise_strength, fsq=fsq)
-        case Repaint(_, _, mode, strength, chunk_mask, keep):
+        case Repaint(_, _, mode, strength, chunk_mask, keep, _):
             held = {"mode": mode, "strength": strength, "chunk_mask": chunk_mask, "keep_outside": keep}
             return tasks.repaint(latents, canvas, regions[0], **held)  # type: ignore[arg-type]
-        case AddTrack(track, _, _, mode, strength, chunk_mask, keep):
+        case AddTrack(track, _, _, mode, strength, chunk_mask, keep, _):
             held = {"mode": mode, "strength": strength, "chunk_mask": chunk_mask, "keep_outside": keep}
             return tasks.lego(latents, canvas, regions[0], track, **held)  # type: ignore[arg-type]
-        case Extend(_, _, mode, strength, chunk_mask):
+        case Extend(_, _, mode, strength, chunk_mask, _):
             return tasks.extend(latents, canvas, regions, mode=mode, strength=strength, chunk_mask=chunk_mask)  # type: ignore[arg-type]
         case Extract(track):
             return tasks.extract(latents, samples, track)

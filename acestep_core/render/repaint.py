@@ -51,6 +51,16 @@ def repaint_settings(mode: str = "balanced", strength: float = 0.5) -> RepaintSe
     return RepaintSettings(hold, round(25 * hold), 0.05 * hold)
 
 
+def seam_width(mode: str, strength: float, keep_outside: bool = True) -> tuple[float, float]:
+    """Seconds of the blend at each edge of a region: inside it, where the recording's samples are put back around it,
+    or outside, where they are not and only latents are blended. Arguments as `repaint_settings`.
+    """
+    settings = repaint_settings(mode, strength)
+    if keep_outside:
+        return max(settings.crossfade_seconds, MIN_CROSSFADE), 0.0
+    return 0.0, settings.crossfade_frames * HOP / SAMPLE_RATE
+
+
 @dataclass(frozen=True)
 class Region:
     """What is made anew on a canvas, which is the source with silence before and after it. All in samples at 48 kHz.

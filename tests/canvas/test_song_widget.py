@@ -181,6 +181,32 @@ def test_a_song_is_sent_on(button: str, workflow: str, desk: Desk, page: Canvas)
     desk.look(page, f"song_{workflow}", scenario())
 
 
+def test_one_line_is_sung_anew(desk: Desk, page: Canvas) -> None:
+    async def scenario() -> None:
+        await shown(page, batch(desk))
+        await page.js("() => song.querySelectorAll('.ace-redo')[0].click()")
+        dialog = page.page.get_by_role("dialog", name="Repaint this line")
+        await dialog.get_by_text("Now sung, 0:01.0–0:02.5").wait_for()
+        await dialog.get_by_text("3 syllables before, 3 now").wait_for()
+        field = dialog.get_by_label("New words of the line")
+        assert await field.input_value() == "Leave the moon"
+        await field.fill("Leave the morning and the moon")
+        await dialog.get_by_text("4 more than before").wait_for()
+        await field.fill("Keep the light")
+        await dialog.get_by_text("fits the time").wait_for()
+        await page.screenshot("song_line_asked")
+        await dialog.get_by_role("button", name="Repaint 1.9 s").click()
+        await page.until("app.graph.nodes.some(n => n.comfyClass === 'ACEStepRepaint')")
+        by_class = {node["class_type"]: node["inputs"] for node in (await page.prompt()).values()}
+        task = by_class["ACEStepRepaint"]
+        assert (task["start"], task["end"], task["mode"], task["keep_outside"]) == (0.85, 2.75, "balanced", True)
+        assert by_class["ACEStepSong"]["lyrics"] == "[Verse]\nKeep the light\n[Chorus]\nOutside the door"
+        assert by_class["ACEStepSong"]["caption"] == FACTS["caption"]
+        assert by_class["LoadAudio"]["audio"] == "batch/song_1.flac [output]"
+
+    desk.look(page, "song_line_sent", scenario())
+
+
 def test_settings_are_used_again(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
         await shown(page, batch(desk))

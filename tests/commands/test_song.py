@@ -53,6 +53,8 @@ def test_a_batch_gets_numbered_files(song):
         (("pop", "--device", "toaster"), "auto"),
         (("pop", "--guidance", "7", "--duration", "10"), "turbo"),
         (("pop", "--task", "cover"), "--source"),
+        (("pop", "--task", "repaint", "--source", "x.wav"), "--start"),
+        (("pop", "--task", "repaint", "--source", "x.wav", "--bars", "some"), "bars 9-12"),
         (("pop", "--source", "x.wav"), "--task"),
         (("pop", "--lora", "x=loud"), "number"),
         (("pop", "--subtitles", "lrc,ass"), "'ass'"),

@@ -118,7 +118,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "codes_strength": other(0.5, codes=((1, 2, 3),)),
     },
     "ACEStepCover": {"vae": VAE, "audio": AUDIO, "strength": 0.5, "noise_strength": 0.6, "semantic": False},
-    "ACEStepRepaint": {"vae": VAE, "audio": AUDIO, **REGION, "keep_outside": False},
+    "ACEStepRepaint": {"vae": VAE, "audio": AUDIO, **REGION, "keep_outside": False, "bars": "1.1 at 240 bpm"},
     "ACEStepExtend": {
         "vae": VAE,
         "audio": AUDIO,
@@ -127,8 +127,16 @@ CHANGES: dict[str, dict[str, Any]] = {
         "mode": "aggressive",
         "strength": other(0.0, **BALANCED),
         "chunk_mask": "window",
+        "bars": "2 at 240 bpm",
     },
-    "ACEStepLego": {"vae": VAE, "audio": AUDIO, "track": "bass", **REGION, "keep_outside": False},
+    "ACEStepLego": {
+        "vae": VAE,
+        "audio": AUDIO,
+        "track": "bass",
+        **REGION,
+        "keep_outside": False,
+        "bars": "1.1 at 240 bpm",
+    },
     "ACEStepExtract": {"vae": VAE, "audio": AUDIO, "track": "bass"},
     "ACEStepComplete": {"vae": VAE, "audio": AUDIO, "tracks": "piano"},
     "ACEStepReferenceAudio": {

@@ -236,6 +236,8 @@ REFUSALS = [
     ("ACEStepComplete", {"tracks": "kazoo"}, 6, "base", "task", "Unknown track 'kazoo'"),
     ("ACEStepRepaint", {"start": 7.0}, 6, "turbo", "task", "the source ends at 6 s"),
     ("ACEStepRepaint", {"start": -500.0, "end": 400.0}, 6, "turbo", "task", "at most 600 s fit"),
+    ("ACEStepRepaint", {"bars": "9-12"}, 6, "turbo", "task", "The tempo is not known"),
+    ("ACEStepRepaint", {"bars": "the chorus"}, 6, "turbo", "task", "Write bars as 'bars 9-12'"),
     ("ACEStepExtend", {"after": 0.0}, 6, "turbo", "task", "Nothing would be added"),
     ("ACEStepExtend", {"after": 599.0}, 6, "turbo", "task", "at most 600 s fit"),
     ("ACEStepCover", {}, 0.01, "turbo", "task", "give at least 0.04 s"),

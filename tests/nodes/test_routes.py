@@ -91,3 +91,24 @@ def test_nobody_else_may_ask(tmp_path: Path) -> None:
         assert (await site.post("/acestep/zip", {"files": [SONG] * 201}, headers=token))[0] == 400
 
     visit(tmp_path, scenario, policy=Policy("127.0.0.1", token="secret"))
+
+
+def test_what_is_known_of_a_recording_that_is_edited(tmp_path: Path) -> None:
+    async def scenario(site: Site) -> None:
+        status, found = await site.get("/acestep/facts", params=SONG)
+        assert status == 200 and found == {"lines": [[0.0, 5.0, "la", []]]}, "of others, with lyrics beside it"
+        status, found = await site.get("/acestep/facts", params=SONG | {"filename": "../user/secret.flac"})
+        assert status == 400
+        for text, start, end in (("0:36.5", 36.5, 36.5), ("12", 12, 12), ("bar 2", 3, 6), ("bars 2-", 3, None)):
+            asked = {"text": text, "bpm": "60", "timesignature": "3"}
+            assert await site.get("/acestep/times", params=asked) == (200, {"start": start, "end": end})
+        status, found = await site.get("/acestep/times", params={"text": "bar 2", "bpm": "0", "timesignature": "auto"})
+        assert status == 200 and "tempo is not known" in found["error"]
+        asked = {"mode": "balanced", "strength": "0.5"}
+        assert await site.get("/acestep/seam", params=asked) == (200, {"inside": 0.025, "outside": 0.0})
+        status, found = await site.get("/acestep/seam", params=asked | {"keep_outside": "false"})
+        assert found == {"inside": 0.0, "outside": 0.48}
+        for wrong in ({"mode": "bold"}, {"mode": "balanced", "strength": "lots"}):
+            assert (await site.get("/acestep/seam", params=wrong))[0] == 400
+
+    visit(tmp_path, scenario)

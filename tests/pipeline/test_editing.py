@@ -75,6 +75,26 @@ def test_repaint_keeps_the_outside(recordings, tiny_models, name, mode):
     check_seams(out, [start, end])
 
 
+def test_bars_are_seconds_of_the_recordings_own_tempo(recordings, tiny_models, tmp_path):
+    """Said in the text, that of the song a recording is, also from its file, or else that of the song to make."""
+    common = {"seed": 1, "models": tiny_models, "settings": QUICK}
+    by_hand = editing.repaint(recordings["seven"], 2.0, 4.0, bpm=120, **common)
+    told = editing.repaint(recordings["seven"], bars="bar 2", bpm=120, **common)
+    assert same_bits(told.audio, by_hand.audio)
+    assert told.record(0).task["arguments"] == by_hand.record(0).task["arguments"]
+    path = told.save(tmp_path / "song.flac")[0]
+    for made in (told.repaint(bars="2", **common), editing.repaint(path, bars="2", bpm=60, **common)):
+        assert made.record(0).task["arguments"] | {"start": 2.0, "end": 4.0} == made.record(0).task["arguments"]
+    longer = editing.extend(recordings["seven"], bars="1 before at 240 bpm", **common)
+    assert longer.record(0).task["arguments"]["before"] == 1.0
+    with pytest.raises(InvalidInput, match="tempo is not known"):
+        editing.repaint(recordings["seven"], bars="2", **common)
+    with pytest.raises(InvalidInput, match="start and end in seconds, or bars"):
+        editing.repaint(recordings["seven"], **common)
+    with pytest.raises(InvalidInput, match="repaint needs start"):
+        told.repaint(**common)
+
+
 @pytest.mark.parametrize(("name", "after", "before"), [("seven", 3.0, 0.0), ("mono", 0.0, 2.5), ("cd", 1.7, 1.3)])
 def test_extend_keeps_the_source(recordings, tiny_models, name, after, before):
     source = load_source(recordings[name])

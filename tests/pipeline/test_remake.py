@@ -86,6 +86,7 @@ def drawn(rng: random.Random) -> Given:
         "start": rng.uniform(0, 1),
         "end": some(rng.uniform(1.2, 3)),
         "mode": rng.choice(("balanced", "aggressive")),
+        "bars": rng.choice(("", "", "1 at 120 bpm in 2/4")),
     }
     arguments: dict[str, Given] = {
         "generate": {"codes_strength": rng.choice((0.5, 1.0))},

@@ -32,6 +32,13 @@ def check_seams(wave, seams, reach=2400):
         )
 
 
+def test_where_a_seam_lies_and_how_wide_it_is():
+    assert r.seam_width("balanced", 0.5) == (0.025, 0.0)
+    assert r.seam_width("aggressive", 0.5) == (r.MIN_CROSSFADE, 0.0), "never a click"
+    assert r.seam_width("balanced", 0.5, keep_outside=False) == (0.0, 12 / 25)
+    assert r.seam_width("conservative", 0.5, keep_outside=False) == (0.0, 1.0)
+
+
 def test_settings_follow_the_mode():
     assert r.repaint_settings("balanced", 0.0) == r.repaint_settings("conservative")
     assert r.repaint_settings("balanced", 1.0) == r.repaint_settings("aggressive")
