@@ -86,9 +86,14 @@ def _lyrics(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plan(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What fields of a plan mean, as somebody typed them, and what is wrong with those that mean nothing."""
-    from acestep_core.planner.plan import PLAN_FIELDS, Plan
+    """What the fields or the text of a plan mean, as somebody typed them, and what is wrong with it."""
+    from acestep_core.planner.plan import PLAN_FIELDS, Plan, PlanDraft
 
+    if "text" in asked:
+        try:
+            return {"fields": PlanDraft.from_text(str(asked["text"])).given.fields(), "problems": {}}
+        except AceStepError as error:
+            return {"fields": {}, "problems": {"text": str(error)}}
     given = asked.get("fields")
     fields: dict[str, Any] = {}
     problems: dict[str, str] = {}
