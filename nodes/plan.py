@@ -174,7 +174,7 @@ class ACEStepPlan:
         **widgets: Any,
     ) -> Told:
         from acestep_core.planner.answer import OTHER_FIELDS, writing
-        from acestep_core.planner.plan import Plan, PlanDraft, merge
+        from acestep_core.planner.plan import PlanDraft, merge
         from acestep_core.planner.planning import plan_song
 
         settings = PlanSettings.from_widgets(widgets)

@@ -6,6 +6,7 @@ import { LyricsEditor } from "./editor.js";
 import { PlanForm } from "./plan.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
+import { takeOver } from "./takeover.js";
 import { TextWidget } from "./text.js";
 import { follow, startTheme } from "./theme.js";
 import { say } from "./words.js";
@@ -79,6 +80,8 @@ function show(node, output) {
   }
   if (!output.text?.length && !shown.get(node)?.text) return;
   text(node).show(output.text ?? []);
+  const canBeTaken = output.song?.length && !app.graph?.extra?.linearMode;
+  text(node).offer(canBeTaken ? () => takeOver(node, JSON.parse(output.song[0])) : null);
   fit(node);
 }
 

@@ -164,6 +164,12 @@ const WORDS = {
   writing: ["Writing… nothing is rendered yet", "쓰는 중… 아직 생성하지 않습니다", "正在写…尚未生成"],
   filled: ["Filled in. Change it, then run.", "채웠습니다. 고친 뒤 실행하세요.", "已填入。修改后再运行。"],
   undo: ["Undo", "되돌리기", "撤销"],
+  takeOver: ["Edit as a Song", "곡으로 고치기", "作为歌曲编辑"],
+  takeOverTip: [
+    "Puts a Song node with these words in this one's place",
+    "이 내용을 담은 곡 노드를 이 자리에 놓습니다",
+    "用包含这些内容的歌曲节点替代此节点",
+  ],
   given: ["given", "지정", "已指定"],
   free: ["model decides", "모델이 결정", "模型决定"],
   open: ["free", "자유", "不限"],

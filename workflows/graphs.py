@@ -113,8 +113,8 @@ GRAPHS: dict[str, Graph] = {
     ),
     "edit_plan": Graph(
         "Edit the plan by hand",
-        "What is pinned in the form of **Plan** is given; the model decides what is free, and says what it chose beside "
-        "it: keep that, or change it. A plan in which nothing is left to the model is used word for word.",
+        "What is pinned in the form of **Plan** is given; the model decides what is free, and says what it "
+        "chose beside it: keep that, or change it. A plan in which nothing is left to the model is used word for word.",
         {
             **LOAD,
             "Song": ("ACEStepSong", SONG | {"duration": 0.0}),

@@ -163,12 +163,11 @@ class Song(Options):
     def remarks(self) -> list[str]:
         """What was not taken as it was written, or does something that is not seen, one sentence each."""
         found = list(self.notes)
-        needed = 0.0 if self.duration is None or self.instrumental else singing_seconds(self.lyrics)
-        if self.duration is not None and needed > self.duration * CROWDED:
-            found.append(
-                f"The lyrics take about {as_minutes(needed)} to sing, and the song is {as_minutes(self.duration)} long; "
-                "some words may be rushed or left out."
-            )
+        if self.duration and not self.instrumental:
+            needed, there = singing_seconds(self.lyrics), self.duration
+            if needed > there * CROWDED:
+                times = f"take about {as_minutes(needed)} to sing, and the song is {as_minutes(there)} long"
+                found.append(f"The lyrics {times}; some words may be rushed or left out.")
         for name, text in (("caption", self.caption), ("lyrics", self.lyrics)):
             if token := _CONTROL.search(text):
                 found.append(f"The {name} contains the control token {token[0]}, which cuts or changes the prompt.")

@@ -67,7 +67,8 @@ _DIRECTIONS = _words("""
 """What is done, not sung."""
 _PLAYED = _words("""
     intro outro interlude coda prelude instrumental solo breakdown break drop
-    вступление проигрыш концовка 前奏 间奏 間奏 尾奏 器乐 独奏 イントロ アウトロ ソロ 인트로 아웃트로 간주 전주 후주 솔로 соло
+    вступление проигрыш концовка 前奏 间奏 間奏 尾奏 器乐 独奏
+    イントロ アウトロ ソロ 인트로 아웃트로 간주 전주 후주 솔로 соло
 """)
 """What may stand without words to sing."""
 _BESIDE = _words("""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from tests.canvas.browser import Canvas, require_browser
 from tests.canvas.desk import Desk, read
 
@@ -150,6 +148,27 @@ def test_a_song_is_written_before_it_is_rendered(desk: Desk, page: Canvas) -> No
     desk.look(page, "lyrics_created", scenario())
 
 
+def test_what_was_invented_in_a_run_is_taken_over(desk: Desk, page: Canvas) -> None:
+    async def scenario() -> None:
+        create = node("simple", "Song")
+        await page.show(read("simple"))
+        before = await page.prompt()
+        fed = {(at, name) for at, one in before.items() for name, v in one["inputs"].items() if v == [str(create), 0]}
+        invented = {"caption": "calm piano", "lyrics": "[Verse]\nla", "bpm": 92, "keyscale": "A minor", "duration": 20}
+        output = {"text": ["calm piano"], "song": [json.dumps(invented)]}
+        await page.js("([id, output]) => app.graph.getNodeById(id).onExecuted(output)", [create, output])
+        await page.js(f"""() => {{
+            const node = app.graph.getNodeById({create})
+            node.widgets.find(w => w.name === 'shown').element.querySelector('.ace-button').click()
+        }}""")
+        after = await page.prompt()
+        (song,) = [at for at, one in after.items() if one["class_type"] == "ACEStepSong"]
+        assert {name: after[song]["inputs"][name] for name in invented} == invented
+        assert fed and all(after[at]["inputs"][name] == [song, 0] for at, name in fed)
+
+    desk.look(page, "taken_over", scenario())
+
+
 def test_the_plan_is_a_form(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
         plan = await opened(page, "think_text2music", "Plan", "edited_plan")
@@ -182,7 +201,8 @@ def test_the_plan_is_a_form(desk: Desk, page: Canvas) -> None:
         saved = await page.js("() => app.graph.serialize()")
         before = await text()
         await page.js("graph => app.loadGraphData(graph)", saved)
-        await page.js(f"() => {{ window.form = app.graph.getNodeById({plan}).widgets.find(w => w.name === 'edited_plan').element }}")
+        found = f"app.graph.getNodeById({plan}).widgets.find(w => w.name === 'edited_plan')"
+        await page.js(f"() => {{ window.form = {found}.element }}")
         await page.until("form.querySelectorAll('.ace-keep').length >= 3")
         assert await text() == before
         pressed = "() => [...form.querySelectorAll('.ace-pin')].map(p => p.getAttribute('aria-pressed'))"
@@ -196,10 +216,11 @@ def test_the_plan_is_a_form(desk: Desk, page: Canvas) -> None:
 def test_an_app_has_both_editors(desk: Desk) -> None:
     async def scenario(page: Canvas) -> None:
         await page.until(f"app.graph.id === '{read('edit_plan_app')['id']}'")
-        await page.until("document.querySelector('.ace-edit')?.clientWidth && document.querySelector('.ace-plan')?.clientWidth")
         for kind in ("edit", "plan"):
-            wide = f"(() => {{ const e = document.querySelector('.ace-{kind}'); return e.scrollWidth - e.clientWidth }})()"
-            assert await page.js(wide) <= 1
+            await page.until(f"document.querySelector('.ace-{kind}')?.clientWidth > 100")
+            sizes = f"['scrollWidth', 'clientWidth'].map(size => document.querySelector('.ace-{kind}')[size])"
+            wide, there = await page.js(f"() => {sizes}")
+            assert wide <= there + 1
         await page.page.get_by_role("textbox", name="Tempo").fill("88")
         (plan,) = [one for one in (await page.prompt()).values() if one["class_type"] == "ACEStepPlan"]
         assert '"88"' in plan["inputs"]["edited_plan"]

@@ -55,7 +55,9 @@ def test_without_a_tokenizer_it_is_an_estimate(tmp_path: Path) -> None:
     assert long.tokens > long.limit and 0 < long.unheard < 2000
 
 
-def test_words_of_qwen_count_where_no_model_is(tmp_path: Path, tiny_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_of_qwen_count_where_no_model_is(
+    tmp_path: Path, tiny_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "tokenizer"
     folder.mkdir()
     shutil.copy(next(tiny_root.rglob("tokenizer.json")), folder)

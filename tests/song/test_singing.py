@@ -46,5 +46,9 @@ def test_a_song_says_when_its_words_take_longer_than_it_lasts() -> None:
     lyrics = "[Verse]\n" + "Hold the night a little more\n" * 20
     (said,) = Song(lyrics=lyrics, duration=30).remarks()
     assert "1:12" in said and "0:30" in said and said.endswith(".")
-    for fits in (Song(lyrics=lyrics), Song(lyrics=lyrics, duration=70), Song(lyrics=lyrics, duration=30, instrumental=True)):
+    for fits in (
+        Song(lyrics=lyrics),
+        Song(lyrics=lyrics, duration=70),
+        Song(lyrics=lyrics, duration=30, instrumental=True),
+    ):
         assert fits.remarks() == []
