@@ -102,7 +102,7 @@ def test_what_is_too_long_is_seen_not_to_be_heard(desk: Desk, page: Canvas) -> N
     async def scenario() -> None:
         song = await opened(page, "text2music", "Song", "lyrics")
         await page.set(song, duration=30)
-        await written(page, "[Verse]\n" + "สวัสดีครับ 你好世界 hold the night\n" * 120)
+        await written(page, "[Verse]\n" + "สวัสดีครับ 你好世界 hold the night\n" * 400)
         await page.until("form.querySelector('.ace-tokens').textContent.includes('lines are not heard')")
         assert await page.js("() => form.querySelector('.ace-tokens').dataset.level") == "err"
         assert await page.js("() => form.querySelector('.ace-foot').children[1].dataset.level") == "warn"
