@@ -132,7 +132,8 @@ app.registerExtension({
         return made;
       },
       ACESTEP_PLAN(node, name) {
-        const offered = ["keyscale", "timesignature", "language"].map((field) => [field, choices("ACEStepSong", field)]);
+        const fields = ["keyscale", "timesignature", "language"];
+        const offered = fields.map((field) => [field, choices("ACEStepSong", field)]);
         const plan = new PlanForm(node, {
           edited: (text) => made.widget.callback?.(text),
           grown: () => fit(node),

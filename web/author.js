@@ -35,9 +35,11 @@ export class Author {
     const write = button({ label: say("write"), class: "ace-button", press: () => this.work("create") });
     this.line = el("div", { class: "ace-ask", hidden: true }, this.query, write);
     this.said = el("span", { class: "ace-cut", role: "status" });
-    this.cancel = button({ icon: "times", label: say("cancel"), class: "ace-button line", press: () => api.interrupt() });
-    this.undo = button({ icon: "undo", label: say("undo"), class: "ace-button line", press: () => this.put(this.before) });
-    this.news = el("div", { class: "ace-ask", hidden: true }, this.said, el("span", { class: "ace-space" }), this.cancel, this.undo);
+    const act = (sign, name, press) => button({ icon: sign, label: say(name), class: "ace-button line", press });
+    this.cancel = act("times", "cancel", () => api.interrupt());
+    this.undo = act("undo", "undo", () => this.put(this.before));
+    const space = el("span", { class: "ace-space" });
+    this.news = el("div", { class: "ace-ask", hidden: true }, this.said, space, this.cancel, this.undo);
     this.root = el("div", { class: "ace-author" }, this.line, this.news);
   }
 

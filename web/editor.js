@@ -1,5 +1,5 @@
-// The lyrics editor: headings coloured and offered, what is heard and how long it takes counted, other spellings cleaned.
-// What a heading is, and what is read of a text, the server says.
+// The lyrics editor: headings coloured and offered, what is heard and how long it takes counted, other spellings
+// cleaned. What a heading is, and what is read of a text, the server says.
 
 import { report } from "./api.js";
 import { button, clock, el, visible } from "./dom.js";
@@ -14,7 +14,7 @@ const BYTES = 3;
 const CROWDED = 1.3;
 
 export class LyricsEditor {
-  /** `beside()`: `{language, duration, instrumental}` of the song; `edited(text)` after each edit; `author`: `Author`. */
+  /** `beside()`: language, duration and instrumental of the song; `edited(text)` after each edit; `author`: `Author`. */
   constructor({ beside, edited, author }) {
     this.beside = beside;
     this.said = null;

@@ -85,8 +85,7 @@ export class Paper {
 /** Where the last `count` lines that are not empty begin. */
 function lastLines(text, count) {
   let place = text.trimEnd().length;
-  for (let line = 0; line < count && place > 0; line++)
-    place = text.slice(0, place).trimEnd().lastIndexOf("\n");
+  for (let line = 0; line < count && place > 0; line++) place = text.slice(0, place).trimEnd().lastIndexOf("\n");
   return Math.max(0, place + 1);
 }
 

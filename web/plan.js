@@ -1,5 +1,5 @@
-// The plan as a form: what is given, what the model decides, and what it decided. It writes the text of a plan, in which
-// `?` stands for what the model is asked; a plan without one is used word for word, and nothing before it runs again.
+// The plan as a form: what is given, what the model decides, and what it decided. It writes the text of a plan, in
+// which `?` stands for what the model is asked; without one it is used word for word, and nothing before it runs again.
 
 import { app } from "../../scripts/app.js";
 import { planned } from "./api.js";
@@ -33,7 +33,8 @@ export class PlanForm {
     this.ran = {};
     this.rows = {};
     this.live = el("div", { class: "ace-hidden", role: "status" });
-    const legend = el("span", { class: "ace-legend ace-quiet" }, icon("thumbtack"), say("given"), icon("sparkles"), say("free"));
+    const signs = [icon("thumbtack"), say("given"), icon("sparkles"), say("free")];
+    const legend = el("span", { class: "ace-legend ace-quiet" }, ...signs);
     const head = el(
       "div",
       { class: "ace-thread-head", style: { "--ace-thread": "var(--ace-codes)" } },
@@ -43,14 +44,11 @@ export class PlanForm {
     );
     this.problem = el("div", { class: "ace-problem", hidden: true });
     const rows = Object.keys(FIELDS).map((name) => this.row(name, choices[name]));
-    this.again = button({ icon: "refresh", label: say("planAgain"), class: "ace-button ace-main", press: () => this.plan() });
-    this.render = button({
-      icon: "play",
-      label: say("render"),
-      class: "ace-button ace-main ace-primary",
-      press: () => app.queuePrompt(0),
-    });
-    const foot = el("div", { class: "ace-buttons" }, this.again, this.render);
+    const main = (sign, name, kind, press) =>
+      button({ icon: sign, label: say(name), class: `ace-button ace-main ${kind}`, press });
+    this.again = main("refresh", "planAgain", "", () => this.plan());
+    const render = main("play", "render", "ace-primary", () => app.queuePrompt(0));
+    const foot = el("div", { class: "ace-buttons" }, this.again, render);
     this.root = el("div", { class: "ace ace-plan" }, head, ...rows, this.problem, foot, this.live);
     alone(this.root);
     new ResizeObserver(() => grown()).observe(this.root);
@@ -69,7 +67,8 @@ export class PlanForm {
     const pin = button({ icon: "sparkles", name: "", class: "ace-icon ace-pin", press: () => this.turn(name) });
     const problem = el("div", { class: "ace-problem", hidden: true, id: `ace-problem-${name}-${++made}` });
     field.setAttribute("aria-describedby", problem.id);
-    const line = el("div", { class: "ace-plan-line" }, el("span", { class: "ace-name", text: label }), field, choice, pin);
+    const shown = el("span", { class: "ace-name", text: label });
+    const line = el("div", { class: "ace-plan-line" }, shown, field, choice, pin);
     this.rows[name] = { field, choice, pin, problem };
     return el("div", { class: `ace-plan-row ${name}`, role: "group", "aria-label": label }, line, problem);
   }
@@ -249,7 +248,7 @@ export class PlanForm {
     }
     if (!(name in this.chosen)) return [];
     const chosen = spelled(name, this.chosen[name]);
-    const keep = el("button", { type: "button", class: "ace-keep", text: say("keep"), on: { click: () => this.keep(name) } });
+    const keep = button({ label: say("keep"), class: "ace-keep", press: () => this.keep(name) });
     keep.setAttribute("aria-label", `${say("keep")}: ${say(name)} ${chosen}`);
     return [el("span", { class: "ace-cut", text: chosen, title: chosen }), " · ", keep];
   }
@@ -259,8 +258,9 @@ let made = 0;
 
 function control(name, choices) {
   const free = say("open");
-  if (name === "caption") return el("textarea", { class: "ace-field", rows: "3", placeholder: free, "data-capture-wheel": "true" });
-  if (!choices) return el("input", { class: "ace-field", type: "text", placeholder: free, spellcheck: "false" });
+  const field = { class: "ace-field", placeholder: free, spellcheck: "false" };
+  if (name === "caption") return el("textarea", { ...field, rows: "3", "data-capture-wheel": "true" });
+  if (!choices) return el("input", { ...field, type: "text" });
   const shown = (value) => (name === "language" ? languageName(value) : spelled(name, value));
   const options = choices.map((value) => el("option", { value, text: shown(value) }));
   return el("select", { class: "ace-field" }, el("option", { value: "", text: free }), ...options);

@@ -2,11 +2,13 @@
 
 import { app } from "../../scripts/app.js";
 
-/** Puts an ACE-Step Song with these values beside the node that wrote them; its song goes where theirs went. */
+const GAP = 60;
+
+/** Puts an ACE-Step Song with these values below the node that wrote them; its song goes where theirs went. */
 export function takeOver(node, values) {
   const { graph } = node;
   const song = window.LiteGraph.createNode("ACEStepSong");
-  song.pos = [node.pos[0] + 40, node.pos[1] + 40];
+  song.pos = [node.pos[0], node.pos[1] + node.size[1] + GAP];
   graph.add(song);
   for (const widget of song.widgets)
     if (widget.name in values) {

@@ -166,7 +166,7 @@ const WORDS = {
   undo: ["Undo", "되돌리기", "撤销"],
   takeOver: ["Edit as a Song", "곡으로 고치기", "作为歌曲编辑"],
   takeOverTip: [
-    "Puts a Song node with these words in this one's place",
+    "Puts a Song node with all of this in the place of this one",
     "이 내용을 담은 곡 노드를 이 자리에 놓습니다",
     "用包含这些内容的歌曲节点替代此节点",
   ],
