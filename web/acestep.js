@@ -150,6 +150,7 @@ app.registerExtension({
     if (node.comfyClass === SHOW_TEXT) text(node);
     takesText(node);
     shown.get(node)?.editor?.watch(node);
+    shown.get(node)?.plan?.watch(node);
     const executed = node.onExecuted;
     node.onExecuted = function (output) {
       executed?.call(this, output);

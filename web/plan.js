@@ -73,6 +73,16 @@ export class PlanForm {
     return el("div", { class: `ace-plan-row ${name}`, role: "group", "aria-label": label }, line, problem);
   }
 
+  /** Looks again when a wire comes or goes. */
+  watch(node) {
+    const changed = node.onConnectionsChange;
+    node.onConnectionsChange = (...given) => {
+      const answer = changed?.apply(node, given);
+      this.draw();
+      return answer;
+    };
+  }
+
   /** The least height of the widget in a node of the classic renderer. */
   least() {
     return Math.max(396, this.root.offsetHeight + 16);

@@ -213,6 +213,31 @@ def test_the_plan_is_a_form(desk: Desk, page: Canvas) -> None:
     desk.look(page, "plan_form", scenario())
 
 
+def test_texts_of_other_nodes_go_into_both(desk: Desk, page: Canvas) -> None:
+    async def scenario() -> None:
+        plan = await opened(page, "think_text2music", "Plan", "edited_plan")
+        wired = {node("think_text2music", "Song"): "lyrics", plan: "edited_plan"}
+        source = await page.js(
+            """wired => {
+                const text = LiteGraph.createNode('PrimitiveStringMultiline')
+                app.graph.add(text)
+                for (const [id, name] of wired) {
+                    const node = app.graph.getNodeById(id)
+                    text.connect(0, node, node.inputs.findIndex(input => input.name === name))
+                }
+                return String(text.id)
+            }""",
+            list(wired.items()),
+        )
+        await page.until("form.querySelector('.bpm .ace-field').disabled")
+        await page.js("graph => app.loadGraphData(graph)", await page.js("() => app.graph.serialize()"))
+        prompt = await page.prompt()
+        for at, name in wired.items():
+            assert prompt[str(at)]["inputs"][name] == [source, 0]
+
+    desk.look(page, "forms_wired", scenario())
+
+
 def test_an_app_has_both_editors(desk: Desk) -> None:
     async def scenario(page: Canvas) -> None:
         await page.until(f"app.graph.id === '{read('edit_plan_app')['id']}'")
