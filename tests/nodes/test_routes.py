@@ -103,7 +103,7 @@ def test_what_is_said_of_lyrics_and_plans(tmp_path: Path) -> None:
         status, said = await site.post("/acestep/lyrics", {"lyrics": 3})
         assert status == 400 and said["error"].endswith(".")
         status, said = await site.post("/acestep/lyrics", {"lyrics": "la", "duration": 5, "language": "?"})
-        assert status == 200 and said["tokens"] > 0, "what is wrong beside the lyrics is another's to say"
+        assert status == 200 and said["seconds"] > 0, "what is wrong beside the lyrics is another's to say"
         given = {"bpm": "92", "keyscale": "Am", "duration": "1:30", "timesignature": "4/4", "language": "Deutsch"}
         status, said = await site.post("/acestep/plan", {"fields": given})
         assert (status, said["problems"]) == (200, {})
