@@ -66,6 +66,11 @@ def real(value: Any) -> float | None:
         return None
 
 
+def as_minutes(seconds: float) -> str:
+    """72.4 -> `1:12`."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
 def is_unset(value: Any) -> bool:
     """Whether a value is one of the words and numbers that leave a choice open, here or in other programs."""
     if isinstance(value, str):

@@ -97,7 +97,7 @@ class ACEStepCreateSong:
                 seed=seed,
                 monitor=watch,
             )
-        return told((song,), _shown(song))
+        return told((song,), _shown(song), song=song.to_widgets())
 
 
 class ACEStepFormatSong:
@@ -129,7 +129,7 @@ class ACEStepFormatSong:
         watch = monitor()
         with writing(needed(lm), song.caption, song.lyrics) as model:
             written = format_song(model, song, sampling=sampling or TEXT_SAMPLING, seed=seed, monitor=watch)
-        return told((written,), _shown(written))
+        return told((written,), _shown(written), song=written.to_widgets())
 
 
 class ACEStepPlan:
@@ -154,7 +154,9 @@ class ACEStepPlan:
             },
             "optional": {
                 "edited_plan": inputs.text(
-                    "A plan you edited, used word for word instead of asking the model.", multiline=True, advanced=True
+                    "A plan you edited, used word for word instead of asking the model; it fills only fields with a ?.",
+                    multiline=True,
+                    advanced=True,
                 ),
                 **inputs.widgets(PlanSettings, "max_duration"),
                 "sampling": inputs.wire(wires.SAMPLING, _SAMPLING_TIP),
@@ -172,18 +174,20 @@ class ACEStepPlan:
         **widgets: Any,
     ) -> Told:
         from acestep_core.planner.answer import OTHER_FIELDS, writing
-        from acestep_core.planner.plan import Plan, merge
+        from acestep_core.planner.plan import PlanDraft, merge
         from acestep_core.planner.planning import plan_song
 
         settings = PlanSettings.from_widgets(widgets)
-        if edited_plan.strip():
-            plan = Plan.from_text(edited_plan)
+        draft = PlanDraft.from_text(edited_plan) if edited_plan.strip() else None
+        if draft is not None and not draft.wanted:
+            plan = draft.given
         else:
             watch, tokens = monitor(), settings.caption_tokens + OTHER_FIELDS
             with writing(needed(lm), song.caption, song.lyrics, tokens=tokens) as model:
-                plan = plan_song(model, song, settings, sampling, seed, watch)
+                plan = plan_song(model, song, settings, sampling, seed, watch, draft)
         text = plan.to_text()
-        return told((merge(song, plan, caption=settings.caption, language=settings.language), text), text)
+        planned = merge(song, plan, caption=settings.caption, language=settings.language)
+        return told((planned, text), text, plan=plan.fields())
 
 
 class ACEStepPlanCodes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,10 +19,15 @@ Told = tuple[Any, ...] | dict[str, Any]
 TEST_MODEL = "Made by the built-in test model, whose weights are random: it makes noise, not music."
 
 
-def told(result: tuple[Any, ...], *texts: str) -> Told:
-    """A node's outputs with the texts that stay under it. (A status line is for progress alone: it vanishes.)"""
+def told(result: tuple[Any, ...], *texts: str, **values: Mapping[str, Any]) -> Told:
+    """A node's outputs with the texts that stay under it. (A status line is for progress alone: it vanishes.)
+
+    Args:
+        values: what the scripts of the canvas read, by name.
+    """
+    shown = {name: [json.dumps(value, ensure_ascii=False)] for name, value in values.items()}
     found = [text for text in texts if text]
-    return {"ui": {"text": found}, "result": result} if found else result
+    return {"ui": {**({"text": found} if found else {}), **shown}, "result": result} if found or shown else result
 
 
 def filled(prefix: str, made: Made | None, place: int | None) -> str:

@@ -36,6 +36,14 @@ def add_routes(routes: Any) -> None:
     async def zip(request: Any) -> Any:
         return await answered(_zip, await asked_of(request))
 
+    @routes.post("/acestep/lyrics")
+    async def lyrics(request: Any) -> Any:
+        return await answered(_lyrics, await asked_of(request))
+
+    @routes.post("/acestep/plan")
+    async def plan(request: Any) -> Any:
+        return await answered(_plan, await asked_of(request))
+
 
 def _peaks(query: Mapping[str, Any]) -> dict[str, Any]:
     from acestep_core.io.peaks import peaks_of
@@ -64,6 +72,42 @@ def _zip(asked: Mapping[str, Any]) -> dict[str, Any]:
     files = [path for entry in named for path in family(file_of(entry))]
     root = host().temp_folder().resolve()
     return item_of(write_song(root, "songs", {".zip": lambda path: archive(path, files)})[".zip"], root, "temp")
+
+
+def _lyrics(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is to say about lyrics, see `LyricReport`, and the headings to offer."""
+    from acestep_core.pipeline.lyric_report import TAGS, lyric_report, tokenizer_for_lyrics
+
+    from . import models
+
+    tokenizer = tokenizer_for_lyrics(models.found(), models.roots())
+    beside = {"language": str(asked.get("language") or "unknown"), "duration": asked.get("duration")}
+    lyrics = asked.get("lyrics", "")
+    try:
+        said = lyric_report(lyrics, tokenizer=tokenizer, **beside)
+    except InvalidInput:  # what is wrong beside the lyrics, their node says
+        said = lyric_report(lyrics, tokenizer=tokenizer)
+    return said.to_dict() | {"tags": TAGS}
+
+
+def _plan(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What the fields or the text of a plan mean, as somebody typed them, and what is wrong with it."""
+    from acestep_core.planner.plan import PLAN_FIELDS, Plan, PlanDraft
+
+    if "text" in asked:
+        try:
+            return {"fields": PlanDraft.from_text(str(asked["text"])).given.fields(), "problems": {}}
+        except AceStepError as error:
+            return {"fields": {}, "problems": {"text": str(error)}}
+    given = asked.get("fields")
+    fields: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for name in PLAN_FIELDS if isinstance(given, dict) else ():
+        try:
+            fields |= Plan(**{name: given.get(name)}).fields()
+        except InvalidInput as error:
+            problems[name] = str(error)
+    return {"fields": fields, "problems": problems}
 
 
 def item_of(path: Path, root: Path, kind: str) -> dict[str, str]:

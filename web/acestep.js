@@ -1,18 +1,25 @@
 // What the canvas shows of ACE-Step: results on the nodes that made them, and the colours of the wires.
 
 import { app } from "../../scripts/app.js";
+import { Author } from "./author.js";
+import { LyricsEditor } from "./editor.js";
+import { PlanForm } from "./plan.js";
 import { RegionWidget } from "./region.js";
 import { KINDS } from "./region_target.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
 import { addSongbook } from "./songbook.js";
 import { takeDrops } from "./song_drag.js";
+import { takeOver } from "./takeover.js";
 import { TextWidget } from "./text.js";
 import { follow, startTheme } from "./theme.js";
 import { say } from "./words.js";
 
 const PLAYER = "ACESTEP_PLAYER";
 const SHOW_TEXT = "ACEStepShowText";
+/** Node -> its text input that has an editor of its own, and the type under which that is asked for. */
+const EDITORS = { ACEStepSong: ["lyrics", "ACESTEP_LYRICS"], ACEStepPlan: ["edited_plan", "ACESTEP_PLAN"] };
+const OPEN = ["auto", "unknown"];
 const shown = new WeakMap();
 
 /** A widget that shows a result. It is no setting: with a value in the prompt a song would be made again for it. */
@@ -28,6 +35,29 @@ function result(node, name, type, root, options) {
   widget.serialize = false;
   widget.label = say("untitled");
   return widget;
+}
+
+/** A widget with which a text is edited; what is written is the value of the input, as it is without us. */
+function editing(node, name, type, editor, least) {
+  const set = (value) => (editor.text = value);
+  const options = { hideOnZoom: false, margin: 8, getMinHeight: least, getValue: () => editor.text, setValue: set };
+  const widget = node.addDOMWidget(name, type, editor.root, options);
+  return { widget, minHeight: least(), minWidth: 380 };
+}
+
+/** The editors write into inputs that take text by wire too. */
+function takesText(node) {
+  const [name, type] = EDITORS[node.comfyClass] ?? [];
+  for (const input of node.inputs ?? []) if (input.name === name && input.type === type) input.type = "STRING";
+}
+
+function value(node, name) {
+  return node.widgets?.find((widget) => widget.name === name)?.value;
+}
+
+function choices(type, name) {
+  const found = window.LiteGraph?.registered_node_types?.[type]?.nodeData?.input?.required?.[name];
+  return (Array.isArray(found?.[0]) ? found[0] : (found?.[1]?.options ?? [])).filter((one) => !OPEN.includes(one));
 }
 
 function text(node) {
@@ -50,13 +80,24 @@ function region(node) {
 /** Shows the outputs of a node: after a run, or when a tab comes back. */
 function show(node, output) {
   if (!node.comfyClass?.startsWith("ACEStep") || !output) return;
-  const song = shown.get(node)?.song;
+  const { song, plan } = shown.get(node) ?? {};
   if (song) {
     song.show(output);
     return;
   }
+  if (plan) {
+    if (output.plan?.length) plan.show(JSON.parse(output.plan[0]));
+    return;
+  }
   if (!output.text?.length && !shown.get(node)?.text) return;
   text(node).show(output.text ?? []);
+  const canBeTaken = output.song?.length && !app.graph?.extra?.linearMode;
+  text(node).offer(canBeTaken ? () => takeOver(node, JSON.parse(output.song[0])) : null);
+  fit(node);
+}
+
+/** Makes a node high enough for what it shows. */
+function fit(node) {
   const least = node.computeSize?.()[1] ?? 0;
   if (node.size && node.size[1] < least) node.setSize([node.size[0], least]);
   node.graph?.setDirtyCanvas(true, true);
@@ -76,6 +117,9 @@ app.registerExtension({
   beforeRegisterNodeDef(nodeType, nodeData) {
     const inputs = nodeData.input?.optional;
     if (nodeData.name.startsWith("ACEStep") && inputs?.audioUI) inputs.audioUI = [PLAYER, {}];
+    const [name, type] = EDITORS[nodeData.name] ?? [];
+    for (const group of Object.values(nodeData.input ?? {}))
+      if (group?.[name]) group[name] = [type, { ...group[name][1], advanced: false }];
   },
   getCustomWidgets() {
     return {
@@ -84,12 +128,43 @@ app.registerExtension({
         shown.set(node, { song });
         return { widget: result(node, name, "acestep.song", song.root, { getMinHeight: () => song.size.least() }) };
       },
+      ACESTEP_LYRICS(node, name, [, declared]) {
+        const author = new Author(node);
+        const editor = new LyricsEditor({
+          beside: () => ({
+            language: value(node, "language"),
+            duration: value(node, "duration"),
+            instrumental: value(node, "instrumental"),
+          }),
+          edited: () => made.widget.callback?.(editor.text),
+          author,
+        });
+        shown.set(node, { editor });
+        const made = editing(node, name, "acestep.lyrics", editor, () => editor.least());
+        editor.text = declared?.default ?? "";
+        return made;
+      },
+      ACESTEP_PLAN(node, name) {
+        const fields = ["keyscale", "timesignature", "language"];
+        const offered = fields.map((field) => [field, choices("ACEStepSong", field)]);
+        const plan = new PlanForm(node, {
+          edited: (text) => made.widget.callback?.(text),
+          grown: () => fit(node),
+          choices: Object.fromEntries(offered),
+        });
+        shown.set(node, { plan });
+        const made = editing(node, name, "acestep.plan", plan, () => plan.least());
+        return made;
+      },
     };
   },
   nodeCreated(node) {
     if (!node.comfyClass?.startsWith("ACEStep")) return;
     if (node.comfyClass === SHOW_TEXT) text(node);
     if (node.comfyClass in KINDS) region(node);
+    takesText(node);
+    shown.get(node)?.editor?.watch(node);
+    shown.get(node)?.plan?.watch(node);
     const executed = node.onExecuted;
     node.onExecuted = function (output) {
       executed?.call(this, output);
@@ -103,6 +178,7 @@ app.registerExtension({
     };
   },
   loadedGraphNode(node) {
+    takesText(node);
     const widget = shown.get(node)?.widget;
     if (widget) widget.label = node.title;
   },

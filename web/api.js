@@ -99,6 +99,16 @@ export function zip(items) {
   return post("/acestep/zip", { files: items });
 }
 
+/** What there is to say about lyrics: `{lyrics, language, duration}` -> `LyricReport` of the library. */
+export function report(asked) {
+  return post("/acestep/lyrics", asked);
+}
+
+/** What fields of a plan mean, or its text: `{fields | text}` -> `{fields, wanted, problems}`. */
+export function planned(asked) {
+  return post("/acestep/plan", asked);
+}
+
 /** A workflow of this pack: "cover", "cover_app", "api/cover". */
 export function workflow(name) {
   return answer(api.fetchApi(`/workflow_templates/${PACK}/${name}.json`));

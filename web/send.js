@@ -1,8 +1,8 @@
 // What is done next with a song: it goes into another workflow, is judged, or its settings go into the open graph.
 
-import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { address, annotated, remember, workflow } from "./api.js";
+import { apart, outputOf } from "./part.js";
 import { KINDS } from "./region_target.js";
 
 /** Button -> workflow of this pack. */
@@ -24,7 +24,6 @@ const OPEN = {
   caption: "",
   instrumental: false,
 };
-const APART = 1_000_000;
 
 /**
  * Opens a workflow with this file as its recording and the words of the song filled in; as a form where one is open.
@@ -69,7 +68,6 @@ export async function reuse(song) {
 /** Listens to one song: when its lines are sung, how well, and how it fits its description. Gives the new facts. */
 export async function judge(song) {
   const graph = await workflow("api/score_recording");
-  const apart = (id) => String(APART + Number(id)); // no node of the open graph may take these results for its own
   const prompt = {};
   let shown = null;
   for (const [id, node] of Object.entries(graph)) {
@@ -81,32 +79,8 @@ export async function judge(song) {
     if (node.class_type === "ACEStepPreviewSong") shown = apart(id);
     if (node.class_type !== "ACEStepShowText") prompt[apart(id)] = { class_type: node.class_type, inputs };
   }
-  const { scores, lines } = await result(prompt, shown);
+  const { scores, lines } = JSON.parse((await outputOf(prompt, shown)).songs[0]);
   return { scores, lines };
-}
-
-/** Runs a prompt and gives what one of its nodes shows of its first song. */
-async function result(prompt, node) {
-  const news = [];
-  let wake = () => {};
-  const events = ["executed", "execution_error", "execution_interrupted"];
-  const listener = (event) => {
-    news.push([event.type, event.detail]);
-    wake();
-  };
-  for (const event of events) api.addEventListener(event, listener);
-  try {
-    const { prompt_id: id } = await api.queuePrompt(0, { output: prompt, workflow: {} });
-    for (;;) {
-      while (!news.length) await new Promise((done) => (wake = done));
-      const [event, detail] = news.shift(); // the first may have come before the answer
-      if (detail?.prompt_id !== id) continue;
-      if (event === "executed" && String(detail.node) === node) return JSON.parse(detail.output.songs[0]);
-      if (event !== "executed") throw new Error(detail.exception_message?.trim() ?? "cancelled");
-    }
-  } finally {
-    for (const event of events) api.removeEventListener(event, listener);
-  }
 }
 
 function wordsOf(facts) {

@@ -6,6 +6,11 @@ const MIN_HEIGHT = 56;
 const EMPTY_HEIGHT = 112;
 const WIDTH = 440;
 
+/** Only a classic node decides how high a widget is; elsewhere it is as high as its content. */
+export function fixed() {
+  return !window.LiteGraph?.vueNodesMode && !app.graph?.extra?.linearMode;
+}
+
 export class Size {
   constructor(song) {
     this.song = song;
@@ -19,18 +24,13 @@ export class Size {
     return this.song.songs.length ? MIN_HEIGHT : EMPTY_HEIGHT;
   }
 
-  /** Only a classic node decides how high the widget is; elsewhere it is as high as its content. */
-  get fixed() {
-    return !window.LiteGraph?.vueNodesMode && !app.graph?.extra?.linearMode;
-  }
-
   fit() {
     const { root } = this.song;
     const { clientWidth: width, clientHeight: height } = root;
     if (!width) return;
-    const small = this.fixed ? width < 320 || height < 200 : width < 240;
-    root.dataset.size = small ? "compact" : this.fixed && height < 420 ? "medium" : "full";
-    root.classList.toggle("ace-fixed", this.fixed);
+    const small = fixed() ? width < 320 || height < 200 : width < 240;
+    root.dataset.size = small ? "compact" : fixed() && height < 420 ? "medium" : "full";
+    root.classList.toggle("ace-fixed", fixed());
     this.grow();
   }
 
@@ -39,9 +39,9 @@ export class Size {
     const { node, root, body, songs } = this.song;
     if (!this.growing || this.resting || !songs.length || !node.setSize || !root.clientWidth) return;
     const [width, height] = node.size;
-    if (!this.fixed || width < WIDTH) {
+    if (!fixed() || width < WIDTH) {
       node.setSize([Math.max(WIDTH, width), height]);
-      if (!this.fixed) this.growing = 0;
+      if (!fixed()) this.growing = 0;
     } else {
       root.dataset.size = "full";
       root.classList.remove("ace-fixed"); // its own height, not that of the node

@@ -15,7 +15,11 @@ export class TextWidget {
       class: "ace-icon ace-copy",
       press: () => navigator.clipboard.writeText(this.text.textContent),
     });
-    this.root = el("div", { class: "ace ace-remark", role: "note" }, this.text, this.copy);
+    this.taken = null;
+    this.take = button({ icon: "pencil", label: say("takeOver"), class: "ace-button line", press: () => this.taken() });
+    this.take.title = say("takeOverTip");
+    this.take.hidden = true;
+    this.root = el("div", { class: "ace ace-remark", role: "note" }, this.text, this.copy, this.take);
     this.frame = frame;
     for (const event of ["pointerdown", "keydown"])
       this.root.addEventListener(event, (news) => news.key !== "Tab" && news.stopPropagation());
@@ -34,11 +38,17 @@ export class TextWidget {
     visible(this.root, Boolean(text) || this.frame);
   }
 
+  /** Offers to take over what the text tells of; nothing takes the offer back. */
+  offer(taken) {
+    this.taken = taken;
+    visible(this.take, Boolean(taken));
+  }
+
   height() {
     if (this.root.hidden) return 0;
     const lines = this.text.textContent
       .split("\n")
       .reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / 44)), 0);
-    return Math.min(MOST, 24 + 18 * lines);
+    return Math.min(MOST, 24 + 18 * lines) + (this.take.hidden ? 0 : 36);
   }
 }

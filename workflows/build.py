@@ -27,8 +27,8 @@ Definitions = dict[str, dict[str, Any]]
 COLUMN, COLUMN_HEIGHT, GAP, WIDTH = 350, 760, 80, 300
 TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER = 30, 20, 26, 110, 60
 NOTE_HEIGHT = 120
-GROWTH = {"ACEStepSampler": 260, "ACEStepLoader": 30}
-"""By how much a node grows when it runs and shows what it has so far."""
+GROWTH = {"ACEStepSampler": 260, "ACEStepLoader": 30, "ACEStepSong": 170, "ACEStepPlan": 290}
+"""By how much a node grows when it runs and shows what it has so far, or with its editor."""
 RESULTS = {"ACEStepSaveSong": "audioUI", "ACEStepPreviewSong": "audioUI", "ACEStepShowText": "shown"}
 """The widget in which a node shows what it made; in an app it stands below the form."""
 EDITORS = {"ACEStepRepaint": "region", "ACEStepExtend": "region", "ACEStepLego": "region"}

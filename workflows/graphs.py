@@ -113,20 +113,18 @@ GRAPHS: dict[str, Graph] = {
     ),
     "edit_plan": Graph(
         "Edit the plan by hand",
-        "The plan in the box is used word for word: change tempo, key, length or caption, and run. Empty the box to "
-        "let the model plan; what it wrote stands in **Plan text**, ready to be copied back and changed. A line that "
-        "cannot be understood is named by its number.",
+        "What is pinned in the form of **Plan** is given; the model decides what is free, and says what it "
+        "chose beside it: keep that, or change it. A plan in which nothing is left to the model is used word for word.",
         {
             **LOAD,
             "Song": ("ACEStepSong", SONG | {"duration": 0.0}),
-            "Your plan": ("PrimitiveStringMultiline", {"value": PLAN}),
-            "Plan": ("ACEStepPlan", {"lm": "Load.2", "song": "Song.0", "edited_plan": "Your plan.0"}),
+            "Plan": ("ACEStepPlan", {"lm": "Load.2", "song": "Song.0", "edited_plan": PLAN}),
             "Plan text": ("ACEStepShowText", {"text": "Plan.1"}),
             "Codes": ("ACEStepPlanCodes", {"lm": "Load.2", "song": "Song.0", "plan": "Plan.1"}),
             "Task": ("ACEStepTextToMusic", {"song": "Plan.0", "codes": "Codes.0"}),
             **rendered(song="Plan.0", save={"plan": "Plan.1"}),
         },
-        ("Song.caption", "Song.lyrics", "Your plan.value", "Codes.seed", "Sampler.seed"),
+        ("Song.caption", "Song.lyrics", "Plan.edited_plan", "Codes.seed", "Sampler.seed"),
         ("Save", "Plan text"),
     ),
     "simple": Graph(

@@ -14,6 +14,7 @@ from acestep_core.errors import DatasetError
 from acestep_core.monitor import Monitor
 from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.train.dataset_options import Labelling, Preprocessing, Scanning
+from acestep_core.values import as_minutes
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import Models
@@ -129,7 +130,7 @@ def _show(told: argparse.Namespace) -> int:
         _say(_row("id", "state", "length", "file", "caption", "lyrics", "bpm", "key"))
         for sample in dataset.samples:
             words = next((line for line in sample.lyrics.split("\n") if line.strip()), "")
-            length = f"{sample.duration // 60}:{sample.duration % 60:02d}"
+            length = as_minutes(sample.duration)
             facts = (sample.caption or sample.genre, words, str(sample.bpm or ""), sample.keyscale)
             _say(_row(sample.id, _state(sample), length, sample.filename, *facts))
     _tell(dataset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -40,6 +40,7 @@ def _language(value: Any) -> str:
 
 
 _LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
+ASKED = object()
 _WHOLE = ("bpm", "timesignature")
 _NORMALIZE: dict[str, Callable[[Any], Any]] = {
     "bpm": normalize_bpm,
@@ -111,28 +112,48 @@ class Plan:
         Raises:
             PlanError: a line cannot be understood; the message names it.
         """
-        lines = text.replace("\r\n", "\n").split("\n")
-        for number, line in enumerate(lines, start=1):
-            if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in line):
-                raise PlanError(f"Line {number} of the plan holds a character that is not text; delete it.")
-            if line.strip() in ("<think>", "</think>"):
-                lines[number - 1] = ""
-        values: dict[str, Any] = {}
-        for entry in entries("\n".join(lines)):
-            where = f"Line {entry.line} of the plan"
-            if not entry.name:
-                raise PlanError(f"{where} has no field; write 'field: value', or indent the line to continue the last.")
-            if entry.name not in PLAN_FIELDS:
-                raise PlanError(f"{where} has the field {entry.name!r}, which is none of {', '.join(PLAN_FIELDS)}.")
-            if entry.name in values:
-                raise PlanError(f"{where} gives {entry.name} a second time; remove one of the lines.")
-            try:
-                values[entry.name] = _NORMALIZE[entry.name](scalar(entry.value))
-            except yaml.YAMLError as error:
-                raise PlanError(f"{where} starts with a quote that does not end with the value; close it.") from error
-            except InvalidInput as error:
-                raise PlanError(f"{where} is not usable: {error}") from error
-        return cls(**values)
+        return cls(**dict(_read(text, {})))
+
+
+@dataclass(frozen=True)
+class PlanDraft:
+    """A plan that is made in part: `wanted` are the fields that the model is asked for, given as `?`."""
+
+    given: Plan
+    wanted: tuple[str, ...] = ()
+
+    @classmethod
+    def from_text(cls, text: str) -> PlanDraft:
+        """Reads a plan as `Plan.from_text` does, and a `?` as a field to ask for."""
+        read = dict(_read(text, {"?": ASKED}))
+        wanted = tuple(name for name, value in read.items() if value is ASKED)
+        return cls(Plan(**{name: value for name, value in read.items() if value is not ASKED}), wanted)
+
+
+def _read(text: str, signs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Name and value of each field of a plan's text. `signs` mean something else than a value, in any field."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    for number, line in enumerate(lines, start=1):
+        if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in line):
+            raise PlanError(f"Line {number} of the plan holds a character that is not text; delete it.")
+        if line.strip() in ("<think>", "</think>"):
+            lines[number - 1] = ""
+    names: set[str] = set()
+    for entry in entries("\n".join(lines)):
+        where = f"Line {entry.line} of the plan"
+        if not entry.name:
+            raise PlanError(f"{where} has no field; write 'field: value', or indent the line to continue the last.")
+        if entry.name not in PLAN_FIELDS:
+            raise PlanError(f"{where} has the field {entry.name!r}, which is none of {', '.join(PLAN_FIELDS)}.")
+        if entry.name in names:
+            raise PlanError(f"{where} gives {entry.name} a second time; remove one of the lines.")
+        names.add(entry.name)
+        try:
+            yield entry.name, signs.get(entry.value.strip()) or _NORMALIZE[entry.name](scalar(entry.value))
+        except yaml.YAMLError as error:
+            raise PlanError(f"{where} starts with a quote that does not end with the value; close it.") from error
+        except InvalidInput as error:
+            raise PlanError(f"{where} is not usable: {error}") from error
 
 
 def merge(song: Song, plan: Plan, *, caption: bool = True, language: bool = True) -> Song:

@@ -14,7 +14,7 @@ from acestep_core.options import LMSampling, PlanSettings
 from acestep_core.planner.answer import write_answer
 from acestep_core.planner.decode import CodesPrompt, codes_bytes, decode_codes
 from acestep_core.planner.lm_prompts import codes_prompt, codes_prompt_unconditional, plan_prompt
-from acestep_core.planner.plan import Plan
+from acestep_core.planner.plan import Plan, PlanDraft
 from acestep_core.song.codes import seconds_to_codes
 from acestep_core.song.description import Song
 
@@ -22,8 +22,10 @@ CHUNK = 8
 """Songs whose codes are written at once."""
 
 
-def open_fields(settings: PlanSettings, given: Plan) -> list[str]:
-    """The fields for the model to fill: those that are switched on and not given."""
+def open_fields(settings: PlanSettings, given: Plan, draft: PlanDraft | None = None) -> list[str]:
+    """The fields for the model to fill: those that are switched on, or that a draft asks for, and not given."""
+    if draft is not None:
+        return [name for name in draft.wanted if name not in given.fields()]
     metas = settings.metas
     switched = {"bpm": metas, "duration": metas, "keyscale": metas, "timesignature": metas}
     switched |= {"caption": settings.caption, "language": settings.language}
@@ -37,14 +39,18 @@ def plan_song(
     sampling: LMSampling | None = None,
     seed: int = 0,
     monitor: Monitor = SILENT,
+    draft: PlanDraft | None = None,
 ) -> Plan:
     """Lets the model think about a song. What the user has decided is part of the plan, word for word.
 
     Nothing runs if there is nothing left to decide.
+
+    Args:
+        draft: what of the plan is decided beside the song, and goes before it, and what alone the model fills.
     """
     settings, sampling = settings or PlanSettings(), sampling or LMSampling()
-    given = Plan.of_song(song)
-    wanted = open_fields(settings, given)
+    given = Plan.of_song(song) if draft is None else draft.given.or_else(Plan.of_song(song))
+    wanted = open_fields(settings, given, draft)
     if not wanted:
         return given
     answer = write_answer(

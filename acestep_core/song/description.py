@@ -12,7 +12,8 @@ from typing import Any
 from acestep_core.declared import Options, option, options_of
 from acestep_core.errors import InvalidInput
 from acestep_core.song.lyrics import read_lyrics
-from acestep_core.values import is_unset, number, plain, real, truth
+from acestep_core.song.singing import CROWDED, singing_seconds
+from acestep_core.values import as_minutes, is_unset, number, plain, real, truth
 from acestep_core.vocabulary import (
     BPM_MAX,
     BPM_MIN,
@@ -162,6 +163,11 @@ class Song(Options):
     def remarks(self) -> list[str]:
         """What was not taken as it was written, or does something that is not seen, one sentence each."""
         found = list(self.notes)
+        if self.duration and not self.instrumental:
+            needed, there = singing_seconds(self.lyrics), self.duration
+            if needed > there * CROWDED:
+                times = f"take about {as_minutes(needed)} to sing, and the song is {as_minutes(there)} long"
+                found.append(f"The lyrics {times}; some words may be rushed or left out.")
         for name, text in (("caption", self.caption), ("lyrics", self.lyrics)):
             if token := _CONTROL.search(text):
                 found.append(f"The {name} contains the control token {token[0]}, which cuts or changes the prompt.")

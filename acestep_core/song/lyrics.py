@@ -2,11 +2,13 @@
 
 The models learned headings in square brackets, such as `[Chorus]`. What writes them otherwise, `Chorus:`, `【副歌】`,
 `**Verse 2**` or `(guitar solo)`, is brought to that form, its words as they were; stamps of LRC, WebVTT and SRT are
-taken off. Other words in round brackets stay: they are backing vocals.
+taken off, and so are HTML marks and invisible characters of a page that they were copied from. Other words in round
+brackets stay: they are backing vocals.
 """
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -26,6 +28,14 @@ _CUE = re.compile(r"(?:\d+:)?\d{1,2}:\d\d[.,]\d{1,3}\s*-->\s*(?:\d+:)?\d{1,2}:\d
 _TIMES = re.compile(r"\[[^\]\n]*\]|[(（]\s*(x ?\d{1,2}|\d{1,2} ?x|× ?\d{1,2})\s*[)）]", re.IGNORECASE)
 _REPEATED = re.compile(r"(\s*)\[([^\]]+)\]\s*(x ?\d{1,2}|\d{1,2} ?x|× ?\d{1,2})\s*", re.IGNORECASE)
 _INTRODUCED = re.compile(r"([^:：\[\]]{1,40})[:：]\s*(?!\d)(\S.*)")
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8}[0-9]{0,2});", re.IGNORECASE)
+_LINE_END = re.compile(r"<br\s*/?>[ \t]*\n?|</(?:p|div)>[ \t]*(?:\n|(?=\S))", re.IGNORECASE)
+_MARKUP = re.compile(r"<(/?)(p|div|span|a|b|i|u|em|strong|font)(?:\s[^<>\n]*)?>", re.IGNORECASE)
+_INVISIBLE = re.compile(
+    "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+    "|(?<![\u0590-\u1cff\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
+)
+"""Joiners stay where they belong: in the scripts from Hebrew to those of India, and in emoji."""
 _DRESS = " \t\u3000()（）{}<>＜＞《》〈〉「」『』[]*_#=~|-–—•♪:："
 _BETWEEN = re.compile(r"[\s\-–_/,&+.'’()]+")
 _NUMBER = re.compile(r"[ivx]{1,4}|x|×|one|two|three|four|")
@@ -39,12 +49,15 @@ _SECTIONS = _words("""
     verse chorus prechorus postchorus refrain bridge hook intro outro interlude coda prelude
     strophe vers couplet pont strofa estrofa verso estribillo coro puente refrão refrao ponte ritornello zwrotka refren
     куплет припев бридж вступление проигрыш концовка 主歌 副歌 前奏 间奏 間奏 尾奏 桥段 橋段 导歌 導歌 预副歌 預副歌
-    サビ 大サビ aメロ bメロ cメロ dメロ イントロ アウトロ ブリッジ コーラス
-    절 후렴 후렴구 벌스 코러스 프리코러스 인트로 아웃트로 브릿지 간주
+    サビ 大サビ 落ちサビ ラスサビ aメロ bメロ cメロ dメロ イントロ アウトロ ブリッジ コーラス
+    후렴 후렴구 벌스 코러스 프리코러스 인트로 아웃트로 브릿지 브리지 간주 전주 후주
 """)
 """What the parts of a song are called."""
 _BARE = _SECTIONS - _words("bridge hook vers verso pont coro ponte puente couplet")
 """Those that are no words of songs: a heading even where nothing but their place says so."""
+_COUNTED = re.compile(r"(?:第[一二三四五六七八九十]+|第?[0-9]+ ?)(절|番|段|节|節)[の의]?")
+"""Such as 2番 and 第一段: these are parts of a song only with a number."""
+_DIGITS = "0123456789一二三四五六七八九十"
 _ORDER = _words("pre post final last first second third")
 """What may stand before or after those."""
 _DIRECTIONS = _words("""
@@ -52,6 +65,12 @@ _DIRECTIONS = _words("""
     器乐 独白 念白 独奏 솔로 ソロ соло
 """)
 """What is done, not sung."""
+_PLAYED = _words("""
+    intro outro interlude coda prelude instrumental solo breakdown break drop
+    вступление проигрыш концовка 前奏 间奏 間奏 尾奏 器乐 独奏
+    イントロ アウトロ ソロ 인트로 아웃트로 간주 전주 후주 솔로 соло
+""")
+"""What may stand without words to sing."""
 _BESIDE = _words("""
     pre post end ending final last first second third fourth double half short long break drop build buildup up
     guitar piano drum drums bass sax saxophone violin strings synth organ trumpet flute vocal vocals voice male female
@@ -77,24 +96,53 @@ def lrc_seconds(match: re.Match[str]) -> float:
     return round(exact * 1000) / 1000
 
 
+def is_known(heading: str) -> bool:
+    """Whether a heading, in square brackets, says anything that the models were taught."""
+    words = _words_of(re.sub(r"[^\w'’-]", " ", heading))
+    return not words or bool(words & (_SECTIONS | _DIRECTIONS | _BESIDE))
+
+
+def is_played(heading: str) -> bool:
+    """Whether a heading names a part that may be played without words."""
+    return bool(_words_of(re.sub(r"[^\w'’-]", " ", heading)) & _PLAYED)
+
+
 def read_lyrics(text: str) -> tuple[str, tuple[str, ...]]:
     """Lyrics as the models read them, and a sentence for each kind of thing that was changed.
 
     Lyrics of nothing but words and headings in square brackets stay as they are, spaces and all.
     """
     stamped, before, read = False, "", text
+    marked = unseen = False
     while read != before:  # what one round takes off may bring another heading to light
         before = read
-        rows = [_squared(row) for row in before.split("\n")]
+        seen = _INVISIBLE.sub("", before)
+        told = _without_html(seen)
+        marked, unseen = marked or told != seen, unseen or seen != before
+        rows = [_squared(row) for row in told.split("\n")]
         words = _without_stamps(rows)
         stamped = stamped or words != rows
         read = "\n".join(_with_headings(words))
     notes = ["The time stamps in the lyrics were taken off."] if stamped else []
+    notes += ["HTML in the lyrics was read as the text that it stands for."] if marked else []
+    notes += ["Invisible characters in the lyrics were taken off."] if unseen else []
     new = dict.fromkeys(heading for heading in _HEADING.findall(read) if heading not in text)
     if new:
         shown = ", ".join(list(new)[:4]) + (", ..." if len(new) > 4 else "")
         notes.append(f"Read as headings of the lyrics, not as words to sing: {shown}.")
     return read, tuple(notes)
+
+
+def _without_html(text: str) -> str:
+    """Entities as the characters that they stand for, `<br>` as a line end, other marks of text taken off in pairs."""
+    closed = {mark[2].lower() for mark in _MARKUP.finditer(text) if mark[1]}
+    text = _LINE_END.sub("\n", _ENTITY.sub(_character, text))
+    return _MARKUP.sub(lambda mark: "" if mark[2].lower() in closed else mark[0], text)
+
+
+def _character(entity: re.Match[str]) -> str:
+    found = html.unescape(entity[0]).replace("\xa0", " ")
+    return found if found == entity[0] or found == "\n" or found.isprintable() else ""
 
 
 def _squared(row: str) -> str:
@@ -168,7 +216,7 @@ def _heading(row: str, leads: bool) -> str | None:
         at = shown.index(core)
         before, after = shown[:at].strip(), shown[at + len(core) :].strip()
         dressed = (before and after) or before.startswith(("#", "[")) or after.endswith((":", "："))
-        numbered = leads or core[-1].isdigit()
+        numbered = leads or core[-1].isdigit() or not any(word.isascii() for word in words)
         bare = not before and not after.strip("-–—") and numbered and words & _BARE and words <= _BARE | _ORDER
         closing = ")" if core.count("(") > core.count(")") else ""
         return f"[{core}{closing}]" if dressed or bare else None
@@ -184,8 +232,14 @@ def _introduced(row: str) -> tuple[str, str] | None:
 
 def _name_of(text: str) -> set[str] | None:
     """The words of a name for a part of a song, numbers aside; None if it holds any other word."""
-    plain = re.sub(r"(fade|ad)[\s-](?=out|in|lib)", r"\1", unicodedata.normalize("NFKC", text).casefold())
-    words = {word.strip("0123456789") for word in _BETWEEN.split(plain.replace("libs", "lib"))}
-    words = {word for word in words if not _NUMBER.fullmatch(word)}
+    words = _words_of(text)
     known = words <= _SECTIONS | _DIRECTIONS | _BESIDE and words & (_SECTIONS | _DIRECTIONS)
     return words if known else None
+
+
+def _words_of(text: str) -> set[str]:
+    """The words of a heading in one spelling, numbers aside."""
+    plain = re.sub(r"(fade|ad)[\s-](?=out|in|lib)", r"\1", unicodedata.normalize("NFKC", text).casefold())
+    plain = _COUNTED.sub(" 主歌 ", plain.replace("libs", "lib"))
+    words = {word.strip(_DIGITS) for word in _BETWEEN.split(plain)}
+    return {word for word in words if not _NUMBER.fullmatch(word)}

@@ -94,6 +94,10 @@ MUTATIONS = (
     # words
     Mutation("if dressed or bare else None", "if dressed else None", "tests/song/test_lyrics.py"),
     Mutation("words and words & _SECTIONS else None", "words else None", "tests/song/test_lyrics.py"),
+    Mutation("not any(word.isascii() for word in words)", "False", "tests/song/test_lyrics.py"),
+    Mutation("needed > there * CROWDED", "needed > there * 9", "tests/song/test_singing.py"),
+    Mutation('lost.count("\\n") + 1 if lost', 'lost.count("\\n") if lost', "tests/pipeline/test_lyric_report.py"),
+    Mutation("signs.get(entry.value.strip()) or ", "", "tests/planner/test_plan.py"),
     Mutation("following if time is None else time", "following", "tests/song/test_lyrics.py"),
     Mutation("or _THOUSANDS.fullmatch(text)", "", "tests/test_values.py"),
     Mutation("any(row[len(header) :])", "False", "tests/host/test_rows.py"),

@@ -34,6 +34,15 @@ def test_an_edited_plan_is_the_last_word(call: Callable[..., Any], lm: Any) -> N
         plan(call, lm, Song("calm"), edited_plan="tempo: 120")
 
 
+def test_an_edited_plan_may_leave_fields_to_the_model(call: Callable[..., Any], lm: Any) -> None:
+    planned, text = plan(call, lm, Song("calm", bpm=77), edited_plan="bpm: 120\ntimesignature: ?\nkeyscale: ?")
+    assert planned.bpm == 120 and planned.timesignature and planned.keyscale
+    assert (planned.duration, planned.caption) == (None, "calm"), "nothing else is asked for"
+    given = Song("calm", keyscale="A minor")
+    assert plan(call, lm, given, edited_plan="keyscale: ?")[0].keyscale == "A minor", "what the song says stays"
+    assert plan(call, lm, Song("calm"), edited_plan=text)[0].keyscale == planned.keyscale
+
+
 def test_codes_have_the_plans_length(call: Callable[..., Any], lm: Any) -> None:
     values = {"seed": 3, "batch_size": 2}
     (codes,) = call("ACEStepPlanCodes", lm=lm, song=Song("calm"), plan="duration: 10", **values)

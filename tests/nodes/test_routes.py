@@ -111,4 +111,26 @@ def test_what_is_known_of_a_recording_that_is_edited(tmp_path: Path) -> None:
         for wrong in ({"mode": "bold"}, {"mode": "balanced", "strength": "lots"}):
             assert (await site.get("/acestep/seam", params=wrong))[0] == 400
 
+
+def test_what_is_said_of_lyrics_and_plans(tmp_path: Path) -> None:
+    async def scenario(site: Site) -> None:
+        asked = {"lyrics": "副歌\nla\n" * 4, "language": "zh", "duration": 10}
+        for place in ("/acestep/lyrics", "/api/acestep/lyrics"):
+            status, said = await site.post(place, asked)
+            assert status == 200 and said["headings"] == 4 and said["read"].startswith("[副歌]\nla")
+            assert not said["counted"] and "Chorus" in said["tags"] and said["seconds"] > 1
+        status, said = await site.post("/acestep/lyrics", {"lyrics": 3})
+        assert status == 400 and said["error"].endswith(".")
+        status, said = await site.post("/acestep/lyrics", {"lyrics": "la", "duration": 5, "language": "?"})
+        assert status == 200 and said["seconds"] > 0, "what is wrong beside the lyrics is another's to say"
+        given = {"bpm": "92", "keyscale": "Am", "duration": "1:30", "timesignature": "4/4", "language": "Deutsch"}
+        status, said = await site.post("/acestep/plan", {"fields": given})
+        assert (status, said["problems"]) == (200, {})
+        assert said["fields"] == {
+            "bpm": 92, "duration": 90.0, "keyscale": "A minor", "language": "de", "timesignature": "4"
+        }  # fmt: skip
+        status, said = await site.post("/acestep/plan", {"fields": {"bpm": "999", "keyscale": "", "tempo": "1"}})
+        assert said["fields"] == {} and list(said["problems"]) == ["bpm"] and "30 to 300" in said["problems"]["bpm"]
+        assert await site.post("/acestep/plan", {"fields": 3}) == (200, {"fields": {}, "problems": {}})
+
     visit(tmp_path, scenario)

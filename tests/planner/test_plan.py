@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from acestep_core.errors import InvalidInput, PlanError
 from acestep_core.planner.metas import parse_output
-from acestep_core.planner.plan import Plan, merge
+from acestep_core.planner.plan import Plan, PlanDraft, merge
 from acestep_core.song.description import Song
 from acestep_core.vocabulary import KEYSCALES, LANGUAGES, TIME_SIGNATURES
 
@@ -122,3 +122,14 @@ def test_numbers_as_the_model_may_write_them(written, bpm):
 def test_full_width_digits_are_a_number():
     """As upstream reads them: Python's `int`."""
     assert parse_output("<think>\nbpm: ６０\nduration: １２\n</think>").metas == {"bpm": 60, "duration": 12}
+
+
+def test_a_draft_says_what_the_model_is_asked_for() -> None:
+    draft = PlanDraft.from_text("bpm: 92\nkeyscale: ?\ncaption: why?\nduration:  ? \n")
+    assert draft == PlanDraft(Plan(bpm=92, caption="why?"), ("keyscale", "duration"))
+    assert PlanDraft.from_text("") == PlanDraft(Plan())
+    for refused in ("bpm: 92\nbpm: ?", "tempo: ?", "bpm: ??"):
+        with pytest.raises(PlanError):
+            PlanDraft.from_text(refused)
+    with pytest.raises(PlanError, match="Line 1"):
+        Plan.from_text("bpm: ?")

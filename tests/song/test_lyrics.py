@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep_core.song.description import Song
-from acestep_core.song.lyrics import is_heading, read_lyrics
+from acestep_core.song.lyrics import is_heading, is_known, read_lyrics
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,20 @@ from acestep_core.song.lyrics import is_heading, read_lyrics
         ("[00:01.00][00:21.00]la\n[00:11.00]lo", "la\nlo\nla"),
         ("[Verse]\n[00:01.00]lo\n\n[Chorus]\n[00:05.00][00:25.00]la", "[Verse]\nlo\n\n[Chorus]\nla\nla"),
         ("1\n00:00:01,000 --> 00:00:04,000\nla\n\n2\n00:00:05,000 --> 00:00:08,000\n99\nlo\n", "la\n99\nlo\n"),
+        ("夜が来る\nサビ\n星が降る", "夜が来る\n[サビ]\n星が降る"),
+        ("1番\nAメロ\n夜\n2番\n朝\n大サビ\n星", "[1番]\n[Aメロ]\n夜\n[2番]\n朝\n[大サビ]\n星"),
+        ("2番サビ\n夜\n2番のAメロ\n朝", "[2番サビ]\n夜\n[2番のAメロ]\n朝"),
+        ("主歌\n你好\n副歌\n再见\n第二段\n好", "[主歌]\n你好\n[副歌]\n再见\n[第二段]\n好"),
+        ("你好\n副歌二\n啊", "你好\n[副歌二]\n啊"),
+        ("1절\n가\n후렴\n나\n2 절\n다\n간주\n라", "[1절]\n가\n[후렴]\n나\n[2 절]\n다\n[간주]\n라"),
+        ("la\nприпев\nlo", "la\n[припев]\nlo"),
+        ("rock &amp; roll\ndon&#39;t &quot;go&quot;&nbsp;now", 'rock & roll\ndon\'t "go" now'),
+        ("la<br>lo<br/>\nli<BR />\n\nlu", "la\nlo\nli\n\nlu"),
+        ("<p>la</p>\n<p class='x'><i>lo</i></p>", "la\nlo"),
+        ("<div>la</div><div>lo</div>", "la\nlo"),
+        ("&amp;#39;Cause &lt;br&gt;la", "'Cause \nla"),
+        ("\ufeff[Verse]\nla\u200b la\u00ad\nlo\u200d", "[Verse]\nla la\nlo"),
+        ("\u200bChorus:\u200b\nla", "[Chorus]\nla"),
         ("WEBVTT\n\n00:01.000 --> 00:04.000\n<00:01.000>la <00:02.000>lo", "la lo"),
     ],
 )
@@ -77,6 +91,9 @@ def test_headings_and_stamps_of_every_kind(written: str, read: str) -> None:
         "[ti:me] is up\n[by: the river]",
         "<3\n-\n--\n:\n[]\n()",
         "a\u2028b\x0bc",
+        "R&B and AT&T; Q&A &c; &unknown; <3 you <b> and <i>",
+        "یک می\u200cخواهم\nक्\u200dष\n👩\u200d🎤",
+        "一番\n절\n番\n段\n1番好きな歌\n2절기",
     ],
 )
 def test_words_stay_as_they_are(lyrics: str) -> None:
@@ -89,7 +106,26 @@ def test_what_was_changed_is_said_in_a_sentence_each() -> None:
     assert headings.endswith("[Chorus].")
 
 
+def test_what_cannot_be_seen_is_said() -> None:
+    (html,) = Song(lyrics="la &amp; lo").remarks()
+    (unseen,) = Song(lyrics="la\u200b").remarks()
+    assert "HTML" in html and "nvisible" in unseen
+
+
+@pytest.mark.parametrize(
+    "heading", ["[Verse 1: soft]", "[サビ]", "[2番]", "[1절]", "[x2]", "[Male Vocal]", "[Intro - Guitar]"]
+)
+def test_headings_that_the_models_were_taught(heading: str) -> None:
+    assert is_known(heading)
+
+
+@pytest.mark.parametrize("heading", ["[Vrese]", "[asdf 2]", "[ラララ]"])
+def test_headings_that_mean_nothing_to_them(heading: str) -> None:
+    assert not is_known(heading)
+
+
 PARTS = [*"[]【】():：*#-", "Chorus", "Verse 1", "x2", "[00:01.00]", "[00:02.00]", "<00:01.00>", "la", "副歌", "[ar:x]"]
+PARTS += ["&amp;", "<br>", "\u200b", "2番"]
 
 
 @given(st.lists(st.sampled_from([*PARTS, " ", "\n", "00:01.000 --> 00:02.000"]), max_size=24))

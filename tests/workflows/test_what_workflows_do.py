@@ -59,11 +59,11 @@ def test_another_seed_of_the_codes_keeps_the_plan(stage: Any, made: Made) -> Non
 
 
 def test_the_plan_in_the_box_counts(stage: Any, made: Made) -> None:
-    path = made("edit_plan", Your_plan__value="bpm: 144\nduration: 11\nkeyscale: D minor")["Save"][0]
+    path = made("edit_plan", Plan__edited_plan="bpm: 144\nduration: 11\nkeyscale: D minor")["Save"][0]
     song = SongRecord.load(path.with_suffix(".json")).to_song()
     assert (song.bpm, song.duration, song.keyscale) == (144, 11.0, "D minor")
     assert sound(path).shape == (2, 11 * RATE)
-    made("edit_plan", Your_plan__value="")  # asks the model
+    made("edit_plan", Plan__edited_plan="")  # asks the model
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_plan_in_the_box_counts(stage: Any, made: Made) -> None:
     ],
 )
 def test_a_malformed_plan_is_pointed_at(stage: Any, plan: str, reason: str) -> None:
-    workflow = stage.quick("edit_plan", Your_plan__value=plan)
+    workflow = stage.quick("edit_plan", Plan__edited_plan=plan)
     outcome = stage.run(workflow)
     assert not outcome.success
     assert reason in outcome.error["exception_message"]
