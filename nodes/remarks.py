@@ -19,10 +19,25 @@ Told = tuple[Any, ...] | dict[str, Any]
 TEST_MODEL = "Made by the built-in test model, whose weights are random: it makes noise, not music."
 
 
-def told(result: tuple[Any, ...], *texts: str) -> Told:
-    """A node's outputs with the texts that stay under it. (A status line is for progress alone: it vanishes.)"""
-    found = [text for text in texts if text]
-    return {"ui": {"text": found}, "result": result} if found else result
+MOST_LINES = 40
+"""Of a text under a node; its output holds the rest."""
+
+
+def told(result: tuple[Any, ...], *texts: str, **shown: Sequence[Any]) -> Told:
+    """A node's outputs with the texts that stay under it. (A status line is for progress alone: it vanishes.)
+
+    Args:
+        shown: what else the canvas is given, such as `images`.
+    """
+    found = [_head(text) for text in texts if text]
+    ui = {name: list(entries) for name, entries in shown.items() if entries} | ({"text": found} if found else {})
+    return {"ui": ui, "result": result} if ui else result
+
+
+def _head(text: str) -> str:
+    lines = text.split("\n")
+    more = len(lines) - MOST_LINES
+    return text if more < 2 else "\n".join([*lines[:MOST_LINES], f"… and {more} lines more."])
 
 
 def filled(prefix: str, made: Made | None, place: int | None) -> str:

@@ -36,6 +36,18 @@ def add_routes(routes: Any) -> None:
     async def zip(request: Any) -> Any:
         return await answered(_zip, await asked_of(request))
 
+    @routes.post("/acestep/field")
+    async def field(request: Any) -> Any:
+        return await _answered(_field, await _asked(request))
+
+    @routes.get("/acestep/run")
+    async def run(request: Any) -> Any:
+        return await _answered(_run, request.query)
+
+    @routes.post("/acestep/run")
+    async def wish(request: Any) -> Any:
+        return await _answered(_wish, await _asked(request))
+
 
 def _peaks(query: Mapping[str, Any]) -> dict[str, Any]:
     from acestep_core.io.peaks import peaks_of
@@ -64,6 +76,31 @@ def _zip(asked: Mapping[str, Any]) -> dict[str, Any]:
     files = [path for entry in named for path in family(file_of(entry))]
     root = host().temp_folder().resolve()
     return item_of(write_song(root, "songs", {".zip": lambda path: archive(path, files)})[".zip"], root, "temp")
+
+
+def _field(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A value of a recording in its one spelling, such as "Am" for the key; or the problem with it, in a sentence."""
+    from acestep_core.train.sample_fields import field_named, read_field
+
+    name = field_named(asked.get("name"))
+    if name is None:
+        raise InvalidInput(f"A recording has no field {str(asked.get('name'))[:40]!r}.")
+    try:
+        return {"value": read_field(name, asked.get("value"))}
+    except InvalidInput as error:
+        return {"problem": str(error)}
+
+
+def _run(asked: Mapping[str, Any]) -> dict[str, Any]:
+    from .runs import tell_run
+
+    return tell_run(asked)
+
+
+def _wish(asked: Mapping[str, Any]) -> dict[str, Any]:
+    from .runs import ask_run
+
+    return ask_run(asked)
 
 
 def item_of(path: Path, root: Path, kind: str) -> dict[str, str]:

@@ -1,16 +1,20 @@
 // What the canvas shows of ACE-Step: results on the nodes that made them, and the colours of the wires.
 
 import { app } from "../../scripts/app.js";
+import { DatasetTable } from "./dataset.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
 import { addSongbook } from "./songbook.js";
 import { takeDrops } from "./song_drag.js";
 import { TextWidget } from "./text.js";
 import { follow, startTheme } from "./theme.js";
+import { TrainingMonitor } from "./training.js";
 import { say } from "./words.js";
 
 const PLAYER = "ACESTEP_PLAYER";
 const SHOW_TEXT = "ACEStepShowText";
+/** Nodes with a panel of their own, beside the text that they tell. */
+const PANELS = { ACEStepEditDataset: DatasetTable, ACEStepTrainLoRA: TrainingMonitor };
 const shown = new WeakMap();
 
 /** A widget that shows a result. It is no setting: with a value in the prompt a song would be made again for it. */
@@ -38,6 +42,12 @@ function text(node) {
   return parts.text;
 }
 
+function panel(node) {
+  const made = new PANELS[node.comfyClass](node);
+  shown.set(node, { panel: made });
+  result(node, "panel", "acestep.panel", made.root, { getMinHeight: () => made.least() });
+}
+
 /** Shows the outputs of a node: after a run, or when a tab comes back. */
 function show(node, output) {
   if (!node.comfyClass?.startsWith("ACEStep") || !output) return;
@@ -46,6 +56,7 @@ function show(node, output) {
     song.show(output);
     return;
   }
+  shown.get(node)?.panel?.show(output);
   if (!output.text?.length && !shown.get(node)?.text) return;
   text(node).show(output.text ?? []);
   const least = node.computeSize?.()[1] ?? 0;
@@ -80,6 +91,7 @@ app.registerExtension({
   nodeCreated(node) {
     if (!node.comfyClass?.startsWith("ACEStep")) return;
     if (node.comfyClass === SHOW_TEXT) text(node);
+    if (node.comfyClass in PANELS) panel(node);
     const executed = node.onExecuted;
     node.onExecuted = function (output) {
       executed?.call(this, output);
@@ -89,11 +101,13 @@ app.registerExtension({
     node.onRemoved = function () {
       removed?.call(this);
       shown.get(this)?.song?.dispose();
+      shown.get(this)?.panel?.dispose();
     };
   },
   loadedGraphNode(node) {
     const widget = shown.get(node)?.widget;
     if (widget) widget.label = node.title;
+    shown.get(node)?.panel?.loaded?.();
   },
   onNodeOutputsUpdated(outputs) {
     for (const [id, output] of Object.entries(outputs)) {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from acestep_core.commands.main import main
-from acestep_core.train.checkpoints import RunFolder
+from acestep_core.train.checkpoints import HEAR, STOP, RunFolder
 from tests.train.making_trainsets import write_trainset
 
 
@@ -44,7 +44,7 @@ def test_the_whole_way(trainset: Path, tiny_root: Path, capsys: pytest.CaptureFi
 def test_stop(trainset: Path, tiny_root: Path) -> None:
     flags = ["--models", str(tiny_root), "--variant", "base", "--rank", "4", "--max-steps", "1", "--name", "mine"]
     main(["train", str(trainset), *flags])
-    assert main(["train", "stop", "mine"]) == 0 and RunFolder(Path("output/acestep/runs/mine")).stop_asked()
+    assert main(["train", "stop", "mine"]) == 0 and RunFolder(Path("output/acestep/runs/mine")).asked(STOP)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_labels_go_on_where_they_were_stopped(
     with pytest.raises(KeyboardInterrupt):
         call("ACEStepLabelDataset", dataset=dataset, seed=1, **parts)
     edited = dataset.edited({"0.wav": {"caption": "mine"}})
-    done, count, _ = call("ACEStepLabelDataset", dataset=edited, seed=1, **parts)
+    done, count, _ = call("ACEStepLabelDataset", dataset=edited, seed=1, **parts)["result"]
     assert (len(heard), count) == (3, 2)
     assert [sample.caption for sample in done.samples] == ["mine", "heard"]
     call("ACEStepLabelDataset", dataset=dataset, seed=1, **parts)

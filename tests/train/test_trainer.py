@@ -21,7 +21,7 @@ from acestep_core.pipeline.generation import make
 from acestep_core.pipeline.request import Request
 from acestep_core.song.description import Song
 from acestep_core.train import loop
-from acestep_core.train.checkpoints import OPTIMIZER, WEIGHTS, RunFolder
+from acestep_core.train.checkpoints import HEAR, OPTIMIZER, STOP, WEIGHTS, RunFolder
 from acestep_core.train.network import LiveNetwork
 from acestep_core.train.objective import Drawing, Times, judge, order, window_of
 from acestep_core.train.settings import TrainSettings
@@ -203,11 +203,11 @@ def test_stop_and_keep_is_a_success_that_can_go_on(songs, tiny_base, tmp_path):
 
     def stop(stage, done, total, preview):
         if done == 5:
-            run.ask_to_stop()
+            run.ask(STOP)
 
     records = train(songs, tiny_base, run.folder, Monitor(stop))
     assert (records[-1]["kind"], records[-1]["step"]) == ("stopped", 5)
-    assert run.about()["stopped"] and not run.finished and not run.stop_asked()
+    assert run.about()["stopped"] and not run.finished and not run.asked(STOP)
     assert train(songs, tiny_base, run.folder)[-1]["kind"] == "done" and run.finished
     assert run.about()["trained"] == {"steps": 12, "epochs": 4, "seconds": 18.0, "samples": 3}
     assert run.about()["proposed"] == {"steps": 50, "shift": 3.0, "guidance": 7.0} and run.about()["tag"] == "wavy"
