@@ -132,19 +132,19 @@ class ACEStepTrainLoRA:
             test_song=test_song,
             monitor=Monitor(display, watch.cancelled),
         )
-        lines, songs, last = [], [], {}
+        lines, notes, songs, last = [], [], [], {}
         for last in records:
             shown = shown_record(last)
             display.keep(shown)
             if text := record_line(last):
                 target.say(text)
                 lines = [*lines, text][-LINES:]
+                notes += [] if last["kind"] in ("step", "validation") else [text]
             songs += shown.get("songs", [])
         adapter = Path(last["adapter"])
-        report = "\n".join(lines)
         return told(
-            (model.with_adapter(adapter, 1.0), str(adapter), report),
-            report,
+            (model.with_adapter(adapter, 1.0), str(adapter), "\n".join(lines)),
+            "\n".join(notes),
             audio=songs,
             images=[display.picture_file(name)] if display.points else [],
             acestep_train=[{"run": adapter.parent.name, "adapter": str(adapter), "steps": last["step"]}],

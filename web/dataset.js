@@ -21,7 +21,7 @@ const COLUMNS = {
   state: "state",
 };
 const WIDTH = 760;
-const HEIGHT = 400;
+const HEIGHT = 460;
 
 export class DatasetTable {
   constructor(node) {

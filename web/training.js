@@ -20,7 +20,8 @@ const ENDS = { done: "finished", failed: "failed", stopped: "paused" };
 export class TrainingMonitor {
   constructor(node) {
     this.node = node;
-    node.hideOutputImages = true; // the curve is drawn here
+    node.hideOutputImages = true; // the curve is drawn here,
+    node.onDrawBackground = () => {}; // and a classic node draws its pictures in this hook
     this.chart = new LossChart((song) => this.songs.at(song.step));
     this.songs = new TestSongs();
     this.root = el(
@@ -239,7 +240,7 @@ export class TrainingMonitor {
   /** The outputs of the node after a run. */
   show(output) {
     const [told] = output.acestep_train ?? [];
-    if (told && (this.state !== "running" || told.run !== this.name) && !this.end) this.look(told.run);
+    if (told && (told.run !== this.name || !this.steps.length)) this.look(told.run);
   }
 
   // -- a run of the graph goes on ---------------------------------------------------------------------------------------

@@ -94,7 +94,13 @@ class Trainer:
                     yield self._logged({"kind": "warning", "text": text})
             point = self.run.latest() or self.origin
             if point is not None and point.step >= self.steps and self.run.finished:
-                yield {"kind": "done", "step": point.step, "steps": self.steps, "adapter": str(self.run.adapter)}
+                yield {
+                    "kind": "done",
+                    "run": self.run.name,
+                    "step": point.step,
+                    "steps": self.steps,
+                    "adapter": str(self.run.adapter),
+                }
                 return
             self.run.forget(STOP, HEAR)
             with manager.private(self.model, 0) as model:

@@ -154,7 +154,8 @@ def test_many_are_changed_at_once_and_taken_back(desk: Desk, page: Canvas) -> No
         )
         assert await page.js(CELLS, "name") == ["05 outtake.wav"]
         await page.js(
-            """() => { const only = panel.querySelector('select'); only.value = ''; only.dispatchEvent(new Event('input'))
+            """() => { const only = panel.querySelector('select'); only.value = ''
+                only.dispatchEvent(new Event('input'))
                 const find = panel.querySelector('[type=search]'); find.value = 'nylon'
                 find.dispatchEvent(new Event('input')) }"""
         )
