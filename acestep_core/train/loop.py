@@ -69,6 +69,9 @@ class Loop:
         self.ema = None if fine.ema == 0 else [p.detach().clone() for p in self.parameters]
         if point is not None:
             self._take(point)
+        # What follows is done, and told, again: also where a kill came before the first checkpoint.
+        ended = self.ended * trainer.epoch_steps
+        self.run.rewind(lambda r: r.get("step", 0) <= (self.step if r["kind"] != "validation" else ended))
         self.network.decoder.train()
 
     def _take(self, point: Checkpoint) -> None:
@@ -82,9 +85,6 @@ class Loop:
         self.step = self.saved = point.step
         self.ended, self.best = point.state["epochs_ended"], dict(point.state["best"])
         self.progress.restore(self.step, point.state["progress"])
-        # What follows is done, and told, again.
-        ended = self.ended * self.trainer.epoch_steps
-        self.run.rewind(lambda r: r.get("step", 0) <= (self.step if r["kind"] != "validation" else ended))
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
