@@ -38,15 +38,15 @@ def add_routes(routes: Any) -> None:
 
     @routes.post("/acestep/field")
     async def field(request: Any) -> Any:
-        return await _answered(_field, await _asked(request))
+        return await answered(_field, await asked_of(request))
 
     @routes.get("/acestep/run")
     async def run(request: Any) -> Any:
-        return await _answered(_run, request.query)
+        return await answered(_run, request.query)
 
     @routes.post("/acestep/run")
     async def wish(request: Any) -> Any:
-        return await _answered(_wish, await _asked(request))
+        return await answered(_wish, await asked_of(request))
 
 
 def _peaks(query: Mapping[str, Any]) -> dict[str, Any]:
