@@ -15,6 +15,10 @@ _HOME = {
     "pipeline.replay": ("replay",),
     "pipeline.opening": ("open_models",),
     "pipeline.learning": ("train_adapter",),
+    "train.scan": ("scan",),
+    "train.dataset_file": ("load_dataset", "save_dataset"),
+    "train.label": ("label",),
+    "train.preprocess": ("preprocess",),
     "planner.think": ("Thinking",),
     "train.settings": ("TrainSettings",),
     "options": (

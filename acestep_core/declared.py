@@ -170,6 +170,34 @@ class Options:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
+class Groups:
+    """Base of several groups together: a frozen dataclass with a group in each field."""
+
+    UNKNOWN: ClassVar[str] = ""
+    """What is said of a name that no group has; {!r} is that name."""
+
+    @classmethod
+    def groups(cls) -> dict[str, type[Options]]:
+        """The groups by the names of their fields."""
+        return {entry.name: type(entry.default) for entry in fields(cls)}  # type: ignore[arg-type, misc]
+
+    @classmethod
+    def of(cls, **flat: Any) -> Self:
+        """All groups from flat names: `RenderSettings.of(steps=4, guidance_mode="cfg", method="heun")`.
+
+        Raises:
+            InvalidInput: a value is out of range, or there is no such setting.
+        """
+        names = {o.flat for group in cls.groups().values() for o in options_of(group)}
+        if unknown := sorted(flat.keys() - names):
+            raise InvalidInput(cls.UNKNOWN.format(unknown[0]))
+        return cls(**{name: group.from_flat(flat) for name, group in cls.groups().items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary by flat names; `of` reads it back."""
+        return {name: value for group in self.groups() for name, value in getattr(self, group).to_flat().items()}
+
+
 def options_of(group: type) -> tuple[Option, ...]:
     """The options of a group, in the order in which they are declared."""
     return _options_of(group)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from acestep_core.bars import Meter, check_length, check_region, length_in_bars, region_in_bars
-from acestep_core.declared import Option, Options, option, options_of
+from acestep_core.declared import Groups, Option, Options, option, options_of
 from acestep_core.errors import InvalidInput
 from acestep_core.vocabulary import DURATION_MAX, DURATION_MIN, INSTRUMENTS, NO_USER_INPUT, TRACKS
 
@@ -388,43 +388,23 @@ TASKS: Mapping[str, type[TaskOptions]] = {
 
 
 @dataclass(frozen=True)
-class RenderSettings:
+class RenderSettings(Groups):
     """How the DiT and the VAE are run: everything between conditions and audio, finishing aside."""
+
+    UNKNOWN = "There is no setting {!r}; see `acestep song --help` for all there are."
 
     schedule: Schedule = Schedule()
     guidance: Guidance = Guidance()
     sampling: Sampling = Sampling()
     decode: Decode = Decode()
 
-    @classmethod
-    def of(cls, **flat: Any) -> Self:
-        """Settings from their flat names: `RenderSettings.of(steps=4, guidance_mode="cfg", method="heun")`.
-
-        Raises:
-            InvalidInput: a value is out of range, or there is no such setting.
-        """
-        unknown = sorted(flat.keys() - cls.named(flat).keys())
-        if unknown:
-            raise InvalidInput(f"There is no setting {unknown[0]!r}; see `acestep song --help` for all there are.")
-        groups: dict[str, Any] = {name: group.from_flat(flat) for name, group in RENDER_GROUPS.items()}
-        return cls(**groups)
-
     @staticmethod
     def named(flat: Mapping[str, Any]) -> dict[str, Any]:
         """The entries of `flat` that are settings."""
         return known(flat, *RENDER_GROUPS.values())
 
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dictionary by flat names; `RenderSettings.of` reads it back."""
-        return {k: v for name in RENDER_GROUPS for k, v in getattr(self, name).to_flat().items()}
 
-
-RENDER_GROUPS: Mapping[str, type[Options]] = {
-    "schedule": Schedule,
-    "guidance": Guidance,
-    "sampling": Sampling,
-    "decode": Decode,
-}
+RENDER_GROUPS: Mapping[str, type[Options]] = RenderSettings.groups()
 GROUPS: tuple[type[Options], ...] = (*RENDER_GROUPS.values(), Finish, PlanSettings, LMSampling)
 """All groups whose flat names are one list."""
 

@@ -13,6 +13,7 @@ from acestep_core.train.dataset_options import Scanning
 from . import inputs, wires
 from .host import DATASETS_FOLDER, host, monitor
 from .plan import LANGUAGES
+from .remarks import Told, told
 from .routes import item_of
 
 if TYPE_CHECKING:
@@ -49,11 +50,12 @@ class ACEStepScanDataset:
     def IS_CHANGED(cls, folder: str, **widgets: Any) -> Any:
         return stamp_of(folder)
 
-    def scan(self, folder: str, **widgets: Any) -> tuple[Dataset, int, str]:
+    def scan(self, folder: str, **widgets: Any) -> Told:
         from acestep_core.train.scan import scan
 
         found = scan(place_of(folder), Scanning.from_widgets(widgets), places(), monitor())
-        return found, len(found.samples), tell(found)
+        report = dataset_report(found)
+        return told((found, len(found.samples), report), report)
 
 
 class ACEStepLoadDataset:
@@ -77,11 +79,12 @@ class ACEStepLoadDataset:
         except (InvalidInput, OSError):
             return float("nan")
 
-    def load(self, file: str) -> tuple[Dataset, int, str]:
+    def load(self, file: str) -> Told:
         from acestep_core.train.dataset_file import load_dataset
 
         found = load_dataset(place_of(file), places())
-        return found, len(found.samples), tell(found)
+        report = dataset_report(found)
+        return told((found, len(found.samples), report), report)
 
 
 class ACEStepEditSample:
@@ -184,12 +187,14 @@ class ACEStepEditDataset:
             }
         }
 
-    def edit(self, dataset: Dataset, edits: str, save_as: str) -> dict[str, Any]:
+    def edit(self, dataset: Dataset, edits: str, save_as: str) -> Told:
         changed = dataset.edited(_edits(edits))
         if save_as.strip():
             changed = write(changed, target_of(save_as))
-        tell(changed)
-        return {"ui": {"acestep_dataset": [_row(sample) for sample in changed.samples]}, "result": (changed,)}
+        pairs = zip(dataset.samples, changed.samples, strict=True)
+        remarks = changed.sample_remarks()
+        rows = [_row(before, now, remarks.get(now.id, [])) for before, now in pairs]
+        return told((changed,), dataset_report(changed), acestep_dataset=rows, acestep_edits=[edits])
 
 
 class ACEStepSaveDataset:
@@ -215,11 +220,10 @@ class ACEStepSaveDataset:
             }
         }
 
-    def save(self, dataset: Dataset, file: str, reader: str) -> dict[str, Any]:
+    def save(self, dataset: Dataset, file: str, reader: str) -> Told:
         path = target_of(file)
         saved = write(dataset, path, absolute=reader == "upstream")
-        host().say(f"{len(saved.samples)} recordings: {path.name}")
-        return {"ui": {"text": [str(path)]}, "result": (saved, str(path))}
+        return told((saved, str(path)), f"{len(saved.samples)} recordings: {path}")
 
 
 def places() -> list[Path]:
@@ -277,20 +281,19 @@ def _edits(text: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def tell(dataset: Dataset) -> str:
-    """What to know about a dataset, shown under the node, too."""
+def dataset_report(dataset: Dataset) -> str:
+    """What to know about a dataset."""
     own = [f"{sample.filename}: {text}" for sample in dataset.samples for text in sample.problems]
     minutes = sum(sample.duration for sample in dataset.samples) / 60
     lines = [f"{len(dataset.samples)} recordings, {minutes:.1f} minutes", *dataset.problems, *own, *dataset.remarks()]
-    report = "\n".join(lines)
-    host().say(report)
-    return report
+    return "\n".join(lines)
 
 
-def _row(sample: Sample) -> dict[str, Any]:
-    """What a table shows of a sample."""
+def _row(given: Sample, sample: Sample, remarks: list[str]) -> dict[str, Any]:
+    """What a table shows of a sample, and what it said before it was edited here."""
     from acestep_core.train.sample_fields import FIELDS
 
+    values, before = ({name: getattr(of, name) for name in FIELDS} for of in (sample, given))
     path, shown = Path(sample.audio_path).resolve(), None
     for kind, folder in (("input", host().input_folder()), ("output", host().output_folder())):
         root = folder.resolve()
@@ -301,7 +304,8 @@ def _row(sample: Sample) -> dict[str, Any]:
         "name": sample.filename,
         "seconds": sample.duration,
         "labeled": sample.labeled,
-        "problems": list(sample.problems),
+        "problems": [*sample.problems, *remarks],
         "audio": shown,
-        **{name: getattr(sample, name) for name in FIELDS},
+        "before": {name: value for name, value in before.items() if value != values[name]},
+        **values,
     }

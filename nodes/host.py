@@ -59,6 +59,9 @@ class Host(Protocol):
     def say(self, text: str) -> None:
         """Shows one line under the running node."""
 
+    def tell(self, event: str, data: dict[str, Any]) -> None:
+        """Sends news of the running node to our scripts in `web/`, which get it as `{..., node}`."""
+
     def check(self) -> None:
         """Raises the host's own exception once the user has cancelled."""
 
@@ -156,6 +159,10 @@ class EmbeddedHost:
         if self.execution is not None:
             self.execution.status_text(text)
 
+    def tell(self, event: str, data: dict[str, Any]) -> None:
+        if self.execution is not None:
+            self.execution.news(event, data)
+
     def check(self) -> None:
         if self.execution is not None:
             self.execution.check()
@@ -195,6 +202,9 @@ class NoHost:
         pass
 
     def say(self, text: str) -> None:
+        pass
+
+    def tell(self, event: str, data: dict[str, Any]) -> None:
         pass
 
     def check(self) -> None:
@@ -255,6 +265,11 @@ class ComfyUI:
         server, node = self._server(), self._node()
         if server is not None and node is not None:
             server.send_progress_text(text, node, server.client_id)
+
+    def tell(self, event: str, data: dict[str, Any]) -> None:
+        server, node = self._server(), self._node()
+        if server is not None and server.client_id is not None:
+            server.send_sync(event, {**data, "node": node}, server.client_id)
 
     def check(self) -> None:
         self.memory.throw_exception_if_processing_interrupted()

@@ -9,14 +9,14 @@ from acestep_core.io.names import safe_name
 from acestep_core.train.dataset_options import Labelling, Preprocessing
 
 from . import inputs, wires
-from .datasets import PLACES, place_of, places, stamp_of, target_of, tell, write
+from .datasets import PLACES, dataset_report, place_of, places, stamp_of, target_of, write
 from .host import host, monitor
 from .plan import needed
+from .remarks import Told, told
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import LMHandle, ModelHandle, VAEHandle
     from acestep_core.train.dataset import Dataset
-    from acestep_core.train.trainset import Trainset
 
 
 class ACEStepLabelDataset:
@@ -57,7 +57,7 @@ class ACEStepLabelDataset:
         seed: int,
         save_as: str,
         **widgets: Any,
-    ) -> tuple[Dataset, int, str]:
+    ) -> Told:
         from acestep_core.train.dataset_file import load_dataset
         from acestep_core.train.label import label, resumed
 
@@ -80,7 +80,8 @@ class ACEStepLabelDataset:
             save=save,
             monitor=monitor(),
         )
-        return done, sum(sample.labeled for sample in done.samples), tell(done)
+        report = dataset_report(done)
+        return told((done, sum(sample.labeled for sample in done.samples), report), report)
 
 
 class ACEStepPreprocess:
@@ -106,14 +107,13 @@ class ACEStepPreprocess:
             "optional": inputs.widgets(Preprocessing, advanced=True),
         }
 
-    def make(self, dataset: Dataset, model: ModelHandle, vae: VAEHandle, **widgets: Any) -> tuple[Trainset, float, str]:
+    def make(self, dataset: Dataset, model: ModelHandle, vae: VAEHandle, **widgets: Any) -> Told:
         from acestep_core.train.preprocess import preprocess, report_of
 
         options = Preprocessing.from_widgets(widgets)
         made = preprocess(dataset, model, vae, trainset_folder(dataset), options, monitor=monitor())
         report = report_of(made)
-        host().say(report)
-        return made, made.manifest.seconds, report
+        return told((made, made.manifest.seconds, report), report)
 
 
 class ACEStepLoadTrainset:
@@ -135,7 +135,7 @@ class ACEStepLoadTrainset:
     def IS_CHANGED(cls, folder: str) -> Any:
         return stamp_of(folder)
 
-    def open(self, folder: str) -> tuple[Trainset]:
+    def open(self, folder: str) -> Told:
         from acestep_core.train.trainset import Trainset
         from acestep_core.train.upstream_tensors import import_upstream, is_upstream
 
@@ -145,8 +145,7 @@ class ACEStepLoadTrainset:
             found = import_upstream(place, target, monitor())
         else:
             found = Trainset.open(place)
-        host().say(" ".join([f"{len(found)} songs.", *found.manifest.problems.values()]))
-        return (found,)
+        return told((found,), "\n".join([f"{len(found)} songs.", *found.manifest.problems.values()]))
 
 
 def trainset_folder(dataset: Dataset) -> Path:

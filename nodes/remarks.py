@@ -19,15 +19,30 @@ Told = tuple[Any, ...] | dict[str, Any]
 TEST_MODEL = "Made by the built-in test model, whose weights are random: it makes noise, not music."
 
 
-def told(result: tuple[Any, ...], *texts: str, **values: Mapping[str, Any]) -> Told:
+MOST_LINES = 40
+"""Of a text under a node; its output holds the rest."""
+
+
+def told(result: tuple[Any, ...], *texts: str, **shown: Sequence[Any] | Mapping[str, Any]) -> Told:
     """A node's outputs with the texts that stay under it. (A status line is for progress alone: it vanishes.)
 
     Args:
-        values: what the scripts of the canvas read, by name.
+        shown: what else the canvas is given, such as `images`; a mapping, which its scripts read, as JSON.
     """
-    shown = {name: [json.dumps(value, ensure_ascii=False)] for name, value in values.items()}
-    found = [text for text in texts if text]
-    return {"ui": {**({"text": found} if found else {}), **shown}, "result": result} if found or shown else result
+    found = [_head(text) for text in texts if text]
+    ui: dict[str, list[Any]] = {
+        name: [json.dumps(value, ensure_ascii=False)] if isinstance(value, Mapping) else list(value)
+        for name, value in shown.items()
+        if value
+    }
+    ui |= {"text": found} if found else {}
+    return {"ui": ui, "result": result} if ui else result
+
+
+def _head(text: str) -> str:
+    lines = text.split("\n")
+    more = len(lines) - MOST_LINES
+    return text if more < 2 else "\n".join([*lines[:MOST_LINES], f"… and {more} lines more."])
 
 
 def filled(prefix: str, made: Made | None, place: int | None) -> str:

@@ -44,6 +44,18 @@ def add_routes(routes: Any) -> None:
     async def plan(request: Any) -> Any:
         return await answered(_plan, await asked_of(request))
 
+    @routes.post("/acestep/field")
+    async def field(request: Any) -> Any:
+        return await answered(_field, await asked_of(request))
+
+    @routes.get("/acestep/run")
+    async def run(request: Any) -> Any:
+        return await answered(_run, request.query)
+
+    @routes.post("/acestep/run")
+    async def wish(request: Any) -> Any:
+        return await answered(_wish, await asked_of(request))
+
 
 def _peaks(query: Mapping[str, Any]) -> dict[str, Any]:
     from acestep_core.io.peaks import peaks_of
@@ -108,6 +120,31 @@ def _plan(asked: Mapping[str, Any]) -> dict[str, Any]:
         except InvalidInput as error:
             problems[name] = str(error)
     return {"fields": fields, "problems": problems}
+
+
+def _field(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A value of a recording in its one spelling, such as "Am" for the key; or the problem with it, in a sentence."""
+    from acestep_core.train.sample_fields import field_named, read_field
+
+    name = field_named(asked.get("name"))
+    if name is None:
+        raise InvalidInput(f"A recording has no field {str(asked.get('name'))[:40]!r}.")
+    try:
+        return {"value": read_field(name, asked.get("value"))}
+    except InvalidInput as error:
+        return {"problem": str(error)}
+
+
+def _run(asked: Mapping[str, Any]) -> dict[str, Any]:
+    from .runs import tell_run
+
+    return tell_run(asked)
+
+
+def _wish(asked: Mapping[str, Any]) -> dict[str, Any]:
+    from .runs import ask_run
+
+    return ask_run(asked)
 
 
 def item_of(path: Path, root: Path, kind: str) -> dict[str, str]:

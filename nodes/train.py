@@ -24,17 +24,21 @@ from acestep_core.train.settings import (
 
 from . import inputs, wires
 from .host import host, monitor
+from .remarks import Told, told
 from .routes import item_of
+from .runs import runs_folder, shown_record
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import ModelHandle
     from acestep_core.song.description import Song
     from acestep_core.train.trainset import Trainset
 
-RUNS = "acestep/runs"
-"""Below the output folder."""
 PICTURE_SECONDS = 2.0
+NEWS = "acestep.train"
+"""The event that tells the monitor on the canvas of new records."""
+NEWS_SECONDS = 0.25
 LINES = 15
+RESUME = ("auto", "new", "best")
 
 
 class ACEStepTrainSettings:
@@ -77,7 +81,7 @@ class ACEStepTrainLoRA:
                 "name": inputs.text("Of the run and the adapter. The same name goes on where it ended.", "my_style"),
                 **inputs.widgets(Training),
                 "resume": inputs.choice(
-                    ["auto", "new"], "auto", "auto goes on with the run of that name; new does not."
+                    RESUME, "auto", "auto goes on with the run of that name; new does not; best begins with its best."
                 ),
             },
             "optional": {
@@ -104,7 +108,7 @@ class ACEStepTrainLoRA:
         settings: TrainSettings | None = None,
         test_song: Song | None = None,
         **widgets: Any,
-    ) -> dict[str, Any]:
+    ) -> Told:
         from acestep_core.models.handles import Models
         from acestep_core.monitor import Monitor
         from acestep_core.pipeline.learning import record_line, train_adapter
@@ -128,21 +132,23 @@ class ACEStepTrainLoRA:
             test_song=test_song,
             monitor=Monitor(display, watch.cancelled),
         )
-        lines, songs, last = [], [], {}
+        lines, notes, songs, last = [], [], [], {}
         for last in records:
-            display.keep(last)
+            shown = shown_record(last)
+            display.keep(shown)
             if text := record_line(last):
                 target.say(text)
                 lines = [*lines, text][-LINES:]
-            songs += last.get("files", [])
+                notes += [] if last["kind"] in ("step", "validation") else [text]
+            songs += shown.get("songs", [])
         adapter = Path(last["adapter"])
-        root = target.output_folder().resolve()
-        audio = [item_of(Path(song).resolve(), root, "output") for song in songs]
-        shown: dict[str, Any] = {"audio": audio} if audio else {}
-        if display.records:
-            shown["images"] = [display.picture_file(name)]
-        shown["acestep_train"] = [{"run": name, "adapter": str(adapter), "steps": last["step"]}]
-        return {"ui": shown, "result": (model.with_adapter(adapter, 1.0), str(adapter), "\n".join(lines))}
+        return told(
+            (model.with_adapter(adapter, 1.0), str(adapter), "\n".join(lines)),
+            "\n".join(notes),
+            audio=songs,
+            images=[display.picture_file(name)] if display.points else [],
+            acestep_train=[{"run": adapter.parent.name, "adapter": str(adapter), "steps": last["step"]}],
+        )
 
 
 class ACEStepExportLoRA:
@@ -172,34 +178,33 @@ class ACEStepExportLoRA:
             },
         }
 
-    def export(
-        self, lora: str, filename: str, format: str, dtype: str, model: ModelHandle | None = None
-    ) -> dict[str, Any]:
-        from acestep_core.train.export import export
+    def export(self, lora: str, filename: str, format: str, dtype: str, model: ModelHandle | None = None) -> Told:
+        from acestep_core.pipeline.learning import export_under
 
         adapter = confine(lora, [host().output_folder(), *host().lora_folders()])
         folder = host().model_roots()[0] if format == "merged" else host().lora_folders()[0]
-        as_folder = format == "peft" or (format == "merged" and model is not None and model.path.is_dir())
-        target = _free(folder, filename, "" if as_folder else ".safetensors")
-        done = export(adapter, target, format, dtype, model)
-        host().say(str(done))
-        return {"ui": {"text": [str(done)]}, "result": (str(done.path),)}
-
-
-def runs_folder() -> Path:
-    return host().output_folder() / RUNS
+        done = export_under(folder, filename, adapter, format, dtype, model)
+        return told((str(done.path),), str(done))
 
 
 class _Display:
-    """Moves the bar of the running node, and draws the curve now and then."""
+    """Moves the bar of the running node, draws the curve now and then, and hands new records to the canvas."""
 
     def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-        self.drawn = -PICTURE_SECONDS
+        self.points: list[Mapping[str, Any]] = []
+        self.waiting: list[Mapping[str, Any]] = []
+        self.drawn = self.sent = -PICTURE_SECONDS
+        self.run = ""
 
     def keep(self, record: Mapping[str, Any]) -> None:
+        self.run = record.get("run", self.run)
+        self.waiting.append(record)
         if record["kind"] in ("step", "validation"):
-            self.records.append(dict(record))
+            self.points.append(record)
+        now = time.monotonic()
+        if record["kind"] != "step" or now - self.sent >= NEWS_SECONDS:
+            host().tell(NEWS, {"run": self.run, "records": self.waiting})
+            self.sent, self.waiting = now, []
 
     def __call__(self, stage: str, done: int, total: int, preview: Callable[[], Any] | None) -> None:
         now, picture = time.monotonic(), None
@@ -216,20 +221,5 @@ class _Display:
         folder = host().temp_folder()
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{safe_name(name)}_{os.urandom(4).hex()}.png"
-        loss_curve(self.records).save(file)
+        loss_curve(self.points).save(file)
         return item_of(file, folder, "temp")
-
-
-def _free(folder: Path, name: str, suffix: str) -> Path:
-    """A name that nothing has below the folder; `/` makes folders."""
-    from acestep_core.io.names import PLAIN, Taken, candidates
-
-    parts = [safe_name(part, "") for part in name.removesuffix(".safetensors").replace("\\", "/").split("/")]
-    parts = [part for part in parts if part]
-    if not parts:
-        raise InvalidInput("The file needs a name, such as that of the style.")
-    place = confine("/".join(parts), [folder])
-    place.parent.mkdir(parents=True, exist_ok=True)
-    taken = Taken(path.name for path in place.parent.iterdir())
-    stem = next(found for found in candidates(place.name, PLAIN, taken) if not taken.has(found, [suffix]))
-    return place.with_name(stem + suffix)

@@ -1,11 +1,14 @@
 """Kills a writer with SIGKILL before each of its operations on files, one after the other, and starts it again.
 
-Runs as a program of its own, which forks for every attempt: `python -m tests.crash_sweep MODULE SCENARIO FOLDER`.
+Runs as a program of its own, which forks for every attempt: `python -m tests.crash_sweep MODULE SCENARIO FOLDER [N]`.
+With N only so many operations are drawn, always the same ones.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -16,7 +19,9 @@ from pathlib import Path
 from typing import Protocol
 
 ROOT = Path(__file__).parents[1]
-EVENTS = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "fcntl.flock")
+MOMENT = "tests.moment"
+"""What a writer may raise with `sys.audit` between operations, to be killed there, too."""
+EVENTS = (MOMENT, "os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "fcntl.flock")
 
 
 class Scenario(Protocol):
@@ -39,10 +44,14 @@ class Scenario(Protocol):
         """Asserts what holds after the second run."""
 
 
-def sweep(module: str, scenario: str, folder: Path) -> int:
-    """Runs the sweep and gives the number of points at which the writer was killed."""
+def sweep(module: str, scenario: str, folder: Path, drawn: int = 0) -> int:
+    """Runs the sweep and gives the number of points at which the writer was killed.
+
+    Args:
+        drawn: how many points are drawn; 0 takes all.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "tests.crash_sweep", module, scenario, str(folder)],
+        [sys.executable, "-m", "tests.crash_sweep", module, scenario, str(folder), str(drawn)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -53,8 +62,12 @@ def sweep(module: str, scenario: str, folder: Path) -> int:
     return int(done.stdout)
 
 
-def kill_before(number: int, *, only: str = "") -> None:
-    """From now on this process dies before its `number`-th operation on files; `only` counts one kind."""
+def kill_before(number: int, *, only: str = "") -> Callable[[], int]:
+    """From now on this process dies before its `number`-th operation on files; `only` counts one kind.
+
+    Returns:
+        What tells how many there have been.
+    """
     count = 0
 
     def watch(event: str, args: tuple[object, ...]) -> None:
@@ -75,6 +88,7 @@ def kill_before(number: int, *, only: str = "") -> None:
     sys.addaudithook(watch)
     if not only:
         os.fsync, os.write = hooked(os.fsync), hooked(os.write)  # type: ignore[assignment]
+    return lambda: count
 
 
 def in_child(call: Callable[[], object]) -> int:
@@ -100,28 +114,42 @@ def check(folder: Path, *steps: Callable[[Path], None]) -> None:
             sys.exit(f"{step.__qualname__} failed in {folder}.")
 
 
-def main(module: str, name: str, base: Path) -> None:
+def draw(scenario: Scenario, base: Path, drawn: int) -> list[int]:
+    """Some of the operations of a whole run."""
+    folder, told = base / "counted", base / "count"
+    folder.mkdir()
+
+    def whole(folder: Path) -> None:
+        count = kill_before(0)
+        scenario.write(folder)
+        told.write_text(str(count()))
+
+    check(folder, scenario.prepare, whole)
+    return sorted(random.Random(0).sample(range(1, int(told.read_text()) + 1), drawn))
+
+
+def main(module: str, name: str, base: Path, drawn: int) -> None:
     scenario: Scenario = getattr(import_module(module), name)
     os.fsync = lambda descriptor: None  # type: ignore[assignment]  # a kill, unlike a power cut, loses nothing of it
-    number = 0
-    while True:
-        folder = base / str(number + 1)
+    killed = 0
+    for number in draw(scenario, base, drawn) if drawn else itertools.count(1):
+        folder = base / str(number)
         folder.mkdir()
 
         def attempt(number: int = number, folder: Path = folder) -> None:
-            kill_before(number + 1)
+            kill_before(number)
             scenario.write(folder)
 
         check(folder, scenario.prepare)
         status = in_child(attempt)
-        if status == 0:
+        if status == 0 and not drawn:
             break
         if status != -signal.SIGKILL:
             sys.exit(f"{name}.write failed in {folder}.")
         check(folder, scenario.killed, scenario.write, scenario.restarted)
-        number += 1
-    sys.stdout.write(str(number))
+        killed += 1
+    sys.stdout.write(str(killed))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 0)

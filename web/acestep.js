@@ -2,6 +2,7 @@
 
 import { app } from "../../scripts/app.js";
 import { Author } from "./author.js";
+import { DatasetTable } from "./dataset.js";
 import { LyricsEditor } from "./editor.js";
 import { PlanForm } from "./plan.js";
 import { RegionWidget } from "./region.js";
@@ -13,6 +14,7 @@ import { takeDrops } from "./song_drag.js";
 import { takeOver } from "./takeover.js";
 import { TextWidget } from "./text.js";
 import { follow, startTheme } from "./theme.js";
+import { TrainingMonitor } from "./training.js";
 import { say } from "./words.js";
 
 const PLAYER = "ACESTEP_PLAYER";
@@ -20,6 +22,8 @@ const SHOW_TEXT = "ACEStepShowText";
 /** Node -> its text input that has an editor of its own, and the type under which that is asked for. */
 const EDITORS = { ACEStepSong: ["lyrics", "ACESTEP_LYRICS"], ACEStepPlan: ["edited_plan", "ACESTEP_PLAN"] };
 const OPEN = ["auto", "unknown"];
+/** Nodes with a panel of their own, beside the text that they tell. */
+const PANELS = { ACEStepEditDataset: DatasetTable, ACEStepTrainLoRA: TrainingMonitor };
 const shown = new WeakMap();
 
 /** A widget that shows a result. It is no setting: with a value in the prompt a song would be made again for it. */
@@ -77,6 +81,12 @@ function region(node) {
   result(node, "region", "acestep.region", made.root, { getMinHeight: () => made.screen.least() }).label = say("region");
 }
 
+function panel(node) {
+  const made = new PANELS[node.comfyClass](node);
+  shown.set(node, { panel: made });
+  result(node, "panel", "acestep.panel", made.root, { getMinHeight: () => made.least() });
+}
+
 /** Shows the outputs of a node: after a run, or when a tab comes back. */
 function show(node, output) {
   if (!node.comfyClass?.startsWith("ACEStep") || !output) return;
@@ -85,6 +95,7 @@ function show(node, output) {
     song.show(output);
     return;
   }
+  shown.get(node)?.panel?.show(output);
   if (plan) {
     if (output.plan?.length) plan.show(JSON.parse(output.plan[0]));
     return;
@@ -165,6 +176,7 @@ app.registerExtension({
     takesText(node);
     shown.get(node)?.editor?.watch(node);
     shown.get(node)?.plan?.watch(node);
+    if (node.comfyClass in PANELS) panel(node);
     const executed = node.onExecuted;
     node.onExecuted = function (output) {
       executed?.call(this, output);
@@ -175,12 +187,14 @@ app.registerExtension({
       removed?.call(this);
       shown.get(this)?.song?.dispose();
       shown.get(this)?.region?.dispose();
+      shown.get(this)?.panel?.dispose();
     };
   },
   loadedGraphNode(node) {
     takesText(node);
     const widget = shown.get(node)?.widget;
     if (widget) widget.label = node.title;
+    shown.get(node)?.panel?.loaded?.();
   },
   onNodeOutputsUpdated(outputs) {
     for (const [id, output] of Object.entries(outputs)) {

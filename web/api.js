@@ -109,6 +109,23 @@ export function planned(asked) {
   return post("/acestep/plan", asked);
 }
 
+/** A value of a recording in its one spelling, such as "Am" for the key; fails with the reason where it makes no sense. */
+export async function field(name, value) {
+  const { problem, value: read } = await post("/acestep/field", { name, value });
+  if (problem) throw new Error(problem);
+  return read;
+}
+
+/** What a training run has logged: `{run, records}`. */
+export function run(name) {
+  return answer(api.fetchApi(`/acestep/run?${new URLSearchParams({ run: name })}`));
+}
+
+/** Asks a run that goes on to "stop" and keep, or to let "hear" a test song. */
+export function wish(name, what) {
+  return post("/acestep/run", { run: name, wish: what });
+}
+
 /** A workflow of this pack: "cover", "cover_app", "api/cover". */
 export function workflow(name) {
   return answer(api.fetchApi(`/workflow_templates/${PACK}/${name}.json`));

@@ -36,6 +36,9 @@ const WIRES = {
   ACESTEP_GUIDANCE: "set",
   ACESTEP_SAMPLING: "set",
   ACESTEP_SETTINGS: "set",
+  ACESTEP_DATASET: "song",
+  ACESTEP_TRAINSET: "latent",
+  ACESTEP_TRAIN_SETTINGS: "set",
   AUDIO: "audio",
 };
 
@@ -50,7 +53,7 @@ export function themed(listener) {
 }
 
 export function startTheme() {
-  const sheets = ["acestep.css", "songbook.css", "region.css"].map((name) => {
+  const sheets = ["acestep.css", "songbook.css", "region.css", "train.css"].map((name) => {
     const sheet = document.createElement("link");
     sheet.rel = "stylesheet";
     sheet.href = new URL(name, import.meta.url);

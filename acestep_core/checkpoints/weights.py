@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from acestep_core.checkpoints.catalog import again
 from acestep_core.checkpoints.safetensors_header import Shape, TensorInfo, read_header
 from acestep_core.errors import CheckpointError
-from acestep_core.io.text import read_text
+from acestep_core.io.text import json_object, read_text
 
 if TYPE_CHECKING:
     import torch
@@ -127,14 +126,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises CheckpointError where it is missing or damaged."""
     if not path.exists():
         raise CheckpointError(f"The file {path} is missing; {again()}.")
-    text = read_text(path, CheckpointError)
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"The file {path} cannot be read as JSON; {again()}.") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"The file {path} does not hold a JSON object; {again()}.")
-    return values
+    return json_object(read_text(path, CheckpointError), f"The file {path}", again(), CheckpointError)
 
 
 def _open_shards(index: Path) -> Weights:

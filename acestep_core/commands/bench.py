@@ -8,7 +8,11 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-BENCHMARKS = {"lm": "acestep_core.planner.decode_bench", "lrc": "acestep_core.commands.bench_lrc"}
+BENCHMARKS = {
+    "lm": "acestep_core.planner.decode_bench",
+    "lrc": "acestep_core.commands.bench_lrc",
+    "train": "acestep_core.train.train_bench",
+}
 """Name -> module with `HELP`, `add_arguments(parser)`, `measure(options) -> dict` and `table(dict) -> str`."""
 
 

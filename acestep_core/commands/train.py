@@ -1,4 +1,4 @@
-"""`acestep train`: learns a style from a trainset; `acestep train status|stop|export NAME` for a run that is there."""
+"""`acestep train` learns a style from a trainset; `acestep train status|stop|hear|export NAME` is for a run of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from acestep_core.train.checkpoints import RunFolder
 
 RUNS = Path("output/acestep/runs")
-ACTIONS = ("status", "stop", "export")
+ACTIONS = ("status", "stop", "hear", "export")
 TITLES = {"adapter": "what learns", "training": "how long", "fine": "how", "test_songs": "test songs"}
 REAL_STEPS = 3
 """What an estimate makes to tell the time of a step."""
@@ -44,14 +44,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "acestep train export my_style --format kohya",
         ),
     )
-    parser.add_argument("what", metavar="TRAINSET|status|stop|export", help="what to learn from, or what to do")
-    parser.add_argument("run", nargs="?", metavar="NAME", help="with status, stop and export: the run")
+    parser.add_argument("what", metavar="TRAINSET|status|stop|hear|export", help="what to learn from, or what to do")
+    parser.add_argument("run", nargs="?", metavar="NAME", help="with status, stop, hear and export: the run")
     parser.add_argument("--name", help="of the run, and of the adapter (default: that of the trainset)")
     parser.add_argument("--runs", default=str(RUNS), metavar="FOLDER", help=f"where runs lie (default {RUNS})")
     parser.add_argument("--settings", metavar="FILE", help="a TOML file with everything that flags can say")
-    parser.add_argument(
-        "--resume", choices=("auto", "new"), default="auto", help="auto goes on with a run that is there"
-    )
+    parser.add_argument("--resume", default="auto", metavar="auto|new|STEP", help="auto goes on with a run that is "
+                        "there; a step, best or latest begins a new one with that checkpoint of it")  # fmt: skip
     parser.add_argument("--allow-changed-data", action="store_true", help="go on although the songs have changed")
     parser.add_argument("--estimate", action="store_true", help="say how much memory and time it takes, and end")
     parser.add_argument("--models", metavar="PATH", help="checkpoints folder, model folder or file")
@@ -77,7 +76,7 @@ def run(told: argparse.Namespace) -> int:
     if told.what in ACTIONS:
         if told.run is None:
             raise InvalidInput(f"Say which run: acestep train {told.what} NAME.")
-        return {"status": _status, "stop": _stop, "export": _export}[told.what](told)
+        return {"status": _status, "stop": _stop, "hear": _hear, "export": _export}[told.what](told)
     return _train(told)
 
 
@@ -205,9 +204,20 @@ def _status(told: argparse.Namespace) -> int:
 
 
 def _stop(told: argparse.Namespace) -> int:
+    from acestep_core.train.checkpoints import STOP
+
     run = _run_folder(told)
-    run.ask_to_stop()
+    run.ask(STOP)
     sys.stdout.write(f"{run.name} will end after its step, and keep what it has learned.\n")
+    return 0
+
+
+def _hear(told: argparse.Namespace) -> int:
+    from acestep_core.train.checkpoints import HEAR
+
+    run = _run_folder(told)
+    run.ask(HEAR)
+    sys.stdout.write(f"{run.name} will make a test song after its step.\n")
     return 0
 
 

@@ -25,7 +25,7 @@ from acestep_core.errors import AceStepError, StorageError
 from acestep_core.io.atomic import STAGE, TEMPORARY, atomic_write, clear_errors, place, sync, sync_folder
 from acestep_core.io.confine import confine
 from acestep_core.io.locks import Busy, abandoned, locked, patience
-from acestep_core.io.names import COPY, NUMBER, Taken, by_stem, candidates, safe_name
+from acestep_core.io.names import COPY, NUMBER, PLAIN, Taken, by_stem, candidates, safe_name
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ class Stage:
         self.folder = home / "files"
         self.settled = True  # whether the stage may be removed
         self._intent = home / "intent.json"
+        self._busy = f"Another program has been saving into {self.root} for a minute; end it and run again."
 
     def deliver(
         self, rule: str, bundles: Iterable[Bundle] | None = None, *, end: str = "", note: Any = None
@@ -102,6 +103,22 @@ class Stage:
             for folder in {source.parent for source in sources}:
                 sync_folder(folder)
         return self._carry_out(Delivery(found, rule, end, note))
+
+    def deliver_one(self, made: Path, stem: str, suffix: str = "") -> Path:
+        """Moves one file or whole folder below `folder` to a free name in `root`; a single rename needs no note.
+
+        Raises:
+            StorageError: the disk is full, or `root` is not writable.
+        """
+        with clear_errors(self.root / f"{stem}{suffix}"), locked(self.root / NAMES_LOCK, patience(60, self._busy)):
+            for path in [path for path in (made, *made.rglob("*")) if path.is_file()]:
+                sync(path)
+            taken = Taken(_names(self.root))
+            free = next(name for name in candidates(stem, PLAIN, taken) if not taken.has(name, [suffix]))
+            target = self.root / f"{free}{suffix}"
+            made.rename(target) if made.is_dir() else place(made, target)
+            sync_folder(self.root)
+        return target
 
     def finish(self) -> tuple[Any, dict[str, Path]] | None:
         """Completes a delivery that was cut off; its note and its files, or None if it had not begun."""
@@ -133,14 +150,13 @@ class Stage:
         return replace(bundle, suffixes=sorted(bundle.suffixes, key=sizes.__getitem__))
 
     def _carry_out(self, delivery: Delivery) -> dict[str, Path]:
-        busy = f"Another program has been saving into {self.root} for a minute; end it and run again."
         with clear_errors(self.root / "A file"), ExitStack() as stack:
             folders = {}  # by what they are, not by how they are spelled
             for folder in {confine(bundle.folder, [self.root]) for bundle in delivery.bundles}:
                 folder.mkdir(parents=True, exist_ok=True)
                 folders[_identity(folder)] = folder
             for _, folder in sorted(folders.items()):  # in one order, so that no two processes wait for each other
-                stack.enter_context(locked(folder / NAMES_LOCK, patience(60, busy)))
+                stack.enter_context(locked(folder / NAMES_LOCK, patience(60, self._busy)))
             if not all(bundle.target for bundle in delivery.bundles):
                 delivery = self._choose(delivery)
             while not self._move(delivery.bundles):

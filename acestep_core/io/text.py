@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from acestep_core.errors import AceStepError, InvalidInput
 
@@ -34,6 +35,21 @@ def read_text(path: Path | str, error: type[AceStepError] = InvalidInput, encodi
     if len(data) > _LARGEST:
         raise error(f"{path.name} is larger than {_LARGEST >> 20} MB; that is no text file, so check the name.")
     return decode_text(data, path.name, error, encoding)
+
+
+def json_object(text: str, name: str, cure: str, error: type[AceStepError] = InvalidInput) -> dict[str, Any]:
+    """A JSON object that a text holds.
+
+    Args:
+        name: what holds the text; `cure`: what to do where it is none.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as cause:
+        raise error(f"{name} cannot be read as JSON; {cure}.") from cause
+    if not isinstance(values, dict):
+        raise error(f"{name} does not hold a JSON object; {cure}.")
+    return values
 
 
 def decode_text(data: bytes, name: str, error: type[AceStepError] = InvalidInput, encoding: str = "") -> str:

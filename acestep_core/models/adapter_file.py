@@ -6,7 +6,6 @@ named, instead of being taken for a damaged file of another kind.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import defaultdict
@@ -20,7 +19,7 @@ from torch import Tensor
 from acestep_core.checkpoints.safetensors_header import read_header
 from acestep_core.checkpoints.weights import Weights
 from acestep_core.errors import AdapterError
-from acestep_core.io.text import read_text
+from acestep_core.io.text import json_object, read_text
 from acestep_core.models.lora import split_name
 
 FILES = ("adapter_model.safetensors", "lokr_weights.safetensors", "pytorch_lora_weights.safetensors")
@@ -216,12 +215,12 @@ def _config(file: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], Pa
     """
     beside = file.parent / "adapter_config.json"
     if file.name == "adapter_model.safetensors" and beside.is_file():
-        return _json_object(read_text(beside, AdapterError), beside), beside
+        return _settings(read_text(beside, AdapterError), beside), beside
     if "lora_adapter_metadata" in metadata:
-        entries = _json_object(metadata["lora_adapter_metadata"], file)
+        entries = _settings(metadata["lora_adapter_metadata"], file)
         return {key.removeprefix("transformer."): value for key, value in entries.items()}, file
     if metadata.get("lokr_config"):
-        config = _json_object(metadata["lokr_config"], file)
+        config = _settings(metadata["lokr_config"], file)
         names = {"linear_alpha": "alpha", "linear_dim": "r", "rs_lora": "use_rslora"}
         return {"peft_type": "LOKR", **{ours: config.get(theirs) for theirs, ours in names.items()}}, file
     return {"lora_alpha": _stated(metadata, "ss_network_alpha"), "r": _stated(metadata, "ss_network_dim")}, file
@@ -235,11 +234,5 @@ def _stated(metadata: Mapping[str, str], key: str) -> float | None:
         return None
 
 
-def _json_object(text: str, source: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise AdapterError(f"The settings in {source} are not valid JSON; {_AGAIN}.") from error
-    if not isinstance(values, dict):
-        raise AdapterError(f"The settings in {source} are not a JSON object; {_AGAIN}.")
-    return values
+def _settings(text: str, source: Path) -> dict[str, Any]:
+    return json_object(text, f"What {source} says of itself", _AGAIN, AdapterError)

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import InvalidInput
+from acestep_core.io.atomic import clear_errors
+from acestep_core.io.confine import confine
 from acestep_core.io.names import PLAIN, Taken, candidates, safe_name
+from acestep_core.io.staging import staging
 from acestep_core.models.handles import ModelHandle, Models
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import TextToMusic
@@ -46,29 +49,29 @@ def train_adapter(
         models: the checkpoint that learns, and the VAE that test songs are heard with.
         name: of the run, a folder below `runs`.
         settings: all of them; or some by their names (`rank=32`), the rest as usual.
-        resume: `auto` goes on with the run of that name where there is one; `new` takes another name then.
+        resume: `auto` goes on with the run of that name where there is one; `new` takes another name then; a step,
+            `best` or `latest` begins a run under another name with this checkpoint of the run called `name`.
         changed_data: goes on although the songs are not those it began with.
-        test_song: made every `test_every` epochs.
+        test_song: made every `test_every` epochs, and whenever the run is asked for one.
 
     Yields:
         Records, see `train.trainer`. The last one, `done` or `stopped`, names the folder of the adapter.
 
     Raises:
-        InvalidInput: a setting is none, or `resume` is.
+        InvalidInput: a setting is none, or `resume` names no checkpoint.
         DatasetError, CheckpointError, StorageError, OutOfMemory, TrainingError: see `train.trainer`.
     """
-    if resume not in ("auto", "new"):
-        raise InvalidInput(f"resume must be auto or new, not {resume!r}.")
     settings = TrainSettings.of(**flat) if settings is None else settings
     opened = trainset if isinstance(trainset, Trainset) else Trainset.open(trainset)
-    folder = run_folder(Path(runs), name, new=resume == "new")
+    origin = None if resume in ("auto", "new") else existing_run(Path(runs), name).at(resume)
+    folder = run_folder(Path(runs), name, new=resume != "auto")
     hear = None
-    if settings.test_songs.every:
-        if test_song is None:
-            raise InvalidInput("Test songs need a song to make; say its caption, or set their interval to 0.")
+    if settings.test_songs.every and test_song is None:
+        raise InvalidInput("Test songs need a song to make; say its caption, or set their interval to 0.")
+    if test_song is not None:
         hear = hearer(models, test_song, settings.test_songs.seed, folder / SAMPLES, monitor)
     return Trainer(
-        opened, models.model, folder, settings, changed_data=changed_data, hear=hear, monitor=monitor
+        opened, models.model, folder, settings, origin=origin, changed_data=changed_data, hear=hear, monitor=monitor
     ).records()
 
 
@@ -122,6 +125,30 @@ def export_run(
     folder = run.adapter if checkpoint is None else run.at(checkpoint).folder
     base = run.settings()["base"]
     return export(folder, target, format, dtype, ModelHandle(Path(base["path"]), variant=base["variant"]))
+
+
+def export_under(
+    folder: Path, name: str, adapter: Path, format: str, dtype: str = "fp32", model: ModelHandle | None = None
+) -> Exported:
+    """Writes an adapter for other programs below `folder`, see `train.export`, under a name that is free.
+
+    Args:
+        name: slashes make folders.
+
+    Raises:
+        InvalidInput: the name is empty, or leads elsewhere.
+    """
+    parts = [safe_name(part, "") for part in name.removesuffix(".safetensors").replace("\\", "/").split("/")]
+    if not any(parts):
+        raise InvalidInput("The file needs a name, such as that of the style.")
+    place = confine("/".join(filter(None, parts)), [folder])
+    with clear_errors(place.parent):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    as_folder = format == "peft" or (format == "merged" and model is not None and model.path.is_dir())
+    suffix = "" if as_folder else ".safetensors"
+    with staging(place.parent) as stage:
+        done = export(adapter, stage.folder / f"{place.name}{suffix}", format, dtype, model)
+        return replace(done, path=stage.deliver_one(done.path, place.name, suffix))
 
 
 def record_line(record: Mapping[str, Any]) -> str:

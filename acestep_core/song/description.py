@@ -183,11 +183,14 @@ class Song(Options):
         return found
 
 
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+
+
 def normalize_text(name: str, value: Any) -> str:
     """The text with `\\n` line ends; it must be text that UTF-8 can hold."""
     if not isinstance(value, str):
         raise InvalidInput(f"The {name} must be text, not {type(value).__name__}.")
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in value) or "\0" in value:
+    if (not value.isascii() and _NO_TEXT.search(value)) or "\0" in value:
         raise InvalidInput(f"The {name} contains characters that are not text; paste it again as plain text.")
     return value.replace("\r\n", "\n").replace("\r", "\n")
 

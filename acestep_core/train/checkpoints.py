@@ -33,6 +33,7 @@ from torch import Tensor
 from acestep_core.errors import InvalidInput, StorageError
 from acestep_core.io.atomic import atomic_write, clear_errors, sync, sync_folder
 from acestep_core.io.locks import locked
+from acestep_core.io.text import json_object, read_text
 from acestep_core.train.settings import FIXED, FREE_TO_CHANGE
 
 FORMAT: Final = 1
@@ -45,6 +46,8 @@ ADAPTER: Final = "adapter"
 ABOUT: Final = "adapter.json"
 STOP: Final = "STOP"
 """A file of this name in the run's folder ends the run after its step, as a success."""
+HEAR: Final = "HEAR"
+"""One of this name has a test song made after the step."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +115,17 @@ class RunFolder:
                 shutil.rmtree(left, ignore_errors=True)
             yield
 
-    def stop_asked(self) -> bool:
-        return (self.folder / STOP).exists()
+    def ask(self, wish: str) -> None:
+        """Has a run that goes on `STOP`, or `HEAR` a test song, after its step."""
+        with clear_errors(self.folder / wish):
+            (self.folder / wish).touch()
 
-    def ask_to_stop(self) -> None:
-        with clear_errors(self.folder / STOP):
-            (self.folder / STOP).touch()
+    def asked(self, wish: str) -> bool:
+        return (self.folder / wish).exists()
 
-    def forget_stop(self) -> None:
-        (self.folder / STOP).unlink(missing_ok=True)
+    def forget(self, *wishes: str) -> None:
+        for wish in wishes:
+            (self.folder / wish).unlink(missing_ok=True)
 
     # --- checkpoints ------------------------------------------------------------------------------------------------
 
@@ -178,6 +183,23 @@ class RunFolder:
         finally:
             shutil.rmtree(stage, ignore_errors=True)
         return Checkpoint(target, {**state, "files": files})
+
+    def adopt(self, point: Checkpoint) -> None:
+        """Copies a checkpoint of another run, with the log up to there, for a run that begins with it."""
+        target = self.checkpoints / point.folder.name
+        stage = self.checkpoints / f".{os.urandom(4).hex()}.tmp"
+        try:
+            with clear_errors(target):
+                self.checkpoints.mkdir(parents=True, exist_ok=True)
+                shutil.copytree(point.folder, stage)
+                if (log := point.folder.parents[1] / self.log.name).is_file():
+                    shutil.copyfile(log, self.log)
+                for path in stage.iterdir():
+                    sync(path)
+                stage.rename(target)
+                sync_folder(self.checkpoints)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
 
     def prune(self, keep: int, milestones: set[int]) -> None:
         """Removes all but the last `keep` checkpoints, the `milestones` and the best. Called after a newer one lies."""
@@ -300,13 +322,7 @@ def _sha256(path: Path) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path} cannot be read; begin a new run under another name.") from error
-    if not isinstance(values, dict):
-        raise StorageError(f"{path} is damaged; begin a new run under another name.")
-    return values
+    return json_object(read_text(path, StorageError), str(path), "begin a new run under another name", StorageError)
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

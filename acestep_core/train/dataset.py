@@ -205,19 +205,24 @@ class Dataset:
 
     def remarks(self) -> list[str]:
         """What is allowed but probably not meant, a sentence each."""
-        found = []
-        if self.tag_position == "replace":
-            found.append("The tag takes the place of every caption, so the model learns nothing of what they say.")
+        replaced = "The tag takes the place of every caption, so the model learns nothing of what they say."
+        own = [text for texts in self.sample_remarks().values() for text in texts]
+        return [replaced, *own] if self.tag_position == "replace" else own
+
+    def sample_remarks(self) -> dict[str, list[str]]:
+        """Those that are about one sample, by its id."""
+        found: dict[str, list[str]] = {}
         seen: dict[str, str] = {}
         for sample in self.used:
+            texts = found[sample.id] = []
             if not sample.is_instrumental and sample.lyrics in ("", INSTRUMENTAL_LYRICS):
-                found.append(f"{sample.filename} is vocal, but has no lyrics; write them, or mark it as instrumental.")
+                texts.append(f"{sample.filename} is vocal, but has no lyrics; write them, or mark it as instrumental.")
             if not (sample.caption or sample.genre or sample.custom_tag or self.custom_tag):
-                found.append(f"{sample.filename} has no caption; write one, or label the dataset.")
+                texts.append(f"{sample.filename} has no caption; write one, or label the dataset.")
             if sample.sha256 and sample.sha256 in seen:
-                found.append(f"{sample.filename} has the same content as {seen[sample.sha256]}.")
+                texts.append(f"{sample.filename} has the same content as {seen[sample.sha256]}.")
             seen.setdefault(sample.sha256, sample.filename)
-            found += [f"{sample.filename}: {text}" for text in sample.song().warnings()]
+            texts += [f"{sample.filename}: {text}" for text in sample.song().warnings()]
         return found
 
     def fingerprint(self) -> str:

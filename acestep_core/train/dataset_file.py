@@ -12,6 +12,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path, PureWindowsPath
@@ -37,6 +38,8 @@ _SAMPLE = (
 )  # fmt: skip
 _METADATA = ("name", "custom_tag", "tag_position", "created_at", "num_samples", "all_instrumental", "genre_ratio")
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""How JSON may spell what is no character."""
 _LOOKED_AT = 100_000
 """Files among which one that was moved is looked for."""
 
@@ -58,7 +61,9 @@ def load_dataset(path: Path | str, roots: Sequence[Path] = ()) -> Dataset:
 
 def parse_dataset(text: str, path: Path, roots: Sequence[Path] = ()) -> Dataset:
     """See `load_dataset`; `path` is where the text stands, for the recordings beside it."""
-    values = _cleaned(_json_of(text, path.name))
+    values = _json_of(text, path.name)
+    if _HALF.search(text):
+        values = _cleaned(values)
     metadata: Any = {}
     if isinstance(values, dict):
         metadata, values = values.get("metadata"), values.get("samples")
@@ -285,35 +290,45 @@ class _Finder:
     folder: Path
     roots: Sequence[Path] = ()
     _named: dict[str, list[Path]] = field(default_factory=dict)
+    _inside: set[Path] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.folder = self.folder.absolute()
 
     def find(self, written: str, remark: Callable[[str], None]) -> Path | None:
         """The recording; where it cannot be found, the place where it should be, with a remark. None is forbidden."""
         spelled = written.replace("\\", "/") if os.name != "nt" else written
-        foreign = bool(PureWindowsPath(written).drive) and os.name != "nt"
-        first = self.folder.absolute() / spelled
-        for candidate in () if foreign else dict.fromkeys((self.folder.absolute() / written, first)):
-            place = Path(os.path.normpath(candidate))
+        foreign = os.name != "nt" and written[1:2] in (":", "\\", "/") and bool(PureWindowsPath(written).drive)
+        places = [Path(os.path.normpath(self.folder / name)) for name in dict.fromkeys((written, spelled))]
+        for place in () if foreign else places:
             if _is_file(place):
                 return self._allowed(place, remark)
         name = spelled.rpartition("/")[2]
         found = self._below().get(name.casefold(), [])
         if len(found) == 1:
-            remark(f"{written!r} is not there; {found[0].relative_to(self.folder.absolute()).as_posix()!r} is taken")
+            remark(f"{written!r} is not there; {found[0].relative_to(self.folder).as_posix()!r} is taken")
             return found[0]
         remark(f"there is no recording {written!r}; put it back, or correct the path")
-        return self._allowed(Path(os.path.normpath(self.folder.absolute() / name if foreign else first)), remark)
+        return self._allowed(Path(os.path.normpath(self.folder / name)) if foreign else places[-1], remark)
 
     def _allowed(self, place: Path, remark: Callable[[str], None]) -> Path | None:
+        parent = place.parent
+        if not self.roots or (parent in self._inside and not place.is_symlink()):
+            return place
         try:
-            return confine(place, self.roots) and place if self.roots else place
+            confine(place, self.roots)
         except InvalidInput as error:
             remark(str(error))
             return None
+        with suppress(InvalidInput):  # its neighbours that are no links need no look of their own
+            confine(parent, self.roots)
+            self._inside.add(parent)
+        return place
 
     def _below(self) -> dict[str, list[Path]]:
         if not self._named:
             count = 0
-            for parent, folders, files in os.walk(self.folder.absolute()):
+            for parent, folders, files in os.walk(self.folder):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 for name in files:
                     self._named.setdefault(name.casefold(), []).append(Path(parent, name))

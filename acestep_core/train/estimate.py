@@ -26,6 +26,7 @@ from acestep_core.vocabulary import LATENT_RATE
 
 STATE_BYTES: Final[Mapping[str, int]] = {"adamw": 16, "adamw8bit": 10, "prodigy": 24}
 """Per trained number: itself, its gradient, and what the optimizer remembers; fp32."""
+_GRADIENT: Final = 4
 CONTEXT: Final = 512 << 20
 """What a device's driver and libraries take on the side."""
 SLACK: Final = 1.1
@@ -73,8 +74,8 @@ class Estimate:
 
     def __str__(self) -> str:
         parts = {"decoder": self.weights, "adapter": self.adapter, "activations": self.kept + self.working}
-        told = ", ".join(f"{name} {_size(value)}" for name, value in parts.items())
-        return f"About {_size(self.total)} at the peak: {told}."
+        told = ", ".join(f"{name} {shown_size(value)}" for name, value in parts.items())
+        return f"About {shown_size(self.total)} at the peak: {told}."
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,12 @@ def estimate(network: LiveNetwork, optimizer: str, work: Work, every: int, costs
     return Estimate(int(frozen), own * STATE_BYTES[optimizer], int(kept), int(working + ends), side)
 
 
+def disk_bytes(network: LiveNetwork, optimizer: str, averaged: bool) -> int:
+    """Size of a checkpoint: the adapter, what the optimizer remembers, and the average."""
+    own = sum(p.numel() for p in network.parameters.values())
+    return own * (STATE_BYTES[optimizer] - _GRADIENT + (4 if averaged else 0))
+
+
 def choose_plan(
     network: LiveNetwork, trainset: Trainset, settings: TrainSettings, windowed: Sequence[bool], free: int | None = None
 ) -> tuple[Plan, Estimate]:
@@ -206,8 +213,8 @@ def choose_plan(
             if found.besides_weights <= free:
                 return Plan(choice, windows), found
     raise OutOfMemory(
-        f"Training takes about {_size(found.besides_weights)} besides the decoder, and {_size(free)} are free on "
-        f"{network.device}; {_smaller(network, settings, work, costs, free)}."
+        f"Training takes about {shown_size(found.besides_weights)} besides the decoder, and {shown_size(free)} are "
+        f"free on {network.device}; {_smaller(network, settings, work, costs, free)}."
     )
 
 
@@ -228,5 +235,6 @@ def _smaller(
     return "choose a smaller model or a lower rank, or close other programs"
 
 
-def _size(count: float) -> str:
+def shown_size(count: float) -> str:
+    """Bytes as people read them."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

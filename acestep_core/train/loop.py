@@ -18,7 +18,7 @@ from acestep_core.errors import AceStepError, Cancelled, TrainingError
 from acestep_core.models.adapters import applied
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.handles import AdapterHandle
-from acestep_core.train.checkpoints import EMA, OPTIMIZER, WEIGHTS, Checkpoint
+from acestep_core.train.checkpoints import EMA, HEAR, OPTIMIZER, STOP, WEIGHTS, Checkpoint
 from acestep_core.train.network import PREFIX, LiveNetwork, seeded
 from acestep_core.train.objective import Drawing, Item, Times, batches, judge, numbers, order, seed_of, squared_errors
 from acestep_core.train.optimizers import (
@@ -69,6 +69,9 @@ class Loop:
         self.ema = None if fine.ema == 0 else [p.detach().clone() for p in self.parameters]
         if point is not None:
             self._take(point)
+        # What follows is done, and told, again: also where a kill came before the first checkpoint.
+        ended = self.ended * trainer.epoch_steps
+        self.run.rewind(lambda r: r.get("step", 0) <= (self.step if r["kind"] != "validation" else ended))
         self.network.decoder.train()
 
     def _take(self, point: Checkpoint) -> None:
@@ -82,9 +85,6 @@ class Loop:
         self.step = self.saved = point.step
         self.ended, self.best = point.state["epochs_ended"], dict(point.state["best"])
         self.progress.restore(self.step, point.state["progress"])
-        # What follows is done, and told, again.
-        ended = self.ended * self.trainer.epoch_steps
-        self.run.rewind(lambda r: r.get("step", 0) <= (self.step if r["kind"] != "validation" else ended))
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -118,10 +118,13 @@ class Loop:
             if self.step % fine.log_every == 0 or self.step == trainer.steps:
                 yield self._report()
             trainer.monitor.tick("Training", self.step, trainer.steps, self.progress.history)
-            if self.run.stop_asked():
-                self.run.forget_stop()
+            if self.run.asked(STOP):
+                self.run.forget(STOP)
                 yield from self._finish(stopped=True)
                 return
+            if self.run.asked(HEAR):
+                self.run.forget(HEAR)
+                yield from self._heard()
             if 0 < fine.save_minutes * 60 <= time.monotonic() - self.saved_at:
                 yield self._checkpoint()
         yield from self._finish(stopped=False)
@@ -142,16 +145,19 @@ class Loop:
         if epoch % training.save_every == 0 and self.saved != self.step:
             yield self._checkpoint()
         every = self.settings.test_songs.every
-        if trainer.hear is not None and every and epoch % every == 0:
-            if self.saved != self.step:
-                yield self._checkpoint()
-            yield self._sample()
+        if every and epoch % every == 0:
+            yield from self._heard()
 
-    def _sample(self) -> Record:
-        assert self.trainer.hear is not None
+    def _heard(self) -> Iterator[Record]:
+        """A test song, with the adapter of a checkpoint."""
+        if self.trainer.hear is None:
+            yield self._logged({"kind": "warning", "text": "No test song was made; say first what it should be."})
+            return
+        if self.saved != self.step:
+            yield self._checkpoint()
         with self.network.away():
             files = self.trainer.hear(self.run.checkpoints / str(self.step), self.step)
-        return self._logged({"kind": "sample", "step": self.step, "files": [str(file) for file in files]})
+        yield self._logged({"kind": "sample", "step": self.step, "files": [str(file) for file in files]})
 
     # --- one step ---------------------------------------------------------------------------------------------------
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from typing import Final
 
-from acestep_core.declared import Options, option, options_of
+from acestep_core.declared import Groups, Options, option
 from acestep_core.errors import InvalidInput
 from acestep_core.train.dataset_options import LENGTHS
 
@@ -134,12 +134,6 @@ class TestSongs(Options):
 # fmt: on
 
 
-GROUPS: Final[Mapping[str, type[Options]]] = {
-    "adapter": AdapterOptions,
-    "training": Training,
-    "fine": Fine,
-    "test_songs": TestSongs,
-}
 FREE_TO_CHANGE: Final = (
     "epochs", "max_steps", "save_every", "save_minutes", "keep", "log_every", "test_every", "test_seed",
     "validate_every", "memory", "checkpoint_every",
@@ -150,30 +144,15 @@ FIXED: Final = ("kind", "rank", "alpha", "targets", "factor", "decompose_both", 
 
 
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(Groups):
     """Everything a run is told besides what it trains on."""
+
+    UNKNOWN = "There is no training setting {!r}; see `acestep train --help`."
 
     adapter: AdapterOptions = AdapterOptions()
     training: Training = Training()
     fine: Fine = Fine()
     test_songs: TestSongs = TestSongs()
-
-    @classmethod
-    def of(cls, **flat: Any) -> Self:
-        """From flat names: `TrainSettings.of(rank=16, epochs=100, lr_schedule="constant")`.
-
-        Raises:
-            InvalidInput: a value is out of range, or there is no such setting.
-        """
-        names = {o.flat for group in GROUPS.values() for o in options_of(group)}
-        if unknown := sorted(flat.keys() - names):
-            raise InvalidInput(f"There is no training setting {unknown[0]!r}; see `acestep train --help`.")
-        groups: dict[str, Any] = {name: group.from_flat(flat) for name, group in GROUPS.items()}
-        return cls(**groups)
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dictionary by flat names; `TrainSettings.of` reads it back."""
-        return {name: value for group in GROUPS for name, value in getattr(self, group).to_flat().items()}
 
     def resolved(self, turbo: bool) -> TrainSettings:
         """The same with nothing left to the checkpoint's kind."""
@@ -189,6 +168,9 @@ class TrainSettings:
             fine = replace(fine, schedule="constant")
         self.adapter.suffixes  # noqa: B018 - raises here, not after the weights were loaded
         return replace(self, fine=fine, training=training)
+
+
+GROUPS: Final = TrainSettings.groups()
 
 
 def remarks(settings: TrainSettings, kind: str) -> list[str]:

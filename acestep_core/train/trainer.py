@@ -7,19 +7,20 @@ draws depend on seed, step and place only (see `objective`), and between reports
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import torch
 
 from acestep_core import devices
-from acestep_core.errors import DatasetError
+from acestep_core.errors import DatasetError, StorageError
 from acestep_core.models.handles import ModelHandle
 from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.records.song_record import versions
-from acestep_core.train.checkpoints import RunFolder, compare
-from acestep_core.train.estimate import choose_plan
+from acestep_core.train.checkpoints import HEAR, STOP, Checkpoint, RunFolder, compare
+from acestep_core.train.estimate import choose_plan, disk_bytes, shown_size
 from acestep_core.train.latents import weights_hash
 from acestep_core.train.loop import Loop, Record
 from acestep_core.train.network import LiveNetwork
@@ -42,6 +43,7 @@ class Trainer:
         folder: Path | str,
         settings: TrainSettings = TrainSettings(),  # noqa: B008 - frozen
         *,
+        origin: Checkpoint | None = None,
         changed_data: bool = False,
         hear: Hear | None = None,
         monitor: Monitor = SILENT,
@@ -51,6 +53,7 @@ class Trainer:
             trainset: what to learn from.
             model: which checkpoint learns; its adapters are left out.
             folder: of the run; where one lies there already, it goes on.
+            origin: a checkpoint of another run, to begin a new one with.
             changed_data: goes on although the songs are not those it began with.
             hear: makes test songs.
             monitor: is told each step; a cancel takes effect within one batch, after a checkpoint.
@@ -62,6 +65,7 @@ class Trainer:
         self.settings = settings.resolved(model.info.is_turbo)
         check_package(self.settings.fine.optimizer)
         self.changed_data, self.hear, self.monitor = changed_data, hear, monitor
+        self.origin = origin
         fine, training = self.settings.fine, self.settings.training
         self.learned, self.held_out = split(trainset, fine.validation, fine.seed)
         self.repeats = [trainset.manifest.samples[song].repeat for song in self.learned]
@@ -84,23 +88,34 @@ class Trainer:
         """
         with self.run.held():
             told = self._told()
-            if self.run.exists:
-                for text in compare(self.run.settings(), told, self.changed_data):
+            before = self.run if self.run.exists or self.origin is None else RunFolder(self.origin.folder.parents[1])
+            if before.exists:
+                for text in compare(before.settings(), told, self.changed_data):
                     yield self._logged({"kind": "warning", "text": text})
-            point = self.run.latest()
+            point = self.run.latest() or self.origin
             if point is not None and point.step >= self.steps and self.run.finished:
-                yield {"kind": "done", "step": point.step, "steps": self.steps, "adapter": str(self.run.adapter)}
+                yield {
+                    "kind": "done",
+                    "run": self.run.name,
+                    "step": point.step,
+                    "steps": self.steps,
+                    "adapter": str(self.run.adapter),
+                }
                 return
-            self.run.forget_stop()
+            self.run.forget(STOP, HEAR)
             with manager.private(self.model, 0) as model:
                 network = LiveNetwork(model, self.settings.adapter, self.settings.fine.seed)
                 # Whether steps see windows is decided once: a run that goes on must see the same.
-                known = (bool(self.run.settings()["plan"]["windowed"]),) if self.run.exists else self.lengths
+                known = (bool(before.settings()["plan"]["windowed"]),) if before.exists else self.lengths
                 plan, memory = choose_plan(network, self.trainset, self.settings, known)
                 network.every = plan.every
+                self._check_disk(network, 0 if point is None else point.step)
+                if before is not self.run and point is not None:
+                    self.run.adopt(point)
                 self.run.begin({**told, "plan": plan.to_dict()})
                 running = Loop(self, network, model.config, point, plan.windowed)
-                start = {"kind": "start", "step": running.step, "steps": self.steps, "epochs": running.progress.epochs}
+                start = {"kind": "start", "run": self.run.name, "step": running.step, "steps": self.steps,
+                         "epochs": running.progress.epochs, "hears": self.hear is not None}  # fmt: skip
                 yield self._logged({**start, "memory": memory.total, "text": str(memory)})
                 for said in remarks(self.settings, self.model.info.kind):
                     yield self._logged({"kind": "warning", "text": said})
@@ -125,6 +140,19 @@ class Trainer:
             "device": devices.device_name(devices.pick_device(self.model.device)),
             "versions": versions(),
         }
+
+    def _check_disk(self, network: LiveNetwork, step: int) -> None:
+        """Raises StorageError where the checkpoints that are to come do not fit."""
+        fine, every = self.settings.fine, self.settings.training.save_every * self.epoch_steps
+        # Beside those that stay: the one being written, the best, the adapter.
+        count = fine.keep + 3 + self.steps // every - step // every - len(self.run.all())
+        needed = max(1, count) * disk_bytes(network, fine.optimizer, fine.ema > 0)
+        free = shutil.disk_usage(self.run.folder).free
+        if needed > free:
+            raise StorageError(
+                f"The run's checkpoints take about {shown_size(needed)}, and {shown_size(free)} are free on the disk "
+                f"of {self.run.folder}; free some space, or save less often."
+            )
 
     def _logged(self, record: Record) -> Record:
         self.run.folder.mkdir(parents=True, exist_ok=True)

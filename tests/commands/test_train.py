@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from acestep_core.commands.main import main
-from acestep_core.train.checkpoints import RunFolder
+from acestep_core.train.checkpoints import HEAR, STOP, RunFolder
 from tests.train.making_trainsets import write_trainset
 
 
@@ -37,14 +37,19 @@ def test_the_whole_way(trainset: Path, tiny_root: Path, capsys: pytest.CaptureFi
     assert main(["train", "export", "mine", "--format", "kohya", "-o", "k.safetensors", "--checkpoint", "4"]) == 0
     assert main(["train", "export", "mine", "--format", "merged", "-o", "merged"]) == 0
     assert Path("merged/model.safetensors").is_file()
+    assert main([*base, "--resume", "4", "--epochs", "3", "--test-every", "0"]) == 0
+    assert RunFolder(Path("output/acestep/runs/mine_00001")).about()["trained"]["steps"] == 6
+    assert main([*base, "--resume", "3"]) == 1
+    assert "no checkpoint '3'" in capsys.readouterr().err
     assert main([*base, "--resume", "new", "--test-every", "0"]) == 0
-    assert RunFolder(Path("output/acestep/runs/mine_00001")).finished
+    assert RunFolder(Path("output/acestep/runs/mine_00002")).finished
 
 
 def test_stop(trainset: Path, tiny_root: Path) -> None:
     flags = ["--models", str(tiny_root), "--variant", "base", "--rank", "4", "--max-steps", "1", "--name", "mine"]
     main(["train", str(trainset), *flags])
-    assert main(["train", "stop", "mine"]) == 0 and RunFolder(Path("output/acestep/runs/mine")).stop_asked()
+    assert main(["train", "hear", "mine"]) == 0 and RunFolder(Path("output/acestep/runs/mine")).asked(HEAR)
+    assert main(["train", "stop", "mine"]) == 0 and RunFolder(Path("output/acestep/runs/mine")).asked(STOP)
 
 
 @pytest.mark.parametrize(

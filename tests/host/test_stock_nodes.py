@@ -31,6 +31,8 @@ class Said:
 
     def progress(self, node_id: str, value: float, total: float, preview: object) -> None: ...
 
+    def news(self, node_id: str, event: str, data: dict[str, object]) -> None: ...
+
     def status_text(self, node_id: str, text: str) -> None:
         self.lines.append(text)
 

@@ -128,6 +128,24 @@ def test_a_tree_arrives_with_songs_together(tmp_path: Path) -> None:
     assert all(path.read_text() == "new" for path in moved.values()) and (tmp_path / "taken.flac").read_text() == "old"
 
 
+def test_one_file_or_folder_gets_a_free_name(tmp_path: Path) -> None:
+    (tmp_path / "style.safetensors").write_text("mine")
+    (tmp_path / "Peft").mkdir()
+    found = []
+    for _ in range(2):
+        with staging.staging(tmp_path) as stage:
+            file, folder = stage.folder / "a.safetensors", stage.folder / "b"
+            file.write_text("new")
+            (folder / "deep").mkdir(parents=True)
+            (folder / "deep" / "x").write_text("x")
+            found += [stage.deliver_one(file, "style", ".safetensors"), stage.deliver_one(folder, "peft")]
+    names = ["style_00001.safetensors", "peft_00001", "style_00002.safetensors", "peft_00002"]
+    assert [path.name for path in found] == names
+    assert (tmp_path / "style.safetensors").read_text() == "mine" and not list((tmp_path / "Peft").iterdir())
+    assert all((tmp_path / name / "deep" / "x").read_text() == "x" for name in names[1::2])
+    assert not list(tmp_path.glob(".*.stage"))
+
+
 def test_what_was_not_delivered_is_dropped(tmp_path: Path) -> None:
     with pytest.raises(KeyError), staging.staging(tmp_path) as stage:
         (stage.folder / "x").touch()

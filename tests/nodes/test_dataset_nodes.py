@@ -52,6 +52,12 @@ def test_from_a_folder_to_a_trainset(bench: Any, songs: Path) -> None:
     assert outcome.success, outcome.error
     rows = outcome.outputs["edit"]["acestep_dataset"]
     assert [(row["name"], row["repeat"]) for row in rows] == [("0.wav", 2), ("1.wav", 1)]
+    assert rows[0]["before"] == {"repeat": 1} and rows[1]["before"] == {} and not rows[1]["problems"]
+    said = bench.said(outcome)
+    assert sum(text.startswith("2 recordings, 0.1 minutes") for text in said) == 3, said  # scan, label, edit
+    assert any(str(bench.folders.output / "datasets" / "mine.json") in text for text in said)
+    assert any(text.startswith("2 songs, ") for text in said)
+    assert not any("2 recordings" in line for line in bench.sink.lines), "a status line vanishes"
     assert rows[1]["caption"] == "another" and rows[1]["keyscale"] == "A minor"
     assert rows[0]["audio"] == {"filename": "0.wav", "subfolder": "my_songs", "type": "input"}
     json.dumps(rows)
@@ -94,7 +100,7 @@ def test_labels_go_on_where_they_were_stopped(
     with pytest.raises(KeyboardInterrupt):
         call("ACEStepLabelDataset", dataset=dataset, seed=1, **parts)
     edited = dataset.edited({"0.wav": {"caption": "mine"}})
-    done, count, _ = call("ACEStepLabelDataset", dataset=edited, seed=1, **parts)
+    done, count, _ = call("ACEStepLabelDataset", dataset=edited, seed=1, **parts)["result"]
     assert (len(heard), count) == (3, 2)
     assert [sample.caption for sample in done.samples] == ["mine", "heard"]
     call("ACEStepLabelDataset", dataset=dataset, seed=1, **parts)

@@ -52,11 +52,15 @@ class Execution:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.heard: list[tuple[str, dict[str, Any]]] = []
         self.steps: list[tuple[float, float, bool]] = []
         self.stop = False
 
     def status_text(self, text: str) -> None:
         self.lines.append(text)
+
+    def news(self, event: str, data: dict[str, Any]) -> None:
+        self.heard.append((event, data))
 
     def progress(self, value: float, total: float, preview: Any = None) -> None:
         self.check()

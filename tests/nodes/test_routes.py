@@ -12,6 +12,7 @@ import torch
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.server.security import Policy
 from acestep_core.io.audio import write_audio
+from acestep_core.train.checkpoints import HEAR, STOP, RunFolder
 from tests.host.lab_site import Site, open_site
 
 ROOT = Path(__file__).parents[2]
@@ -132,5 +133,43 @@ def test_what_is_said_of_lyrics_and_plans(tmp_path: Path) -> None:
         status, said = await site.post("/acestep/plan", {"fields": {"bpm": "999", "keyscale": "", "tempo": "1"}})
         assert said["fields"] == {} and list(said["problems"]) == ["bpm"] and "30 to 300" in said["problems"]["bpm"]
         assert await site.post("/acestep/plan", {"fields": 3}) == (200, {"fields": {}, "problems": {}})
+
+
+def test_values_of_recordings_are_read_as_everywhere(tmp_path: Path) -> None:
+    async def scenario(site: Site) -> None:
+        for name, value, read in (("keyscale", "fis-moll", "F# minor"), ("bpm", "92.5 bpm", 93), ("bpm", "", None),
+                                  ("excluded", "yes", True), ("language", "Deutsch", "de")):  # fmt: skip
+            assert await site.post("/acestep/field", {"name": name, "value": value}) == (200, {"value": read})
+        status, found = await site.post("/acestep/field", {"name": "bpm", "value": "fast"})
+        assert status == 200 and found["problem"].endswith(".") and "value" not in found
+        assert (await site.post("/acestep/field", {"name": "audio_path", "value": "/etc/passwd"}))[0] == 400
+
+    visit(tmp_path, scenario)
+
+
+def test_a_run_is_told_and_asked(tmp_path: Path) -> None:
+    async def scenario(site: Site) -> None:
+        assert await site.get("/acestep/run", params={"run": "mine"}) == (200, {"run": "mine", "records": []})
+        assert (await site.post("/acestep/run", {"run": "mine", "wish": "stop"}))[0] == 400
+        run = RunFolder(site.folders.output / "acestep" / "runs" / "mine")
+        run.begin({})
+        song = run.folder / "samples" / "00000001.flac"
+        song.parent.mkdir()
+        song.write_bytes(b"")
+        for step in range(1, 2502):
+            run.append({"kind": "step", "step": step, "loss": 1.0})
+        run.append({"kind": "sample", "step": 2501, "files": [str(song), "/etc/passwd"]})
+        _, told = await site.get("/acestep/run", params={"run": "mine"})
+        steps = [record["step"] for record in told["records"] if record["kind"] == "step"]
+        assert steps[0] == 1 and steps[-1] == 2501 and 500 <= len(steps) <= 1000
+        item = {"filename": song.name, "subfolder": "acestep/runs/mine/samples", "type": "output"}
+        assert told["records"][-1] == {"kind": "sample", "step": 2501, "songs": [item]}
+        for wish, file in (("stop", STOP), ("hear", HEAR)):
+            assert (await site.post("/acestep/run", {"run": "mine", "wish": wish}))[0] == 200
+            assert (run.folder / file).is_file()
+        for asked in ({"run": "mine", "wish": "run.json"}, {"run": "../..", "wish": "stop"}, {"wish": "stop"}):
+            status, found = await site.post("/acestep/run", asked)
+            assert status == 400 and found["error"].endswith("."), asked
+        assert not (site.folders.output / STOP).exists()
 
     visit(tmp_path, scenario)

@@ -36,13 +36,29 @@ def test_from_a_trainset_to_a_file(bench: Any, training: dict[str, Any]) -> None
     outcome = bench(**training, export=("ACEStepExportLoRA", export))
     assert outcome.success, outcome.error
     shown = outcome.outputs["train"]
-    assert shown["acestep_train"][0]["steps"] == 6
+    assert shown["acestep_train"][0]["steps"] == 6 and any("6 of 6 steps" in text for text in bench.said(outcome))
     picture = shown["images"][0]
     assert (bench.folders.temp / picture["filename"]).stat().st_size > 500
     assert any(line.startswith("Epoch 3/3, step 6, loss ") for line in bench.sink.lines)
     assert bench.sink.pictures
     file = bench.folders.models / "loras" / "styles" / "mine.safetensors"
     assert file.is_file() and "as trained" in outcome.outputs["export"]["text"][0]
+
+
+def test_the_canvas_hears_every_record_once(bench: Any, training: dict[str, Any], pack: Any) -> None:
+    training["train"][1]["resume"] = "new"
+    for run in ("mine", "mine_00001"):
+        bench.sink.events.clear()
+        outcome = bench(**training)
+        assert outcome.success, outcome.error
+        assert outcome.outputs["train"]["acestep_train"][0]["run"] == run
+        news = [data for event, data in bench.sink.events if event == "acestep.train"]
+        told = [record for data in news for record in data["records"]]
+        assert {data["node"] for data in news} == {"train"} and {data["run"] for data in news} == {run}
+        logged = RunFolder(bench.folders.output / "acestep" / "runs" / run).records()
+        assert told == logged and [r["step"] for r in told if r["kind"] == "step"] == [1, 2, 3, 4, 5, 6]
+        training["train"][1]["epochs"] = 3
+        training["train"][1]["learning_rate"] = 2e-3  # another input, or the result is taken from the cache
 
 
 def test_cancel_saves_and_running_again_goes_on(bench: Any, training: dict[str, Any]) -> None:
@@ -74,6 +90,8 @@ def test_a_test_song_is_heard_on_the_way(bench: Any, training: dict[str, Any], p
     heard = outcome.outputs["train"]["audio"]
     files = [bench.folders.output / found["subfolder"] / found["filename"] for found in heard]
     assert [file.name for file in files] == ["00000004.flac"] and files[0].is_file()
+    news = [data for event, data in bench.sink.events if event == "acestep.train"]
+    assert [r["songs"] for data in news for r in data["records"] if r["kind"] == "sample"] == [heard]
     assert files[0].with_suffix(".json").is_file()
 
 
@@ -92,3 +110,14 @@ def test_paths_stay_inside(call: Any, tmp_path: Path) -> None:
         call("ACEStepExportLoRA", lora=str(tmp_path / "elsewhere"), filename="x", format="single", dtype="fp32")
     with pytest.raises(InvalidInput, match="needs a name"):
         call("ACEStepExportLoRA", lora="acestep/runs/x", filename="../..", format="single", dtype="fp32")
+
+
+@pytest.mark.parametrize("form", ["single", "peft"])
+def test_exports_take_free_names(form: str, bench: Any, training: dict[str, Any], call: Any) -> None:
+    bench(**training)
+    told = {"lora": "acestep/runs/mine/adapter", "format": form, "dtype": "fp32"}
+    end = "" if form == "peft" else ".safetensors"
+    for name, expected in (("a", "a"), ("a", "a_00001"), ("A", "A_00002")):
+        (path,) = call("ACEStepExportLoRA", filename=f"{form}/{name}", **told)["result"]
+        assert Path(path) == bench.folders.models / "loras" / form / f"{expected}{end}" and Path(path).exists()
+    assert not list((bench.folders.models / "loras" / form).glob(".*.stage"))

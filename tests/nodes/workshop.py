@@ -98,6 +98,9 @@ class Reporter:
     def progress(self, node_id: str, value: float, total: float, preview: Any) -> None:
         self.total = total
 
+    def news(self, node_id: str, event: str, data: dict[str, Any]) -> None:
+        pass
+
     def status_text(self, node_id: str, text: str) -> None:
         if not PROGRESS.search(text):
             self.lines.append(text)

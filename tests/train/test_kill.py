@@ -1,26 +1,39 @@
-"""Preprocessing and labelling, killed before each of their operations on files."""
+"""Preprocessing, labelling and training, killed by SIGKILL: the first two before each of their operations on files,
+training also in the midst of steps.
+"""
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from acestep_core.builtin.tiny import build_tiny
 from acestep_core.models.handles import Models
+from acestep_core.monitor import Monitor
 from acestep_core.pipeline.opening import open_models
 from acestep_core.planner.answer import Answer
 from acestep_core.planner.plan import Plan
 from acestep_core.train import label as labelling
+from acestep_core.train.checkpoints import OPTIMIZER, WEIGHTS, RunFolder
 from acestep_core.train.dataset import Dataset
 from acestep_core.train.dataset_file import load_dataset, save_dataset
 from acestep_core.train.label import label
 from acestep_core.train.preprocess import preprocess
 from acestep_core.train.scan import scan
+from acestep_core.train.settings import TrainSettings
+from acestep_core.train.trainer import Trainer
 from acestep_core.train.trainset import Trainset
-from tests.crash_sweep import sweep
+from tests.crash_sweep import MOMENT, sweep
+from tests.train.making_trainsets import write_trainset
 from tests.train.recordings import write_tone
+
+with suppress(ImportError):
+    import peft  # noqa: F401 - once, and not in every process that is killed
 
 
 def _models(folder: Path) -> Models:
@@ -95,6 +108,56 @@ class Label:
         dataset = _dataset(folder)
         assert [sample.caption for sample in dataset.samples] == ["heard", "heard"]
         assert replace(dataset, created_at="").samples[0].labeled
+
+
+class Train:
+    """Six steps with a checkpoint after every second one; each batch is a moment, too."""
+
+    @staticmethod
+    def prepare(folder: Path) -> None:
+        _models(folder)
+        write_trainset(folder / "set", (128, 128))
+        if not (folder.parent / "whole").is_dir():
+            Train._run(folder / "set", folder.parent / "whole")
+
+    @staticmethod
+    def _run(songs: Path, folder: Path) -> list[dict[str, object]]:
+        settings = TrainSettings.of(rank=2, epochs=3, log_every=1, save_every=1, keep=1, save_minutes=0, ema=0.5)
+        monitor = Monitor(cancelled=lambda: bool(sys.audit(MOMENT)))
+        model = _models(songs.parent).model
+        return list(Trainer(Trainset.open(songs), model, folder, settings, monitor=monitor).records())
+
+    @staticmethod
+    def write(folder: Path) -> None:
+        run = RunFolder(folder / "run")
+        reached = run.latest() if run.exists else None
+        before = {path: path.stat().st_mtime_ns for path in reached.folder.iterdir()} if reached else {}
+        steps = [record["step"] for record in Train._run(folder / "set", run.folder) if record["kind"] == "step"]
+        assert steps == list(range(reached.step + 1 if reached else 1, 7))  # what was kept is not done again
+        assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+    @staticmethod
+    def killed(folder: Path) -> None:
+        run = RunFolder(folder / "run")
+        for point in run.all():
+            assert run.at(str(point.step)).step == point.step  # whole, or not there
+        if run.about():
+            assert (run.adapter / WEIGHTS).read_bytes() == (folder.parent / "whole" / "adapter" / WEIGHTS).read_bytes()
+
+    @staticmethod
+    def restarted(folder: Path) -> None:
+        run, whole = RunFolder(folder / "run"), RunFolder(folder.parent / "whole")
+        for file in (WEIGHTS, OPTIMIZER):
+            assert (run.checkpoints / "6" / file).read_bytes() == (whole.checkpoints / "6" / file).read_bytes()
+        assert (run.adapter / WEIGHTS).read_bytes() == (whole.adapter / WEIGHTS).read_bytes()
+        losses = [[(r["step"], r["loss"]) for r in of.records() if r["kind"] == "step"] for of in (run, whole)]
+        assert losses[0] == losses[1] and len(losses[0]) == 6  # each step is told once
+        assert not [path for path in run.folder.rglob("*.tmp") if path.is_dir()]
+
+
+def test_training_killed_at_any_moment(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    assert sweep("tests.train.test_kill", "Train", tmp_path, drawn=10) == 10
 
 
 def test_preprocessing_killed_before_every_operation(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from acestep_core.pipeline.generation import make
 from acestep_core.pipeline.request import Request
 from acestep_core.song.description import Song
 from acestep_core.train import loop
-from acestep_core.train.checkpoints import OPTIMIZER, WEIGHTS, RunFolder
+from acestep_core.train.checkpoints import HEAR, OPTIMIZER, STOP, WEIGHTS, RunFolder
 from acestep_core.train.network import LiveNetwork
 from acestep_core.train.objective import Drawing, Times, judge, order, window_of
 from acestep_core.train.settings import TrainSettings
@@ -203,14 +203,63 @@ def test_stop_and_keep_is_a_success_that_can_go_on(songs, tiny_base, tmp_path):
 
     def stop(stage, done, total, preview):
         if done == 5:
-            run.ask_to_stop()
+            run.ask(STOP)
 
     records = train(songs, tiny_base, run.folder, Monitor(stop))
     assert (records[-1]["kind"], records[-1]["step"]) == ("stopped", 5)
-    assert run.about()["stopped"] and not run.finished and not run.stop_asked()
+    assert run.about()["stopped"] and not run.finished and not run.asked(STOP)
     assert train(songs, tiny_base, run.folder)[-1]["kind"] == "done" and run.finished
     assert run.about()["trained"] == {"steps": 12, "epochs": 4, "seconds": 18.0, "samples": 3}
     assert run.about()["proposed"] == {"steps": 50, "shift": 3.0, "guidance": 7.0} and run.about()["tag"] == "wavy"
+
+
+def test_a_test_song_can_be_asked_for(songs, tiny_base, tmp_path):
+    run, made = RunFolder(tmp_path / "run"), []
+
+    def ask(stage, done, total, preview):
+        if done == 5:
+            run.ask(HEAR)
+
+    def hear(adapter, step):
+        made.append((adapter.name, (adapter / WEIGHTS).is_file(), step))
+        return [adapter / "song.flac"]
+
+    records = train(songs, tiny_base, run.folder, Monitor(ask), hear)
+    assert made == [("5", True, 5)] and not run.asked(HEAR)
+    assert [r["step"] for r in records if r["kind"] == "sample"] == [5]
+    assert [r["hears"] for r in records if r["kind"] == "start"] == [True]
+    train(songs, tiny_base, tmp_path / "plain")
+    assert content(run, 12) == content(RunFolder(tmp_path / "plain"), 12)
+    run = RunFolder(tmp_path / "mute")
+    told = train(songs, tiny_base, run.folder, Monitor(ask))
+    assert told[-1]["kind"] == "done" and any("No test song" in r.get("text", "") for r in told)
+
+
+def test_a_new_run_begins_with_a_checkpoint_of_another(songs, tiny_base, tmp_path):
+    train(songs, tiny_base, tmp_path / "old", save_every=1, keep=100)
+    old = RunFolder(tmp_path / "old")
+    before = {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()}
+    origin = old.at("6")
+    trainer = Trainer(songs, tiny_base.model, tmp_path / "new", TrainSettings.of(**SHORT), origin=origin)
+    records, new = list(trainer.records()), RunFolder(tmp_path / "new")
+    assert records[0]["kind"] == "start" and records[0]["step"] == 6 and records[0]["run"] == "new"
+    assert content(new, 12) == content(old, 12) and losses(new.records()) == losses(old.records())
+    assert {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()} == before
+    other = Trainer(songs, tiny_base.model, tmp_path / "other", TrainSettings.of(**SHORT, seed=1), origin=origin)
+    with pytest.raises(InvalidInput, match="seed"):
+        list(other.records())
+    assert not (tmp_path / "other" / "run.json").exists()
+
+
+def test_checkpoints_that_do_not_fit_on_the_disk_are_refused_before_the_first_step(
+    songs, tiny_base, tmp_path, monkeypatch
+):
+    usage = type("Usage", (), {"free": 1 << 20})()
+    monkeypatch.setattr("acestep_core.train.trainer.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(StorageError, match=r"checkpoints take about .* and 1 MiB are free .* save less often\."):
+        train(songs, tiny_base, tmp_path / "run", rank=256)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    train(songs, tiny_base, tmp_path / "run", rank=1)  # a few hundred kB
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, RuntimeError("from a host")])

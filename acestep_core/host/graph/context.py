@@ -57,6 +57,8 @@ class Reporter(Protocol):
 
     def status_text(self, node_id: str, text: str) -> None: ...
 
+    def news(self, node_id: str, event: str, data: dict[str, Any]) -> None: ...
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -82,6 +84,10 @@ class Execution:
     def status_text(self, text: str) -> None:
         """Shows one line of text under the node."""
         self.reporter.status_text(self.node_id, text)
+
+    def news(self, event: str, data: dict[str, Any]) -> None:
+        """Sends an event of the pack's own to the client's scripts, with `node` added."""
+        self.reporter.news(self.node_id, event, data)
 
 
 Handler = Callable[[Any], Awaitable[Any]]

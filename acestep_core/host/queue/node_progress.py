@@ -66,6 +66,10 @@ class Progress:
         if self._client is not None:
             self._sink.text(node_id, self._prompt_id, text, self._client)
 
+    def news(self, node_id: str, event: str, data: dict[str, Any]) -> None:
+        if self._client is not None:
+            self._sink.send(event, {**data, "node": node_id, "prompt_id": self._prompt_id}, self._client)
+
     def _picture(self, preview: Preview) -> Image | None:
         if preview is None or not self._sink.watching(self._client):
             return None
