@@ -1,6 +1,7 @@
 // What the canvas shows of ACE-Step: results on the nodes that made them, and the colours of the wires.
 
 import { app } from "../../scripts/app.js";
+import { makeForm, makeSong } from "./make.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
 import { TextWidget } from "./text.js";
@@ -53,6 +54,8 @@ function show(node, output) {
 
 app.registerExtension({
   name: "acestep.canvas",
+  commands: [{ id: "ACEStep.MakeSong", label: () => say("makeSong"), icon: "pi pi-sparkles", function: makeSong }],
+  menuCommands: [{ path: ["ACE-Step"], commands: ["ACEStep.MakeSong"] }],
   init() {
     startTheme();
   },
@@ -86,6 +89,9 @@ app.registerExtension({
       removed?.call(this);
       shown.get(this)?.song?.dispose();
     };
+  },
+  afterConfigureGraph() {
+    makeForm();
   },
   loadedGraphNode(node) {
     const widget = shown.get(node)?.widget;

@@ -21,7 +21,7 @@ export class Size {
 
   /** Only a classic node decides how high the widget is; elsewhere it is as high as its content. */
   get fixed() {
-    return !window.LiteGraph?.vueNodesMode && !app.graph?.extra?.linearMode;
+    return Boolean(this.song.node.setSize) && !window.LiteGraph?.vueNodesMode && !app.graph?.extra?.linearMode;
   }
 
   fit() {

@@ -50,16 +50,19 @@ export function themed(listener) {
 }
 
 export function startTheme() {
-  const sheet = document.createElement("link");
-  sheet.rel = "stylesheet";
-  sheet.href = new URL("acestep.css", import.meta.url);
+  const sheets = ["acestep.css", "first.css"].map((name) => {
+    const sheet = document.createElement("link");
+    sheet.rel = "stylesheet";
+    sheet.href = new URL(name, import.meta.url);
+    return sheet;
+  });
   const tokens = document.createElement("style");
   const rule = (theme, column) => {
     const lines = Object.entries(TOKENS).map(([name, values]) => `--ace-${name}:${values[column]};`);
     return `:root[data-ace-theme="${theme}"]{${lines.join("")}}`;
   };
   tokens.textContent = rule("dark", 0) + rule("light", 1);
-  document.head.append(sheet, tokens);
+  document.head.append(...sheets, tokens);
   follow();
   const watcher = new MutationObserver(follow);
   for (const element of [document.documentElement, document.body])

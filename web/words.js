@@ -10,6 +10,66 @@ const WORDS = {
   ],
   waveLater: ["Waveform is being made", "파형을 만드는 중입니다", "正在生成波形"],
   untitled: ["Song", "곡", "歌曲"],
+  makeSong: ["Make a song", "노래 만들기", "写一首歌"],
+  makeHow: [
+    "Say what it sounds like. Change anything, then run.",
+    "어떤 소리인지 적고, 마음대로 바꾼 다음 만드세요.",
+    "描述它听起来怎样，随意修改，然后生成。",
+  ],
+  sound: ["Sound", "사운드", "声音"],
+  soundTip: [
+    "Genre, instruments, voice, mood; no lyrics here",
+    "장르, 악기, 목소리, 분위기. 가사는 여기에 적지 않습니다",
+    "流派、乐器、嗓音、情绪；歌词不写在这里",
+  ],
+  lyricsHow: [
+    "Sections in brackets: [Verse], [Chorus]. Empty makes an instrumental.",
+    "[Verse], [Chorus]처럼 대괄호로 구간을 나눕니다. 비우면 연주곡이 됩니다.",
+    "用方括号分段：[Verse]、[Chorus]。留空则为纯音乐。",
+  ],
+  auto: ["Auto", "자동", "自动"],
+  autoTip: ["Empty: the model decides", "비우면 모델이 정합니다", "留空则由模型决定"],
+  takesHow: ["Takes", "테이크 수", "版本数"],
+  think: ["Think first", "먼저 계획", "先规划"],
+  thinkHow: [
+    "A plan before the sound. Slower, clearer.",
+    "소리를 내기 전에 계획합니다. 느리지만 또렷합니다.",
+    "先规划再生成，较慢但更清晰。",
+  ],
+  lyricTimes: ["Lyric times", "싱크 가사", "歌词时间"],
+  lyricTimesHow: ["Words run along while it plays.", "재생하면 가사가 따라갑니다.", "播放时歌词同步滚动。"],
+  scoreTakes: ["Score takes", "테이크 채점", "版本评分"],
+  scoreTakesHow: ["Stars for lyrics and match.", "가사와 일치도에 별점을 줍니다.", "为歌词和契合度打分。"],
+  scoreNeeds: ["Needs Think first or Lyric times", "먼저 계획 또는 싱크 가사가 필요합니다", "需要先规划或歌词时间"],
+  advanced: ["Advanced", "고급", "高级"],
+  advancedWords: ["Memory, meter, seed, file format", "메모리, 박자, 시드, 파일 형식", "显存、拍号、种子、文件格式"],
+  showAdvanced: ["Show advanced", "고급 설정 보기", "显示高级选项"],
+  hideAdvanced: ["Hide advanced", "고급 설정 숨기기", "隐藏高级选项"],
+  memory: ["Memory of the card", "그래픽 카드 메모리", "显存"],
+  seedShort: ["Seed", "시드", "种子"],
+  seedEach: ["New seed each time", "매번 새 시드", "每次换种子"],
+  fileFormat: ["File format", "파일 형식", "文件格式"],
+  showGraph: ["Show graph", "워크플로 보기", "查看工作流"],
+  make: ["Make song", "노래 만들기", "生成歌曲"],
+  making: ["Making… press to cancel", "만드는 중… 누르면 취소", "生成中……点击取消"],
+  takesOf: ["{0} × {1}", "{0}곡 × {1}", "{0} × {1}"],
+  lengthAuto: ["length decided by the model", "길이는 모델이 정함", "时长由模型决定"],
+  badLength: [
+    "Write the length as 1:30 or in seconds.",
+    "길이는 1:30처럼 적거나 초로 적으세요.",
+    "时长请写成 1:30 或秒数。",
+  ],
+  badNumber: ["Write a whole number, or leave it empty.", "정수를 적거나 비워 두세요.", "请写整数，或留空。"],
+  exampleCaption: [
+    "dreamy synth pop, airy female vocals, warm analog pads, gentle drum machine, nostalgic",
+    "잔잔한 어쿠스틱 발라드, 따뜻한 여성 보컬, 나일론 기타, 부드러운 스트링",
+    "梦幻合成器流行，空灵女声，温暖的模拟音色，轻柔鼓机，怀旧",
+  ],
+  exampleLyrics: [
+    "[Verse]\nCity lights are fading slow\nFootsteps where the rivers go\n\n[Chorus]\nHold the night a little more\nLeave the moon outside the door",
+    "[Verse]\n가로등 아래 젖은 골목을 지나\n너의 창가에 불이 켜질 때\n\n[Chorus]\n오늘 밤은 여기 머물게\n달빛은 문밖에 두고 올게",
+    "[Verse]\n城市的灯慢慢变暗\n脚步沿着河水走远\n\n[Chorus]\n让今夜再停留一点\n把月光留在门外边",
+  ],
   testModel: [
     "This song was made by the test model: it is noise.",
     "테스트 모델이 만든 곡이라 노이즈만 들립니다.",
@@ -136,6 +196,11 @@ export function say(key, ...given) {
   const entry = WORDS[key];
   const text = entry[Math.max(0, LANGUAGES.indexOf(language().slice(0, 2)))];
   return text.replace(/\{(\d)\}/g, (_, place) => given[place]);
+}
+
+/** What a word is in English, for texts that were not translated by us. */
+export function inEnglish(key) {
+  return WORDS[key][0];
 }
 
 export function known(key) {

@@ -43,6 +43,7 @@ def build_all(folder: Path = HERE) -> list[Path]:
         canvas = canvas_form(name, graph, definitions)
         app = canvas_form(f"{name}_app", graph, definitions)
         app["extra"] |= app_form(graph)
+        canvas["extra"] |= graph.extra
         picture = thumbnail(graph, canvas)
         for stem, workflow in ((name, canvas), (f"{name}_app", app)):
             written.append(_write(folder / f"{stem}.json", workflow))

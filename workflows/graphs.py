@@ -23,6 +23,37 @@ from parts import (
 )
 
 GRAPHS: dict[str, Graph] = {
+    "make_a_song": Graph(
+        "Make a song",
+        "What the form makes: the language model plans, the model plays, the words are timed. The switches of the form "
+        "bypass **Plan** and **Codes**, **Alignment**, or **Score** and **Best**. Open the form again from the menu: **ACE-Step, Make "
+        "a song**.",
+        {
+            **LOAD,
+            "Song": ("ACEStepSong", SONG),
+            "Plan": ("ACEStepPlan", {"lm": "Load.2", "song": "Song.0"}),
+            "Codes": ("ACEStepPlanCodes", {"lm": "Load.2", "song": "Song.0", "plan": "Plan.1", "batch_size": 2}),
+            "Score": ("ACEStepLMScore", {"lm": "Load.2", "song": "Song.0", "codes": "Codes.0", "plan": "Plan.1"}),
+            "Task": ("ACEStepTextToMusic", {"song": "Plan.0", "codes": "Codes.0"}),
+            "Conditioning": ("ACEStepConditioning", {"model": "Load.0", "song": "Plan.0", "task": "Task.0"}),
+            "Sampler": (
+                "ACEStepSampler",
+                {"model": "Load.0", "conditioning": "Conditioning.0", "batch_size": 2},
+            ),
+            "Alignment": (
+                "ACEStepLyricAlignment",
+                {"model": "Load.0", "conditioning": "Conditioning.0", "latent": "Sampler.0"},
+            ),
+            "Best": (
+                "ACEStepBestOf",
+                {"latent": "Sampler.0", "timing": "Alignment.0", "lm_scores": "Score.0", "keep": 64},
+            ),
+            "Decode": ("ACEStepDecode", {"vae": "Load.1", "latent": "Best.0"}),
+            "Save": ("ACEStepSaveSong", {"audio": "Decode.0", "timing": "Best.1", "plan": "Plan.1"}),
+        },
+        (*SONG_FIELDS, "Song.bpm", "Song.keyscale", "Codes.batch_size", "Sampler.batch_size", "Sampler.seed"),
+        extra={"acestep": {"form": "make_a_song"}},
+    ),
     "text2music": Graph(
         "Text to music",
         "Describe the song, write the lyrics, press Run. Without models in **models/acestep** a tiny test model makes "

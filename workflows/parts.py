@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Nodes = dict[str, tuple[str, dict[str, Any]]]
@@ -18,6 +18,7 @@ class Graph:
         nodes: see above.
         form: `Title.input` of every field of its app, most important first.
         shows: titles of the nodes whose results the app shows.
+        extra: what else the canvas file says, such as the form of `web/make.js`.
     """
 
     title: str
@@ -25,6 +26,7 @@ class Graph:
     nodes: Nodes
     form: tuple[str, ...]
     shows: tuple[str, ...] = ("Save",)
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 LOAD: Nodes = {"Load": ("ACEStepLoader", {})}

@@ -23,7 +23,7 @@ TITLE = 30
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 
 
-def test_a_first_visit_shows_the_first_workflow(desk: Desk, page: Canvas) -> None:
+def test_a_workflow_is_shown_whole_and_readable(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
         await page.until("app.canvas.ds.scale < 1")  # fitted to the window
         await page.frame()
@@ -32,7 +32,7 @@ def test_a_first_visit_shows_the_first_workflow(desk: Desk, page: Canvas) -> Non
         scale, size = await page.js("() => [app.canvas.ds.scale, LiteGraph.NODE_TEXT_SIZE]")
         assert scale * size >= 8, "below that the canvas draws no text"
 
-    desk.look(page, "first_visit", scenario())
+    desk.look(page, "first_workflow", scenario())
 
 
 def test_every_node_can_be_placed(desk: Desk, page: Canvas) -> None:

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from acestep_core.errors import HostError
-from acestep_core.host.server.routes_user import PRESETS
+from acestep_core.host.server.routes_user import FIRST_LOOK, PRESETS
 from tests.host.lab_site import Site, eventually, open_site, with_site
 
 
@@ -85,7 +85,7 @@ async def test_object_info_describes_classic_nodes(site: Site) -> None:
 @with_site()
 async def test_what_the_frontend_asks_first(site: Site) -> None:
     assert (await site.get("/api/users"))[1] == {"storage": "server", "migrated": True}
-    assert (await site.get("/api/settings"))[1] == PRESETS
+    assert (await site.get("/api/settings"))[1] == PRESETS | FIRST_LOOK
     assert (await site.get("/api/extensions"))[1] == ["/extensions/lab_pack/lab.js"]
     assert (await site.get("/api/workflow_templates"))[1] == {"lab_pack": ["lab_basic"]}
     assert (await site.get("/api/i18n"))[1]["en"]["nodeDefs"]["LabTone"]["display_name"] == "Lab Tone"
@@ -286,7 +286,7 @@ async def test_settings_are_kept(site: Site) -> None:
     assert (await site.post("/api/settings/Lab.Volume", 0.5))[0] == 200
     assert (await site.post("/api/settings", {"A": [1], "B": None}))[0] == 200
     assert (await site.get("/settings/Lab.Volume"))[1] == 0.5
-    assert (await site.get("/settings"))[1] == PRESETS | {"Lab.Volume": 0.5, "A": [1], "B": None}
+    assert (await site.get("/settings"))[1] == PRESETS | FIRST_LOOK | {"Lab.Volume": 0.5, "A": [1], "B": None}
     await asyncio.gather(*(site.post(f"/api/settings/S{i}", i) for i in range(20)))
     stored = json.loads((site.folders.user / "default" / "comfy.settings.json").read_text())
     assert {f"S{i}" for i in range(20)} <= stored.keys()

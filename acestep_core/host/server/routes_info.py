@@ -33,8 +33,8 @@ MISSING_FRONTEND = (
     "The canvas is not installed. Install it with: pip install 'acestep-nodes[canvas]' (the API works without it).\n"
 )
 
-FIRST_WORKFLOW = "text2music"
-"""What a browser is shown that comes for the first time; the frontend's own first graph needs nodes for images."""
+FIRST_WORKFLOW = "make_a_song"
+"""What a browser is shown that comes for the first time, with its form in front; the frontend's own first graph needs nodes for images."""
 
 VISITED = "acestep_visited"
 """The cookie that says that a browser has been here."""
