@@ -63,7 +63,7 @@ GRAPHS: dict[str, Graph] = {
     ),
     "batch_of_four": Graph(
         "Batch of four",
-        "Four takes of one song. Take *i* is the song that seed + *i* makes alone.",
+        "Four takes of one song. The first has the seed, each next one takes one more, and any of them can be made alone.",
         text2music(batch_size=4),
         (*SONG_FIELDS, "Sampler.seed", "Sampler.batch_size"),
     ),
