@@ -1,6 +1,7 @@
 // What the canvas shows of ACE-Step: results on the nodes that made them, and the colours of the wires.
 
 import { app } from "../../scripts/app.js";
+import { fold, refold } from "./fold.js";
 import { makeForm, makeSong } from "./make.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
@@ -62,6 +63,7 @@ app.registerExtension({
   setup() {
     follow();
     followRuns(widgets);
+    app.ui?.settings?.addEventListener?.("Comfy.VueNodes.Enabled.change", () => app.graph?.nodes.forEach(refold));
   },
   beforeRegisterNodeDef(nodeType, nodeData) {
     const inputs = nodeData.input?.optional;
@@ -78,6 +80,7 @@ app.registerExtension({
   },
   nodeCreated(node) {
     if (!node.comfyClass?.startsWith("ACEStep")) return;
+    fold(node);
     if (node.comfyClass === SHOW_TEXT) text(node);
     const executed = node.onExecuted;
     node.onExecuted = function (output) {
@@ -94,6 +97,7 @@ app.registerExtension({
     makeForm();
   },
   loadedGraphNode(node) {
+    refold(node);
     const widget = shown.get(node)?.widget;
     if (widget) widget.label = node.title;
   },

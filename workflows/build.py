@@ -24,13 +24,28 @@ from acestep_core.host.graph.stock_nodes import PACKS  # noqa: E402
 
 Definitions = dict[str, dict[str, Any]]
 
-COLUMN, COLUMN_HEIGHT, GAP, WIDTH = 350, 760, 80, 300
-TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER = 30, 20, 26, 110, 60
+COLUMN_HEIGHT, GAP, WIDTH = 960, 40, 320
+TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER, UNFOLD = 30, 20, 26, 110, 140, 44
+GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 60, 20
 NOTE_HEIGHT = 120
 GROWTH = {"ACEStepSampler": 260, "ACEStepLoader": 30}
 """By how much a node grows when it runs and shows what it has so far."""
 RESULTS = {"ACEStepSaveSong": "audioUI", "ACEStepPreviewSong": "audioUI", "ACEStepShowText": "shown"}
 """The widget in which a node shows what it made; in an app it stands below the form."""
+STAGES = ("Song", "Plan", "Render", "Keep")
+TRAINING = ("Models", "Data", "Train", "Keep")
+"""Groups of a workflow from left to right; those that it has are numbered."""
+_STAGE = {"load": 0, "song": 0, "plan": 1, "codes": 1, "task": 2, "render": 2, "judge": 3, "save": 3}
+_TRAINING_STAGE = {
+    "ACEStepScanDataset": 1,
+    "ACEStepLoadDataset": 1,
+    "ACEStepLabelDataset": 1,
+    "ACEStepEditSample": 1,
+    "ACEStepEditDataset": 1,
+    "ACEStepLoadTrainset": 1,
+    "ACEStepSaveDataset": 3,
+    "ACEStepExportLoRA": 3,
+}
 THUMBNAIL = (640, 400)
 
 
@@ -72,7 +87,8 @@ def api_form(graph: Graph, definitions: Definitions) -> dict[str, Any]:
 
 def canvas_form(name: str, graph: Graph, definitions: Definitions) -> dict[str, Any]:
     """The file that the canvas opens, laid out in columns."""
-    ids, places = node_ids(graph), layout(graph, definitions)
+    ids, stages = node_ids(graph), stages_of(graph, definitions)
+    places, groups = layout(graph, definitions, stages)
     links: list[list[Any]] = []
     nodes = []
     for order, (title, (kind, given)) in enumerate(graph.nodes.items()):
@@ -116,7 +132,7 @@ def canvas_form(name: str, graph: Graph, definitions: Definitions) -> dict[str, 
     for link in links:
         by_id[link[1]]["outputs"][link[2]]["links"].append(link[0])
     note = len(nodes) + 1
-    nodes.append(_note(note, graph, min(y for _, y, _ in places.values())))
+    nodes.append(_note(note, graph, -GROUP_TITLE))
     return {
         "id": str(uuid5(NAMESPACE_URL, f"acestep-nodes/{name}")),
         "revision": 0,
@@ -124,7 +140,7 @@ def canvas_form(name: str, graph: Graph, definitions: Definitions) -> dict[str, 
         "last_link_id": len(links),
         "nodes": nodes,
         "links": links,
-        "groups": [],
+        "groups": groups,
         "config": {},
         "extra": {"ds": {"scale": 0.8, "offset": [60, 260]}},
         "version": 0.4,
@@ -144,21 +160,45 @@ def node_ids(graph: Graph) -> dict[str, int]:
     return {title: number for number, title in enumerate(graph.nodes, start=1)}
 
 
-def layout(graph: Graph, definitions: Definitions) -> dict[str, tuple[int, int, int]]:
-    """`(x, y, height)` of every node: columns filled from the top, in the order of the graph, like a newspaper.
+def stages_of(graph: Graph, definitions: Definitions) -> dict[str, int]:
+    """Which group each node stands in: that of its kind, or a later one where it needs something from there."""
+    found: dict[str, int] = {}
+    training = any(definitions[kind]["category"] == "ACE-Step/train" for kind, _ in graph.nodes.values())
+    for title, (kind, given) in graph.nodes.items():
+        own = _STAGE.get(definitions[kind]["category"].rpartition("/")[2], 0)
+        if training:
+            own = _TRAINING_STAGE.get(kind, {0: 0, 3: 3}.get(own, 2) if own or kind.endswith("Loader") else 2)
+        before = [found[value.rpartition(".")[0]] for value in given.values() if _link(value, graph)]
+        found[title] = max([own, *before])
+    return found
 
-    Few columns keep the text readable where the canvas shows the whole workflow.
+
+def layout(
+    graph: Graph, definitions: Definitions, stages: dict[str, int]
+) -> tuple[dict[str, tuple[int, int, int]], list[dict[str, Any]]]:
+    """`(x, y, height)` of every node, and the groups: side by side from left to right as the song goes, each filled from
+    the top like a newspaper.
     """
-    column = bottom = 0
-    places = {}
-    for title, (kind, _) in graph.nodes.items():
-        height = _height(definitions[kind])
-        room = height + GROWTH.get(kind, 0)
-        if bottom and bottom + room > COLUMN_HEIGHT:
-            column, bottom = column + 1, 0
-        places[title] = (column * COLUMN, bottom, height)
-        bottom += room + TITLE_HEIGHT + GAP
-    return places
+    training = any(definitions[kind]["category"] == "ACE-Step/train" for kind, _ in graph.nodes.values())
+    names = TRAINING if training else STAGES
+    places, groups, x = {}, [], 0
+    for number, stage in enumerate(sorted(set(stages.values())), start=1):
+        left, bottom, lowest = x, 0, 0
+        for title, (kind, _) in graph.nodes.items():
+            if stages[title] != stage:
+                continue
+            height = _height(definitions[kind])
+            room = TITLE_HEIGHT + height + GROWTH.get(kind, 0)
+            if bottom and bottom + room > COLUMN_HEIGHT:
+                x, bottom = x + WIDTH + GAP, 0
+            places[title] = (x, bottom + TITLE_HEIGHT, height)
+            bottom += room + GAP
+            lowest = max(lowest, bottom - GAP)
+        x += WIDTH
+        box = [left - GROUP_EDGE, -GROUP_TITLE, x - left + 2 * GROUP_EDGE, lowest + GROUP_TITLE + GROUP_EDGE]
+        groups.append({"id": number, "title": f"{number} {names[stage]}", "bounding": box, "flags": {}})
+        x += GROUP_GAP + 2 * GROUP_EDGE
+    return places, groups
 
 
 def thumbnail(graph: Graph, canvas: dict[str, Any]) -> Image.Image:
@@ -192,7 +232,7 @@ def _note(number: int, graph: Graph, top: int) -> dict[str, Any]:
         "id": number,
         "type": "MarkdownNote",
         "title": graph.title,
-        "pos": [0, top - NOTE_HEIGHT - TITLE_HEIGHT - GAP],
+        "pos": [0, top - NOTE_HEIGHT - GAP],
         "size": [2 * WIDTH, NOTE_HEIGHT],
         "flags": {},
         "order": number - 1,
@@ -228,12 +268,15 @@ def _default(entry: Any) -> Any:
 
 
 def _height(definition: dict[str, Any]) -> int:
+    """With everything that is rarely needed folded away, as a node opens."""
     entries = [entry for _, entry in _declared(definition)]
-    widgets = sum(TEXT if entry[1].get("multiline") else WIDGET for entry in entries if _has_widget(entry))
-    widgets += sum(WIDGET for entry in entries if entry[1].get("control_after_generate"))
+    shown = [entry for entry in entries if _has_widget(entry) and not entry[1].get("advanced")]
+    widgets = sum(TEXT if entry[1].get("multiline") else WIDGET for entry in shown)
+    widgets += sum(WIDGET for entry in shown if entry[1].get("control_after_generate"))
+    widgets += UNFOLD if any(entry[1].get("advanced") for entry in entries) else 0
     sockets = sum(not _has_widget(entry) for entry in entries)
     player = PLAYER if any(_type(entry) == "AUDIO_UI" for entry in entries) else 0
-    player += PLAYER + WIDGET if any(entry[1].get("audio_upload") for entry in entries) else 0
+    player += PLAYER if any(entry[1].get("audio_upload") for entry in entries) else 0
     text = TEXT if definition["name"] == "ACEStepShowText" else 0
     return 16 + SLOT * max(sockets, len(definition["output"])) + widgets + player + text
 

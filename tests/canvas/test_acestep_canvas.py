@@ -47,7 +47,7 @@ def test_every_node_can_be_placed(desk: Desk, page: Canvas) -> None:
                 app.graph.add(node)
                 return {
                     type, title: node.title,
-                    widgets: node.widgets?.map(w => w.name).filter(name => name !== 'shown') ?? [],
+                    widgets: node.widgets?.map(w => w.name).filter(name => !['shown', 'advanced'].includes(name)) ?? [],
                     inputs: node.inputs.map(i => i.name), outputs: node.outputs.map(o => o.name),
                 }
             })""",
@@ -104,6 +104,27 @@ def test_every_workflow_opens_as_it_was_meant(desk: Desk, page: Canvas) -> None:
                     assert apart, f"{name}: {a} and {b} lie on each other"
 
     desk.look(page, "workflows", scenario())
+
+
+def test_what_is_rarely_needed_is_folded(desk: Desk, page: Canvas) -> None:
+    """In both renderers; the classic one has a button of ours for it, which is no setting."""
+
+    async def scenario() -> None:
+        await page.show(read("text2music"))
+        classic = not await page.js("() => !!LiteGraph.vueNodesMode")
+        low, folded = await page.js("() => { const n = app.graph.getNodeById(7); return [n.size[1], n.showAdvanced] }")
+        assert not folded and "advanced" not in (await page.prompt())["7"]["inputs"]
+        values = await page.js("() => app.graph.serialize().nodes.find(n => n.id === 7).widgets_values")
+        assert values == next(node for node in read("text2music")["nodes"] if node["id"] == 7)["widgets_values"]
+        if not classic:
+            assert await page.page.get_by_text("Zip the batch").locator("visible=true").count() == 0
+            return
+        await page.js("() => app.graph.getNodeById(7).widgets.find(w => w.name === 'advanced').callback()")
+        high, unfolded = await page.js("() => { const n = app.graph.getNodeById(7); return [n.size[1], n.showAdvanced] }")
+        assert unfolded and high > low
+        await page.frame()
+
+    desk.look(page, "folded", scenario())
 
 
 def test_runs_shows_how_far_it_is_and_plays(desk: Desk, page: Canvas, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +232,7 @@ def test_saving_and_opening_again_keeps_every_value(desk: Desk, page: Canvas) ->
                 node.pos = [(i % 9) * 400, Math.floor(i / 9) * 600]
                 app.graph.add(node)
                 for (const w of node.widgets ?? []) {
-                    if (['audioUI', 'shown'].includes(w.name)) continue
+                    if (['audioUI', 'shown', 'advanced'].includes(w.name)) continue
                     if (w.type === 'combo') w.value = w.options.values.at(-1)
                     else if (typeof w.value === 'boolean') w.value = !w.value
                     else if (typeof w.value === 'number') w.value = Math.min(w.options.max, w.value + 1)
@@ -273,7 +294,7 @@ def test_the_app_runs_and_plays(desk: Desk) -> None:
     async def scenario(page: Canvas) -> None:
         await page.until(f"app.graph.id === '{read('text2music_app')['id']}'")
         await page.set(2, duration=SECONDS)
-        for field in ("caption", "lyrics", "language", "duration", "seed"):
+        for field in ("Caption", "Lyrics", "Vocal language", "Length (s)", "Seed"):
             await page.page.get_by_text(field, exact=True).locator("visible=true").first.wait_for()
         assert await page.js("() => document.querySelectorAll('[role=dialog]').length") == 0
         await page.screenshot("app_before")
@@ -293,6 +314,9 @@ def test_names_follow_the_language(language: str, desk: Desk) -> None:
         assert titles == [words[name]["display_name"] for name in desk.nodes()]
         label = await page.js("() => app.graph.getNodeById(2).widgets[0].label")
         assert label == words["ACEStepSong"]["inputs"]["caption"]["name"]
+        shown = await page.js("() => app.graph.nodes.map(node => [node.comfyClass, node.title])")
+        ours = [(kind, title) for kind, title in shown if kind.startswith("ACEStep")]
+        assert len(ours) > 5 and all(title == words[kind]["display_name"] for kind, title in ours)
 
     desk.runner.run(desk.site.post("/settings/Comfy.Locale", language))
     try:
