@@ -243,7 +243,8 @@ class ACEStepEncodeAudio:
             "required": {
                 "vae": inputs.wire(wires.VAE, "The VAE."),
                 "audio": inputs.wire(
-                    "AUDIO", "Any sample rate. Mono goes to both sides; of more than two channels the first two are used."
+                    "AUDIO",
+                    "Any sample rate. Mono goes to both sides; of more than two channels the first two are used.",
                 ),
             },
             "optional": {

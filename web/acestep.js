@@ -3,6 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { fold, refold } from "./fold.js";
 import { makeForm, makeSong } from "./make.js";
+import { readShipped, translate } from "./shipped.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
 import { TextWidget } from "./text.js";
@@ -92,6 +93,9 @@ app.registerExtension({
       removed?.call(this);
       shown.get(this)?.song?.dispose();
     };
+  },
+  async beforeConfigureGraph(graph) {
+    translate(graph, await readShipped());
   },
   afterConfigureGraph() {
     makeForm();

@@ -1,23 +1,25 @@
 """Writes every workflow of this folder from the short descriptions in `graphs.py`.
 
-For each one: the canvas file, the same as an app (a form with a player), a thumbnail for both, and the API form in
-`api/`. Run it after changing a description: `python workflows/build.py`.
+For each one: the canvas file, the same as an app (a form with a player), a picture of both, and the API form in `api/`;
+and the gallery in three languages in `index/`. Run it after changing a description: `python workflows/build.py`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from PIL import Image, ImageDraw, ImageFont
-
 HERE = Path(__file__).resolve().parent
+LOCALES = HERE.parent / "locales"
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+from cards import CARDS, GROUPS, NEEDS  # noqa: E402
 from graphs import GRAPHS, Graph  # noqa: E402
+from pictures import picture  # noqa: E402
 
 from acestep_core.host.graph.packs import Registry, load_pack  # noqa: E402
 from acestep_core.host.graph.stock_nodes import PACKS  # noqa: E402
@@ -46,7 +48,10 @@ _TRAINING_STAGE = {
     "ACEStepSaveDataset": 3,
     "ACEStepExportLoRA": 3,
 }
-THUMBNAIL = (640, 400)
+
+
+LABEL = re.compile(r"( (original|retake))?( \d+%?| [AB])?$")
+"""What tells nodes of one kind apart in their titles."""
 
 
 def build_all(folder: Path = HERE) -> list[Path]:
@@ -59,12 +64,15 @@ def build_all(folder: Path = HERE) -> list[Path]:
         app = canvas_form(f"{name}_app", graph, definitions)
         app["extra"] |= app_form(graph)
         canvas["extra"] |= graph.extra
-        picture = thumbnail(graph, canvas)
+        shown = picture(CARDS[name].picture, name)
         for stem, workflow in ((name, canvas), (f"{name}_app", app)):
             written.append(_write(folder / f"{stem}.json", workflow))
-            picture.save(folder / f"{stem}.jpg", quality=85)
+            shown.save(folder / f"{stem}.jpg", quality=72, optimize=True)
             written.append(folder / f"{stem}.jpg")
         written.append(_write(folder / "api" / f"{name}.json", api_form(graph, definitions)))
+    (folder / "index").mkdir(exist_ok=True)
+    for language in ("en", "ko", "zh"):
+        written.append(_write(folder / "index" / f"{language}.json", index_of(language)))
     return written
 
 
@@ -176,8 +184,8 @@ def stages_of(graph: Graph, definitions: Definitions) -> dict[str, int]:
 def layout(
     graph: Graph, definitions: Definitions, stages: dict[str, int]
 ) -> tuple[dict[str, tuple[int, int, int]], list[dict[str, Any]]]:
-    """`(x, y, height)` of every node, and the groups: side by side from left to right as the song goes, each filled from
-    the top like a newspaper.
+    """`(x, y, height)` of every node, and the groups: side by side as the song goes, each filled from the top like a
+    newspaper.
     """
     training = any(definitions[kind]["category"] == "ACE-Step/train" for kind, _ in graph.nodes.values())
     names = TRAINING if training else STAGES
@@ -201,30 +209,45 @@ def layout(
     return places, groups
 
 
-def thumbnail(graph: Graph, canvas: dict[str, Any]) -> Image.Image:
-    """The workflow's name over its nodes and wires."""
-    image = Image.new("RGB", THUMBNAIL, (22, 24, 30))
-    draw = ImageDraw.Draw(image)
-    draw.text((28, 22), graph.title, fill=(240, 244, 250), font=ImageFont.load_default(34))
-    nodes = {node["id"]: node for node in canvas["nodes"] if node["type"] != "MarkdownNote"}
-    right = max(node["pos"][0] + node["size"][0] for node in nodes.values())
-    bottom = max(node["pos"][1] + node["size"][1] for node in nodes.values())
-    scale = min((THUMBNAIL[0] - 56) / right, (THUMBNAIL[1] - 140) / bottom)
+def index_of(language: str) -> list[dict[str, Any]]:
+    """The gallery of a language in the form that the frontend reads, with what our own gallery needs besides.
 
-    def at(x: float, y: float) -> tuple[float, float]:
-        return 28 + x * scale, 110 + y * scale
-
-    for _, source, _, target, slot, _ in canvas["links"]:
-        a, b = nodes[source], nodes[target]
-        start = at(a["pos"][0] + a["size"][0], a["pos"][1] + 12)
-        end = at(b["pos"][0], b["pos"][1] + 12 + SLOT * slot)
-        draw.line([start, end], fill=(92, 130, 170), width=2)
-    for node in nodes.values():
-        x, y = node["pos"]
-        box = (*at(x, y - TITLE_HEIGHT), *at(x + node["size"][0], y + node["size"][1]))
-        draw.rounded_rectangle(box, 5, fill=(48, 54, 66), outline=(110, 196, 255))
-        draw.text((box[0] + 6, box[1] + 4), node["title"], fill=(220, 226, 236), font=ImageFont.load_default(11))
-    return image
+    One card for each job: its graph is `name`, its form `name` + `_app`.
+    """
+    texts = {} if language == "en" else json.loads((LOCALES / language / "workflows.json").read_text(encoding="utf-8"))
+    said = texts.get("workflows", {})
+    categories = []
+    for group in GROUPS:
+        cards = []
+        for name, card in ((name, card) for name, card in CARDS.items() if card.group == group):
+            graph = GRAPHS[name]
+            own = said.get(name, {"title": graph.title, "about": card.about, "note": graph.note})
+            needs = [texts.get("needs", NEEDS)[need] for need in card.needs]
+            cards.append(
+                {
+                    "name": name,
+                    "title": own["title"],
+                    "description": own["about"],
+                    "mediaType": "image",
+                    "mediaSubtype": "jpg",
+                    "tags": [texts.get("groups", {}).get(group, group), *needs],
+                    "models": ["ACE-Step 1.5 base" if "base" in card.needs else "ACE-Step 1.5"],
+                    "isApp": False,
+                    "openSource": True,
+                    "needs": needs,
+                    "note": own["note"],
+                }
+            )
+        title = texts.get("groups", {}).get(group, group)
+        categories.append(
+            {"moduleName": "default", "title": title, "category": "ACE-Step", "type": "audio", "templates": cards}
+        )
+    if texts:
+        bases = {LABEL.sub("", title) for graph in GRAPHS.values() for title in graph.nodes}
+        titles = texts["titles"]
+        plain = sorted(bases - titles.keys())
+        categories[0]["words"] = {"titles": titles, "stages": texts["stages"], "plain": plain}
+    return categories
 
 
 def _note(number: int, graph: Graph, top: int) -> dict[str, Any]:

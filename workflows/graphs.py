@@ -26,8 +26,8 @@ GRAPHS: dict[str, Graph] = {
     "make_a_song": Graph(
         "Make a song",
         "What the form makes: the language model plans, the model plays, the words are timed. The switches of the form "
-        "bypass **Plan** and **Codes**, **Alignment**, or **Score** and **Best**. Open the form again from the menu: **ACE-Step, Make "
-        "a song**.",
+        "bypass **Plan** and **Codes**, **Alignment**, or **Score** and **Best**. Open the form again from the menu: "
+        "**ACE-Step, Make a song**.",
         {
             **LOAD,
             "Song": ("ACEStepSong", SONG),
@@ -63,7 +63,7 @@ GRAPHS: dict[str, Graph] = {
     ),
     "batch_of_four": Graph(
         "Batch of four",
-        "Four takes of one song. The first has the seed, each next one takes one more, and any of them can be made alone.",
+        "Four takes of one song. The first has the seed, each next one takes one more; any of them can be made alone.",
         text2music(batch_size=4),
         (*SONG_FIELDS, "Sampler.seed", "Sampler.batch_size"),
     ),
@@ -239,7 +239,7 @@ GRAPHS: dict[str, Graph] = {
         ("Recording.audio", "Task.track", "Sampler.seed"),
     ),
     "extract_stems": Graph(
-        "Extract all twelve tracks",
+        "Extract all 12 tracks",
         "Takes every track out of a mix, one after the other. The files carry the tracks' names. Needs a base model.",
         edited("ACEStepExtract", {"track": "all"}, "", base=True, save={"filename_prefix": "stems/%track%"}),
         ("Recording.audio", "Task.track", "Sampler.seed"),

@@ -120,7 +120,9 @@ def test_what_is_rarely_needed_is_folded(desk: Desk, page: Canvas) -> None:
             assert await page.page.get_by_text("Zip the batch").locator("visible=true").count() == 0
             return
         await page.js("() => app.graph.getNodeById(7).widgets.find(w => w.name === 'advanced').callback()")
-        high, unfolded = await page.js("() => { const n = app.graph.getNodeById(7); return [n.size[1], n.showAdvanced] }")
+        high, unfolded = await page.js(
+            "() => { const n = app.graph.getNodeById(7); return [n.size[1], n.showAdvanced] }"
+        )
         assert unfolded and high > low
         await page.frame()
 
@@ -314,9 +316,21 @@ def test_names_follow_the_language(language: str, desk: Desk) -> None:
         assert titles == [words[name]["display_name"] for name in desk.nodes()]
         label = await page.js("() => app.graph.getNodeById(2).widgets[0].label")
         assert label == words["ACEStepSong"]["inputs"]["caption"]["name"]
-        shown = await page.js("() => app.graph.nodes.map(node => [node.comfyClass, node.title])")
-        ours = [(kind, title) for kind, title in shown if kind.startswith("ACEStep")]
+        shown = await page.js("() => app.graph.nodes.map(node => [node.type, node.title, node.widgets?.[0]?.value])")
+        ours = [(kind, title) for kind, title, _ in shown if kind.startswith("ACEStep")]
         assert len(ours) > 5 and all(title == words[kind]["display_name"] for kind, title in ours)
+        (note,) = ((title, text) for kind, title, text in shown if kind == "MarkdownNote")
+        said = json.loads((ROOT / "locales" / language / "workflows.json").read_text(encoding="utf-8"))
+        assert note == (said["workflows"]["text2music"]["title"], said["workflows"]["text2music"]["note"])
+        groups = await page.js("() => app.graph.groups.map(group => group.title)")
+        assert groups == [f"{n} {said['stages'][name]}" for n, name in enumerate(("Song", "Render", "Keep"), 1)]
+        await page.show(read("retakes"))
+        titles = await page.js("() => app.graph.nodes.map(node => node.title)")
+        assert f"{words['ACEStepSampler']['display_name']} {said['titles']['retake']} 20%" in titles
+        assert said["titles"]["Retake seed"] in titles and not [title for title in titles if title.isascii()]
+        await page.js("() => { window.mine = app.graph.serialize(); mine.nodes[0].title = 'My own name' }")
+        await page.js("() => app.loadGraphData(mine)")
+        assert await page.js("() => app.graph.nodes.some(node => node.title === 'My own name')")
 
     desk.runner.run(desk.site.post("/settings/Comfy.Locale", language))
     try:

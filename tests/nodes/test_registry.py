@@ -121,7 +121,8 @@ def test_every_text_is_translated(node_id: str, language: str) -> None:
         "display_name": node.TITLE,
         "description": node.DESCRIPTION,
         "inputs": {
-            name: {"name": labels["inputs"][name]["name"]} | ({"tooltip": options["tooltip"]} if "tooltip" in options else {})
+            name: {"name": labels["inputs"][name]["name"]}
+            | ({"tooltip": options["tooltip"]} if "tooltip" in options else {})
             for name, (_, options) in widgets(node_id).items()
         },
         "outputs": {
