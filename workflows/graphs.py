@@ -13,6 +13,7 @@ from parts import (
     RECORDING,
     SONG,
     SONG_FIELDS,
+    VOICE,
     Graph,
     cover_sweep,
     edited,
@@ -247,7 +248,9 @@ GRAPHS: dict[str, Graph] = {
     "complete": Graph(
         "Vocals to a full song",
         "Builds a full arrangement around a recording, such as a lone voice. Needs a base model.",
-        edited("ACEStepComplete", {}, "indie rock band, driving drums, round bass", LYRICS, base=True),
+        edited(
+            "ACEStepComplete", {}, "indie rock band, driving drums, round bass", LYRICS, base=True, recording=VOICE
+        ),
         ("Recording.audio", "Task.tracks", "Song.caption", "Song.lyrics", "Sampler.seed"),
     ),
     "reference_audio": Graph(
@@ -255,7 +258,7 @@ GRAPHS: dict[str, Graph] = {
         "A new song with the timbre of a recording. Melody and words are not taken over.",
         {
             **LOAD,
-            **RECORDING,
+            **VOICE,
             "Song": ("ACEStepSong", SONG),
             "Plain task": ("ACEStepTextToMusic", {"song": "Song.0"}),
             "Task": ("ACEStepReferenceAudio", {"vae": "Load.1", "task": "Plain task.0", "audio": "Recording.0"}),

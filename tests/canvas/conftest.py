@@ -33,7 +33,9 @@ def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
         folders = Folders.under(base, models=tiny_root)
         time = torch.arange(6 * 48_000) / 48_000
-        write_audio(folders.input / "recording.flac", (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1))
+        for name in ("acestep_example_song", "acestep_example_voice"):
+            write_audio(folders.input / f"{name}.flac", (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1))
+        (folders.input / "acestep_example_song.flac").rename(folders.input / "acestep_example_song.mp3")
         desk = Desk(runner, request.param)
         try:
             runner.run(desk.open(folders))

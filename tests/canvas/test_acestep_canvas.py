@@ -102,6 +102,7 @@ def test_every_workflow_opens_as_it_was_meant(desk: Desk, page: Canvas) -> None:
                 for b, bx, by, bw, bh in boxes[i + 1 :]:
                     apart = ax + aw <= bx or bx + bw <= ax or ay + ah <= by - TITLE or by + bh <= ay - TITLE
                     assert apart, f"{name}: {a} and {b} lie on each other"
+            assert await page.page.get_by_text("Media input missing").locator("visible=true").count() == 0, name
 
     desk.look(page, "workflows", scenario())
 

@@ -297,8 +297,8 @@ def _examples(pack: Pack) -> list[Path]:
 
 
 def _indexes(pack: Pack) -> list[Path]:
-    """Folders with `<language>.json`: the gallery of a pack in the form of the frontend, beside its workflows. A pack with
-    one shows no bare list of file names.
+    """Folders with `<language>.json`: the gallery of a pack in the form of the frontend, beside its workflows. A pack
+    with one shows no bare list of file names.
     """
     places = (pack.root / folder / "index" for folder in EXAMPLE_FOLDERS) if pack.root else ()
     return [place for place in places if (place / "en.json").is_file()]
