@@ -1,6 +1,7 @@
 // What the canvas shows of ACE-Step: results on the nodes that made them, and the colours of the wires.
 
 import { app } from "../../scripts/app.js";
+import { followDrops, remember, rescue } from "./drop.js";
 import { fold, refold } from "./fold.js";
 import { makeForm, makeSong } from "./make.js";
 import { readShipped, translate } from "./shipped.js";
@@ -64,6 +65,7 @@ app.registerExtension({
   setup() {
     follow();
     followRuns(widgets);
+    followDrops();
     app.ui?.settings?.addEventListener?.("Comfy.VueNodes.Enabled.change", () => app.graph?.nodes.forEach(refold));
   },
   beforeRegisterNodeDef(nodeType, nodeData) {
@@ -94,7 +96,11 @@ app.registerExtension({
       shown.get(this)?.song?.dispose();
     };
   },
+  beforeLoadGraph() {
+    remember();
+  },
   async beforeConfigureGraph(graph) {
+    await rescue(graph);
     translate(graph, await readShipped());
   },
   afterConfigureGraph() {

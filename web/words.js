@@ -16,6 +16,12 @@ const WORDS = {
     "어떤 소리인지 적고, 마음대로 바꾼 다음 만드세요.",
     "描述它听起来怎样，随意修改，然后生成。",
   ],
+  lyricsTaken: ["The lyrics are in the song", "가사를 곡에 넣었습니다", "歌词已放入歌曲"],
+  noGraph: [
+    "This file is no workflow and no song record; your graph is still here.",
+    "워크플로도 곡 기록도 아닌 파일입니다. 열려 있던 워크플로는 그대로 있습니다.",
+    "该文件既不是工作流也不是歌曲记录；你的工作流仍在。",
+  ],
   sound: ["Sound", "사운드", "声音"],
   soundTip: [
     "Genre, instruments, voice, mood; no lyrics here",

@@ -248,9 +248,7 @@ GRAPHS: dict[str, Graph] = {
     "complete": Graph(
         "Vocals to a full song",
         "Builds a full arrangement around a recording, such as a lone voice. Needs a base model.",
-        edited(
-            "ACEStepComplete", {}, "indie rock band, driving drums, round bass", LYRICS, base=True, recording=VOICE
-        ),
+        edited("ACEStepComplete", {}, "indie rock band, driving drums, round bass", LYRICS, base=True, recording=VOICE),
         ("Recording.audio", "Task.tracks", "Song.caption", "Song.lyrics", "Sampler.seed"),
     ),
     "reference_audio": Graph(

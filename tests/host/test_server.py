@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import struct
 import wave
 from pathlib import Path
@@ -403,3 +404,23 @@ async def test_a_port_that_is_taken(site: Site) -> None:
     with pytest.raises(HostError, match="--port"):
         async with open_site(site.folders.temp.parent, port=port):
             pass
+
+
+@with_site()
+async def test_a_result_is_found_below_subfolders(site: Site) -> None:
+    """Pickers of the canvas name results without their folders; the newest of that name is meant."""
+    for folder, seconds in (("a", 0.1), ("b/c", 0.2)):
+        (site.folders.output / folder).mkdir(parents=True)
+        (site.folders.output / folder / "song_1.wav").write_bytes(wav(seconds))
+    os.utime(site.folders.output / "a" / "song_1.wav", (1, 1))
+    assert (await site.get("/view?filename=song_1.wav&type=output"))[1] == wav(0.2)
+    assert (await site.get("/view?filename=song_1.wav&type=output&subfolder=a"))[1] == wav(0.1)
+    assert (await site.get("/view?filename=song_1.wav&type=input"))[0] == 404
+    prompt = {
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "song_1.wav [output]"}},
+        "2": {"class_type": "PreviewAudio", "inputs": {"audio": ["1", 0]}},
+    }
+    assert (await site.run(prompt))["status"]["completed"]
+    for name in ("song_2.wav [output]", "../song_1.wav [output]"):
+        prompt["1"]["inputs"]["audio"] = name
+        assert (await site.post("/prompt", {"prompt": prompt}))[0] == 400
