@@ -24,6 +24,10 @@ _MOST_TEXT = 2**20
 def add_routes(routes: Any) -> None:
     """Adds them to what has aiohttp's `get` and `post` decorators."""
 
+    from .model_routes import add_model_routes
+
+    add_model_routes(routes, _answered, _asked)
+
     @routes.get("/acestep/peaks")
     async def peaks(request: Any) -> Any:
         return await _answered(_peaks, request.query)

@@ -3,6 +3,8 @@
 import { app } from "../../scripts/app.js";
 import { followDrops, remember, rescue } from "./drop.js";
 import { fold, refold } from "./fold.js";
+import { showGallery } from "./gallery.js";
+import { showModels } from "./models.js";
 import { makeForm, makeSong } from "./make.js";
 import { readShipped, translate } from "./shipped.js";
 import { followRuns } from "./run.js";
@@ -57,8 +59,12 @@ function show(node, output) {
 
 app.registerExtension({
   name: "acestep.canvas",
-  commands: [{ id: "ACEStep.MakeSong", label: () => say("makeSong"), icon: "pi pi-sparkles", function: makeSong }],
-  menuCommands: [{ path: ["ACE-Step"], commands: ["ACEStep.MakeSong"] }],
+  commands: [
+    { id: "ACEStep.MakeSong", label: () => say("makeSong"), icon: "pi pi-sparkles", function: makeSong },
+    { id: "ACEStep.Gallery", label: () => say("galleryShort"), icon: "pi pi-th-large", function: showGallery },
+    { id: "ACEStep.Models", label: () => say("models"), icon: "pi pi-cloud-download", function: showModels },
+  ],
+  menuCommands: [{ path: ["ACE-Step"], commands: ["ACEStep.MakeSong", "ACEStep.Gallery", "ACEStep.Models"] }],
   init() {
     startTheme();
   },

@@ -18,6 +18,8 @@ import {
   widgetOf,
   write,
 } from "./fields.js";
+import { showGallery } from "./gallery.js";
+import { hasRealModel, showModels } from "./models.js";
 import { SongWidget } from "./song.js";
 import { inEnglish, language, say } from "./words.js";
 
@@ -69,6 +71,21 @@ class MakeForm {
       class: "ace-button line",
       press: () => this.leave(),
     });
+    const others = button({
+      icon: "th-large",
+      label: say("galleryShort"),
+      class: "ace-button line",
+      press: showGallery,
+    });
+    const get = button({
+      icon: "cloud-download",
+      label: say("getModels"),
+      class: "ace-button filled",
+      press: showModels,
+    });
+    this.noise = el("div", { class: "ace-note warn", hidden: true });
+    this.noise.append(icon("exclamation-triangle"), el("span", { class: "ace-space", text: say("onlyTest") }), get);
+    hasRealModel().then((real) => visible(this.noise, !real));
     this.card = el(
       "form",
       { class: "ace-make-card", "aria-label": say("makeSong"), novalidate: true },
@@ -77,13 +94,14 @@ class MakeForm {
         { class: "ace-make-body" },
         el("h1", { text: say("makeSong") }),
         el("p", { class: "ace-quiet", text: say("makeHow") }),
+        this.noise,
         this.words(),
         this.facts(),
         this.switches(),
         this.advanced(),
         this.note,
       ),
-      el("div", { class: "ace-make-foot" }, this.summary, el("span", { class: "ace-space" }), graph, this.run),
+      el("div", { class: "ace-make-foot" }, this.summary, el("span", { class: "ace-space" }), others, graph, this.run),
     );
     this.card.addEventListener("submit", (event) => event.preventDefault());
     this.root = el(
