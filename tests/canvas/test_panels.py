@@ -17,7 +17,9 @@ def test_each_job_is_one_card_with_two_doors(desk: Desk, page: Canvas) -> None:
         await cards.first.wait_for()
         names = {path.stem for path in (ROOT / "workflows" / "api").glob("*.json")}
         assert await cards.count() == len(names)
-        await page.until("[...document.querySelectorAll('.ace-card img')].slice(0, 3).every(i => i.naturalWidth === 600)")
+        await page.until(
+            "[...document.querySelectorAll('.ace-card img')].slice(0, 3).every(i => i.naturalWidth === 600)"
+        )
         await page.screenshot("gallery")
         await page.page.get_by_role("button", name="Cover: open graph", exact=True).click()
         await page.until("app.graph.nodes.some(node => node.comfyClass === 'ACEStepCover')")
@@ -40,5 +42,3 @@ def test_models_are_listed_and_checked(desk: Desk, page: Canvas) -> None:
         assert await page.js("() => document.querySelectorAll('.ace-front').length") == 0
 
     desk.look(page, "after_models", scenario())
-
-
