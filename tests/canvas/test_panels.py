@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from tests.canvas.browser import Canvas, require_browser
 from tests.canvas.desk import ROOT, Desk, read
 
