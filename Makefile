@@ -14,7 +14,7 @@ song: .venv/.song
 	$(BIN)/acestep song "$(CAPTION)" --duration $(DURATION) -o output/song.flac
 
 canvas: .venv/.canvas
-	$(BIN)/acestep serve
+	$(BIN)/acestep serve --open
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(PARALLEL)

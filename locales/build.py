@@ -12,12 +12,21 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(HERE)]
+
+from labels import label_of  # noqa: E402
 
 from acestep_core.host.graph.packs import load_pack  # noqa: E402
 
+HEADINGS = {
+    "en": {"input": "input", "output": "output", "meaning": "meaning", "example": "Example"},
+    "ko": {"input": "입력", "output": "출력", "meaning": "설명", "example": "예시"},
+    "zh": {"input": "输入", "output": "输出", "meaning": "说明", "example": "示例"},
+}
+"""Words of a help page. The frontend asks for `web/docs/<node>/<language>.md` first, then for `web/docs/<node>.md`."""
 
-def texts_of(node: Any) -> dict[str, Any]:
+
+def texts_of(node_id: str, node: Any) -> dict[str, Any]:
     """What the canvas shows of a node."""
     declared = node.INPUT_TYPES()
     widgets = {name: entry[1] for group in ("required", "optional") for name, entry in declared.get(group, {}).items()}
@@ -26,23 +35,45 @@ def texts_of(node: Any) -> dict[str, Any]:
         "display_name": node.TITLE,
         "description": node.DESCRIPTION,
         "inputs": {
-            name: {"name": name} | ({"tooltip": options["tooltip"]} if "tooltip" in options else {})
+            name: {"name": label_of(node_id, name)} | ({"tooltip": options["tooltip"]} if "tooltip" in options else {})
             for name, options in widgets.items()
         },
-        "outputs": {str(n): {"name": name, "tooltip": tooltip} for n, (name, tooltip) in enumerate(outputs)},
+        "outputs": {
+            str(n): {"name": label_of(node_id, name), "tooltip": tooltip} for n, (name, tooltip) in enumerate(outputs)
+        },
     }
 
 
-def with_tables(page: str, texts: dict[str, Any]) -> str:
+def with_tables(page: str, texts: dict[str, Any], node: Any, words: dict[str, str] = HEADINGS["en"]) -> str:
     """A help page with its tables of inputs and outputs made anew."""
-    tables = {
-        "input": [(name, entry["tooltip"]) for name, entry in texts["inputs"].items() if "tooltip" in entry],
-        "output": [(entry["name"], entry["tooltip"]) for entry in texts["outputs"].values()],
-    }
+    outputs = zip(node.RETURN_NAMES, texts["outputs"].values(), strict=True)
+    tables = {"input": list(texts["inputs"].items()), "output": list(outputs)}
     for kind, rows in tables.items():
-        table = f"| {kind} | meaning |\n|---|---|\n" + "".join(f"| `{name}` | {text} |\n" for name, text in rows)
-        page = re.sub(rf"\| {kind} \| meaning \|\n(\|.*\n)+", lambda _, table=table: table, page)
+        lines = [f"| {e['name']} (`{name}`) | {e['tooltip']} |\n" for name, e in rows if "tooltip" in e]
+        table = f"| {words[kind]} | {words['meaning']} |\n|---|---|\n" + "".join(lines)
+        page = re.sub(rf"\| {words[kind]} \| {words['meaning']} \|\n(\|.*\n)+", lambda _, table=table: table, page)
     return page
+
+
+def translated(page: str, texts: dict[str, Any], node: Any, language: str, titles: dict[str, str]) -> str:
+    """The help page of a node in another language: what is said about it there, its tables, and the same example.
+
+    Args:
+        page: the English one.
+        titles: English title of every node -> its title in the language.
+    """
+    words = HEADINGS[language]
+    example = page[page.index("## Example") + len("## Example") :]
+    short = {key.removeprefix("ACE-Step "): name.removeprefix("ACE-Step ") for key, name in titles.items()}
+    known = titles | short
+    named = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+    example = re.sub(rf"(?<![\w-])(?:{named})(?![\w-])", lambda found: known[found[0]], example)
+    parts = [f"# {texts['display_name']}\n\n{texts['description']}\n\n"]
+    for kind in ("input", "output"):
+        if texts[f"{kind}s"]:
+            head = f"| {words[kind]} | {words['meaning']} |\n|---|---|\n"
+            parts.append(f"## {words[kind]}\n\n{head}\n")
+    return with_tables("".join(parts), texts, node, words) + f"## {words['example']}{example}"
 
 
 def lacking(texts: Any, expected: Any, where: str = "") -> list[str]:
@@ -57,16 +88,25 @@ def lacking(texts: Any, expected: Any, where: str = "") -> list[str]:
 
 
 def main() -> int:
-    english = {node_id: texts_of(node) for node_id, node in load_pack(ROOT).classes.items()}
+    classes = load_pack(ROOT).classes
+    english = {node_id: texts_of(node_id, node) for node_id, node in classes.items()}
     text = json.dumps(english, ensure_ascii=False, indent=2) + "\n"
     (HERE / "en" / "nodeDefs.json").write_text(text, encoding="utf-8")
+    pages = {}
     for node_id, texts in english.items():
         page = ROOT / "web" / "docs" / f"{node_id}.md"
-        page.write_text(with_tables(page.read_text(encoding="utf-8"), texts), encoding="utf-8")
+        pages[node_id] = with_tables(page.read_text(encoding="utf-8"), texts, classes[node_id])
+        page.write_text(pages[node_id], encoding="utf-8")
     wanting = []
-    for language in sorted(path.name for path in HERE.iterdir() if path.is_dir() and path.name != "en"):
+    for language in (name for name in HEADINGS if name != "en"):
         there = json.loads((HERE / language / "nodeDefs.json").read_text(encoding="utf-8"))
-        wanting += [f"{language}: {path}" for path in lacking(there, english)]
+        wanting += (found := [f"{language}: {path}" for path in lacking(there, english)])
+        titles = {} if found else {node.TITLE: there[node_id]["display_name"] for node_id, node in classes.items()}
+        for node_id, page_text in pages.items() if titles else ():
+            page = ROOT / "web" / "docs" / node_id / f"{language}.md"
+            page.parent.mkdir(exist_ok=True)
+            whole = translated(page_text, there[node_id], classes[node_id], language, titles)
+            page.write_text(whole, encoding="utf-8")
     sys.stderr.write("".join(f"missing in {line}\n" for line in wanting))
     return bool(wanting)
 

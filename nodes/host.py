@@ -6,6 +6,7 @@ finds out at each call who is there, so the same classes run in ComfyUI, in `ace
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from acestep_core.errors import AceStepError
 from acestep_core.host.graph import context
 from acestep_core.monitor import Monitor
 
@@ -23,10 +25,13 @@ MODELS_FOLDER = "acestep"
 """The folder of our checkpoints among ComfyUI's models, and its key in `extra_model_paths.yaml`."""
 DATASETS_FOLDER = "acestep_datasets"
 """The key of folders with recordings in `extra_model_paths.yaml`; the variable `ACESTEP_DATASETS` lists more."""
+EXAMPLES = Path(__file__).parents[1] / "workflows" / "examples"
 PREVIEW_SECONDS = 0.4
 """Pictures are drawn and sent at most this often."""
 LINE_SECONDS = 0.1
 _LABELS = {"sample": "Sampling", "decode": "Decoding", "encode": "Encoding audio"}
+
+log = logging.getLogger(__name__)
 
 
 class Host(Protocol):
@@ -299,20 +304,40 @@ class ComfyUI:
 
 
 def register() -> None:
-    """Called once when the pack is loaded: adds the routes of its canvas, tells ComfyUI about our model folder."""
-    from . import editing, routes, songbook
+    """Called once when the pack is loaded: adds the routes of its canvas, puts the recordings of its workflows where
+    those look for them, tells ComfyUI about our model folder.
+    """
+    from . import editing, model_routes, routes, songbook
 
     server = sys.modules.get("server")
     instance = getattr(getattr(server, "PromptServer", None), "instance", None)
     table = context.routes() or getattr(instance, "routes", None)
-    for part in (routes, songbook, editing) if table is not None else ():
+    for part in (routes, model_routes, songbook, editing) if table is not None else ():
         part.add_routes(table)
     paths = sys.modules.get("folder_paths")
+    if context.folders() is not None:
+        offer_examples(host().input_folder())
+    elif hasattr(paths, "get_input_directory"):
+        offer_examples(Path(paths.get_input_directory()))
     if paths is None or not hasattr(paths, "add_model_folder_path"):
         return
     paths.add_model_folder_path(MODELS_FOLDER, str(Path(paths.models_dir) / MODELS_FOLDER))
     folders, _ = paths.folder_names_and_paths[MODELS_FOLDER]
     paths.folder_names_and_paths[MODELS_FOLDER] = (folders, {".safetensors"})
+
+
+def offer_examples(folder: Path) -> None:
+    """Copies the recordings that workflows open with into the input folder; a file of that name stays as it is."""
+    for example in sorted(EXAMPLES.iterdir()) if EXAMPLES.is_dir() else ():
+        if (folder / example.name).exists():
+            continue
+        from acestep_core.io.atomic import atomic_write  # only once in the life of an input folder
+
+        try:
+            with atomic_write(folder / example.name) as temporary:
+                temporary.write_bytes(example.read_bytes())
+        except (AceStepError, OSError) as error:
+            log.warning("%s could not be copied into the input folder: %s", example.name, error)
 
 
 def _listed_folders() -> list[Path]:

@@ -26,7 +26,7 @@ _SAMPLING_TIP = "How it chooses its words; without one, the usual settings."
 class ACEStepLMSampling:
     TITLE = "ACE-Step LM Sampling"
     CATEGORY = _CATEGORY
-    DESCRIPTION = "The rare knobs of the language model."
+    DESCRIPTION = "Detailed settings of the language model; the defaults suit most songs."
     SEARCH_ALIASES: ClassVar = ["temperature", "top_p", "top_k", "lm cfg", "negative prompt"]
     RETURN_TYPES = (wires.SAMPLING,)
     RETURN_NAMES = ("sampling",)
@@ -207,7 +207,7 @@ class ACEStepPlanCodes:
                 "lm": inputs.wire(wires.LM, _LM_TIP),
                 "song": inputs.wire(wires.SONG, "The song as you wrote it, before planning."),
                 "plan": inputs.text("The plan, from ACE-Step Plan; its length is that of the codes.", forceInput=True),
-                "seed": inputs.seed("Codes of the first song; song i of a batch takes seed + i."),
+                "seed": inputs.seed("Codes of the first song; each next song of the batch takes one more."),
                 "batch_size": inputs.integer(1, 1, 64, "How many sequences to write, one for each song."),
             },
             "optional": {

@@ -123,7 +123,7 @@ class ACEStepSampler:
             "required": {
                 "model": inputs.wire(wires.MODEL, "The model to sample with."),
                 "conditioning": inputs.wire(wires.CONDITIONING, "What to follow."),
-                "seed": inputs.seed("Noise of the first song; song i of a batch takes seed + i."),
+                "seed": inputs.seed("Noise of the first song; each next song of the batch takes one more."),
                 "batch_size": inputs.integer(
                     1,
                     1,
@@ -243,7 +243,8 @@ class ACEStepEncodeAudio:
             "required": {
                 "vae": inputs.wire(wires.VAE, "The VAE."),
                 "audio": inputs.wire(
-                    "AUDIO", "Any sample rate; mono is doubled, of more channels the first two count."
+                    "AUDIO",
+                    "Any sample rate. Mono goes to both sides; of more than two channels the first two are used.",
                 ),
             },
             "optional": {

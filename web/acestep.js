@@ -7,6 +7,12 @@ import { LyricsEditor } from "./editor.js";
 import { PlanForm } from "./plan.js";
 import { RegionWidget } from "./region.js";
 import { KINDS } from "./region_target.js";
+import { followDrops, remember, rescue } from "./drop.js";
+import { fold, refold } from "./fold.js";
+import { showGallery } from "./gallery.js";
+import { showModels } from "./models.js";
+import { makeForm, makeSong } from "./make.js";
+import { readShipped, translate } from "./shipped.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
 import { addSongbook } from "./songbook.js";
@@ -116,6 +122,12 @@ function fit(node) {
 
 app.registerExtension({
   name: "acestep.canvas",
+  commands: [
+    { id: "ACEStep.MakeSong", label: () => say("makeSong"), icon: "pi pi-sparkles", function: makeSong },
+    { id: "ACEStep.Gallery", label: () => say("galleryShort"), icon: "pi pi-th-large", function: showGallery },
+    { id: "ACEStep.Models", label: () => say("models"), icon: "pi pi-cloud-download", function: showModels },
+  ],
+  menuCommands: [{ path: ["ACE-Step"], commands: ["ACEStep.MakeSong", "ACEStep.Gallery", "ACEStep.Models"] }],
   init() {
     startTheme();
   },
@@ -124,6 +136,8 @@ app.registerExtension({
     followRuns(widgets);
     addSongbook();
     takeDrops();
+    followDrops();
+    app.ui?.settings?.addEventListener?.("Comfy.VueNodes.Enabled.change", () => app.graph?.nodes.forEach(refold));
   },
   beforeRegisterNodeDef(nodeType, nodeData) {
     const inputs = nodeData.input?.optional;
@@ -171,6 +185,7 @@ app.registerExtension({
   },
   nodeCreated(node) {
     if (!node.comfyClass?.startsWith("ACEStep")) return;
+    fold(node);
     if (node.comfyClass === SHOW_TEXT) text(node);
     if (node.comfyClass in KINDS) region(node);
     takesText(node);
@@ -190,8 +205,19 @@ app.registerExtension({
       shown.get(this)?.panel?.dispose();
     };
   },
+  beforeLoadGraph() {
+    remember();
+  },
+  async beforeConfigureGraph(graph) {
+    await rescue(graph);
+    translate(graph, await readShipped());
+  },
+  afterConfigureGraph() {
+    makeForm();
+  },
   loadedGraphNode(node) {
     takesText(node);
+    refold(node);
     const widget = shown.get(node)?.widget;
     if (widget) widget.label = node.title;
     shown.get(node)?.panel?.loaded?.();

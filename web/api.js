@@ -131,6 +131,16 @@ export function workflow(name) {
   return answer(api.fetchApi(`/workflow_templates/${PACK}/${name}.json`));
 }
 
+/** The picture of a workflow of this pack. */
+export function pictureOf(name) {
+  return api.apiURL(`/workflow_templates/${PACK}/${name}.jpg`);
+}
+
+/** What one of our own addresses answers. */
+export function asked(path) {
+  return answer(api.fetchApi(path));
+}
+
 /** Lets the browser keep a file under its own name. */
 export function download(item) {
   const link = document.createElement("a");
@@ -147,7 +157,7 @@ function query(item) {
   }).toString();
 }
 
-function post(path, body) {
+export function post(path, body) {
   return answer(
     api.fetchApi(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
   );

@@ -24,13 +24,18 @@ export class Size {
     return this.song.songs.length ? MIN_HEIGHT : EMPTY_HEIGHT;
   }
 
+  /** Where there is no node, as in a form, the widget is as high as its content. */
+  get fixed() {
+    return Boolean(this.song.node.setSize) && fixed();
+  }
+
   fit() {
     const { root } = this.song;
     const { clientWidth: width, clientHeight: height } = root;
     if (!width) return;
-    const small = fixed() ? width < 320 || height < 200 : width < 240;
-    root.dataset.size = small ? "compact" : fixed() && height < 420 ? "medium" : "full";
-    root.classList.toggle("ace-fixed", fixed());
+    const small = this.fixed ? width < 320 || height < 200 : width < 240;
+    root.dataset.size = small ? "compact" : this.fixed && height < 420 ? "medium" : "full";
+    root.classList.toggle("ace-fixed", this.fixed);
     this.grow();
   }
 
@@ -39,9 +44,9 @@ export class Size {
     const { node, root, body, songs } = this.song;
     if (!this.growing || this.resting || !songs.length || !node.setSize || !root.clientWidth) return;
     const [width, height] = node.size;
-    if (!fixed() || width < WIDTH) {
+    if (!this.fixed || width < WIDTH) {
       node.setSize([Math.max(WIDTH, width), height]);
-      if (!fixed()) this.growing = 0;
+      if (!this.fixed) this.growing = 0;
     } else {
       root.dataset.size = "full";
       root.classList.remove("ace-fixed"); // its own height, not that of the node

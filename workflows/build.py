@@ -1,31 +1,34 @@
 """Writes every workflow of this folder from the short descriptions in `graphs.py`.
 
-For each one: the canvas file, the same as an app (a form with a player), a thumbnail for both, and the API form in
-`api/`. Run it after changing a description: `python workflows/build.py`.
+For each one: the canvas file, the same as an app (a form with a player), a picture of both, and the API form in `api/`;
+and the gallery in three languages in `index/`. Run it after changing a description: `python workflows/build.py`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from PIL import Image, ImageDraw, ImageFont
-
 HERE = Path(__file__).resolve().parent
+LOCALES = HERE.parent / "locales"
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+from cards import CARDS, GROUPS, NEEDS  # noqa: E402
 from graphs import GRAPHS, Graph  # noqa: E402
+from pictures import picture  # noqa: E402
 
 from acestep_core.host.graph.packs import Registry, load_pack  # noqa: E402
 from acestep_core.host.graph.stock_nodes import PACKS  # noqa: E402
 
 Definitions = dict[str, dict[str, Any]]
 
-COLUMN, COLUMN_HEIGHT, GAP, WIDTH = 350, 760, 80, 300
-TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER = 30, 20, 26, 110, 60
+COLUMN_HEIGHT, GAP, WIDTH = 960, 40, 320
+TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER, UNFOLD = 30, 20, 26, 110, 140, 44
+GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 60, 20
 NOTE_HEIGHT = 120
 GROWTH = {"ACEStepSampler": 260, "ACEStepLoader": 30, "ACEStepSong": 170, "ACEStepPlan": 290}
 """By how much a node grows when it runs and shows what it has so far, or with its editor."""
@@ -33,7 +36,24 @@ RESULTS = {"ACEStepSaveSong": "audioUI", "ACEStepPreviewSong": "audioUI", "ACESt
 """The widget in which a node shows what it made; in an app it stands below the form."""
 EDITORS = {"ACEStepRepaint": "region", "ACEStepExtend": "region", "ACEStepLego": "region"}
 """The widget on which a node's inputs are chosen by hand; in an app it stands below the recording."""
-THUMBNAIL = (640, 400)
+STAGES = ("Song", "Plan", "Render", "Keep")
+TRAINING = ("Models", "Data", "Train", "Keep")
+"""Groups of a workflow from left to right; those that it has are numbered."""
+_STAGE = {"load": 0, "song": 0, "plan": 1, "codes": 1, "task": 2, "render": 2, "judge": 3, "save": 3}
+_TRAINING_STAGE = {
+    "ACEStepScanDataset": 1,
+    "ACEStepLoadDataset": 1,
+    "ACEStepLabelDataset": 1,
+    "ACEStepEditSample": 1,
+    "ACEStepEditDataset": 1,
+    "ACEStepLoadTrainset": 1,
+    "ACEStepSaveDataset": 3,
+    "ACEStepExportLoRA": 3,
+}
+
+
+LABEL = re.compile(r"( (original|retake))?( \d+%?| [AB])?$")
+"""What tells nodes of one kind apart in their titles."""
 
 
 def build_all(folder: Path = HERE) -> list[Path]:
@@ -45,12 +65,16 @@ def build_all(folder: Path = HERE) -> list[Path]:
         canvas = canvas_form(name, graph, definitions)
         app = canvas_form(f"{name}_app", graph, definitions)
         app["extra"] |= app_form(graph)
-        picture = thumbnail(graph, canvas)
+        canvas["extra"] |= graph.extra
+        shown = picture(CARDS[name].picture, name)
         for stem, workflow in ((name, canvas), (f"{name}_app", app)):
             written.append(_write(folder / f"{stem}.json", workflow))
-            picture.save(folder / f"{stem}.jpg", quality=85)
+            shown.save(folder / f"{stem}.jpg", quality=72, optimize=True)
             written.append(folder / f"{stem}.jpg")
         written.append(_write(folder / "api" / f"{name}.json", api_form(graph, definitions)))
+    (folder / "index").mkdir(exist_ok=True)
+    for language in ("en", "ko", "zh"):
+        written.append(_write(folder / "index" / f"{language}.json", index_of(language)))
     return written
 
 
@@ -73,7 +97,8 @@ def api_form(graph: Graph, definitions: Definitions) -> dict[str, Any]:
 
 def canvas_form(name: str, graph: Graph, definitions: Definitions) -> dict[str, Any]:
     """The file that the canvas opens, laid out in columns."""
-    ids, places = node_ids(graph), layout(graph, definitions)
+    ids, stages = node_ids(graph), stages_of(graph, definitions)
+    places, groups = layout(graph, definitions, stages)
     links: list[list[Any]] = []
     nodes = []
     for order, (title, (kind, given)) in enumerate(graph.nodes.items()):
@@ -117,7 +142,7 @@ def canvas_form(name: str, graph: Graph, definitions: Definitions) -> dict[str, 
     for link in links:
         by_id[link[1]]["outputs"][link[2]]["links"].append(link[0])
     note = len(nodes) + 1
-    nodes.append(_note(note, graph, min(y for _, y, _ in places.values())))
+    nodes.append(_note(note, graph, -GROUP_TITLE))
     return {
         "id": str(uuid5(NAMESPACE_URL, f"acestep-nodes/{name}")),
         "revision": 0,
@@ -125,7 +150,7 @@ def canvas_form(name: str, graph: Graph, definitions: Definitions) -> dict[str, 
         "last_link_id": len(links),
         "nodes": nodes,
         "links": links,
-        "groups": [],
+        "groups": groups,
         "config": {},
         "extra": {"ds": {"scale": 0.8, "offset": [60, 260]}},
         "version": 0.4,
@@ -147,47 +172,86 @@ def node_ids(graph: Graph) -> dict[str, int]:
     return {title: number for number, title in enumerate(graph.nodes, start=1)}
 
 
-def layout(graph: Graph, definitions: Definitions) -> dict[str, tuple[int, int, int]]:
-    """`(x, y, height)` of every node: columns filled from the top, in the order of the graph, like a newspaper.
+def stages_of(graph: Graph, definitions: Definitions) -> dict[str, int]:
+    """Which group each node stands in: that of its kind, or a later one where it needs something from there."""
+    found: dict[str, int] = {}
+    training = any(definitions[kind]["category"] == "ACE-Step/train" for kind, _ in graph.nodes.values())
+    for title, (kind, given) in graph.nodes.items():
+        own = _STAGE.get(definitions[kind]["category"].rpartition("/")[2], 0)
+        if training:
+            own = _TRAINING_STAGE.get(kind, {0: 0, 3: 3}.get(own, 2) if own or kind.endswith("Loader") else 2)
+        before = [found[value.rpartition(".")[0]] for value in given.values() if _link(value, graph)]
+        found[title] = max([own, *before])
+    return found
 
-    Few columns keep the text readable where the canvas shows the whole workflow.
+
+def layout(
+    graph: Graph, definitions: Definitions, stages: dict[str, int]
+) -> tuple[dict[str, tuple[int, int, int]], list[dict[str, Any]]]:
+    """`(x, y, height)` of every node, and the groups: side by side as the song goes, each filled from the top like a
+    newspaper.
     """
-    column = bottom = 0
-    places = {}
-    for title, (kind, _) in graph.nodes.items():
-        height = _height(definitions[kind])
-        room = height + GROWTH.get(kind, 0)
-        if bottom and bottom + room > COLUMN_HEIGHT:
-            column, bottom = column + 1, 0
-        places[title] = (column * COLUMN, bottom, height)
-        bottom += room + TITLE_HEIGHT + GAP
-    return places
+    training = any(definitions[kind]["category"] == "ACE-Step/train" for kind, _ in graph.nodes.values())
+    names = TRAINING if training else STAGES
+    places, groups, x = {}, [], 0
+    for number, stage in enumerate(sorted(set(stages.values())), start=1):
+        left, bottom, lowest = x, 0, 0
+        for title, (kind, _) in graph.nodes.items():
+            if stages[title] != stage:
+                continue
+            height = _height(definitions[kind])
+            room = TITLE_HEIGHT + height + GROWTH.get(kind, 0)
+            if bottom and bottom + room > COLUMN_HEIGHT:
+                x, bottom = x + WIDTH + GAP, 0
+            places[title] = (x, bottom + TITLE_HEIGHT, height)
+            bottom += room + GAP
+            lowest = max(lowest, bottom - GAP)
+        x += WIDTH
+        box = [left - GROUP_EDGE, -GROUP_TITLE, x - left + 2 * GROUP_EDGE, lowest + GROUP_TITLE + GROUP_EDGE]
+        groups.append({"id": number, "title": f"{number} {names[stage]}", "bounding": box, "flags": {}})
+        x += GROUP_GAP + 2 * GROUP_EDGE
+    return places, groups
 
 
-def thumbnail(graph: Graph, canvas: dict[str, Any]) -> Image.Image:
-    """The workflow's name over its nodes and wires."""
-    image = Image.new("RGB", THUMBNAIL, (22, 24, 30))
-    draw = ImageDraw.Draw(image)
-    draw.text((28, 22), graph.title, fill=(240, 244, 250), font=ImageFont.load_default(34))
-    nodes = {node["id"]: node for node in canvas["nodes"] if node["type"] != "MarkdownNote"}
-    right = max(node["pos"][0] + node["size"][0] for node in nodes.values())
-    bottom = max(node["pos"][1] + node["size"][1] for node in nodes.values())
-    scale = min((THUMBNAIL[0] - 56) / right, (THUMBNAIL[1] - 140) / bottom)
+def index_of(language: str) -> list[dict[str, Any]]:
+    """The gallery of a language in the form that the frontend reads, with what our own gallery needs besides.
 
-    def at(x: float, y: float) -> tuple[float, float]:
-        return 28 + x * scale, 110 + y * scale
-
-    for _, source, _, target, slot, _ in canvas["links"]:
-        a, b = nodes[source], nodes[target]
-        start = at(a["pos"][0] + a["size"][0], a["pos"][1] + 12)
-        end = at(b["pos"][0], b["pos"][1] + 12 + SLOT * slot)
-        draw.line([start, end], fill=(92, 130, 170), width=2)
-    for node in nodes.values():
-        x, y = node["pos"]
-        box = (*at(x, y - TITLE_HEIGHT), *at(x + node["size"][0], y + node["size"][1]))
-        draw.rounded_rectangle(box, 5, fill=(48, 54, 66), outline=(110, 196, 255))
-        draw.text((box[0] + 6, box[1] + 4), node["title"], fill=(220, 226, 236), font=ImageFont.load_default(11))
-    return image
+    One card for each job: its graph is `name`, its form `name` + `_app`.
+    """
+    texts = {} if language == "en" else json.loads((LOCALES / language / "workflows.json").read_text(encoding="utf-8"))
+    said = texts.get("workflows", {})
+    categories = []
+    for group in GROUPS:
+        cards = []
+        for name, card in ((name, card) for name, card in CARDS.items() if card.group == group):
+            graph = GRAPHS[name]
+            own = said.get(name, {"title": graph.title, "about": card.about, "note": graph.note})
+            needs = [texts.get("needs", NEEDS)[need] for need in card.needs]
+            cards.append(
+                {
+                    "name": name,
+                    "title": own["title"],
+                    "description": own["about"],
+                    "mediaType": "image",
+                    "mediaSubtype": "jpg",
+                    "tags": [texts.get("groups", {}).get(group, group), *needs],
+                    "models": ["ACE-Step 1.5 base" if "base" in card.needs else "ACE-Step 1.5"],
+                    "isApp": False,
+                    "openSource": True,
+                    "needs": needs,
+                    "note": own["note"],
+                }
+            )
+        title = texts.get("groups", {}).get(group, group)
+        categories.append(
+            {"moduleName": "default", "title": title, "category": "ACE-Step", "type": "audio", "templates": cards}
+        )
+    if texts:
+        bases = {LABEL.sub("", title) for graph in GRAPHS.values() for title in graph.nodes}
+        titles = texts["titles"]
+        plain = sorted(bases - titles.keys())
+        categories[0]["words"] = {"titles": titles, "stages": texts["stages"], "plain": plain}
+    return categories
 
 
 def _note(number: int, graph: Graph, top: int) -> dict[str, Any]:
@@ -195,7 +259,7 @@ def _note(number: int, graph: Graph, top: int) -> dict[str, Any]:
         "id": number,
         "type": "MarkdownNote",
         "title": graph.title,
-        "pos": [0, top - NOTE_HEIGHT - TITLE_HEIGHT - GAP],
+        "pos": [0, top - NOTE_HEIGHT - GAP],
         "size": [2 * WIDTH, NOTE_HEIGHT],
         "flags": {},
         "order": number - 1,
@@ -231,12 +295,15 @@ def _default(entry: Any) -> Any:
 
 
 def _height(definition: dict[str, Any]) -> int:
+    """With everything that is rarely needed folded away, as a node opens."""
     entries = [entry for _, entry in _declared(definition)]
-    widgets = sum(TEXT if entry[1].get("multiline") else WIDGET for entry in entries if _has_widget(entry))
-    widgets += sum(WIDGET for entry in entries if entry[1].get("control_after_generate"))
+    shown = [entry for entry in entries if _has_widget(entry) and not entry[1].get("advanced")]
+    widgets = sum(TEXT if entry[1].get("multiline") else WIDGET for entry in shown)
+    widgets += sum(WIDGET for entry in shown if entry[1].get("control_after_generate"))
+    widgets += UNFOLD if any(entry[1].get("advanced") for entry in entries) else 0
     sockets = sum(not _has_widget(entry) for entry in entries)
     player = PLAYER if any(_type(entry) == "AUDIO_UI" for entry in entries) else 0
-    player += PLAYER + WIDGET if any(entry[1].get("audio_upload") for entry in entries) else 0
+    player += PLAYER if any(entry[1].get("audio_upload") for entry in entries) else 0
     text = TEXT if definition["name"] == "ACEStepShowText" else 0
     return 16 + SLOT * max(sockets, len(definition["output"])) + widgets + player + text
 

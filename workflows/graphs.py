@@ -13,6 +13,7 @@ from parts import (
     RECORDING,
     SONG,
     SONG_FIELDS,
+    VOICE,
     Graph,
     cover_sweep,
     edited,
@@ -23,6 +24,37 @@ from parts import (
 )
 
 GRAPHS: dict[str, Graph] = {
+    "make_a_song": Graph(
+        "Make a song",
+        "What the form makes: the language model plans, the model plays, the words are timed. The switches of the form "
+        "bypass **Plan** and **Codes**, **Alignment**, or **Score** and **Best**. Open the form again from the menu: "
+        "**ACE-Step, Make a song**.",
+        {
+            **LOAD,
+            "Song": ("ACEStepSong", SONG),
+            "Plan": ("ACEStepPlan", {"lm": "Load.2", "song": "Song.0"}),
+            "Codes": ("ACEStepPlanCodes", {"lm": "Load.2", "song": "Song.0", "plan": "Plan.1", "batch_size": 2}),
+            "Score": ("ACEStepLMScore", {"lm": "Load.2", "song": "Song.0", "codes": "Codes.0", "plan": "Plan.1"}),
+            "Task": ("ACEStepTextToMusic", {"song": "Plan.0", "codes": "Codes.0"}),
+            "Conditioning": ("ACEStepConditioning", {"model": "Load.0", "song": "Plan.0", "task": "Task.0"}),
+            "Sampler": (
+                "ACEStepSampler",
+                {"model": "Load.0", "conditioning": "Conditioning.0", "batch_size": 2},
+            ),
+            "Alignment": (
+                "ACEStepLyricAlignment",
+                {"model": "Load.0", "conditioning": "Conditioning.0", "latent": "Sampler.0"},
+            ),
+            "Best": (
+                "ACEStepBestOf",
+                {"latent": "Sampler.0", "timing": "Alignment.0", "lm_scores": "Score.0", "keep": 64},
+            ),
+            "Decode": ("ACEStepDecode", {"vae": "Load.1", "latent": "Best.0"}),
+            "Save": ("ACEStepSaveSong", {"audio": "Decode.0", "timing": "Best.1", "plan": "Plan.1"}),
+        },
+        (*SONG_FIELDS, "Song.bpm", "Song.keyscale", "Codes.batch_size", "Sampler.batch_size", "Sampler.seed"),
+        extra={"acestep": {"form": "make_a_song"}},
+    ),
     "text2music": Graph(
         "Text to music",
         "Describe the song, write the lyrics, press Run. Without models in **models/acestep** a tiny test model makes "
@@ -32,7 +64,7 @@ GRAPHS: dict[str, Graph] = {
     ),
     "batch_of_four": Graph(
         "Batch of four",
-        "Four takes of one song. Take *i* is the song that seed + *i* makes alone.",
+        "Four takes of one song. The first has the seed, each next one takes one more; any of them can be made alone.",
         text2music(batch_size=4),
         (*SONG_FIELDS, "Sampler.seed", "Sampler.batch_size"),
     ),
@@ -206,7 +238,7 @@ GRAPHS: dict[str, Graph] = {
         ("Recording.audio", "Task.track", "Sampler.seed"),
     ),
     "extract_stems": Graph(
-        "Extract all twelve tracks",
+        "Extract all 12 tracks",
         "Takes every track out of a mix, one after the other. The files carry the tracks' names. Needs a base model.",
         edited("ACEStepExtract", {"track": "all"}, "", base=True, save={"filename_prefix": "stems/%track%"}),
         ("Recording.audio", "Task.track", "Sampler.seed"),
@@ -214,7 +246,7 @@ GRAPHS: dict[str, Graph] = {
     "complete": Graph(
         "Vocals to a full song",
         "Builds a full arrangement around a recording, such as a lone voice. Needs a base model.",
-        edited("ACEStepComplete", {}, "indie rock band, driving drums, round bass", LYRICS, base=True),
+        edited("ACEStepComplete", {}, "indie rock band, driving drums, round bass", LYRICS, base=True, recording=VOICE),
         ("Recording.audio", "Task.tracks", "Song.caption", "Song.lyrics", "Sampler.seed"),
     ),
     "reference_audio": Graph(
@@ -222,7 +254,7 @@ GRAPHS: dict[str, Graph] = {
         "A new song with the timbre of a recording. Melody and words are not taken over.",
         {
             **LOAD,
-            **RECORDING,
+            **VOICE,
             "Song": ("ACEStepSong", SONG),
             "Plain task": ("ACEStepTextToMusic", {"song": "Song.0"}),
             "Task": ("ACEStepReferenceAudio", {"vae": "Load.1", "task": "Plain task.0", "audio": "Recording.0"}),

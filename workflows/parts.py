@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Nodes = dict[str, tuple[str, dict[str, Any]]]
@@ -18,6 +18,7 @@ class Graph:
         nodes: see above.
         form: `Title.input` of every field of its app, most important first.
         shows: titles of the nodes whose results the app shows.
+        extra: what else the canvas file says, such as the form of `web/make.js`.
     """
 
     title: str
@@ -25,6 +26,7 @@ class Graph:
     nodes: Nodes
     form: tuple[str, ...]
     shows: tuple[str, ...] = ("Save",)
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 LOAD: Nodes = {"Load": ("ACEStepLoader", {})}
@@ -41,7 +43,9 @@ SONG = {
     "language": "en",
     "duration": 60.0,
 }
-RECORDING: Nodes = {"Recording": ("LoadAudio", {"audio": "recording.flac"})}
+RECORDING: Nodes = {"Recording": ("LoadAudio", {"audio": "acestep_example_song.mp3"})}
+VOICE: Nodes = {"Recording": ("LoadAudio", {"audio": "acestep_example_voice.flac"})}
+"""Made by `examples.py`; the pack puts them into the input folder."""
 SONG_FIELDS = ("Song.caption", "Song.lyrics", "Song.language", "Song.instrumental", "Song.duration")
 
 
@@ -95,6 +99,7 @@ def edited(
     lyrics: str = "",
     base: bool = False,
     save: dict[str, Any] | None = None,
+    recording: Nodes = RECORDING,
 ) -> Nodes:
     """A task that starts from a recording."""
     load, model, vae = LOAD, "Load.0", "Load.1"
@@ -110,7 +115,7 @@ def edited(
     song = {"caption": caption, "lyrics": lyrics, "instrumental": not lyrics, "duration": 0.0}
     return {
         **load,
-        **RECORDING,
+        **recording,
         "Song": ("ACEStepSong", song),
         "Task": (kind, {"vae": vae, "audio": "Recording.0", **given}),
         **rendered(model=model, vae=vae, save=save, **sampler),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 import sys
+import webbrowser
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -33,6 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="another name that the host is reached by"
     )
+    parser.add_argument("--open", action="store_true", help="also open the canvas in a browser, where there is one")
     parser.add_argument("--max-upload-size", type=int, default=100, metavar="MB", help="default 100")
     add_host_options(parser)
 
@@ -59,11 +62,11 @@ def run(options: argparse.Namespace) -> int:
         metadata=not options.disable_metadata,
         free_models=free_models,
     )
-    asyncio.run(_serve(config))
+    asyncio.run(_serve(config, options.open))
     return 0
 
 
-async def _serve(config: HostConfig) -> None:
+async def _serve(config: HostConfig, browse: bool = False) -> None:
     from acestep_core.host.server.server import running
 
     stop = asyncio.Event()
@@ -74,7 +77,16 @@ async def _serve(config: HostConfig) -> None:
         token = f"/?token={quote(config.policy.token, safe='')}" if config.policy.token else "/"
         sys.stdout.write(f"Open {server.url}{token} - stop with Ctrl-C.\n")
         sys.stdout.flush()
+        if browse and has_window():
+            await asyncio.to_thread(webbrowser.open, f"{server.url}{token}")
         await stop.wait()
+
+
+def has_window() -> bool:
+    """Whether a browser would open in a window, and not in this terminal or nowhere."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def free_models() -> None:

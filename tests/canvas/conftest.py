@@ -53,13 +53,13 @@ def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="package", params=["classic", "nodes2"])
 def page(request: pytest.FixtureRequest, desk: Desk) -> Iterator[Canvas]:
-    """The canvas as somebody sees it who comes for the first time."""
+    """The canvas with text2music open."""
     stack = AsyncExitStack()
 
     async def enter() -> Canvas:
         await desk.site.post("/settings/Comfy.VueNodes.Enabled", request.param == "nodes2")
         label = f"{desk.label}_{request.param}_"
-        page = await stack.enter_async_context(open_page(desk.browser, desk.site.url, label))
+        page = await stack.enter_async_context(open_page(desk.browser, desk.start, label))
         await page.until(desk.first)
         return page
 

@@ -36,7 +36,7 @@ class Desk:
         site: a client; inside ComfyUI it knows the server's folders and nothing else of it.
         pack: our pack as the server calls it.
         foreign: parts of console messages that are this server's own business.
-        first: what an open page shows once it is ready, as JavaScript.
+        start, first: the address of a page with a graph, and what it shows once it is ready, as JavaScript.
     """
 
     def __init__(self, runner: asyncio.Runner, label: str) -> None:
@@ -44,6 +44,7 @@ class Desk:
         self.label = label
         self.stack = AsyncExitStack()
         self.site: Site
+        self.start = ""
         self.browser: Any
         self.pack = ROOT.name
         self.foreign: tuple[str, ...] = ()
@@ -54,12 +55,13 @@ class Desk:
         self.site = await self.stack.enter_async_context(
             open_site(folders.output.parent, folders=folders, packs=(ROOT,))
         )
+        self.start = self.address("text2music")
         self.browser = await self.stack.enter_async_context(open_browser())
 
     async def open_comfyui(self, comfy: Comfy) -> None:
         """Real ComfyUI, to somebody who has been there before."""
         self.site = await self.stack.enter_async_context(comfy.site())
-        self.pack, self.first = comfy.pack.name, "app.graph.nodes.length > 0"
+        self.pack, self.start, self.first = comfy.pack.name, self.site.url, "app.graph.nodes.length > 0"
         self.foreign = ("/templates/index", "core workflow templates")  # which its package for tests may lack
         for name, value in {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": "1.0.0"}.items():
             await self.site.post(f"/settings/{name}", value)

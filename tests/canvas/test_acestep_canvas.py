@@ -23,7 +23,7 @@ TITLE = 30
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 
 
-def test_a_first_visit_shows_the_first_workflow(desk: Desk, page: Canvas) -> None:
+def test_a_workflow_is_shown_whole_and_readable(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
         await page.until("app.canvas.ds.scale < 1")  # fitted to the window
         await page.frame()
@@ -32,7 +32,7 @@ def test_a_first_visit_shows_the_first_workflow(desk: Desk, page: Canvas) -> Non
         scale, size = await page.js("() => [app.canvas.ds.scale, LiteGraph.NODE_TEXT_SIZE]")
         assert scale * size >= 8, "below that the canvas draws no text"
 
-    desk.look(page, "first_visit", scenario())
+    desk.look(page, "first_workflow", scenario())
 
 
 def test_every_node_can_be_placed(desk: Desk, page: Canvas) -> None:
@@ -47,7 +47,7 @@ def test_every_node_can_be_placed(desk: Desk, page: Canvas) -> None:
                 app.graph.add(node)
                 return {
                     type, title: node.title,
-                    widgets: node.widgets?.map(w => w.name).filter(name => name !== 'shown') ?? [],
+                    widgets: node.widgets?.map(w => w.name).filter(name => !['shown', 'advanced'].includes(name)) ?? [],
                     inputs: node.inputs.map(i => i.name), outputs: node.outputs.map(o => o.name),
                 }
             })""",
@@ -102,8 +102,32 @@ def test_every_workflow_opens_as_it_was_meant(desk: Desk, page: Canvas) -> None:
                 for b, bx, by, bw, bh in boxes[i + 1 :]:
                     apart = ax + aw <= bx or bx + bw <= ax or ay + ah <= by - TITLE or by + bh <= ay - TITLE
                     assert apart, f"{name}: {a} and {b} lie on each other"
+            assert await page.page.get_by_text("Media input missing").locator("visible=true").count() == 0, name
 
     desk.look(page, "workflows", scenario())
+
+
+def test_what_is_rarely_needed_is_folded(desk: Desk, page: Canvas) -> None:
+    """In both renderers; the classic one has a button of ours for it, which is no setting."""
+
+    async def scenario() -> None:
+        await page.show(read("text2music"))
+        classic = not await page.js("() => !!LiteGraph.vueNodesMode")
+        low, folded = await page.js("() => { const n = app.graph.getNodeById(7); return [n.size[1], n.showAdvanced] }")
+        assert not folded and "advanced" not in (await page.prompt())["7"]["inputs"]
+        values = await page.js("() => app.graph.serialize().nodes.find(n => n.id === 7).widgets_values")
+        assert values == next(node for node in read("text2music")["nodes"] if node["id"] == 7)["widgets_values"]
+        if not classic:
+            assert await page.page.get_by_text("Zip the batch").locator("visible=true").count() == 0
+            return
+        await page.js("() => app.graph.getNodeById(7).widgets.find(w => w.name === 'advanced').callback()")
+        high, unfolded = await page.js(
+            "() => { const n = app.graph.getNodeById(7); return [n.size[1], n.showAdvanced] }"
+        )
+        assert unfolded and high > low
+        await page.frame()
+
+    desk.look(page, "folded", scenario())
 
 
 def test_runs_shows_how_far_it_is_and_plays(desk: Desk, page: Canvas, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +235,7 @@ def test_saving_and_opening_again_keeps_every_value(desk: Desk, page: Canvas) ->
                 node.pos = [(i % 9) * 400, Math.floor(i / 9) * 600]
                 app.graph.add(node)
                 for (const w of node.widgets ?? []) {
-                    if (['audioUI', 'shown'].includes(w.name)) continue
+                    if (['audioUI', 'shown', 'advanced'].includes(w.name)) continue
                     if (w.type === 'combo') w.value = w.options.values.at(-1)
                     else if (typeof w.value === 'boolean') w.value = !w.value
                     else if (typeof w.value === 'number') w.value = Math.min(w.options.max, w.value + 1)
@@ -273,7 +297,7 @@ def test_the_app_runs_and_plays(desk: Desk) -> None:
     async def scenario(page: Canvas) -> None:
         await page.until(f"app.graph.id === '{read('text2music_app')['id']}'")
         await page.set(2, duration=SECONDS)
-        for field in ("caption", "lyrics", "language", "duration", "seed"):
+        for field in ("Caption", "Lyrics", "Vocal language", "Length (s)", "Seed"):
             await page.page.get_by_text(field, exact=True).locator("visible=true").first.wait_for()
         assert await page.js("() => document.querySelectorAll('[role=dialog]').length") == 0
         await page.screenshot("app_before")
@@ -293,6 +317,21 @@ def test_names_follow_the_language(language: str, desk: Desk) -> None:
         assert titles == [words[name]["display_name"] for name in desk.nodes()]
         label = await page.js("() => app.graph.getNodeById(2).widgets[0].label")
         assert label == words["ACEStepSong"]["inputs"]["caption"]["name"]
+        shown = await page.js("() => app.graph.nodes.map(node => [node.type, node.title, node.widgets?.[0]?.value])")
+        ours = [(kind, title) for kind, title, _ in shown if kind.startswith("ACEStep")]
+        assert len(ours) > 5 and all(title == words[kind]["display_name"] for kind, title in ours)
+        (note,) = ((title, text) for kind, title, text in shown if kind == "MarkdownNote")
+        said = json.loads((ROOT / "locales" / language / "workflows.json").read_text(encoding="utf-8"))
+        assert note == (said["workflows"]["text2music"]["title"], said["workflows"]["text2music"]["note"])
+        groups = await page.js("() => app.graph.groups.map(group => group.title)")
+        assert groups == [f"{n} {said['stages'][name]}" for n, name in enumerate(("Song", "Render", "Keep"), 1)]
+        await page.show(read("retakes"))
+        titles = await page.js("() => app.graph.nodes.map(node => node.title)")
+        assert f"{words['ACEStepSampler']['display_name']} {said['titles']['retake']} 20%" in titles
+        assert said["titles"]["Retake seed"] in titles and not [title for title in titles if title.isascii()]
+        await page.js("() => { window.mine = app.graph.serialize(); mine.nodes[0].title = 'My own name' }")
+        await page.js("() => app.loadGraphData(mine)")
+        assert await page.js("() => app.graph.nodes.some(node => node.title === 'My own name')")
 
     desk.runner.run(desk.site.post("/settings/Comfy.Locale", language))
     try:

@@ -174,7 +174,7 @@ def test_the_queue_command_says_what_failed(comfy: Comfy, tmp_path: Path, capfd:
 def stock(comfy: Comfy, recording: Path) -> Iterator[dict[str, Any]]:
     """Sound through ComfyUI's own nodes into ours and back."""
     yield {
-        "1": {"class_type": "LoadAudio", "inputs": {"audio": "recording.flac"}},
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "acestep_example_voice.flac"}},
         "2": {"class_type": "ACEStepVAELoader", "inputs": {"vae": "auto"}},
         "3": {"class_type": "ACEStepEncodeAudio", "inputs": {"vae": ["2", 0], "audio": ["1", 0]}},
         "4": {"class_type": "ACEStepDecode", "inputs": {"vae": ["2", 0], "latent": ["3", 0]}},
@@ -200,7 +200,7 @@ def stock(comfy: Comfy, recording: Path) -> Iterator[dict[str, Any]]:
 def test_sound_of_comfyuis_nodes_and_ours(comfy: Comfy, stock: dict[str, Any], recording: Path, tmp_path: Path) -> None:
     async def main() -> Result:
         async with HostClient(comfy.url) as client:
-            await client.upload(recording / "recording.flac")
+            await client.upload(recording / "acestep_example_voice.flac")
             workflow = Workflow(stock, await client.definitions())
             return await client.run(workflow, tmp_path)
 

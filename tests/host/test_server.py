@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import struct
 import wave
 from pathlib import Path
@@ -14,7 +15,7 @@ import aiohttp
 import pytest
 
 from acestep_core.errors import HostError
-from acestep_core.host.server.routes_user import PRESETS
+from acestep_core.host.server.routes_user import FIRST_LOOK, PRESETS
 from tests.host.lab_site import Site, eventually, open_site, with_site
 
 
@@ -85,7 +86,7 @@ async def test_object_info_describes_classic_nodes(site: Site) -> None:
 @with_site()
 async def test_what_the_frontend_asks_first(site: Site) -> None:
     assert (await site.get("/api/users"))[1] == {"storage": "server", "migrated": True}
-    assert (await site.get("/api/settings"))[1] == PRESETS
+    assert (await site.get("/api/settings"))[1] == PRESETS | FIRST_LOOK
     assert (await site.get("/api/extensions"))[1] == ["/extensions/lab_pack/lab.js"]
     assert (await site.get("/api/workflow_templates"))[1] == {"lab_pack": ["lab_basic"]}
     assert (await site.get("/api/i18n"))[1]["en"]["nodeDefs"]["LabTone"]["display_name"] == "Lab Tone"
@@ -286,7 +287,7 @@ async def test_settings_are_kept(site: Site) -> None:
     assert (await site.post("/api/settings/Lab.Volume", 0.5))[0] == 200
     assert (await site.post("/api/settings", {"A": [1], "B": None}))[0] == 200
     assert (await site.get("/settings/Lab.Volume"))[1] == 0.5
-    assert (await site.get("/settings"))[1] == PRESETS | {"Lab.Volume": 0.5, "A": [1], "B": None}
+    assert (await site.get("/settings"))[1] == PRESETS | FIRST_LOOK | {"Lab.Volume": 0.5, "A": [1], "B": None}
     await asyncio.gather(*(site.post(f"/api/settings/S{i}", i) for i in range(20)))
     stored = json.loads((site.folders.user / "default" / "comfy.settings.json").read_text())
     assert {f"S{i}" for i in range(20)} <= stored.keys()
@@ -403,3 +404,23 @@ async def test_a_port_that_is_taken(site: Site) -> None:
     with pytest.raises(HostError, match="--port"):
         async with open_site(site.folders.temp.parent, port=port):
             pass
+
+
+@with_site()
+async def test_a_result_is_found_below_subfolders(site: Site) -> None:
+    """Pickers of the canvas name results without their folders; the newest of that name is meant."""
+    for folder, seconds in (("a", 0.1), ("b/c", 0.2)):
+        (site.folders.output / folder).mkdir(parents=True)
+        (site.folders.output / folder / "song_1.wav").write_bytes(wav(seconds))
+    os.utime(site.folders.output / "a" / "song_1.wav", (1, 1))
+    assert (await site.get("/view?filename=song_1.wav&type=output"))[1] == wav(0.2)
+    assert (await site.get("/view?filename=song_1.wav&type=output&subfolder=a"))[1] == wav(0.1)
+    assert (await site.get("/view?filename=song_1.wav&type=input"))[0] == 404
+    prompt = {
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "song_1.wav [output]"}},
+        "2": {"class_type": "PreviewAudio", "inputs": {"audio": ["1", 0]}},
+    }
+    assert (await site.run(prompt))["status"]["completed"]
+    for name in ("song_2.wav [output]", "../song_1.wav [output]"):
+        prompt["1"]["inputs"]["audio"] = name
+        assert (await site.post("/prompt", {"prompt": prompt}))[0] == 400

@@ -158,3 +158,15 @@ def test_requirements_are_the_librarys_without_torch() -> None:
     listed = [line for line in lines if line and not line.startswith("#")]
     assert listed == [entry for entry in project["dependencies"] if not entry.startswith("torch")]
     assert not [entry for entry in listed if entry.startswith(("torch", "transformers", "diffusers"))]
+
+
+def test_recordings_of_the_workflows_are_there_and_nobodys_file_is_replaced(tmp_path: Path) -> None:
+    from nodes.host import EXAMPLES, offer_examples
+
+    names = sorted(path.name for path in EXAMPLES.iterdir())
+    (tmp_path / names[0]).write_bytes(b"my own")
+    offer_examples(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert (tmp_path / names[0]).read_bytes() == b"my own"
+    assert (tmp_path / names[1]).read_bytes() == (EXAMPLES / names[1]).read_bytes()
+    offer_examples(tmp_path / "no such folder")  # says so in the log; the pack is loaded all the same

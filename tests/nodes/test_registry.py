@@ -19,6 +19,16 @@ STAGES = {"load", "song", "plan", "codes", "task", "render", "judge", "save", "t
 every_node = pytest.mark.parametrize("node_id", CLASSES)
 
 
+KOREAN = r"(?<!오디오 )(?<!언어 )(?<!화음 )(?<!디)(?<!인)코드|잡음|잠재값|노름|부정 프롬프트|흐름 시간|번째 곡은 시드"
+"""A bare 코드 is a chord; the others are wrong words for noise, latent, norm, negative prompt, timestep, and seeds."""
+CHINESE = r"时间表|范数|第 i 首|语义编码"
+
+
+def told(language: str) -> Any:
+    """What the canvas shows of the nodes in a language."""
+    return json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+
+
 def widgets(node_id: str) -> dict[str, tuple[Any, dict[str, Any]]]:
     declared = CLASSES[node_id].INPUT_TYPES()
     return {name: entry for group in ("required", "optional") for name, entry in declared.get(group, {}).items()}
@@ -83,28 +93,41 @@ def test_every_node_has_a_help_page_with_an_example(node_id: str) -> None:
     page = (ROOT / "web" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")
     assert page.startswith(f"# {CLASSES[node_id].TITLE}\n") and "## Example" in page
     for name, (kind, _) in widgets(node_id).items():
-        assert kind == "AUDIO_UI" or f"| `{name}` |" in page, name
+        assert kind == "AUDIO_UI" or f"(`{name}`) |" in page, name
+
+
+@pytest.mark.parametrize("language", ["ko", "zh"])
+@every_node
+def test_every_help_page_exists_in_every_language(node_id: str, language: str) -> None:
+    """With the texts of that language as they are now; `python locales/build.py` writes it."""
+    page = (ROOT / "web" / "docs" / node_id / f"{language}.md").read_text(encoding="utf-8")
+    texts = told(language)[node_id]
+    assert page.startswith(f"# {texts['display_name']}\n\n{texts['description']}\n") and "```" in page
+    for entry in (*texts["inputs"].values(), *texts["outputs"].values()):
+        assert "tooltip" not in entry or f"| {entry['tooltip']} |" in page
 
 
 def test_no_help_page_is_left_over() -> None:
-    assert {path.stem for path in (ROOT / "web" / "docs").glob("*.md")} == set(CLASSES)
+    pages = ROOT / "web" / "docs"
+    assert {path.stem for path in pages.glob("*.md")} == {path.name for path in pages.glob("*/")} == set(CLASSES)
 
 
 @pytest.mark.parametrize("language", ["en", "ko", "zh"])
 @every_node
 def test_every_text_is_translated(node_id: str, language: str) -> None:
-    texts = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))[node_id]
+    texts, labels = told(language)[node_id], told("en")[node_id]
     node = CLASSES[node_id]
     expected = {
         "display_name": node.TITLE,
         "description": node.DESCRIPTION,
         "inputs": {
-            name: {"name": name} | ({"tooltip": options["tooltip"]} if "tooltip" in options else {})
+            name: {"name": labels["inputs"][name]["name"]}
+            | ({"tooltip": options["tooltip"]} if "tooltip" in options else {})
             for name, (_, options) in widgets(node_id).items()
         },
         "outputs": {
-            str(index): {"name": name, "tooltip": tooltip}
-            for index, (name, tooltip) in enumerate(zip(node.RETURN_NAMES, node.OUTPUT_TOOLTIPS, strict=True))
+            str(index): {"name": labels["outputs"][str(index)]["name"], "tooltip": tooltip}
+            for index, tooltip in enumerate(node.OUTPUT_TOOLTIPS)
         },
     }
     if language == "en":
@@ -116,8 +139,25 @@ def test_every_text_is_translated(node_id: str, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ko", "zh"])
+@every_node
+def test_labels_are_for_people(node_id: str, language: str) -> None:
+    """No names of the code, nothing twice on a node, and short enough to stand beside a value."""
+    for side in ("inputs", "outputs"):
+        labels = [entry["name"] for entry in told(language)[node_id][side].values()]
+        assert len(set(labels)) == len(labels), side
+        for label in labels:
+            assert "_" not in label and not label[0].islower(), label
+            assert sum(2 if ord(sign) > 0x2E80 else 1 for sign in label) <= 26, label
+
+
+@pytest.mark.parametrize(("language", "wrong"), [("ko", KOREAN), ("zh", CHINESE)])
+def test_words_that_mislead_musicians_are_not_used(language: str, wrong: str) -> None:
+    assert [text for text in leaves(told(language)) if re.search(wrong, text)] == []
+
+
+@pytest.mark.parametrize("language", ["en", "ko", "zh"])
 def test_translations_hold_no_signs_that_the_canvas_would_read_as_code(language: str) -> None:
-    texts = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    texts = told(language)
     assert set(texts) == set(CLASSES)
     assert not [text for text in leaves(texts) if re.search(r"[{}@|]", text)]
 

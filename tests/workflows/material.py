@@ -14,9 +14,11 @@ from tests.train.small_trainset import random_trainset
 
 
 def lay_recording(folder: Path) -> Path:
-    """Writes the recording, six seconds long; returns its folder."""
+    """Writes the recordings, six seconds long and as FLAC whatever they are called; returns their folder."""
     time = torch.arange(6 * 48_000) / 48_000
-    write_audio(folder / "recording.flac", (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1))
+    for name in ("acestep_example_song", "acestep_example_voice"):
+        write_audio(folder / f"{name}.flac", (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1))
+    (folder / "acestep_example_song.flac").rename(folder / "acestep_example_song.mp3")
     return folder
 
 

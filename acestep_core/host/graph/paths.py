@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path, PurePosixPath
 
 from acestep_core.errors import InvalidInput
@@ -44,7 +45,17 @@ def annotated(folders: Folders, name: str, default: str = "input") -> Path:
     path = confine(plain, [root])
     if not path.is_relative_to(root):
         raise InvalidInput(f"The path {plain!r} lies outside the {kind or default} folder; move the file there.")
-    return path
+    return path if kind in (None, "input") or path.exists() else found_below(root, plain) or path
+
+
+def found_below(root: Path, name: str) -> Path | None:
+    """The newest file of that name in any folder below `root`: pickers of the canvas name results without their folder.
+    None where there is none, or the name has a folder.
+    """
+    if Path(name).name != name or name.startswith("."):
+        return None
+    found = [Path(folder) / name for folder, _, files in os.walk(root) if name in files]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def save_place(root: Path, prefix: str) -> tuple[Path, str, str]:

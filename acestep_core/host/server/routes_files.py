@@ -15,7 +15,7 @@ from urllib.parse import quote
 from aiohttp import BodyPartReader, web
 
 from acestep_core.errors import InvalidInput
-from acestep_core.host.graph.paths import PUBLIC, STAGED, UPLOADABLE, split_annotation
+from acestep_core.host.graph.paths import PUBLIC, STAGED, UPLOADABLE, found_below, split_annotation
 from acestep_core.host.server.host import Host
 from acestep_core.host.server.requests import bad_request, in_time, too_large
 from acestep_core.io.atomic import atomic_write
@@ -60,6 +60,8 @@ def routes(host: Host) -> list[web.RouteDef]:
         root: Path = getattr(folders, kind)
         folder = _inside(root, request.query.get("subfolder", ""), web.HTTPForbidden)
         path = _inside(root, folder / Path(name).name, web.HTTPForbidden)
+        if not path.exists() and not request.query.get("subfolder") and kind != "input":
+            path = await asyncio.to_thread(found_below, root, name) or path
         if path.name.startswith(".") or not path.is_file():
             return web.Response(status=404)
         headers = {"Content-Disposition": f"inline; filename*=UTF-8''{quote(path.name)}"}

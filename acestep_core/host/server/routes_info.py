@@ -33,8 +33,9 @@ MISSING_FRONTEND = (
     "The canvas is not installed. Install it with: pip install 'acestep-nodes[canvas]' (the API works without it).\n"
 )
 
-FIRST_WORKFLOW = "text2music"
-"""What a browser is shown that comes for the first time; the frontend's own first graph needs nodes for images."""
+FIRST_WORKFLOW = "make_a_song"
+"""What a browser is shown that comes for the first time, with its form in front; the frontend's own first graph needs
+nodes for images."""
 
 VISITED = "acestep_visited"
 """The cookie that says that a browser has been here."""
@@ -93,7 +94,7 @@ def routes(host: Host) -> list[web.RouteDef]:
         return web.json_response([url for pack in packs for url in _scripts(pack)])
 
     async def templates(request: web.Request) -> web.Response:
-        found = {pack.name: [path.stem for path in _examples(pack)] for pack in packs}
+        found = {pack.name: [path.stem for path in _examples(pack)] for pack in packs if not _indexes(pack)}
         return web.json_response({name: stems for name, stems in found.items() if stems})
 
     async def template(request: web.Request) -> web.StreamResponse:
@@ -157,8 +158,20 @@ def static_routes(host: Host) -> list[web.RouteDef]:
             return serve_file(pack.web, request.match_info["path"])
         return await frontend_file(request)
 
-    async def no_templates(request: web.Request) -> web.Response:
+    async def no_logos(request: web.Request) -> web.Response:
         return web.json_response([])
+
+    async def gallery(request: web.Request) -> web.Response:
+        language = request.match_info.get("language", "en")
+        texts = await host.aside(lambda: [_index(pack, language) for pack in packs])
+        return web.json_response([category for found in texts for category in found])
+
+    async def card(request: web.Request) -> web.StreamResponse:
+        """A workflow of the gallery (`name.json`), or its picture, which the frontend calls `name-1.jpg`."""
+        name = request.match_info["file"].replace("-1.jpg", ".jpg")
+        places = [folder.parent for pack in packs for folder in _indexes(pack)]
+        answers = (serve_file(place, name) for place in places)
+        return next((answer for answer in answers if answer.status == 200), web.Response(status=404))
 
     async def no_search_options(request: web.Request) -> web.Response:
         return web.json_response(None)
@@ -195,10 +208,11 @@ def static_routes(host: Host) -> list[web.RouteDef]:
 
     return [
         web.get("/", index),
-        web.get("/templates/index.json", no_templates),
-        web.get("/templates/index.{language}.json", no_templates),
-        web.get("/templates/index_logo.json", no_templates),
+        web.get("/templates/index.json", gallery),
+        web.get("/templates/index.{language}.json", gallery),
+        web.get("/templates/index_logo.json", no_logos),
         web.get("/templates/fuse_options.json", no_search_options),
+        web.get("/templates/{file}", card),
         web.get("/user.css", no_style),
         web.get("/internal/logs", log_text),
         web.get("/internal/logs/raw", logs),
@@ -280,6 +294,23 @@ def _examples(pack: Pack) -> list[Path]:
     if pack.root is None:
         return []
     return sorted(path for folder in EXAMPLE_FOLDERS for path in (pack.root / folder).glob("*.json"))
+
+
+def _indexes(pack: Pack) -> list[Path]:
+    """Folders with `<language>.json`: the gallery of a pack in the form of the frontend, beside its workflows. A pack
+    with one shows no bare list of file names.
+    """
+    places = (pack.root / folder / "index" for folder in EXAMPLE_FOLDERS) if pack.root else ()
+    return [place for place in places if (place / "en.json").is_file()]
+
+
+def _index(pack: Pack, language: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for folder in _indexes(pack):
+        names = (name for name in (language, language.partition("-")[0], "en") if name.isalpha())
+        path = next(place for place in (folder / f"{name}.json" for name in names) if place.is_file())
+        found += json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _translations(packs: tuple[Pack, ...]) -> dict[str, Any]:

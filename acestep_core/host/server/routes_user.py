@@ -27,6 +27,15 @@ PRESETS = {
 """Settings of somebody who has changed none. They keep the template browser and guided tours from covering the canvas,
 the small map from covering the player of the last node, and text from vanishing when a whole workflow is in view."""
 
+FIRST_LOOK = {
+    "Comfy.VueNodes.Enabled": True,
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
+    "Comfy.NodeBadge.NodeLifeCycleBadgeMode": "None",
+}
+"""How the canvas looks to somebody without any settings: nodes of the newer kind, no counters and no badges. Who has
+settings keeps the look that they are used to."""
+
 _MAX_SETTING = 2**20
 
 
@@ -40,7 +49,9 @@ def routes(host: Host) -> list[web.RouteDef]:
     def settings() -> dict[str, Any]:
         try:
             stored = json.loads(settings_file.read_bytes())
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
+            return {**PRESETS, **FIRST_LOOK}
+        except ValueError:
             stored = {}
         return {**PRESETS, **(stored if isinstance(stored, dict) else {})}
 

@@ -1,0 +1,136 @@
+"""The form "Make a song": what somebody sees who comes for the first time, and what it does to the graph behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.canvas.browser import Canvas, require_browser
+from tests.canvas.desk import Desk, read
+
+require_browser()
+
+PLAN, CODES, SCORE, ALIGNMENT, BEST, SAVE = (
+    "ACEStepPlan",
+    "ACEStepPlanCodes",
+    "ACEStepLMScore",
+    "ACEStepLyricAlignment",
+    "ACEStepBestOf",
+    "ACEStepSaveSong",
+)
+
+
+def form(page: Canvas) -> Any:
+    return page.page.locator(".ace-make-card")
+
+
+async def ready(page: Canvas) -> None:
+    await page.until(f"app.graph.id === '{read('make_a_song')['id']}' && !!document.querySelector('.ace-make-card')")
+
+
+async def classes(page: Canvas) -> set[str]:
+    return {node["class_type"] for node in (await page.prompt()).values()}
+
+
+async def press(page: Canvas, name: str) -> None:
+    await form(page).get_by_role("switch", name=name).click()
+
+
+def test_the_first_visit_is_one_form_with_an_example(desk: Desk) -> None:
+    async def scenario(page: Canvas) -> None:
+        await ready(page)
+        assert await page.prompt() == read("api/make_a_song")
+        assert await form(page).get_by_role("textbox", name="Sound").input_value()
+        assert "[Verse]" in await form(page).get_by_role("textbox", name="Lyrics").input_value()
+        assert not await form(page).get_by_label("File format").is_visible(), "advanced stays folded"
+        assert await page.js("() => document.querySelectorAll('[role=dialog]').length") == 0
+
+    desk.visit(desk.site.url, "make_form", scenario)
+
+
+def test_what_is_chosen_is_the_graph(desk: Desk) -> None:
+    async def scenario(page: Canvas) -> None:
+        await ready(page)
+        await form(page).get_by_role("textbox", name="Sound").fill("밤의 재즈")
+        for label, text in (("Length", "1:15"), ("Tempo", "97")):
+            await form(page).get_by_label(label, exact=True).fill(text)
+            await form(page).get_by_label(label, exact=True).press("Tab")
+        await form(page).get_by_label("Key", exact=True).select_option("A minor")
+        await form(page).get_by_label("Takes", exact=True).select_option("3")
+        song = (await page.prompt())["2"]["inputs"]
+        assert (song["caption"], song["duration"], song["bpm"], song["keyscale"]) == ("밤의 재즈", 75, 97, "A minor")
+        counts = [n["inputs"]["batch_size"] for n in (await page.prompt()).values() if "batch_size" in n["inputs"]]
+        assert counts == [3, 3]
+        everything = await classes(page)
+        assert {PLAN, CODES, SCORE, ALIGNMENT, BEST, SAVE} <= everything
+        await press(page, "Think first")
+        assert everything - await classes(page) == {PLAN, CODES, SCORE}, "stars are left by the lyrics"
+        await press(page, "Lyric times")
+        assert everything - await classes(page) == {PLAN, CODES, SCORE, ALIGNMENT, BEST}
+        await press(page, "Think first")
+        assert everything - await classes(page) == {ALIGNMENT}
+        await press(page, "Score takes")
+        assert everything - await classes(page) == {ALIGNMENT, SCORE, BEST}
+        length = form(page).get_by_label("Length", exact=True)
+        await length.fill("soon")
+        await length.press("Tab")
+        assert await length.get_attribute("aria-invalid") == "true"
+        assert (await page.prompt())["2"]["inputs"]["duration"] == 75, "what is not understood changes nothing"
+
+    desk.visit(desk.site.url, "make_chosen", scenario)
+
+
+@pytest.mark.parametrize("switched", [[], ["Think first"], ["Instrumental", "Think first"]])
+def test_it_makes_songs_and_shows_them_beside_it(switched: list[str], desk: Desk) -> None:
+    async def scenario(page: Canvas) -> None:
+        await ready(page)
+        await form(page).get_by_label("Length", exact=True).fill("10")
+        for name in switched:
+            await press(page, name)
+        await form(page).get_by_role("button", name="Make song").click()
+        await page.until("!!document.querySelector('.ace-make-result .ace-has-songs')", 120)
+        shown = await page.page.locator(".ace-make-result .ace-count").inner_text()
+        assert shown == "1 / 2"
+        await page.until("!document.querySelector('.ace-main.busy')")
+        await page.screenshot(f"made_{len(switched)}")
+        await form(page).get_by_role("button", name="Show graph").click()
+        assert await page.js("() => document.querySelectorAll('.ace-make').length") == 0
+        await page.js("() => app.extensionManager.command.execute('ACEStep.MakeSong')")
+        await page.until("!!document.querySelector('.ace-make-result .ace-has-songs')")
+
+    desk.visit(desk.site.url, "make_again", scenario)
+
+
+def test_an_error_is_told_in_the_form(desk: Desk) -> None:
+    async def scenario(page: Canvas) -> None:
+        await ready(page)
+        await form(page).get_by_label("Length", exact=True).fill("3")
+        await form(page).get_by_role("button", name="Make song").click()
+        alert = form(page).get_by_role("alert").locator("visible=true")
+        await alert.first.wait_for()
+        assert "10" in await page.page.locator(".ace-make-card .ace-note.err").inner_text()
+
+    desk.visit(desk.site.url, "make_error", scenario)
+
+
+@pytest.mark.parametrize("language", ["ko", "zh"])
+def test_the_example_speaks_the_language_of_the_canvas(language: str, desk: Desk) -> None:
+    async def scenario(page: Canvas) -> None:
+        await ready(page)
+        song: dict[str, Any] = (await page.prompt())["2"]["inputs"]
+        assert song["language"] == language and song["lyrics"].startswith("[Verse]\n") and not song["lyrics"].isascii()
+
+    desk.runner.run(desk.site.post("/settings/Comfy.Locale", language))
+    try:
+        desk.visit(desk.site.url, f"make_{language}", scenario)
+    finally:
+        desk.runner.run(desk.site.post("/settings/Comfy.Locale", "en"))
+
+
+def test_another_graph_has_no_form_in_front_of_it(desk: Desk, page: Canvas) -> None:
+    async def scenario() -> None:
+        await page.show(read("text2music"))
+        assert await page.js("() => document.querySelectorAll('.ace-make').length") == 0
+
+    desk.look(page, "no_form", scenario())

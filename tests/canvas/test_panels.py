@@ -1,0 +1,43 @@
+"""The gallery with two doors and the models panel."""
+
+from __future__ import annotations
+
+from tests.canvas.browser import Canvas, require_browser
+from tests.canvas.desk import ROOT, Desk, read
+
+require_browser()
+
+
+def test_each_job_is_one_card_with_two_doors(desk: Desk, page: Canvas) -> None:
+    async def scenario() -> None:
+        await page.show(read("text2music"))
+        await page.js("() => app.extensionManager.command.execute('ACEStep.Gallery')")
+        cards = page.page.locator(".ace-card")
+        await cards.first.wait_for()
+        names = {path.stem for path in (ROOT / "workflows" / "api").glob("*.json")}
+        assert await cards.count() == len(names)
+        await page.until(
+            "[...document.querySelectorAll('.ace-card img')].slice(0, 3).every(i => i.naturalWidth === 600)"
+        )
+        await page.screenshot("gallery")
+        await page.page.get_by_role("button", name="Cover: open graph", exact=True).click()
+        await page.until("app.graph.nodes.some(node => node.comfyClass === 'ACEStepCover')")
+        assert not await page.js("() => app.graph.extra.linearMode")
+        assert await page.js("() => document.querySelectorAll('.ace-front').length") == 0
+
+    desk.look(page, "after_gallery", scenario())
+
+
+def test_models_are_listed_and_checked(desk: Desk, page: Canvas) -> None:
+    async def scenario() -> None:
+        await page.show(read("text2music"))
+        await page.js("() => app.extensionManager.command.execute('ACEStep.Models')")
+        await page.page.get_by_role("button", name="Verify").first.wait_for()
+        assert await page.page.get_by_text("All for a first song (turbo)").count() == 1
+        await page.screenshot("models")
+        await page.page.get_by_role("button", name="Verify").first.click()
+        await page.until("/: done/.test(document.querySelector('.ace-job')?.textContent)", 60)
+        await page.page.keyboard.press("Escape")
+        assert await page.js("() => document.querySelectorAll('.ace-front').length") == 0
+
+    desk.look(page, "after_models", scenario())

@@ -1,0 +1,29 @@
+"""What published models weigh and what fits on a card."""
+
+import pytest
+
+from acestep_core.checkpoints.catalog import VARIANTS, download_names
+from acestep_core.models.fits import BASE_CONFIG, XL_CONFIG, longest_song, offers, weights
+
+GIB = 2**30
+
+
+def test_weights_are_those_that_are_published() -> None:
+    assert weights(BASE_CONFIG) / GIB == pytest.approx(4.46, abs=0.01)
+    assert weights(XL_CONFIG) / GIB == pytest.approx(9.29, abs=0.01)
+
+
+def test_a_larger_card_makes_longer_songs_and_guidance_takes_room() -> None:
+    for variant in VARIANTS.values():
+        lengths = [longest_song(variant, gib * GIB) for gib in (2, 4, 5, 6, 8, 10, 12, 16, 24)]
+        assert lengths == sorted(lengths) and lengths[0] == 0 and lengths[-1] == 600
+    tight = weights(BASE_CONFIG) + GIB // 2
+    assert longest_song(VARIANTS["base"], tight) < longest_song(VARIANTS["turbo"], tight)
+    assert longest_song(VARIANTS["xl-turbo"], 8 * GIB) == 0 < longest_song(VARIANTS["turbo"], 8 * GIB)
+
+
+def test_everything_that_is_offered_can_be_downloaded() -> None:
+    found = offers(24 * GIB)
+    assert {offer.name for offer in found} <= set(download_names())
+    assert {offer.name for offer in found} >= set(download_names()) - {"tokenizer"}
+    assert all(offer.bytes > 10**8 for offer in found)
