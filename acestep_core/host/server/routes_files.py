@@ -61,7 +61,8 @@ def routes(host: Host) -> list[web.RouteDef]:
         folder = _inside(root, request.query.get("subfolder", ""), web.HTTPForbidden)
         path = _inside(root, folder / Path(name).name, web.HTTPForbidden)
         if not path.exists() and not request.query.get("subfolder") and kind != "input":
-            path = await asyncio.to_thread(found_below, root, name) or path
+            below = await asyncio.to_thread(found_below, root, name)
+            path = below or path
         if path.name.startswith(".") or not path.is_file():
             return web.Response(status=404)
         headers = {"Content-Disposition": f"inline; filename*=UTF-8''{quote(path.name)}"}
