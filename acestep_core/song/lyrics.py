@@ -8,11 +8,9 @@ brackets stay: they are backing vocals.
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from operator import itemgetter
 
 LRC_TIME = r"(\d{1,5}):(\d{1,2})(?:[.:](\d{1,6}))?"
@@ -91,6 +89,8 @@ def is_heading(line: str) -> bool:
 
 def lrc_seconds(match: re.Match[str]) -> float:
     """The time that a match of `LRC_TIME` tells, rounded to milliseconds."""
+    from fractions import Fraction
+
     minutes, seconds, fraction = match.groups()
     exact = int(minutes) * 60 + int(seconds) + Fraction(int(fraction or 0), 10 ** len(fraction or ""))
     return round(exact * 1000) / 1000
@@ -141,6 +141,8 @@ def _without_html(text: str) -> str:
 
 
 def _character(entity: re.Match[str]) -> str:
+    import html  # ComfyUI loads this file when it starts
+
     found = html.unescape(entity[0]).replace("\xa0", " ")
     return found if found == entity[0] or found == "\n" or found.isprintable() else ""
 
