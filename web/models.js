@@ -121,7 +121,7 @@ class JobLine {
     this.text = el("span", { role: "status" });
     this.bar = el(
       "div",
-      { class: "ace-bar", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" },
+      { class: "ace-progress", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" },
       el("span"),
     );
     this.press = button({ icon: "pause", label: say("pauseIt"), class: "ace-button line", press: () => this.toggle() });

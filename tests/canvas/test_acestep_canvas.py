@@ -25,6 +25,8 @@ WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 
 def test_a_workflow_is_shown_whole_and_readable(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
+        await page.show(read("text2music"))
+        await page.js("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
         await page.until("app.canvas.ds.scale < 1")  # fitted to the window
         await page.frame()
         assert await page.prompt() == read("api/text2music")
