@@ -9,7 +9,9 @@ const EVERY = 1000;
 /** Something large in front of the canvas, with a title and a way out. */
 export function panel(title, ...parts) {
   const before = document.activeElement;
+  const leave = (event) => event.key === "Escape" && close(); // also where what had the focus is gone
   const close = () => {
+    document.removeEventListener("keydown", leave, true);
     root.remove();
     before?.focus?.();
     root.dispatchEvent(new Event("close"));
@@ -32,8 +34,9 @@ export function panel(title, ...parts) {
   for (const event of ["keydown", "pointerdown", "wheel"])
     root.addEventListener(event, (news) => {
       news.stopPropagation();
-      if (news.key === "Escape" || news.target === root) close();
+      if (event === "pointerdown" && news.target === root) close();
     });
+  document.addEventListener("keydown", leave, true);
   document.body.append(root);
   out.focus();
   return { root, close };

@@ -50,7 +50,8 @@ def test_every_node_can_be_placed(desk: Desk, page: Canvas) -> None:
                 app.graph.add(node)
                 return {
                     type, title: node.title,
-                    widgets: node.widgets?.map(w => w.name).filter(name => !['shown', 'advanced'].includes(name)) ?? [],
+                    widgets: (node.widgets ?? [])
+                        .filter(w => w.serialize !== false || w.name === 'audioUI').map(w => w.name),
                     inputs: node.inputs.map(i => i.name), outputs: node.outputs.map(o => o.name),
                 }
             })""",
