@@ -9,7 +9,9 @@ const EVERY = 1000;
 /** Something large in front of the canvas, with a title and a way out. */
 export function panel(title, ...parts) {
   const before = document.activeElement;
+  const leave = (event) => event.key === "Escape" && close(); // also where what had the focus is gone
   const close = () => {
+    document.removeEventListener("keydown", leave, true);
     root.remove();
     before?.focus?.();
     root.dispatchEvent(new Event("close"));
@@ -32,8 +34,9 @@ export function panel(title, ...parts) {
   for (const event of ["keydown", "pointerdown", "wheel"])
     root.addEventListener(event, (news) => {
       news.stopPropagation();
-      if (news.key === "Escape" || news.target === root) close();
+      if (event === "pointerdown" && news.target === root) close();
     });
+  document.addEventListener("keydown", leave, true);
   document.body.append(root);
   out.focus();
   return { root, close };
@@ -121,7 +124,7 @@ class JobLine {
     this.text = el("span", { role: "status" });
     this.bar = el(
       "div",
-      { class: "ace-bar", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" },
+      { class: "ace-progress", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" },
       el("span"),
     );
     this.press = button({ icon: "pause", label: say("pauseIt"), class: "ace-button line", press: () => this.toggle() });

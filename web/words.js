@@ -85,7 +85,7 @@ const WORDS = {
   advancedWords: ["Memory, meter, seed, file format", "메모리, 박자, 시드, 파일 형식", "显存、拍号、种子、文件格式"],
   showAdvanced: ["Show advanced", "고급 설정 보기", "显示高级选项"],
   hideAdvanced: ["Hide advanced", "고급 설정 숨기기", "隐藏高级选项"],
-  memory: ["Memory of the card", "그래픽 카드 메모리", "显存"],
+  cardMemory: ["Memory of the card", "그래픽 카드 메모리", "显存"],
   seedShort: ["Seed", "시드", "种子"],
   seedEach: ["New seed each time", "매번 새 시드", "每次换种子"],
   fileFormat: ["File format", "파일 형식", "文件格式"],
@@ -558,6 +558,8 @@ export function say(key, ...given) {
 /** The same for a count, which stands in `{0}`: English has another word for one. */
 export function sayCount(key, count) {
   return say(count === 1 ? `${key}One` : key, number(count));
+}
+
 /** What a word is in English, for texts that were not translated by us. */
 export function inEnglish(key) {
   return WORDS[key][0];

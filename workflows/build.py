@@ -32,6 +32,17 @@ GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 60, 20
 NOTE_HEIGHT = 120
 GROWTH = {"ACEStepSampler": 260, "ACEStepLoader": 30, "ACEStepSong": 170, "ACEStepPlan": 290}
 """By how much a node grows when it runs and shows what it has so far, or with its editor."""
+PARTS = {
+    "ACEStepSong": 100,
+    "ACEStepPlan": 590,
+    "ACEStepLego": 210,
+    "ACEStepExtend": 210,
+    "ACEStepRepaint": 210,
+    "ACEStepConditioning": 32,
+    "ACEStepEditDataset": 10,
+    "ACEStepTrainLoRA": 80,
+}
+"""By how much the parts of `web/` (editor, plan, region, panels) make a node higher than its inputs do."""
 RESULTS = {"ACEStepSaveSong": "audioUI", "ACEStepPreviewSong": "audioUI", "ACEStepShowText": "shown"}
 """The widget in which a node shows what it made; in an app it stands below the form."""
 EDITORS = {"ACEStepRepaint": "region", "ACEStepExtend": "region", "ACEStepLego": "region"}
@@ -305,7 +316,8 @@ def _height(definition: dict[str, Any]) -> int:
     player = PLAYER if any(_type(entry) == "AUDIO_UI" for entry in entries) else 0
     player += PLAYER if any(entry[1].get("audio_upload") for entry in entries) else 0
     text = TEXT if definition["name"] == "ACEStepShowText" else 0
-    return 16 + SLOT * max(sockets, len(definition["output"])) + widgets + player + text
+    own = player + text + PARTS.get(definition["name"], 0)
+    return 16 + SLOT * max(sockets, len(definition["output"])) + widgets + own
 
 
 def _write(path: Path, data: Any) -> Path:
