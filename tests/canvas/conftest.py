@@ -11,13 +11,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-import torch
 
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.server import routes_info
-from acestep_core.io.audio import write_audio
 from tests.canvas.browser import FRONTEND, Canvas, open_page, other_frontend
 from tests.canvas.desk import Desk, read
+from tests.workflows.material import lay_recording
 
 
 @pytest.fixture(scope="package", params=["pinned", "other"])
@@ -32,8 +31,7 @@ def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         base = tmp_path_factory.mktemp("canvas")
         patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
         folders = Folders.under(base, models=tiny_root)
-        time = torch.arange(6 * 48_000) / 48_000
-        write_audio(folders.input / "recording.flac", (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1))
+        lay_recording(folders.input)
         desk = Desk(runner, request.param)
         try:
             runner.run(desk.open(folders))
