@@ -16,6 +16,7 @@ _ROLLOFF: Final = 0.945
 """Where the filter ends, as a part of the lower of both half rates."""
 _KAISER: Final = 14.77  # what leaks is below -140 dB
 _AT_ONCE: Final = 1 << 15
+"""Samples that are made at once, and filters that are kept."""
 
 
 def has_soxr() -> bool:
@@ -59,10 +60,11 @@ def by_sinc(samples: ndarray, rate: int, wanted: int) -> ndarray:
 
     table = filters(np.arange(parts)) if parts <= _AT_ONCE else None
     padded = np.pad(samples, ((reach - 1, reach), (0, 0)))
+    around = np.lib.stride_tricks.sliding_window_view(padded, len(taps), axis=0)
     made = np.empty((len(samples) * wanted // rate, samples.shape[1]), np.float32)
     for start in range(0, len(made), _AT_ONCE):
         places = np.arange(start, min(start + _AT_ONCE, len(made))) * steps
-        heard = np.lib.stride_tricks.sliding_window_view(padded, len(taps), axis=0)[places // parts]
+        heard = around[places // parts]
         chosen = filters(places % parts) if table is None else table[places % parts]
         made[start : start + len(places)] = np.einsum("nct,nt->nc", heard, chosen)
     return made

@@ -198,9 +198,6 @@ def _conversion(name: str, sound: Sound) -> str:
     if sound.rate == SAMPLE_RATE and channels == 2:
         return ""
     kind = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
-    way = (
-        ""
-        if has_soxr() or sound.rate == SAMPLE_RATE
-        else " without soxr, so its samples are not those of other machines"
-    )
+    own = sound.rate != SAMPLE_RATE and not has_soxr()
+    way = " without soxr, so its samples are not those of other machines" if own else ""
     return f"{name} ({sound.rate} Hz, {kind}) was converted to {SAMPLE_RATE} Hz stereo{way}."

@@ -42,12 +42,12 @@ _OTHER_MODES = {"major": "lydian, mixolydian", "minor": "dorian, phrygian, locri
 """Modes that they do not know, by the one that is nearest."""
 _MODE_OF = {word: mode for mode, words in _MODES.items() for word in words.split(", ")}
 _NEAREST = {word: mode for mode, words in _OTHER_MODES.items() for word in words.split(", ")}
-_EASTERN_NOTES = "ハC ニD ホE ヘF トG イA ロB 다C 라D 마E 바F 사G 가A 나B"
-_EASTERN_SIGNS = "嬰# 変b 變b 올림# 내림b 升# 降b"
+_EASTERN_NOTES = dict(zip("ハニホヘトイロ다라마바사가나", "CDEFGABCDEFGAB", strict=True))
+_EASTERN_SIGNS = {"嬰": "#", "変": "b", "變": "b", "올림": "#", "내림": "b", "升": "#", "降": "b"}
 """Notes, sharps and flats of Japan, Korea and China; the sign stands before the note."""
 _EASTERN_KEY = re.compile(
-    rf"\A(?P<sign>{'|'.join(pair[:-1] for pair in _EASTERN_SIGNS.split())})?\s*"
-    rf"(?P<note>[{''.join(pair[0] for pair in _EASTERN_NOTES.split())}A-Ga-g])(?=\s*[\u3040-\u9fff\uac00-\ud7a3])"
+    rf"\A(?P<sign>{'|'.join(_EASTERN_SIGNS)})?\s*"
+    rf"(?P<note>[{''.join(_EASTERN_NOTES)}A-Ga-g])(?=\s*[\u3040-\u9fff\uac00-\ud7a3])"
 )
 _CAMELOT = re.compile(r"0?(?P<hour>[1-9]|1[0-2])(?P<mode>[ABab])")
 _FIFTHS = ["Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#"]
@@ -277,8 +277,9 @@ def _western(key: str) -> str:
     if wheel := _CAMELOT.fullmatch(key):
         minor = wheel["mode"] in "Aa"
         return f"{_FIFTHS[(int(wheel['hour']) - 1 - (0 if minor else 3)) % 12]} {'minor' if minor else 'major'}"
-    signs, notes = ({pair[:-1]: pair[-1] for pair in told.split()} for told in (_EASTERN_SIGNS, _EASTERN_NOTES))
-    return _EASTERN_KEY.sub(lambda m: f"{notes.get(m['note'], m['note'])}{signs.get(m['sign'], '')} ", key)
+    return _EASTERN_KEY.sub(
+        lambda m: f"{_EASTERN_NOTES.get(m['note'], m['note'])}{_EASTERN_SIGNS.get(m['sign'], '')} ", key
+    )
 
 
 def normalize_timesignature(value: Any) -> str:

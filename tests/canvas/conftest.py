@@ -12,14 +12,13 @@ from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
-import torch
 
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.server import routes_info
-from acestep_core.io.audio import write_audio
 from tests.canvas.browser import FRONTEND, Canvas, open_page, other_frontend
 from tests.canvas.desk import Desk
 from tests.comfyui.comfy_server import checkout, python_of, started
+from tests.train.recordings import write_tone
 
 
 @pytest.fixture(scope="package", params=["pinned", "other"])
@@ -42,9 +41,7 @@ def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             opened = desk.open(Folders.under(base, models=tiny_root))
         try:
             runner.run(opened)
-            time = torch.arange(6 * 48_000) / 48_000
-            tone = (torch.sin(2 * torch.pi * 220 * time) * 0.4).expand(2, -1)
-            write_audio(desk.site.folders.input / "recording.flac", tone)
+            write_tone(desk.site.folders.input / "recording.wav")
             yield desk
         finally:
             runner.run(desk.stack.aclose())

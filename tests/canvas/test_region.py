@@ -292,7 +292,7 @@ def test_an_app_has_it_below_the_recording(desk: Desk) -> None:
     async def scenario(page: Canvas) -> None:
         graph = read("repaint_app")
         await page.until(f"app.graph.id === '{graph['id']}'")
-        await page.set(node_of(graph, "LoadAudio"), audio="recording.flac")
+        await page.set(node_of(graph, "LoadAudio"), audio="recording.wav")
         await page.set(node_of(graph, "ACEStepSong"), bpm=BPM)
         await page.until("!!document.querySelector('.ace-region-shown')?.checkVisibility()")
         await page.js(

@@ -23,21 +23,12 @@ from acestep_core.host.queue.results import Result, Update
 from acestep_core.io.audio import read_audio
 from tests.comfyui.comfy_server import LORA, ROOT, Comfy, freed
 from tests.host.lab_site import open_site
-from tests.workflows.material import lay_dataset, lay_recording
+from tests.workflows.material import QUICK, lay_dataset, lay_recording
 
 WORKFLOWS = ROOT / "workflows"
 NAMES = sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json"))
-QUICK = {
-    "duration": 10.0,
-    "steps": 2,
-    "after": 4.0,
-    "before": 2.0,
-    "max_duration": 12.0,
-    "epochs": 2,
-    "test_every": 1,
-    "format": "wav32",
-}
-"""Makes minutes of an hour's music; samples are compared as they left the decoder."""
+QUICKLY = QUICK | {"format": "wav32"}
+"""Samples are compared as they left the decoder."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +68,7 @@ def quick(workflow: Workflow) -> Workflow:
     """The workflow with short songs and few steps."""
     for node_id, node in workflow.prompt.items():
         declared = workflow.definitions[node["class_type"]]["input"]
-        for name, value in QUICK.items():
+        for name, value in QUICKLY.items():
             entry = declared["required"].get(name) or declared.get("optional", {}).get(name)
             if entry is None or isinstance(node["inputs"].get(name), list):
                 continue

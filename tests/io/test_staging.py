@@ -167,7 +167,8 @@ def test_a_target_that_cannot_be_written_costs_nothing(tmp_path: Path, monkeypat
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder of that kind here")
 def test_a_folder_in_which_nothing_can_be_made_is_refused() -> None:
-    with pytest.raises(StorageError, match=r"/proc; .*choose "):
+    refused = r"cannot be written into .*proc; .*choose another folder|not allowed in /proc; choose a shorter one"
+    with pytest.raises(StorageError, match=refused):  # the second is how Windows puts it
         write_song("/proc", "song", {".txt": "la"})
 
 

@@ -41,11 +41,9 @@ MUTATIONS = (
     ),
     Mutation("return existing[0] if existing else inside[0]", "return inside[0]", "tests/io"),
     Mutation("temporary.unlink(missing_ok=True)", "pass", "tests/io"),
-    Mutation('wanted, quality="HQ")).T', 'wanted, quality="QQ")).T', "tests/io"),
+    Mutation("[places // parts]", "[places // parts - 1]", "tests/io"),
     Mutation("waveform.clamp_(-1.0, 1.0)", "waveform", "tests/io"),
-    Mutation(
-        'SAMPLE_RATE, 2, dtype="float32", quality="HQ"', 'SAMPLE_RATE, 2, dtype="float32", quality="QQ"', "tests/io"
-    ),
+    Mutation('channels, dtype="float32", quality="HQ"', 'channels, dtype="float32", quality="QQ"', "tests/io"),
     # planner
     Mutation('str(value).removesuffix("/4")', "str(value)", "tests/parity/test_prompts.py"),
     Mutation('.removesuffix("<|im_end|>")', "", "tests/parity/test_parsing.py"),

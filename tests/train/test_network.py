@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ from torch.nn.functional import cosine_similarity
 
 from acestep_core.errors import AdapterError, InvalidInput
 from acestep_core.models.manager import manager
-from acestep_core.train.network import LiveNetwork, seeded
+from acestep_core.train.network import LiveNetwork, peft_config, seeded
 from acestep_core.train.settings import KINDS, AdapterOptions
 
 
@@ -170,3 +171,14 @@ def test_the_plain_decoder_comes_and_goes(own, tiny_base):
         with network.plain() as decoder, manager.resident(tiny_base.model) as cached:
             assert torch.equal(decoder(*args[:3], args[3]), cached.decoder(*args[:3], args[3]))
         assert torch.equal(network(*args), adapted)
+
+
+def test_peft_that_is_absent_and_peft_that_does_not_load(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(InvalidInput, match=r"needs PEFT; install it"):
+        peft_config(AdapterOptions())
+    (tmp_path / "peft.py").write_text("raise ImportError('it wants another torch')")
+    monkeypatch.delitem(sys.modules, "peft")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InvalidInput, match=r"does not load \(it wants another torch\)"):
+        peft_config(AdapterOptions())

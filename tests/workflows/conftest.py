@@ -16,14 +16,10 @@ from acestep_core.host.graph.workflow import Workflow, load_workflow
 from acestep_core.host.queue.executor import Executor, Job, Outcome
 from acestep_core.host.queue.results import shown_files
 from acestep_core.host.server.host import inference_mode
-from tests.workflows.material import lay_dataset, lay_recording
+from tests.workflows.material import QUICK, lay_dataset, lay_recording
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "workflows"
-QUICK = {
-    "duration": 10.0, "steps": 2, "after": 4.0, "before": 2.0, "max_duration": 12.0, "epochs": 2, "test_every": 1,
-}  # fmt: skip
-"""Makes a test of an hour's music."""
 MOST_CODES = 3
 
 

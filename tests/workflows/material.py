@@ -12,6 +12,11 @@ from acestep_core.train.scan import scan
 from tests.train.recordings import write_tone
 from tests.train.small_trainset import random_trainset
 
+QUICK = {
+    "duration": 10.0, "steps": 2, "after": 4.0, "before": 2.0, "max_duration": 12.0, "epochs": 2, "test_every": 1,
+}  # fmt: skip
+"""Makes a test of an hour's music."""
+
 
 def lay_recording(folder: Path) -> Path:
     """Writes the recordings, six seconds long and as FLAC whatever they are called; returns their folder."""
