@@ -25,6 +25,8 @@ from acestep_core.train.trainer import Hear, Record, Trainer
 from acestep_core.train.trainset import Trainset
 
 SAMPLES = "samples"
+BEGINNINGS = ("auto", "new", "best", "latest")
+"""What `resume` may be, beside a step."""
 TEST_SECONDS = 60.0
 """Length of a test song that says none."""
 
@@ -58,9 +60,11 @@ def train_adapter(
         Records, see `train.trainer`. The last one, `done` or `stopped`, names the folder of the adapter.
 
     Raises:
-        InvalidInput: a setting is none, or `resume` names no checkpoint.
+        InvalidInput: a setting is none, or `resume` is no beginning or names no checkpoint.
         DatasetError, CheckpointError, StorageError, OutOfMemory, TrainingError: see `train.trainer`.
     """
+    if resume not in BEGINNINGS and not resume.isdecimal():
+        raise InvalidInput(f"A run is resumed with {', '.join(BEGINNINGS)} or a step, not with {resume!r}.")
     settings = TrainSettings.of(**flat) if settings is None else settings
     opened = trainset if isinstance(trainset, Trainset) else Trainset.open(trainset)
     origin = None if resume in ("auto", "new") else existing_run(Path(runs), name).at(resume)

@@ -33,7 +33,7 @@ def test_a_run_its_test_song_and_its_file(tiny_base, tmp_path):
 
 def test_refusals(tiny_base, tmp_path):
     write_trainset(tmp_path / "set", (150,))
-    with pytest.raises(InvalidInput, match="auto or new"):
+    with pytest.raises(InvalidInput, match="auto, new, best, latest or a step"):
         acestep_core.train_adapter(tmp_path / "set", tiny_base, "x", tmp_path, resume="maybe")
     with pytest.raises(InvalidInput, match="needs a name"):
         run_folder(tmp_path, " .. ")
