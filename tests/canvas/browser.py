@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
@@ -58,6 +59,10 @@ class Canvas:
         self.page = page
         self.errors = errors
         self.label = label
+        self.asked: set[Any] = set()
+        page.on("request", lambda request: self.asked.add(request))
+        for end in ("requestfinished", "requestfailed"):
+            page.on(end, lambda request: self.asked.discard(request))
 
     async def open(self, address: str) -> None:
         """Goes there and waits until the nodes are registered."""
@@ -70,6 +75,11 @@ class Canvas:
     async def until(self, condition: str, seconds: float = 30) -> None:
         """Waits until a JavaScript expression holds."""
         await self.page.wait_for_function(condition, timeout=seconds * 1000)
+
+    async def answered(self) -> None:
+        """Waits until nothing is asked of the pack any more."""
+        while any("/acestep/" in request.url for request in self.asked):
+            await asyncio.sleep(0.02)
 
     async def show(self, workflow: dict[str, Any]) -> None:
         """Opens a workflow, as if its file were dropped."""

@@ -1,4 +1,4 @@
-"""The lyrics editor and the plan as a form in the real frontend, in both renderers and in an app."""
+"""The lyrics editor and the plan as a form in the real frontend and in ComfyUI, in both renderers and in an app."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 from tests.canvas.browser import Canvas, require_browser
-from tests.canvas.desk import Desk, read
+from tests.canvas.desk import Desk, on_every_server, read
 
 require_browser()
+pytestmark = on_every_server
 
 LYRICS = "[Verse]\nCity lights are fading slow\nFootsteps where the rivers go\n[Chorus]\nHold the night a little more"
 

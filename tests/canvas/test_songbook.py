@@ -54,11 +54,17 @@ def songs(desk: Desk, batches: int = 3, takes: int = 2) -> Path:
     return folder
 
 
-async def opened(page: Canvas, workflow: str = "text2music") -> None:
-    """The songbook beside a fresh workflow, without filters, as it is when somebody opens it."""
-    await page.show(read(workflow))
+async def closed(page: Canvas) -> None:
+    """No songbook, and nothing that it still asks for: songs may go."""
     await page.js(f"() => {{ if ({BOOK}) {TAB} }}")
     await page.until(f"!{BOOK}")
+    await page.answered()
+
+
+async def opened(page: Canvas, workflow: str = "text2music") -> None:
+    """The songbook beside a fresh workflow, without filters, as it is when somebody opens it."""
+    await closed(page)
+    await page.show(read(workflow))
     await page.js(f"() => {TAB}")
     await page.until(f"!!{BOOK}")
     await page.js(f"() => {{ window.book = {BOOK}; book.querySelector('.ace-none button').click() }}")
@@ -87,6 +93,7 @@ async def key(page: Canvas, name: str) -> None:
 
 def test_songs_are_listed_newest_batch_first(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
+        await closed(page)
         songs(desk)
         await opened(page)
         await listed(page, 4)
@@ -126,6 +133,7 @@ def test_songs_are_listed_newest_batch_first(desk: Desk, page: Canvas) -> None:
 
 def test_search_and_filters(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
+        await closed(page)
         songs(desk)
         await opened(page)
         await listed(page, 4)
@@ -150,6 +158,7 @@ def test_search_and_filters(desk: Desk, page: Canvas) -> None:
 
 def test_it_plays_on(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
+        await closed(page)
         songs(desk)
         await opened(page)
         await listed(page, 4)
@@ -168,6 +177,7 @@ def test_it_plays_on(desk: Desk, page: Canvas) -> None:
 
 def test_favourites_and_deleting(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
+        await closed(page)
         folder = songs(desk)
         files = {path.name for path in folder.iterdir()}
         await opened(page)
@@ -202,6 +212,7 @@ def test_favourites_and_deleting(desk: Desk, page: Canvas) -> None:
 
 def test_a_song_is_dragged_to_the_canvas_and_to_an_input(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
+        await closed(page)
         songs(desk)
         await opened(page, "cover")
         await listed(page, 4)
@@ -243,6 +254,7 @@ def test_a_song_is_dragged_to_the_canvas_and_to_an_input(desk: Desk, page: Canva
 
 def test_autogen_keeps_one_batch_ahead(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
+        await closed(page)
         folder = songs(desk)
         await opened(page)
         await listed(page, 4)
@@ -277,6 +289,7 @@ def test_autogen_keeps_one_batch_ahead(desk: Desk, page: Canvas) -> None:
 
 def test_the_heart_of_the_song_widget_is_the_same(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
+        await closed(page)
         songs(desk)
         await opened(page)
         await listed(page, 4)
@@ -311,6 +324,7 @@ def test_the_heart_of_the_song_widget_is_the_same(desk: Desk, page: Canvas) -> N
 
 def test_a_thousand_songs(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
+        await closed(page)
         songs(desk, 500)
         await page.show(read("text2music"))
         await opened(page)
@@ -327,6 +341,7 @@ def test_a_thousand_songs(desk: Desk, page: Canvas) -> None:
 
 def test_without_songs(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
+        await closed(page)
         songs(desk, 0)
         await opened(page)
         await page.until("book.querySelector('.ace-no-songs').checkVisibility()")
