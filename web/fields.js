@@ -39,12 +39,12 @@ let numbers = 0;
 /** A control under its label. */
 export function labelled(text, control, more = {}) {
   control.id ||= `ace-field-${++numbers}`;
-  return el("div", { class: "ace-field", ...more }, el("label", { for: control.id, text }), control);
+  return el("div", { class: "ace-labelled", ...more }, el("label", { for: control.id, text }), control);
 }
 
 export function area(value, rows, change, more = {}) {
   const made = el("textarea", {
-    class: "ace-input",
+    class: "ace-field",
     rows,
     spellcheck: "false",
     ...more,
@@ -55,7 +55,7 @@ export function area(value, rows, change, more = {}) {
 }
 
 export function choice(values, value, change, name = (text) => text) {
-  const made = el("select", { class: "ace-input", on: { change: () => change(made.value) } });
+  const made = el("select", { class: "ace-field", on: { change: () => change(made.value) } });
   for (const entry of values) made.append(el("option", { value: entry, text: name(entry), selected: entry === value }));
   return made;
 }
@@ -63,7 +63,7 @@ export function choice(values, value, change, name = (text) => text) {
 /** A field for a number that may be left open. `read` gives undefined for what it does not understand. */
 export function open(value, { read, show, change, empty = 0, wrong }) {
   const made = el("input", {
-    class: "ace-input",
+    class: "ace-field",
     placeholder: say("auto"),
     title: say("autoTip"),
     autocomplete: "off",
@@ -100,7 +100,6 @@ export function toggle(text, about, on, change) {
     "aria-checked": String(on),
     "aria-label": text,
   });
-  made.append(el("span"));
   made.addEventListener("click", () => {
     if (made.getAttribute("aria-disabled") === "true") return;
     const now = made.getAttribute("aria-checked") !== "true";

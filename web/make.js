@@ -253,7 +253,7 @@ class MakeForm {
       el(
         "div",
         { class: "ace-make-row" },
-        labelled(say("cardMemory"), listed("ACEStepLoader", "preset", orAuto), { class: "ace-field wide" }),
+        labelled(say("cardMemory"), listed("ACEStepLoader", "preset", orAuto), { class: "ace-labelled wide" }),
         labelled(say("timesignature"), listed("ACEStepSong", "timesignature", orAuto)),
         labelled(say("seedShort"), seed),
         labelled(say("fileFormat"), listed("ACEStepSaveSong", "format")),

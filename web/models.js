@@ -125,7 +125,7 @@ class JobLine {
     this.bar = el(
       "div",
       { class: "ace-progress", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" },
-      el("span"),
+      el("b"),
     );
     this.press = button({ icon: "pause", label: say("pauseIt"), class: "ace-button line", press: () => this.toggle() });
     this.root = el("div", { class: "ace-job", hidden: true }, this.text, this.press, this.bar);

@@ -63,7 +63,7 @@ export class SampleForm {
       ),
       this.problems,
       el("div", { class: "ace-fields" }, ...fields),
-      button({ icon: "check", label: say("saveNext"), class: "ace-button main", press: () => table.step(1, true) }),
+      button({ icon: "check", label: say("saveNext"), class: "ace-button ace-primary", press: () => table.step(1, true) }),
     );
     this.root.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {

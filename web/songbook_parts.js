@@ -125,6 +125,6 @@ function empty(p, does) {
     wave.canvas,
     el("strong", { text: say("noSongs") }),
     el("span", { class: "ace-quiet", text: say("noSongsHow") }),
-    button({ icon: "sparkles", label: say("makeOne"), class: "ace-button main", press: () => does.first() }),
+    button({ icon: "sparkles", label: say("makeOne"), class: "ace-button ace-primary", press: () => does.first() }),
   );
 }

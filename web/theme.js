@@ -53,7 +53,7 @@ export function themed(listener) {
 }
 
 export function startTheme() {
-  const sheets = ["acestep.css", "songbook.css", "region.css", "train.css", "first.css"].map((name) => {
+  const sheets = ["acestep.css", "forms.css", "songbook.css", "region.css", "train.css", "first.css"].map((name) => {
     const sheet = document.createElement("link");
     sheet.rel = "stylesheet";
     sheet.href = new URL(name, import.meta.url);

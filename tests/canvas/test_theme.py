@@ -1,4 +1,4 @@
-"""The colours of what we show: legible on the default palettes."""
+"""The looks of what we show: colours legible on the default palettes, sheets that keep to themselves."""
 
 from __future__ import annotations
 
@@ -20,6 +20,29 @@ def test_every_colour_can_be_read() -> None:
     for column in (0, 1):
         assert contrast(inks["audio-ink"][column], inks["audio"][column]) >= 4.5
     assert contrast(inks["unplayed"][0], "#262729") >= 2.5 and contrast(inks["unplayed"][1], "#FFFFFF") >= 3
+
+
+def test_no_sheet_changes_what_another_shows() -> None:
+    """Outside of the block of its part, a sheet names only what no other sheet names there."""
+    sheets = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "web").glob("*.css")}
+    loaded = re.search(r"sheets = \[(.*?)\]", (ROOT / "web" / "theme.js").read_text())
+    assert loaded and set(re.findall(r'"(.+?)"', loaded[1])) == set(sheets)
+    named = {name: set(re.findall(r"\.(ace-[\w-]+)", heads(text))) - ROOTS for name, text in sheets.items()}
+    shared = {one for name in named for one in named[name] for other in named if other != name and one in named[other]}
+    assert not shared - {"ace-dialog", "ace-button", "ace-primary"}
+
+
+ROOTS = {"ace-edit", "ace-plan", "ace-songbook", "ace-region", "ace-dataset", "ace-training", "ace-make"}
+
+
+def heads(sheet: str) -> str:
+    """The selectors that stand at the top of a sheet, or of one of its conditions."""
+    text = re.sub(r"/\*.*?\*/", "", sheet, flags=re.S)
+    text = re.sub(r"@(media|container)[^{]*\{((?:[^{}]|\{[^{}]*\})*)\}", r"\2", text)
+    while "{" in text:
+        text, before = re.sub(r"\{[^{}]*\}", ";", text), text
+        assert text != before, "a bracket is missing"
+    return text
 
 
 def contrast(one: str, other: str) -> float:
