@@ -10,9 +10,10 @@ import { language, say } from "./words.js";
 const SONG = ["caption", "lyrics", "instrumental", "language", "duration", "bpm", "keyscale", "timesignature"];
 
 export class Author {
-  /** `node`: the song's. */
-  constructor(node) {
+  /** `node`: the song's. `filled()` is called when its inputs were written. */
+  constructor(node, filled = () => {}) {
     this.node = node;
+    this.filled = filled;
     this.before = null;
     const tool = (sign, name, tip, press) =>
       button({ icon: sign, label: say(name), class: "ace-button line", title: say(tip), press });
@@ -65,6 +66,7 @@ export class Author {
       }
     this.node.graph?.setDirtyCanvas(true, true);
     this.before = before;
+    this.filled();
     this.tell(say("filled"), { undo: true });
   }
 

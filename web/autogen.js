@@ -35,9 +35,8 @@ export function songsPerRun() {
   return samplers.reduce((sum, node) => sum + (Number(widgetOf(node, "batch_size")?.value) || 1), 0);
 }
 
-export class AutoGen {
-  /** `changed()` is called when there is something new to show, `made()` when a run has written songs. */
-  constructor(changed, made) {
+class AutoGen {
+  constructor() {
     this.on = false;
     this.run = null; // {prompt, songs, done, total, since, from}
     this.waiting = 0;
@@ -45,8 +44,7 @@ export class AutoGen {
     this.error = "";
     this.newest = new Set();
     this.found = [];
-    this.changed = changed;
-    this.made = made;
+    this.watchers = new Set();
     onHeard(() => this.consider());
     api.addEventListener("execution_start", ({ detail }) => this.started(detail.prompt_id));
     api.addEventListener("progress", ({ detail }) => this.progress(detail));
@@ -54,6 +52,18 @@ export class AutoGen {
     api.addEventListener("status", ({ detail }) => this.status(detail));
     for (const end of ["success", "interrupted", "error"])
       api.addEventListener(`execution_${end}`, ({ detail }) => this.ended(detail, end));
+  }
+
+  /** `changed()` is called when there is something new to show, `made()` when a run has written songs. Gives the end. */
+  watch(changed, made = () => {}) {
+    const watcher = { changed, made };
+    this.watchers.add(watcher);
+    changed();
+    return () => this.watchers.delete(watcher);
+  }
+
+  changed() {
+    for (const watcher of this.watchers) watcher.changed();
   }
 
   /** The newest batch that the songbook knows; whoever hears one of these files wants the next. */
@@ -166,9 +176,17 @@ export class AutoGen {
     if (how === "success" && this.on && !this.found.length) this.fail("needsGraph"); // or it would go on for ever
     if (this.found.length) {
       this.newest = new Set(this.found.map(key));
-      this.made();
+      for (const watcher of this.watchers) watcher.made();
     }
     this.changed();
     setTimeout(() => this.consider(), 0);
   }
+}
+
+let only = null;
+
+/** The one that songbook and form share; it begins to listen when it is first asked for. */
+export function autogen() {
+  only ??= new AutoGen();
+  return only;
 }

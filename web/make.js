@@ -3,6 +3,8 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { workflow } from "./api.js";
+import { Author } from "./author.js";
+import { autogen } from "./autogen.js";
 import { button, clock, disable, el, icon, visible } from "./dom.js";
 import {
   area,
@@ -56,6 +58,7 @@ export async function makeSong() {
 class MakeForm {
   constructor() {
     this.example();
+    this.author = new Author(nodesOf("ACEStepSong")[0], () => this.fill());
     this.song = new SongWidget({
       get graph() {
         return app.graph;
@@ -95,8 +98,7 @@ class MakeForm {
         el("h1", { text: say("makeSong") }),
         el("p", { class: "ace-quiet", text: say("makeHow") }),
         this.noise,
-        this.words(),
-        this.facts(),
+        (this.inputs = el("div", { class: "ace-make-inputs" })),
         this.switches(),
         this.advanced(),
         this.note,
@@ -122,13 +124,16 @@ class MakeForm {
     ])
       api.addEventListener(event, (news) => this.hear(event, news.detail), { signal: this.listening.signal });
     document.body.append(this.root);
-    this.follow();
+    this.fill();
+    const ahead = () => this.ahead.setAttribute("aria-checked", String(autogen().on));
+    this.unwatch = autogen().watch(ahead);
     const before = app.nodeOutputs?.[nodesOf("ACEStepSaveSong")[0]?.id];
     if (before?.audio?.length) this.show(before);
   }
 
   close() {
     this.listening.abort();
+    this.unwatch();
     this.song.dispose();
     this.root.remove();
   }
@@ -153,6 +158,14 @@ class MakeForm {
 
   // -- the parts ----------------------------------------------------------------------------------------------------------
 
+  /** What is said of the song, as it stands in the graph. */
+  fill() {
+    const before = document.activeElement;
+    this.inputs.replaceChildren(this.words(), this.facts());
+    if (this.inputs.contains(before)) before.focus();
+    this.follow();
+  }
+
   words() {
     const of = (name) => widgetOf("ACEStepSong", name)?.value;
     const set = (name) => (value) => write("ACEStepSong", name, value);
@@ -166,7 +179,8 @@ class MakeForm {
     return el(
       "fieldset",
       {},
-      head(say("sound")),
+      head(say("sound"), el("span", { class: "ace-make-tools" }, ...this.author.tools)),
+      this.author.root,
       area(of("caption"), 2, set("caption"), { "aria-label": say("sound"), title: say("soundTip") }),
       head(say("lyrics"), silent.root),
       this.lyrics,
@@ -214,12 +228,15 @@ class MakeForm {
       this[`${name}Switch`] = control.button;
       return control.root;
     };
+    const ahead = toggle(say("keepAhead"), say("keepAheadHow"), autogen().on, (on) => autogen().turn(on));
+    this.ahead = ahead.button;
     return el(
       "fieldset",
       { class: "ace-make-switches" },
       made("think", THINKING),
       made("lyricTimes", TIMING),
       made("scoreTakes", JUDGING),
+      ahead.root,
     );
   }
 
@@ -295,6 +312,7 @@ class MakeForm {
 
   hear(event, detail) {
     if (event === "execution_start") {
+      if (this.author.busy) return;
       this.prompt = detail.prompt_id;
       visible(this.result, true);
     } else if (detail?.prompt_id !== this.prompt || !this.prompt) return;

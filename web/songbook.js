@@ -3,7 +3,7 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { bringBack, download, emptyTrash, peaks, remove, songs, trash, zip } from "./api.js";
-import { AutoGen } from "./autogen.js";
+import { autogen } from "./autogen.js";
 import { detailsOf } from "./batch_details.js";
 import { disable, disabled, el, icon, visible } from "./dom.js";
 import { favour, isFavourite, onFavourites, refresh } from "./favourites.js";
@@ -30,10 +30,7 @@ export class Songbook {
     this.total = 0;
     this.deleted = null;
     this.order = 0;
-    this.autogen = new AutoGen(
-      () => tellRun(this.parts, this.autogen),
-      () => this.load(true),
-    );
+    this.autogen = autogen();
     this.parts = build(this);
     this.foot = new SongFoot(this);
     this.list = new SongList(this);
@@ -43,7 +40,10 @@ export class Songbook {
     this.root.addEventListener("keydown", (event) => press(this, event));
     onFavourites(() => this.list.draw());
     themed(() => this.list.draw());
-    tellRun(this.parts, this.autogen);
+    this.autogen.watch(
+      () => tellRun(this.parts, this.autogen),
+      () => this.load(true),
+    );
   }
 
   /** The tab was opened. */

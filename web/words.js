@@ -79,6 +79,8 @@ const WORDS = {
   lyricTimes: ["Lyric times", "싱크 가사", "歌词时间"],
   lyricTimesHow: ["Words run along while it plays.", "재생하면 가사가 따라갑니다.", "播放时歌词同步滚动。"],
   scoreTakes: ["Score takes", "테이크 채점", "版本评分"],
+  keepAhead: ["Keep one batch ahead", "한 배치 미리 만들기", "提前生成一批"],
+  keepAheadHow: ["AutoGen, while you listen.", "듣는 동안 자동 생성합니다.", "边听边自动生成。"],
   scoreTakesHow: ["Stars for lyrics and match.", "가사와 일치도에 별점을 줍니다.", "为歌词和契合度打分。"],
   scoreNeeds: ["Needs Think first or Lyric times", "먼저 계획 또는 싱크 가사가 필요합니다", "需要先规划或歌词时间"],
   advanced: ["Advanced", "고급", "高级"],

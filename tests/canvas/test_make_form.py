@@ -81,6 +81,35 @@ def test_what_is_chosen_is_the_graph(desk: Desk) -> None:
     desk.visit(desk.site.url, "make_chosen", scenario)
 
 
+def test_an_example_and_the_language_model_fill_it(desk: Desk) -> None:
+    async def scenario(page: Canvas) -> None:
+        await ready(page)
+        sound = form(page).get_by_role("textbox", name="Sound")
+        before = await sound.input_value()
+        await form(page).get_by_role("button", name="Random").click()
+        assert (example := await sound.input_value()) != before
+        assert (await page.prompt())["2"]["inputs"]["caption"] == example
+        assert await page.js("() => document.activeElement.textContent") == "Random"
+        await form(page).get_by_role("button", name="Undo").click()
+        assert await sound.input_value() == before
+        await form(page).get_by_role("button", name="Create").click()
+        await form(page).locator(".ace-ask input").fill("a waltz")
+        await page.page.keyboard.press("Enter")
+        await page.until("document.querySelector('.ace-make .ace-ask [role=status]').textContent.startsWith('Filled')", 60)
+        song = (await page.prompt())["2"]["inputs"]
+        assert song["caption"] == await sound.input_value() != before
+        assert not await page.page.locator(".ace-make-result").is_visible(), "no song was made"
+        await press(page, "Keep one batch ahead")
+        shown = form(page).get_by_role("switch", name="Keep one batch ahead")
+        assert await shown.get_attribute("aria-checked") == "true"
+        await page.js("() => app.extensionManager.command.execute('Workspace.ToggleSidebarTab.acestep.songbook')")
+        await page.until("document.querySelector('.ace-book-head .ace-switch')?.ariaChecked === 'true'")
+        await page.js("() => document.querySelector('.ace-book-head .ace-switch').click()")
+        assert await shown.get_attribute("aria-checked") == "false", "both show the same"
+
+    desk.visit(desk.site.url, "make_filled", scenario)
+
+
 @pytest.mark.parametrize("switched", [[], ["Think first"], ["Instrumental", "Think first"]])
 def test_it_makes_songs_and_shows_them_beside_it(switched: list[str], desk: Desk) -> None:
     async def scenario(page: Canvas) -> None:
