@@ -135,7 +135,7 @@ export class DatasetTable {
   }
 
   least() {
-    return this.rows.length ? HEIGHT : 120;
+    return this.rows.length ? HEIGHT : 144;
   }
 
   dispose() {

@@ -156,7 +156,7 @@ export class TrainingMonitor {
   }
 
   least() {
-    return this.steps.length ? (this.root.clientWidth >= 800 ? 480 : 640) : 96;
+    return this.steps.length ? (this.root.clientWidth >= 800 ? 480 : 640) : 144;
   }
 
   dispose() {
