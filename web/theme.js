@@ -1,6 +1,7 @@
 // Colours: each kind of thing has one, which is the colour of its wire too. Dark or light follows the user's palette.
 
 import { app } from "../../scripts/app.js";
+import { language } from "./words.js";
 
 /** Name -> [on dark, on light]. */
 export const TOKENS = {
@@ -81,6 +82,7 @@ export function follow() {
     document.documentElement.dataset.aceTheme = luminance(ground) < 0.4 ? "dark" : "light";
     for (const listener of listeners) listener();
   }
+  document.documentElement.dataset.aceLanguage = language();
   colourWires(document.documentElement.dataset.aceTheme === "dark" ? 0 : 1); // a palette that is loaded again clears them
 }
 
