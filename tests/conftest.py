@@ -19,11 +19,14 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 
 from tests.pretended_files import KINDS
 
+settings.register_profile("patient", deadline=None)  # a busy machine is no fault
+settings.load_profile("patient")
 SLOW = Path(__file__).with_name("slow.txt")
 _seconds: defaultdict[str, float] = defaultdict(float)
 

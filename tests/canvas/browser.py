@@ -72,7 +72,7 @@ class Canvas:
     async def js(self, code: str, argument: Any = None) -> Any:
         return await self.page.evaluate(code, argument)
 
-    async def until(self, condition: str, seconds: float = 30) -> None:
+    async def until(self, condition: str, seconds: float = 60) -> None:
         """Waits until a JavaScript expression holds."""
         await self.page.wait_for_function(condition, timeout=seconds * 1000)
 

@@ -344,7 +344,7 @@ def test_malformed_files_are_refused(data: Any) -> None:
 _JUNK = st.recursive(st.none() | st.integers() | st.text(max_size=4), lambda i: st.lists(i, max_size=3), max_leaves=5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_damaged_files_are_refused_or_read(data: st.DataObject) -> None:
     """Replaces one value anywhere in a file by rubbish."""

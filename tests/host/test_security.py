@@ -599,7 +599,7 @@ def test_any_prompt_gets_an_answer(tmp_path: Path) -> None:
                 future = asyncio.run_coroutine_threadsafe(site.post("/prompt", data=data), loop)
                 return future.result(30)[0]
 
-            @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=150, suppress_health_check=list(HealthCheck))
             @given(
                 prompt=PROMPTS,
                 extra=st.dictionaries(st.sampled_from(["front", "number", "extra_data", "client_id"]), st.integers()),

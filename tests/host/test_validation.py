@@ -206,7 +206,7 @@ NODES = (
 PROMPTS = st.dictionaries(_IDS, NODES, max_size=5)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(prompt=PROMPTS | _JUNK, targets=st.none() | st.lists(_IDS))
 def test_any_json_is_reported_not_raised(prompt: Any, targets: Any) -> None:
     report = validate(prompt, _REGISTRY, targets)

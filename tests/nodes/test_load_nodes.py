@@ -160,7 +160,7 @@ def outcome(door: Callable[[], Models]) -> Any:
     return models.model.variant, *(None if part is None else part.path.resolve() for part in parts)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.sets(st.sampled_from(SOURCES)), min_size=3, max_size=3),
     st.sets(st.sampled_from(SOURCES[:6]), max_size=2),

@@ -237,7 +237,7 @@ FAR = [float("nan"), float("inf"), -float("inf"), 1e30, -1e30, 1000.0, -1000.0, 
 NUMBERS = st.one_of(st.floats(-3, 5), st.sampled_from([0.0, 1.0, -1.0, 2.0, *FAR]))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_numbers_end_in_a_song_or_in_our_error(data, tiny_models):
     wave = torch.sin(torch.arange(RATE * 2) / 40).expand(2, -1) * 0.3

@@ -27,13 +27,13 @@ def plans(draw):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(plans())
 def test_text_round_trip(plan):
     assert Plan.from_text(plan.to_text()) == plan
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(plans())
 def test_cot_is_yaml_that_reads_back(plan):
     cot = plan.to_cot()
