@@ -67,6 +67,8 @@ HOSTILE = {
     "a billion keys": packed([tensor()], counts=(1, 10**9)),
     "a key of a terabyte": packed([], [struct.pack("<Q", 2**40)], counts=(0, 1)),
     "a text of a terabyte": packed([], [key("a", TEXT, struct.pack("<Q", 2**40))], counts=(0, 1)),
+    "a name of two thousand letters": packed([tensor("n" * 2000)]),
+    "seventy thousand keys": packed([tensor()], [key(f"{n}", U32, b"\0" * 4) for n in range(70_000)]),
     "a name that is no text": packed([tensor(b"\xff")]),
     "a key that is no text": packed([tensor()], [key(b"\xff", U32, b"\0" * 4)]),
     "a key twice": packed([tensor()], [key("a", U32, b"\0" * 4)] * 2),
