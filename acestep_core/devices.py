@@ -162,6 +162,20 @@ def free_memory(device: torch.device) -> int:
     return UNLIMITED
 
 
+def total_memory(device: torch.device) -> int:
+    """Bytes of memory that `device` has; `UNLIMITED` where that cannot be known."""
+    if is_host(device):
+        import psutil
+
+        return psutil.virtual_memory().total
+    if device.type == "mps":  # shares main memory
+        return torch.mps.recommended_max_memory()
+    backend: Any = getattr(torch, device.type, None)
+    if hasattr(backend, "get_device_properties"):
+        return backend.get_device_properties(device).total_memory
+    return UNLIMITED
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` is how some back end says that its memory is full."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -208,11 +222,16 @@ class Limits:
     """Fused attention is right with masks, with `is_causal` and for few queries."""
     shifts: bool = True
     """Shifts of 64-bit numbers are right."""
+    unpacks: bool = True
+    """Blocks of packed weights can be unpacked: their bytes taken apart, and read as halves."""
+    float8: bool = True
+    """Floats of eight bits can be read."""
 
 
-MPS = Limits(float64=False, fused_attention=False, shifts=False)
+MPS = Limits(float64=False, fused_attention=False, shifts=False, float8=False)
 """Apple's GPUs. Fused attention: garbage for up to eight queries or masks that serve several heads, a look into the
-future with `is_causal`, out of bounds with groups (pytorch 149132, 169222, 174861, 184180, 195910); shifts: 147889.
+future with `is_causal`, out of bounds with groups (pytorch 149132, 169222, 174861, 184180, 195910); shifts: 147889;
+they have no floats of eight bits.
 """
 MPS_BEFORE_15_1 = replace(MPS, convolution=65_536)
 """Before macOS 15.1 longer convolutions raise NotImplementedError."""
@@ -227,7 +246,8 @@ def limits(device: torch.device) -> Limits:
         return Limits()
     if device.type == "cuda":
         return Limits(grouped_attention=True)
-    return Limits(float64=False, fused_attention=False, shifts=False)  # back ends that only a host knows
+    # Back ends that only a host knows.
+    return Limits(float64=False, fused_attention=False, shifts=False, unpacks=False, float8=False)
 
 
 def _macos() -> tuple[int, ...]:
@@ -259,12 +279,11 @@ def describe_accelerators() -> list[dict[str, Any]]:
 
 def _described(device: torch.device) -> dict[str, Any]:
     free = free_memory(device)
-    if device.type == "mps":  # shares main memory
-        total = torch.mps.recommended_max_memory()
+    total = total_memory(device)
+    if device.type == "mps":
         reserved, used = torch.mps.driver_allocated_memory(), torch.mps.current_allocated_memory()
     else:
         backend: Any = getattr(torch, device.type)
-        total = backend.get_device_properties(device).total_memory
         reserved, used = backend.memory_reserved(device), backend.memory_allocated(device)
     return {
         "name": device_name(device),

@@ -323,7 +323,7 @@ def register() -> None:
         return
     paths.add_model_folder_path(MODELS_FOLDER, str(Path(paths.models_dir) / MODELS_FOLDER))
     folders, _ = paths.folder_names_and_paths[MODELS_FOLDER]
-    paths.folder_names_and_paths[MODELS_FOLDER] = (folders, {".safetensors"})
+    paths.folder_names_and_paths[MODELS_FOLDER] = (folders, {".safetensors", ".gguf"})
 
 
 def offer_examples(folder: Path) -> None:

@@ -119,6 +119,17 @@ def all_layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny(root, variants=("turbo", "xl-turbo"), layouts=("diffusers", "comfyui"))
 
 
+@pytest.fixture(scope="session")
+def gguf_root(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Path:
+    """The tiny turbo and XL turbo with their parts as acestep.cpp has them, in Q8_0. Tests must not write into it."""
+    from tests.gguf_files import as_acestep_cpp
+
+    root = tmp_path_factory.mktemp("gguf")
+    for folder in ("acestep-v15-turbo", "acestep-v15-xl-turbo"):
+        as_acestep_cpp(tiny_root, root, folder)
+    return root
+
+
 @pytest.fixture
 def install(tiny_root: Path, all_layouts: Path) -> Callable[..., Path]:
     """Puts models into a folder as if they were real: copies of the tiny ones, without the mark of these.

@@ -11,38 +11,13 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from acestep_core.checkpoints.qwen_tokenizer import AUDIO_CODES, BYTE_LEVEL, description
-
-SPECIAL_TOKENS = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|object_ref_start|>",
-    "<|object_ref_end|>",
-    "<|box_start|>",
-    "<|box_end|>",
-    "<|quad_start|>",
-    "<|quad_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|vision_pad|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-    "<tool_call>",
-    "</tool_call>",
-    "<|fim_prefix|>",
-    "<|fim_middle|>",
-    "<|fim_suffix|>",
-    "<|fim_pad|>",
-    "<|repo_name|>",
-    "<|file_sep|>",
-    "<tool_response>",
-    "</tool_response>",
-    "<think>",
-    "</think>",
+from acestep_core.checkpoints.qwen_tokenizer import (
+    AUDIO_CODES,
+    BYTE_LEVEL,
+    CONTROL_TOKENS,
+    SPECIAL_TOKENS,
+    description,
 )
-# The first 14 are hidden by `skip_special_tokens`; the rest are text to Qwen.
-CONTROL_TOKENS = SPECIAL_TOKENS[:14]
 
 # Words that become single tokens, with and without a space before them.
 WORDS = tuple(

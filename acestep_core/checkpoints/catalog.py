@@ -121,11 +121,12 @@ TIERS: dict[str, Tier] = {
     "12 to 24 GB: 1.7B language model": Tier("turbo", "1.7B"),
     "24 GB and more: XL and 4B language model": Tier("xl-turbo", "4B"),
 }
-# The names under which single files are published for ComfyUI, such as acestep_v1.5_xl_turbo_bf16.safetensors and
-# ace_step_1.5_turbo_aio.safetensors. Anything else in the name, such as "merge", and it says nothing for sure.
+# The names under which single files are published, such as acestep_v1.5_xl_turbo_bf16.safetensors and
+# ace_step_1.5_turbo_aio.safetensors for ComfyUI, and acestep-v15-turbo-Q8_0.gguf. Anything else in the name, such as
+# "merge", and it says nothing for sure.
 _PUBLISHED_FILE = re.compile(
-    r"ace_?step_v?1\.5_(?P<xl>xl_)?(?P<variant>turbo(_shift[13]|_continuous)?|base|sft)"
-    r"(_(aio|bf16|fp16|fp32|fp8\w*))*(\.safetensors)?",
+    r"ace[_-]?step[_-]v?1\.?5[_-](?P<xl>xl[_-])?(?P<variant>turbo([_-](shift[13]|continuous))?|base|sft)"
+    r"([_-](aio|bf16|f16|fp16|f32|fp32|fp8\w*|q\d_\w+))*(\.safetensors|\.gguf)?",
     re.IGNORECASE,
 )
 
@@ -182,7 +183,7 @@ def classify(config: Mapping[str, Any], xl: bool, name: str, variant: str | None
     not always tell apart, and everything for a single file under its published name.
 
     Args:
-        config: upstream config keys; empty for a ComfyUI file, which says nothing about this.
+        config: upstream config keys; empty for a file without them, which says nothing about this.
         variant: what the caller says it is; must not contradict the weights, and is required where config and name
             are silent.
     """

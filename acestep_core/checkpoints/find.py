@@ -10,7 +10,14 @@ from pathlib import Path
 
 from acestep_core.checkpoints import catalog, keymaps, shapes
 from acestep_core.checkpoints.configs import read_config
-from acestep_core.checkpoints.layouts import QwenFiles, display_name, is_upstream_dit, is_xl
+from acestep_core.checkpoints.layouts import (
+    FILE_LAYOUTS,
+    QwenFiles,
+    display_name,
+    gguf_config,
+    is_upstream_dit,
+    is_xl,
+)
 from acestep_core.checkpoints.qwen_tokenizer import LM_ROWS, TEXT_ROWS, Fit, fit_of, is_lm
 from acestep_core.checkpoints.safetensors_header import MAX_HEADER
 from acestep_core.checkpoints.weights import Weights, open_weights, read_json
@@ -23,7 +30,9 @@ COMFYUI_TOKENIZER = Path("comfy", "text_encoders", "qwen25_tokenizer")
 COMFYUI_FOLDERS = ("checkpoints", "diffusion_models", "unet", "vae", "text_encoders", "clip")
 TINY_MARK = "tiny.json"
 LM_WIDTHS = dict(zip((1024, 2048, 2560), catalog.LM_SIZES, strict=True))
-_NAMED_OURS = re.compile(r"(?<![a-z])ace([-_ ]?step)?[-_ ]?v?1\.?5", re.IGNORECASE)
+_NAMED_OURS = re.compile(
+    r"(?<![a-z])ace([-_ ]?step)?[-_ ]?(v?1\.?5|5hz)|^qwen3-embedding-0\.6b|^vae-b?f(16|32)$", re.IGNORECASE
+)
 _HUB = "models--"  # a repository in a Hugging Face cache
 _MARKS = tuple(
     mark.encode() for mark in (keymaps.DIT_MARK, keymaps.SAT_VAE_MARK, keymaps.DIFFUSERS_VAE_MARK, *keymaps.QWEN_MARKS)
@@ -36,7 +45,9 @@ class ModelEntry:
     """One model on disk. `variant` is None where the file cannot say; `problem` says why it cannot be used.
 
     Attributes:
+        layout: upstream, diffusers, comfyui or gguf.
         size: `XL` or `2B` of a DiT, `0.6B`, `1.7B` or `4B` of a language model; empty where it cannot be told.
+        format: how its weights are packed, such as `Q8_0` or `fp8`; empty where they are not.
         tiny: whether it belongs to a tiny checkpoint, which makes sound but no music.
     """
 
@@ -49,6 +60,7 @@ class ModelEntry:
     problem: str | None = None
     size: str = ""
     tiny: bool = False
+    format: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,8 +116,8 @@ def find_checkpoint(root: Path) -> Found:
     """What lies under a checkpoints folder, or belongs to one model folder or file, or to one of ComfyUI's folders.
 
     For these the folders around are searched too, for the VAE, text encoder and language models that go with them,
-    never for another DiT. Raises CheckpointError where `root` does not exist, or is a file that is no safetensors file
-    or damaged.
+    never for another DiT. Raises CheckpointError where `root` does not exist, or is a file that holds no weights or is
+    damaged.
     """
     root = Path(root).expanduser().absolute()
     if not root.exists():
@@ -274,31 +286,34 @@ def _is_ours(path: Path, rows: int) -> bool:
         rows == LM_ROWS
         or "acestep" in display_name(path).lower()
         or "ace15" in path.name.lower()
-        or display_name(path) == catalog.TEXT_ENCODER
+        or display_name(path).startswith(catalog.TEXT_ENCODER)
     )
 
 
 def _scan_file(path: Path) -> Iterator[ModelEntry]:
-    """The parts one safetensors file holds. A damaged file is mentioned only if its name suggests that it is ours."""
-    if path.suffix != ".safetensors" or not path.is_file():
+    """The parts one file of weights holds. A damaged file is mentioned only if its name suggests that it is ours."""
+    if path.suffix not in FILE_LAYOUTS or not path.is_file():
         return
-    named_so = _NAMED_OURS.search(path.stem)
+    layout, named_so = FILE_LAYOUTS[path.suffix], _NAMED_OURS.search(path.stem)
     try:
         if not named_so and _is_foreign(path):
             return
         names = open_weights(path)
     except (CheckpointError, OSError) as error:
         if named_so:
-            yield ModelEntry(_kind_of_file(path), path.stem, path, "comfyui", None, path.stat().st_size, str(error))
+            yield ModelEntry(_kind_of_file(path), path.stem, path, layout, None, path.stat().st_size, str(error))
         return
     for kind, part in _parts(path, names):
-        entry = ModelEntry(kind, path.stem, path, "comfyui", None, _bytes(part), size=_lm_size(kind, path, part))
+        entry = ModelEntry(kind, path.stem, path, layout, None, _bytes(part), format=part.format)
+        entry = replace(entry, size=_lm_size(kind, path, part))
         yield _named_dit(entry, part) if kind == "dit" else entry
 
 
 def _kind_of_file(path: Path) -> str:
     """What a file that cannot be read was meant to be."""
     name = path.stem.lower()
+    if "5hz-lm" in name:
+        return "lm"
     if "qwen" in name:
         return "text_encoder" if "0.6b" in name else "lm"
     return "vae" if "vae" in name else "dit"
@@ -307,11 +322,12 @@ def _kind_of_file(path: Path) -> str:
 def _named_dit(entry: ModelEntry, part: Weights) -> ModelEntry:
     """The DiT of a single file, with its size and, under a published name, its variant."""
     try:
-        xl = is_xl(shapes.dit_config(part.shapes, entry.path))
+        config = gguf_config(part, entry.path)
+        xl = is_xl(config or shapes.dit_config(part.shapes, entry.path))
     except CheckpointError as error:
         return replace(entry, problem=str(error))
     try:
-        variant = catalog.classify({}, xl, entry.path.name).name
+        variant = catalog.classify(config or {}, xl, entry.path.name).name
     except CheckpointError:
         variant = None  # who opens it says which, or is asked to
     return replace(entry, variant=variant, size="XL" if xl else "2B")
@@ -328,8 +344,11 @@ def _lm_size(kind: str, path: Path, weights: Weights) -> str:
 
 def _is_foreign(path: Path) -> bool:
     """Whether no tensor of ours is named in the header. Searching it is a hundred times as fast as parsing it, and
-    ComfyUI's folders are full of large models that are none of ours.
+    ComfyUI's folders are full of large models that are none of ours. GGUF headers are not searched: they do not say how
+    long they are.
     """
+    if path.suffix == ".gguf":
+        return False
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(length) if length <= MAX_HEADER else b""
@@ -352,7 +371,8 @@ def _parts(path: Path, names: Weights) -> Iterator[tuple[str, Weights]]:
             continue
         if kind in ("text_encoder", "lm") and not prefix:
             rows = next((info.shape[0] for name, info in part.infos.items() if name.endswith("embed_tokens.weight")), 0)
-            if is_lm(rows) != (kind == "lm") or not (rows == TEXT_ROWS[0] or _is_ours(path, rows)):
+            named = str(part.metadata.get("general.architecture")).startswith("acestep")
+            if is_lm(rows) != (kind == "lm") or not (named or rows == TEXT_ROWS[0] or _is_ours(path, rows)):
                 continue
         yield kind, part
 
@@ -384,7 +404,7 @@ def _dit_entry(folder: Path, layout: str, config_file: Path) -> ModelEntry:
 
 
 def _entry(kind: str, folder: Path, layout: str, parts: tuple[str, ...] = ("",)) -> ModelEntry:
-    total, size, problem = 0, "", None
+    total, size, packed, problem = 0, "", "", None
     for part in parts:
         try:
             weights = open_weights(folder / part)
@@ -392,8 +412,8 @@ def _entry(kind: str, folder: Path, layout: str, parts: tuple[str, ...] = ("",))
             problem = str(error)
         else:
             total += _bytes(weights)
-            size = _lm_size(kind, folder, weights)
-    return ModelEntry(kind, display_name(folder), folder, layout, None, total, problem, size)
+            size, packed = _lm_size(kind, folder, weights), packed or weights.format
+    return ModelEntry(kind, display_name(folder), folder, layout, None, total, problem, size, format=packed)
 
 
 def _bytes(weights: Weights) -> int:

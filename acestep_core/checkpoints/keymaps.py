@@ -1,9 +1,12 @@
-"""The names one and the same tensor has in the three layouts, as tables that are read in both directions.
+"""The names one and the same tensor has in the layouts, as tables that are read in both directions.
 
 * upstream: one `model.safetensors` for the DiT and its encoders; a diffusers `AutoencoderOobleck` as VAE; Qwen3
   without a prefix.
 * diffusers: a folder per component, attention projections renamed.
 * ComfyUI: upstream names below a prefix; the VAE with stable-audio-tools' numbered layers; Qwen3 below `model.`.
+
+GGUF files keep the names of what they were made from; only llama.cpp's tools give Qwen3 names of their own. Some of
+their tools leave out outer axes of length 1.
 """
 
 from __future__ import annotations
@@ -153,9 +156,50 @@ COMFYUI_LM = ("text_encoders.qwen3_2b.transformer.", "text_encoders.qwen3_4b.tra
 DIT_MARK = "encoder.lyric_encoder.layers.0.input_layernorm.weight"
 SAT_VAE_MARK = "decoder.layers.1.layers.0.beta"
 DIFFUSERS_VAE_MARK = "decoder.block.0.snake1.beta"
+HEAD = "lm_head.weight"
 QWEN_MARKS = ("model.layers.0.self_attn.q_norm.weight", "layers.0.self_attn.q_norm.weight")
 
 
 def qwen_name(name: str) -> str | None:
     """A Qwen3 name without `model.`; None for the output head, which is tied to the embedding."""
-    return None if name == "lm_head.weight" else name.removeprefix("model.")
+    name = name.removeprefix("model.")
+    return None if name == HEAD else name
+
+
+# --- GGUF -----------------------------------------------------------------------------------------------------------
+
+# llama.cpp's names of Qwen3's tensors, which it stores as they are.
+LLAMA = {"token_embd": "embed_tokens", "output_norm": "norm", "output": "lm_head"}
+LLAMA_BLOCK = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_LLAMA_LAYER = re.compile(r"blk\.(\d{1,4})\.(\w+)\.weight")
+# Parameters that begin with an axis of length 1.
+OUTER_ONES = ("scale_shift_table", "null_condition_emb", "special_token", "special_tokens")
+
+
+def from_llama(name: str) -> str:
+    """A tensor of Qwen3 under llama.cpp's name -> its own; other names stay as they are."""
+    if (found := _LLAMA_LAYER.fullmatch(name)) and found[2] in LLAMA_BLOCK:
+        return f"layers.{found[1]}.{LLAMA_BLOCK[found[2]]}.weight"
+    layer = name.removesuffix(".weight")
+    return f"{LLAMA[layer]}.weight" if layer in LLAMA and layer != name else name
+
+
+def with_outer_ones(name: str, shape: Shape) -> Shape:
+    """The shape of a tensor with the outer axes that a GGUF file may lack."""
+    if name.endswith(OUTER_ONES):
+        return (1,) * (3 - len(shape)) + shape
+    if is_snake(name) and len(shape) == 2:
+        return (1, *shape)
+    return shape

@@ -1,4 +1,4 @@
-"""Opens a checkpoint in any of its three layouts and hands out upstream's tensor names and config keys.
+"""Opens a checkpoint in any of its four layouts and hands out upstream's tensor names and config keys.
 
 * upstream: a folder with `config.json`, `model.safetensors` (or shards) and `silence_latent.pt`; `vae/`,
   `Qwen3-Embedding-0.6B/` and `acestep-5Hz-lm-*/` stand beside it.
@@ -7,6 +7,8 @@
 * ComfyUI: one `.safetensors` file with everything, or split files for DiT, VAE, text encoder and language model. They
   hold neither configs, nor a tokenizer, nor the silence latent, and do not say whether the model is turbo, base or
   SFT.
+* GGUF: a `.gguf` file for each of the four. acestep.cpp's say what they are (`acestep.config_json`) and hold tokenizer
+  and silence latent; those made for ComfyUI are its split files in another format.
 
 Opening reads headers and configs only. Every `open_*` compares names and shapes with what the config asks for and
 raises one CheckpointError that names the file and the cure.
@@ -32,10 +34,14 @@ from acestep_core.checkpoints.weights import (
     without_derived,
 )
 from acestep_core.errors import CheckpointError
+from acestep_core.io.text import json_object
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+FILE_LAYOUTS = {".safetensors": "comfyui", ".gguf": "gguf"}
+"""Single files of weights."""
+GGUF_CONFIG = "acestep.config_json"
 SILENCE_FILE = "silence_latent.pt"
 SILENCE_FRAMES = 15000  # 600 s, the longest song
 _BLOCK = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
@@ -98,14 +104,15 @@ class QwenFiles:
 
 
 def layout_of(path: Path) -> str | None:
-    """upstream, diffusers or comfyui where `path` is a DiT checkpoint; None for anything else. Reads headers only."""
+    """upstream, diffusers, comfyui or gguf where `path` is a DiT checkpoint, else None. Reads headers only."""
     if path.is_dir():
         if (path / "transformer" / "config.json").is_file():
             return "diffusers"
         return "upstream" if is_upstream_dit(path) else None
-    if path.suffix != ".safetensors":
+    if path.suffix not in FILE_LAYOUTS:
         return None
-    return "comfyui" if _prefix(open_weights(path), keymaps.COMFYUI_DIT, (keymaps.DIT_MARK,)) is not None else None
+    is_dit = _prefix(open_weights(path), keymaps.COMFYUI_DIT, (keymaps.DIT_MARK,)) is not None
+    return FILE_LAYOUTS[path.suffix] if is_dit else None
 
 
 def is_upstream_dit(folder: Path) -> bool:
@@ -120,8 +127,8 @@ def is_upstream_dit(folder: Path) -> bool:
 
 
 def open_dit(path: Path, variant: str | None = None) -> DitFiles:
-    """Opens a DiT from an upstream folder, a diffusers folder, a ComfyUI file, or a folder that holds exactly one of
-    them.
+    """Opens a DiT from an upstream folder, a diffusers folder, a ComfyUI or GGUF file, or a folder that holds exactly
+    one of them.
 
     Args:
         variant: what the checkpoint is (`turbo`, `xl-base`, …). Required for ComfyUI files, which cannot say;
@@ -148,10 +155,8 @@ def open_dit(path: Path, variant: str | None = None) -> DitFiles:
 
 def _dit_from_upstream(folder: Path, variant: str | None) -> DitFiles:
     config = read_config(folder / "config.json")
-    _require_keys(config, ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"), folder)
-    config = checked({"num_key_value_heads": config["num_attention_heads"], "head_dim": 128} | config, folder)
     tensors = without_derived(open_weights(folder))
-    return _dit(config, tensors, read_silence(folder / SILENCE_FILE), variant, folder)
+    return _dit_of(config, tensors, read_silence(folder / SILENCE_FILE), variant, folder)
 
 
 def _dit_from_diffusers(folder: Path, variant: str | None) -> DitFiles:
@@ -180,7 +185,20 @@ def _dit_from_file(path: Path, variant: str | None) -> DitFiles:
     tensors = without_derived(opened.select(prefix))
     beside = path.parent / SILENCE_FILE
     silence = read_silence(beside) if beside.is_file() else None
-    return _dit(shapes.dit_config(tensors.shapes, path), tensors, silence, variant, path)
+    if keymaps.SILENCE in tensors:
+        silence = checked_silence(tensors.unmapped()[keymaps.SILENCE].float()[None], path)
+        tensors = tensors.renamed(lambda name: None if name == keymaps.SILENCE else name)
+    config = gguf_config(opened, path) or shapes.dit_config(tensors.shapes, path)
+    return _dit_of(config, tensors, silence, variant, path)
+
+
+def _dit_of(
+    config: dict[str, Any], tensors: Weights, silence: Tensor | None, variant: str | None, source: Path
+) -> DitFiles:
+    """From a config of upstream's, which may leave out what follows from the rest."""
+    _require_keys(config, ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"), source)
+    config = checked({"num_key_value_heads": config["num_attention_heads"], "head_dim": 128} | config, source)
+    return _dit(config, tensors, silence, variant, source)
 
 
 def _dit(
@@ -191,6 +209,14 @@ def _dit(
     # What the caller or the folder name settled belongs in the config too: whoever builds the model reads it there.
     config = config | {"is_turbo": chosen.is_turbo, "model_version": chosen.kind}
     return DitFiles(config, tensors, silence, chosen, source)
+
+
+def gguf_config(weights: Weights, source: Path) -> dict[str, Any] | None:
+    """The `config.json` that acestep.cpp puts into a GGUF file. Raises CheckpointError where it is damaged."""
+    text = weights.metadata.get(GGUF_CONFIG)
+    if text is None:
+        return None
+    return checked(json_object(str(text), f"The config in {source}", again(), CheckpointError), source)
 
 
 def is_xl(config: Mapping[str, Any]) -> bool:
@@ -259,7 +285,7 @@ def _diffusers_silence(folder: Path, tensors: Weights) -> Tensor:
 
 
 def open_vae(path: Path) -> VaeFiles:
-    """Opens the VAE from its folder, from a folder that holds `vae/`, or from a ComfyUI file.
+    """Opens the VAE from its folder, from a folder that holds `vae/`, or from a ComfyUI or GGUF file.
 
     Raises CheckpointError where it is missing, damaged, or not the 48 kHz VAE of ACE-Step 1.5.
     """
@@ -269,7 +295,8 @@ def open_vae(path: Path) -> VaeFiles:
         opened = open_weights(folder)
         config = read_config(folder / "config.json") if (folder / "config.json").is_file() else None
     else:
-        folder, config, opened = path, None, open_weights(path)
+        folder, opened = path, open_weights(path)
+        config = gguf_config(opened, path)
     prefix = _prefix(opened, keymaps.COMFYUI_VAE, (keymaps.SAT_VAE_MARK, keymaps.DIFFUSERS_VAE_MARK))
     if prefix is None:
         raise CheckpointError(f"{folder} holds no audio VAE; choose the vae/ folder or ace_1.5_vae.safetensors.")
@@ -294,7 +321,7 @@ def open_vae(path: Path) -> VaeFiles:
 
 
 def open_text_encoder(path: Path) -> QwenFiles:
-    """Opens the Qwen3 text encoder from its folder, a folder that holds it, or a ComfyUI file."""
+    """Opens the Qwen3 text encoder from its folder, a folder that holds it, or a ComfyUI or GGUF file."""
     path = _existing(path)
     if path.is_dir():
         path = next((path / name for name in (catalog.TEXT_ENCODER, "text_encoder") if (path / name).is_dir()), path)
@@ -302,7 +329,7 @@ def open_text_encoder(path: Path) -> QwenFiles:
 
 
 def open_lm(path: Path) -> QwenFiles:
-    """Opens the 5 Hz language model from its folder, a folder that holds exactly one, or a ComfyUI file."""
+    """Opens the 5 Hz language model from its folder, a folder that holds exactly one, or a ComfyUI or GGUF file."""
     path = _existing(path)
     if path.is_dir() and not (path / "config.json").is_file():
         path = _only(
@@ -320,8 +347,8 @@ def _open_qwen(path: Path, prefixes: Iterable[str], kind: str, example: str) -> 
     _require_tied_head(opened, path)
     tensors = without_derived(opened.renamed(keymaps.qwen_name))
     config_file = path / "config.json"
-    if path.is_dir() and config_file.is_file():
-        config = read_config(config_file)
+    config = read_config(config_file) if path.is_dir() and config_file.is_file() else gguf_config(opened, path)
+    if config is not None:
         _require_keys(
             config, ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"), path
         )
@@ -342,20 +369,26 @@ def tokenizer_beside(weights: Path, rows: int) -> Path | None:
         return next((file for file in candidates if file.is_file()), None)
     # An all-in-one file holds two Qwen3 models, so the file beside it may be the other one's.
     candidates = [weights.with_suffix(".tokenizer.json"), weights.with_suffix("") / "tokenizer.json"]
-    return next((file for file in candidates if file.is_file() and fit_of(file, rows) is Fit.OWN), None)
+    beside = next((file for file in candidates if file.is_file() and fit_of(file, rows) is Fit.OWN), None)
+    within = weights.suffix == ".gguf" and fit_of(weights, rows) is not Fit.OTHER
+    return beside or (weights if within else None)
 
 
 def _require_tied_head(tensors: Weights, path: Path) -> None:
     """An output head that is stored anyway must be the embedding; this library has no room for another one."""
-    names = [name for name in tensors if name == "lm_head.weight"]
-    embedding = next((name for name in ("model.embed_tokens.weight", "embed_tokens.weight") if name in tensors), None)
-    if not names or embedding is None:
+    stored = {name.removeprefix("model."): name for name in tensors}
+    if keymaps.HEAD not in stored or "embed_tokens.weight" not in stored:
         return
-    head, table = tensors[names[0]], tensors[embedding]
-    if head.ndim != 2 or head.shape != table.shape or not head[::997].float().equal(table[::997].float()):
+    head, table = tensors[stored[keymaps.HEAD]], tensors[stored["embed_tokens.weight"]]
+    if head.ndim != 2 or head.shape != table.shape or not _alike(head[::997].float(), table[::997].float()):
         raise CheckpointError(
             f"{path} has an output head of its own, but ACE-Step's Qwen3 models share it with the embedding; {again()}."
         )
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same but for how they were packed."""
+    return bool((a - b).norm() <= 0.1 * b.norm())
 
 
 # --- helpers --------------------------------------------------------------------------------------------------------

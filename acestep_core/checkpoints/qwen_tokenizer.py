@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.checkpoints.catalog import again
+from acestep_core.checkpoints.gguf_header import read_gguf
 from acestep_core.checkpoints.weights import read_json
 from acestep_core.errors import CheckpointError
 from acestep_core.io.text import read_text
@@ -26,7 +27,40 @@ AUDIO_CODES = 65535
 TEXT_ROWS = (151669, 151936)
 LM_ROWS = 217204
 PADDING = 512
+# The added tokens of Qwen3 follow its words in this order.
+SPECIAL_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|object_ref_start|>",
+    "<|object_ref_end|>",
+    "<|box_start|>",
+    "<|box_end|>",
+    "<|quad_start|>",
+    "<|quad_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+    "<tool_call>",
+    "</tool_call>",
+    "<|fim_prefix|>",
+    "<|fim_middle|>",
+    "<|fim_suffix|>",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
+    "<tool_response>",
+    "</tool_response>",
+    "<think>",
+    "</think>",
+)
+# The first 14 are hidden by `skip_special_tokens`; the rest are text to Qwen.
+CONTROL_TOKENS = SPECIAL_TOKENS[:14]
 _CODE = re.compile(r"<\|audio_code_\d+\|>")
+GGUF_WORDS, GGUF_MERGES, GGUF_KINDS = (f"tokenizer.ggml.{name}" for name in ("tokens", "merges", "token_type"))
+GGUF_CONTROL, GGUF_USER = 3, 4
 # How Qwen cuts text before merging: contractions, words with one leading sign, single digits, signs, blank space.
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -98,6 +132,8 @@ def fit_of(path: Path, rows: int) -> Fit:
 def load_tokenizer(path: Path, rows: int) -> Tokenizer:
     """The tokenizer of a model whose embedding has `rows` rows, from its own, the other model's, or Qwen3's words.
 
+    `path` is anything that `read_words` reads.
+
     Only the words of a file are taken over; the rules are Qwen's. So nothing in it cuts or pads texts, or reaches the
     library unseen. Raises CheckpointError where it is damaged or another model's.
     """
@@ -117,7 +153,8 @@ def load_tokenizer(path: Path, rows: int) -> Tokenizer:
 
 
 def read_words(path: Path) -> Words:
-    """From a `tokenizer.json`, or a folder of vocab.json, merges.txt and tokenizer_config.json, as ComfyUI has it.
+    """From a `tokenizer.json`, a folder of vocab.json, merges.txt and tokenizer_config.json, as ComfyUI has it, or a
+    GGUF file.
 
     Raises:
         CheckpointError: it is missing, damaged, or not of Qwen's kind.
@@ -129,6 +166,8 @@ def read_words(path: Path) -> Words:
             decoder = read_json(path / "tokenizer_config.json")["added_tokens_decoder"]
             added = [{"id": int(number), **token} for number, token in decoder.items()]
             words = Words(read_json(path / "vocab.json"), [line for line in merges if line], added)
+        elif path.suffix == ".gguf":
+            words = _gguf_words(path)
         else:
             values = read_json(path)
             if values["model"]["type"] != "BPE":
@@ -142,13 +181,26 @@ def read_words(path: Path) -> Words:
     return words
 
 
+def _gguf_words(path: Path) -> Words:
+    """From the metadata of a GGUF file. llama.cpp's tools mark the added tokens, and fill up with unused ones;
+    acestep.cpp's leave all of them out.
+    """
+    values = read_gguf(path, (GGUF_WORDS, GGUF_MERGES, GGUF_KINDS)).metadata
+    tokens, kinds = values[GGUF_WORDS], values.get(GGUF_KINDS, [])
+    kind_of = dict(enumerate(kinds))
+    words = {token: number for number, token in enumerate(tokens) if token and kind_of.get(number, 1) < GGUF_CONTROL}
+    added = {n: token for n, token in enumerate(tokens) if kind_of.get(n) in (GGUF_CONTROL, GGUF_USER)}
+    added = added or dict(enumerate(SPECIAL_TOKENS, len(tokens)))
+    return Words(words, values[GGUF_MERGES], [_token(n, token, token in CONTROL_TOKENS) for n, token in added.items()])
+
+
 def _is_id(number: Any) -> bool:
     return type(number) is int and 0 <= number < 1 << 32
 
 
-def _token(number: int, content: str) -> dict[str, Any]:
-    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
-    return {"id": number, "content": content, **flags}
+def _token(number: int, content: str, special: bool = False) -> dict[str, Any]:
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {"id": number, "content": content, **flags, "special": special}
 
 
 def description(vocabulary: dict[str, int], merges: list[Any], added: list[dict[str, Any]]) -> dict[str, Any]:

@@ -15,39 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core.checkpoints.catalog import again
+from acestep_core.checkpoints.stored import BYTES, MAX_AXES, MAX_SIDE, Shape, TensorInfo
 from acestep_core.errors import AceStepError, CheckpointError
 
-Shape = tuple[int, ...]
 MAX_HEADER = 100_000_000  # the format's own limit
-MAX_AXES, MAX_SIDE = 8, 1 << 40
-BYTES = {
-    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
-    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
-    **dict.fromkeys(("I32", "U32", "F32"), 4),
-    **dict.fromkeys(("I64", "U64", "F64"), 8),
-}
-"""Bytes of one value, of the types that are read."""
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """Where a tensor lies: its name in the file and its stored type, the shape it is handed out with, and where the one
-    number lies that its values are to be multiplied with, if there is one.
-    """
-
-    path: Path
-    key: str
-    dtype: str
-    shape: Shape
-    scale: TensorInfo | None = None
-
-    @property
-    def numel(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        return self.numel * BYTES[self.dtype]
 
 
 @dataclass(frozen=True)

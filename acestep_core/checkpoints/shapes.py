@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from acestep_core.checkpoints.configs import checked
-from acestep_core.checkpoints.safetensors_header import Shape
+from acestep_core.checkpoints.stored import Shape
 from acestep_core.errors import CheckpointError
 
 Config = Mapping[str, Any]

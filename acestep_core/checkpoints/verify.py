@@ -13,6 +13,7 @@ from pathlib import Path
 from acestep_core.checkpoints import catalog
 from acestep_core.checkpoints.find import LABELS, ModelEntry, find_tokenizer, scan
 from acestep_core.checkpoints.layouts import (
+    FILE_LAYOUTS,
     DitFiles,
     QwenFiles,
     VaeFiles,
@@ -114,7 +115,7 @@ def known_hashes(folder: Path) -> dict[Path, str]:
             if len(lines) > 1 and SHA256.fullmatch(lines[1].strip()):
                 known.setdefault(base / name, lines[1].strip())
     # In its cache, files are links to blobs that are named by it.
-    for file in folder.glob("*.safetensors"):
+    for file in (file for suffix in FILE_LAYOUTS for file in folder.glob(f"*{suffix}")):
         if file.is_symlink() and SHA256.fullmatch(file.resolve().name):
             known.setdefault(file, file.resolve().name)
     return {file: value for file, value in known.items() if file.is_file()}
@@ -131,8 +132,8 @@ def _check_entry(entry: ModelEntry, variant: str | None) -> Part:
     try:
         files: DitFiles | VaeFiles | QwenFiles
         if entry.kind == "dit":
-            # What a ComfyUI file is changes neither names nor shapes, so any answer serves for this check.
-            unsure = entry.layout == "comfyui" and (variant or entry.variant) is None
+            # What a single file is changes neither names nor shapes, so any answer serves for this check.
+            unsure = entry.layout in FILE_LAYOUTS.values() and (variant or entry.variant) is None
             files = open_dit(entry.path, "turbo" if unsure else variant)
             if unsure:
                 notes.append("cannot say whether it is turbo, base or SFT: name the variant when loading")

@@ -1,20 +1,26 @@
-"""Reading weights: safetensors mapped from disk without a second copy, and strict assignment onto a module."""
+"""Reading weights: files mapped from disk without a second copy, and strict assignment onto a module."""
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep_core.checkpoints import keymaps
 from acestep_core.checkpoints.catalog import again
-from acestep_core.checkpoints.safetensors_header import Shape, TensorInfo, read_header
+from acestep_core.checkpoints.gguf_header import read_gguf
+from acestep_core.checkpoints.safetensors_header import read_header
+from acestep_core.checkpoints.stored import Shape, TensorInfo, format_of
 from acestep_core.errors import CheckpointError
 from acestep_core.io.text import json_object, read_text
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from acestep_core.checkpoints.packing import Packed
 
 # Names that some exports carry although they follow from the config: rotary tables and the quantizer's constants.
 DERIVED = (
@@ -27,29 +33,57 @@ DERIVED = (
 )
 # ComfyUI's two conventions of quantised weights: what stands beside them, and the names of their scale.
 SCALES = (".scale_weight", ".weight_scale")
+_TORCH = {
+    **{"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"},
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+}
 QUANTISED = (*SCALES, ".weight_scale_2", ".comfy_quant", "scaled_fp8", ".scale_input", ".input_scale")
 
 
 class Weights(Mapping[str, "Tensor"]):
-    """Names -> tensors of one or more safetensors files.
+    """Names -> tensors of one or more safetensors or GGUF files.
 
     Nothing is read until a tensor is asked for, and then its pages are mapped from the file: private (writing to a
     tensor never reaches the disk), shared with other processes, and given back by the system when memory is short.
-    Only fp8 weights with a scale are expanded, to bf16, which takes memory. See `unmapped` for the other way.
-    The views made by `select`, `renamed` and `merged` share the open files.
+    Only packed weights are unpacked, to fp32 unless `unpacked` names another format, which takes memory; `packed` hands
+    them out as they are. See `unmapped` for the other way. The views made by `select`, `renamed` and `merged` share the
+    open files.
+
+    Attributes:
+        metadata: of a GGUF file; empty for others.
     """
 
     def __init__(
-        self, infos: Mapping[str, TensorInfo], files: dict[Path, Any] | None = None, *, mapped: bool = True
+        self,
+        infos: Mapping[str, TensorInfo],
+        files: dict[Path, Any] | None = None,
+        *,
+        mapped: bool = True,
+        metadata: Mapping[str, Any] | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.infos = dict(infos)
+        self.metadata = metadata or {}
         self._files: dict[Path, Any] = {} if files is None else files
-        self._mapped = mapped
+        self._mapped, self._dtype = mapped, dtype
 
     def __getitem__(self, name: str) -> Tensor:
+        import torch
+
         info = self.infos[name]
-        stored = self._read(info)
-        return stored if info.scale is None else (stored.float() * self._read(info.scale).float()).bfloat16()
+        if not info.packed:
+            return self._read(info).view(info.shape)
+        return self.packed(name).unpacked(self._dtype or torch.float32)
+
+    def packed(self, name: str) -> Packed:
+        """A packed tensor as it lies in the file."""
+        import torch
+
+        from acestep_core.checkpoints.packing import Packed
+
+        info = self.infos[name]
+        scale = 1.0 if info.scale is None else float(self._read(info.scale).float())
+        return Packed(self._read(info).view(torch.uint8).flatten(), info.dtype, info.shape, scale)
 
     def _read(self, info: TensorInfo) -> Tensor:
         from safetensors import SafetensorError, safe_open
@@ -57,18 +91,31 @@ class Weights(Mapping[str, "Tensor"]):
         try:
             if info.path not in self._files:
                 backend = "mmap" if self._mapped else "pread"
-                self._files[info.path] = safe_open(info.path, framework="pt", device="cpu", backend=backend)
-            return self._files[info.path].get_tensor(info.key).view(info.shape)
-        except (SafetensorError, OSError) as error:
+                opened: Any = GgufFile(info.path, self._mapped) if info.begin is not None else None
+                self._files[info.path] = opened or safe_open(info.path, framework="pt", device="cpu", backend=backend)
+            file = self._files[info.path]
+            return file.get_tensor(info.key) if info.begin is None else file.read(info)
+        except (SafetensorError, OSError, ValueError) as error:
             if "1455" in str(error):  # Windows: the paging file is too small
                 raise CheckpointError(
                     f"Windows has too little virtual memory for {info.path.name}; enlarge the page file."
                 ) from error
             raise CheckpointError(f"{info.key} cannot be read from {info.path} any more; {again()}.") from error
 
+    def _with(self, infos: Mapping[str, TensorInfo], files: dict[Path, Any] | None = None) -> Weights:
+        files = self._files if files is None else files
+        return Weights(infos, files, mapped=self._mapped, metadata=self.metadata, dtype=self._dtype)
+
     def unmapped(self) -> Weights:
         """The same tensors read into memory of their own, so that nothing of the files stays open."""
-        return Weights(self.infos, mapped=False)
+        return Weights(self.infos, mapped=False, metadata=self.metadata, dtype=self._dtype)
+
+    def unpacked(self, dtype: torch.dtype) -> Weights:
+        """The same tensors, packed ones unpacked to `dtype`."""
+        return Weights(self.infos, self._files, mapped=self._mapped, metadata=self.metadata, dtype=dtype)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.infos  # a Mapping would read the tensor to know
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.infos)
@@ -80,27 +127,57 @@ class Weights(Mapping[str, "Tensor"]):
     def shapes(self) -> dict[str, Shape]:
         return {name: info.shape for name, info in self.infos.items()}
 
+    @property
+    def format(self) -> str:
+        """How most packed values are packed, such as `Q8_0`; empty where none are."""
+        return format_of(self.infos.values())
+
     def select(self, prefix: str) -> Weights:
         """The tensors below `prefix`, without it."""
         cut = len(prefix)
-        return Weights({name[cut:]: info for name, info in self.infos.items() if name.startswith(prefix)}, self._files)
+        return self._with({name[cut:]: info for name, info in self.infos.items() if name.startswith(prefix)})
 
     def renamed(self, rename: Callable[[str], str | None]) -> Weights:
         """The same tensors under new names; those renamed to None are left out."""
         pairs = ((rename(name), info) for name, info in self.infos.items())
-        return Weights({name: info for name, info in pairs if name is not None}, self._files)
+        return self._with({name: info for name, info in pairs if name is not None})
 
     def reshaped(self, shape: Callable[[str, Shape], Shape]) -> Weights:
         """The same tensors seen in other shapes of the same size."""
-        return Weights({n: replace(info, shape=shape(n, info.shape)) for n, info in self.infos.items()}, self._files)
+        return self._with({n: replace(info, shape=shape(n, info.shape)) for n, info in self.infos.items()})
 
     def merged(self, other: Weights) -> Weights:
         """Both sets in one mapping."""
-        return Weights({**self.infos, **other.infos}, {**self._files, **other._files})
+        return self._with({**self.infos, **other.infos}, {**self._files, **other._files})
+
+
+class GgufFile:
+    """The bytes of a GGUF file, mapped or read."""
+
+    def __init__(self, path: Path, mapped: bool) -> None:
+        self.path = path
+        self.content: mmap.mmap | None = None
+        if mapped:
+            with path.open("rb") as file:
+                self.content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+
+    def read(self, info: TensorInfo) -> Tensor:
+        """One tensor: flat, in its type, or as bytes where it is packed."""
+        import numpy as np
+        import torch
+
+        begin = info.begin or 0
+        if self.content is not None:
+            whole = torch.frombuffer(self.content, dtype=torch.uint8, count=info.nbytes, offset=begin)
+        else:
+            whole = torch.from_numpy(np.fromfile(self.path, np.uint8, info.nbytes, offset=begin))
+            if whole.numel() != info.nbytes:
+                raise ValueError("it was cut short")
+        return whole if info.packed else whole.view(getattr(torch, _TORCH[info.dtype]))
 
 
 def open_weights(path: Path) -> Weights:
-    """Opens a safetensors file, a `*.safetensors.index.json` with its shards, or a folder that holds either.
+    """Opens a safetensors or GGUF file, a `*.safetensors.index.json` with its shards, or a folder that holds either.
 
     Raises CheckpointError for a missing, incomplete or unsupported file, and for a missing shard.
     """
@@ -108,8 +185,14 @@ def open_weights(path: Path) -> Weights:
         path = weights_file(path)
     if path.name.endswith(".index.json"):
         return _open_shards(path)
+    if path.suffix == ".gguf":
+        header = read_gguf(path)
+        named = {keymaps.from_llama(name): info for name, info in header.tensors.items()}
+        return Weights(named, metadata=header.metadata).reshaped(keymaps.with_outer_ones)
     if path.suffix != ".safetensors":
-        raise CheckpointError(f"{path} is not a safetensors file; use the safetensors version of this model.")
+        raise CheckpointError(
+            f"{path} is neither a safetensors nor a GGUF file; use the safetensors version of this model."
+        )
     return Weights(_scaled(read_header(path).tensors))
 
 

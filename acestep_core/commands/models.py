@@ -39,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
 
     check = actions.add_parser("check", help="open every model at a path and report what is wrong")
     check.add_argument("path", type=Path)
-    check.add_argument("--variant", choices=list(VARIANTS), help="what a ComfyUI file is")
+    check.add_argument("--variant", choices=list(VARIANTS), help="what a single file is")
     check.add_argument("--no-hashes", action="store_true", help="do not read whole files to compare checksums")
 
     download = actions.add_parser("download", help="fetch a published model")
@@ -135,7 +135,8 @@ def _entry_line(entry: ModelEntry) -> str:
 
     state = "BROKEN  " if entry.problem else ""
     what = f"{'tiny ' if entry.tiny else ''}{LABELS[entry.kind]} {entry.variant or entry.size}".strip()
-    return f"{state}{entry.name}  [{what}, {entry.layout}, {entry.bytes / 1e6:,.0f} MB]  {entry.path}"
+    stored = f"{entry.layout} {entry.format}".strip()
+    return f"{state}{entry.name}  [{what}, {stored}, {entry.bytes / 1e6:,.0f} MB]  {entry.path}"
 
 
 def _part_lines(part: Part) -> list[str]:

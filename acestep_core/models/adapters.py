@@ -23,6 +23,7 @@ from acestep_core.errors import AdapterError
 from acestep_core.models import loha, lokr, lora
 from acestep_core.models.adapter_file import Adapter, read_adapter
 from acestep_core.models.handles import AdapterHandle, ModelHandle
+from acestep_core.models.linear import PackedLinear
 from acestep_core.models.lora import Delta, Full, LayerNames, LowRank, joined
 
 log = logging.getLogger(__name__)
@@ -224,10 +225,10 @@ class _Beside:
 
 def _weight_of(linear: nn.Module, x: Tensor) -> Tensor:
     """`[out, in]` fp32 of a layer on the device of `x`, whatever form the layer keeps it in."""
-    weight = linear.weight if isinstance(linear, nn.Linear | nn.Conv1d) else None
+    weight = linear.weight if isinstance(linear, nn.Linear | nn.Conv1d | PackedLinear) else None
     if weight is not None and type(weight.data) is Tensor and weight.is_floating_point():
         return weight.detach().to(x.device).float().flatten(1)
-    # Quantised: what the layer makes of the unit vectors is its weight, column by column.
+    # Quantised by others: what the layer makes of the unit vectors is its weight, column by column.
     unit = torch.eye(int(linear.in_features), device=x.device, dtype=x.dtype)  # type: ignore[arg-type]
     with torch.no_grad():
         answers = linear.forward(unit).float()

@@ -6,15 +6,22 @@ find what upstream has; but their weights lie one after the other in memory, and
 They are laid out whenever they are copied anyway: made new, converted to another number format, or brought to a device.
 Weights that are used as they are mapped from a file, in main memory, stay mapped and multiply one by one: joining them
 would take memory for most of the model, to save a few calls. Source: fused projections as in gpt-fast.
+
+Where weights stay packed, as GGUF and fp8 files hold them, a layer unpacks them whenever it computes, a group into one
+piece: the same numbers multiplied in the same way as if they had been unpacked when they were loaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from acestep_core.checkpoints.packing import AT_ONCE, SCRATCH, Packed
+from acestep_core.checkpoints.weights import Weights
 
 
 def project(x: Tensor, weight: Tensor) -> Tensor:
@@ -34,6 +41,33 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor, product: Tensor | None = None) -> Tensor:
         """`[..., inputs]` -> `[..., outputs]`; `product` is the result where it is known from a larger one."""
         return project(x, self.weight) if product is None else product
+
+
+class PackedLinear(nn.Module):
+    """A `Linear` whose weight stays as its file packs it."""
+
+    data: Tensor
+
+    def __init__(self, packed: Packed) -> None:
+        super().__init__()
+        self.out_features, self.in_features = packed.shape
+        self._packed = packed
+        # Bytes to torch, so that no change of number format touches them.
+        self.register_buffer("data", packed.data, persistent=False)
+
+    @property
+    def packed(self) -> Packed:
+        """The weight where it is now."""
+        return replace(self._packed, data=self.data)
+
+    @property
+    def weight(self) -> Tensor:
+        """What it stands for, `[out, in]` fp32."""
+        return self.packed.unpacked(torch.float32)
+
+    def forward(self, x: Tensor, product: Tensor | None = None) -> Tensor:
+        """As `Linear`."""
+        return project(x, self.packed.unpacked(x.dtype)) if product is None else product
 
 
 class SideBySide(nn.Module):
@@ -60,7 +94,7 @@ class SideBySide(nn.Module):
         Hooks on a layer see its input and its part of the result, and may change it.
         """
         layers = self._layers()
-        weight = joined([layer.weight for layer in layers]) if all(map(_is_plain, layers)) else None
+        weight = _whole(layers, x.dtype)
         if weight is None:
             return torch.cat([layer(x) for layer in layers], dim=-1)
         whole = project(x, weight)
@@ -71,7 +105,7 @@ class SideBySide(nn.Module):
         unchanged = all(result is part for result, part in zip(results, parts, strict=True))
         return whole if unchanged else torch.cat(results, dim=-1)
 
-    def _layers(self) -> list[Linear]:
+    def _layers(self) -> list[Layer]:
         return [self._modules[name] for name in self.group]  # type: ignore[misc]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SideBySide:
@@ -85,6 +119,74 @@ class SideBySide(nn.Module):
         if moved and virtual:  # to and from the meta device parameters are made anew, not filled
             self.lay_out()
         return self
+
+
+Layer = Linear | PackedLinear
+
+
+def _whole(layers: Sequence[Layer], dtype: torch.dtype) -> Tensor | None:
+    """The weights of a group as one, `[sum of rows, inputs]`; None where that would take a copy of plain ones."""
+    packed = [isinstance(layer, PackedLinear) for layer in layers]
+    if not all(known or _is_plain(layer) for known, layer in zip(packed, layers, strict=True)):
+        return None
+    if not any(packed):
+        return joined([layer.weight for layer in layers])
+    return side_by_side([x.packed if isinstance(x, PackedLinear) else x.weight.detach() for x in layers], dtype)
+
+
+def side_by_side(weights: Sequence[Packed | Tensor], dtype: torch.dtype) -> Tensor:
+    """Weights of the same inputs as one, `[sum of rows, inputs]`; packed ones are unpacked to their place."""
+    device = next(weight.data.device for weight in weights if isinstance(weight, Packed))
+    rows = [weight.shape[0] for weight in weights]
+    whole = torch.empty(sum(rows), weights[0].shape[1], dtype=dtype, device=device)
+    for weight, part in zip(weights, whole.split(rows), strict=True):
+        if isinstance(weight, Packed):
+            weight.unpacked(dtype, part)
+        else:
+            part.copy_(weight)
+    return whole
+
+
+def pack(module: nn.Module, tensors: Weights) -> Weights:
+    """Puts a `PackedLinear` in the place of every `Linear` whose weight is packed; the tensors that are left."""
+    taken = set()
+    for parent_name, parent in list(module.named_modules()):
+        for name, layer in list(parent.named_children()):
+            weight = ".".join(filter(None, (parent_name, name, "weight")))
+            if type(layer) is Linear and weight in tensors and tensors.infos[weight].packed:
+                setattr(parent, name, PackedLinear(tensors.packed(weight)))
+                taken.add(weight)
+    return tensors.renamed(lambda name: None if name in taken else name)
+
+
+def laid_out(module: nn.Module, tensors: Weights, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The tensors for a module. Groups with packed weights are unpacked to where they lie side by side at once, so that
+    no gaps stay behind.
+    """
+    found: dict[str, Tensor] = {}
+    groups = ((name, part.group) for name, part in module.named_modules() if isinstance(part, SideBySide))
+    for name, group in groups:
+        names = [".".join(filter(None, (name, layer, "weight"))) for layer in group]
+        if all(name in tensors for name in names) and any(tensors.infos[name].packed for name in names):
+            weights = [tensors.packed(name) if tensors.infos[name].packed else tensors[name] for name in names]
+            rows = [weight.shape[0] for weight in weights]
+            found |= zip(names, side_by_side(weights, dtype).split(rows), strict=True)
+    return {name: found[name] if name in found else tensors[name] for name in tensors}
+
+
+def unpacking_bytes(module: nn.Module) -> int:
+    """What packed layers allocate while they compute: the largest weight, or group, and what it passes through."""
+    pieces: list[list[nn.Module]] = [[part] for part in module.modules()]
+    pieces += [[*part._layers()] for part in module.modules() if isinstance(part, SideBySide)]
+    values = [
+        sum(layer.out_features * layer.in_features for layer in layers if isinstance(layer, Layer))
+        for layers in pieces
+        if any(isinstance(layer, PackedLinear) for layer in layers)
+    ]
+    if not values:
+        return 0
+    size = next((tensor.dtype.itemsize for tensor in module.parameters()), 4)
+    return max(values) * size + min(max(values), AT_ONCE) * SCRATCH
 
 
 def joined(weights: Sequence[Tensor]) -> Tensor | None:

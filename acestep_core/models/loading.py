@@ -1,9 +1,10 @@
 """From a handle to a module in main memory: open the files, build on the meta device, make the tensors its parameters,
-mapped from the files or read. Each loader also tells what it has read, see `read_from`.
+mapped from the files or read, packed or unpacked. Each loader also tells what it has read, see `read_from`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
+from acestep_core import devices
 from acestep_core.checkpoints.find import find_tokenizer
 from acestep_core.checkpoints.layouts import (
     SILENCE_FILE,
@@ -27,6 +29,7 @@ from acestep_core.checkpoints.weights import Weights, assign
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
+from acestep_core.models.linear import laid_out, pack
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_norm
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 
@@ -36,27 +39,63 @@ Module = TypeVar("Module", bound=nn.Module)
 Read = tuple[Path, ...]
 
 
-def load_model(handle: ModelHandle, dtype: torch.dtype, mapped: bool) -> tuple[AceStepModel, Read]:
+@dataclass(frozen=True)
+class How:
+    """How to load.
+
+    Attributes:
+        dtype: the number format to compute in.
+        device: where that will be; None where weights must not stay packed, because they are to be changed.
+        mapped: whether files may stay mapped.
+    """
+
+    dtype: torch.dtype
+    device: torch.device | None
+    mapped: bool
+
+
+def stays_packed(role: str, device: torch.device, dtype: torch.dtype, tensors: Weights) -> bool:
+    """Whether weights that a file packs stay so in memory. The one rule; songs are the same either way.
+
+    A graphics card unpacks a layer in a fraction of the time it computes with it, and half or a quarter of the memory
+    is left for songs. A language model reads all its weights for each token, and a processor unpacks slowly; there
+    packed weights stay only where unpacked ones would fill more than half of the memory.
+
+    Args:
+        role: `dit`, `text` or `lm`.
+        device: where it computes, and `dtype`, in what format.
+        tensors: its weights.
+    """
+    packed, able = [info for info in tensors.infos.values() if info.packed], devices.limits(device)
+    if not packed or not able.unpacks or not (able.float8 or tensors.format != "fp8"):
+        return False
+    unpacked = sum(info.numel for info in packed) * dtype.itemsize
+    if role == "lm" or devices.is_host(device):
+        return unpacked > devices.total_memory(device) // 2
+    return True
+
+
+def load_model(handle: ModelHandle, how: How) -> tuple[AceStepModel, Read]:
     """DiT, encoder, audio tokenizer and detokenizer; `silence_latent` stays empty where the files hold none."""
     files = open_dit(handle.path, handle.variant)
     with torch.device("meta"):
         model = AceStepModel(AceStepConfig.from_json(files.config))
-    assign(model, _source(files, mapped), files.source, dtype)
+    _fill(model, files, how, "dit")
     model.silence_latent = torch.zeros(1, 0, model.config.audio_acoustic_hidden_dim)
     if files.silence is not None:
         model.silence_latent = files.silence.float()
     return _ready(model), read_from(files)
 
 
-def load_vae(handle: VAEHandle, dtype: torch.dtype, mapped: bool) -> tuple[OobleckVAE, Read]:
+def load_vae(handle: VAEHandle, how: How) -> tuple[OobleckVAE, Read]:
     files = open_vae(handle.path)
     with torch.device("meta"):
         vae = OobleckVAE(OobleckConfig.from_json(files.config))
-    assign(vae, fold_weight_norm(_source(files, mapped)), files.source, dtype)
+    assign(vae, fold_weight_norm(_source(files, how)), files.source, how.dtype)
     return _ready(vae), read_from(files)
 
 
-def load_qwen(handle: TextHandle | LMHandle, dtype: torch.dtype, mapped: bool) -> tuple[Qwen3, Tokenizer, Read]:
+def load_qwen(handle: TextHandle | LMHandle, how: How) -> tuple[Qwen3, Tokenizer, Read]:
     """A Qwen3 model and its tokenizer."""
     is_lm = isinstance(handle, LMHandle)
     files = open_lm(handle.path) if is_lm else open_text_encoder(handle.path)
@@ -64,13 +103,21 @@ def load_qwen(handle: TextHandle | LMHandle, dtype: torch.dtype, mapped: bool) -
     tokenizer = load_tokenizer(words, files.config["vocab_size"])
     with torch.device("meta"):
         model = Qwen3(Qwen3Config.from_json(files.config))
-    assign(model, _source(files, mapped), files.source, dtype)
+    _fill(model, files, how, "lm" if is_lm else "text")
     return _ready(model), tokenizer, (*read_from(files), words)
 
 
-def _source(files: DitFiles | VaeFiles | QwenFiles, mapped: bool) -> Weights:
+def _source(files: DitFiles | VaeFiles | QwenFiles, how: How) -> Weights:
     """The tensors, mapped from their files or read into memory of their own."""
-    return files.tensors if mapped else files.tensors.unmapped()
+    return (files.tensors if how.mapped else files.tensors.unmapped()).unpacked(how.dtype)
+
+
+def _fill(module: nn.Module, files: DitFiles | QwenFiles, how: How, role: str) -> None:
+    """Makes the tensors of the files the parameters of `module`."""
+    tensors = _source(files, how)
+    if how.device is not None and stays_packed(role, how.device, how.dtype, tensors):
+        tensors = pack(module, tensors)
+    assign(module, laid_out(module, tensors, how.dtype), files.source, how.dtype)
 
 
 def read_from(files: DitFiles | VaeFiles | QwenFiles) -> Read:

@@ -30,6 +30,7 @@ from acestep_core.io.mapping import maps_files
 from acestep_core.models import loading, selftest
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import Handle, LMHandle, ModelHandle, TextHandle, VAEHandle
+from acestep_core.models.linear import unpacking_bytes
 from acestep_core.models.oobleck import OobleckVAE
 from acestep_core.models.silence import encode_silence, silence_bytes
 from acestep_core.models.text import TextEncoder
@@ -67,6 +68,7 @@ class Entry:
 
     Attributes:
         read: the files it was read from, and folders all of whose files count.
+        unpacking: bytes that it allocates besides what its callers count, where its weights stay packed.
         home: its tensors in main memory, mapped from the file where the number format allows.
     """
 
@@ -76,10 +78,12 @@ class Entry:
     extra: Any = None
     read: tuple[Path, ...] = ()
     pins: int = 0
+    unpacking: int = field(init=False)
     home: dict[str, Tensor] = field(init=False)
     stamps: tuple[tuple[str, int, int], ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.unpacking = unpacking_bytes(self.module)
         self.home = {name: tensor.data for name, tensor in self.tensors()}
         self.stamps = _stamps(self.read)
 
@@ -173,7 +177,7 @@ class ModelManager:
     def _resident(self, handle: Handle, working: Working) -> Iterator[Any]:
         with ExitStack() as stack:
             entry = stack.enter_context(self._pinned(handle))
-            needed = working(entry.product) if callable(working) else working
+            needed = entry.unpacking + (working(entry.product) if callable(working) else working)
             if isinstance(handle, ModelHandle):
                 needed += sum(adapter.nbytes for adapter in handle.adapters)
             selftest.check(entry.device)
@@ -230,8 +234,8 @@ class ModelManager:
         if size <= least:
             return size
         with self._pinned(handle) as entry:
-            self._place(entry, needs(entry.product, size))
-            free = devices.free_memory(entry.device)
+            self._place(entry, entry.unpacking + needs(entry.product, size))
+            free = devices.free_memory(entry.device) - entry.unpacking
             while size > least and needs(entry.product, size) > free:
                 size = max(least, size // 2)
         return size
@@ -248,7 +252,7 @@ class ModelManager:
         device = devices.pick_device(handle.device)
         dtype = devices.dtype_for("dit", device, handle.dtype)
         with self._lock, torch.inference_mode(False):
-            model, _, read = _load_model(self, handle, dtype)
+            model, _, read = _load_model(self, handle, loading.How(dtype, None, self.mapped))
             del model.encoder, model.tokenizer, model.detokenizer
             entry = Entry((*_key(handle, "dit", device, dtype), "private"), model, device, None, read, pins=1)
         needed = working(model) if callable(working) else working
@@ -294,7 +298,7 @@ class ModelManager:
             entry = None
         if entry is None:
             log.info("loading %s from %s as %s", role, handle.path, dtype)
-            module, extra, read = load(self, handle, dtype)
+            module, extra, read = load(self, handle, loading.How(dtype, device, self.mapped))
             entry = Entry(key, module, device, extra, read)
         self._entries[key] = entry  # now the most recently used
         if self.limit is not None:
@@ -358,7 +362,7 @@ def _key(handle: Handle, role: str, device: torch.device, dtype: torch.dtype) ->
     return (role, str(path), variant, tokenizer, str(dtype), str(device))
 
 
-_READ = (".safetensors", ".json", ".pt")
+_READ = (".safetensors", ".gguf", ".json", ".pt")
 
 
 def _stamps(read: tuple[Path, ...]) -> tuple[tuple[str, int, int], ...]:
@@ -400,9 +404,9 @@ Loaded = tuple[nn.Module, Any, tuple[Path, ...]]
 
 
 def _load_model(
-    manager: ModelManager, handle: ModelHandle, dtype: torch.dtype
+    manager: ModelManager, handle: ModelHandle, how: loading.How
 ) -> tuple[AceStepModel, None, tuple[Path, ...]]:
-    model, read = loading.load_model(handle, dtype, manager.mapped)
+    model, read = loading.load_model(handle, how)
     if model.silence_latent.shape[1] == 0:
         if handle.vae is None:
             raise CheckpointError(
@@ -415,13 +419,13 @@ def _load_model(
     return model, None, read
 
 
-def _load_vae(manager: ModelManager, handle: VAEHandle, dtype: torch.dtype) -> Loaded:
-    vae, read = loading.load_vae(handle, dtype, manager.mapped)
+def _load_vae(manager: ModelManager, handle: VAEHandle, how: loading.How) -> Loaded:
+    vae, read = loading.load_vae(handle, how)
     return vae, None, read
 
 
-def _load_qwen(manager: ModelManager, handle: TextHandle | LMHandle, dtype: torch.dtype) -> Loaded:
-    model, tokenizer, read = loading.load_qwen(handle, dtype, manager.mapped)
+def _load_qwen(manager: ModelManager, handle: TextHandle | LMHandle, how: loading.How) -> Loaded:
+    model, tokenizer, read = loading.load_qwen(handle, how)
     if isinstance(handle, TextHandle):
         return model, TextEncoder(model, tokenizer), read
     from acestep_core.models.language_model import LanguageModel

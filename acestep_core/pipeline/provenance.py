@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep_core.checkpoints.layouts import FILE_LAYOUTS
+from acestep_core.checkpoints.weights import open_weights
 from acestep_core.records.song_record import FileRecord, SongRecord, describe_file, versions
 
 if TYPE_CHECKING:
@@ -16,18 +18,20 @@ if TYPE_CHECKING:
 
 
 def describe_models(models: Models, lm: bool = False, hashes: bool = True) -> tuple[FileRecord, ...]:
-    """The weights a song depends on.
+    """The weights a song depends on; of packed ones also how, such as `"weights": "Q8_0"`.
 
     Args:
         lm: whether the language model is one of them.
         hashes: also tells them by their content; they are read once for that, and remembered.
     """
 
-    def described(role: str, path: Path, strength: float | None = None) -> FileRecord:
-        return describe_file(role, path, strength) if hashes else FileRecord(role, path.name, strength=strength)
+    def described(role: str, path: Path, strength: float | None = None, **extra: str) -> FileRecord:
+        found = describe_file(role, path, strength) if hashes else FileRecord(role, path.name, strength=strength)
+        packed = open_weights(path).format if path.suffix in FILE_LAYOUTS and role != "adapter" else ""
+        return replace(found, extra=extra | ({"weights": packed} if packed else {}))
 
     model = models.model
-    found = [replace(described("dit", model.path), extra={"variant": model.variant})]
+    found = [described("dit", model.path, variant=model.variant)]
     if model.text is not None:
         found.append(described("text_encoder", model.text.path))
     found.append(described("vae", models.vae.path))

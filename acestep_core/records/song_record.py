@@ -35,7 +35,7 @@ TAG = "acestep"
 ROLES = ("dit", "text_encoder", "vae", "lm", "adapter", "source", "reference")
 """What a file was for; others may follow."""
 
-_WEIGHTS = (".safetensors", ".pt", ".bin", ".ckpt", ".pth")
+_WEIGHTS = (".safetensors", ".gguf", ".pt", ".bin", ".ckpt", ".pth")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NUMBERS = re.compile(r"\[\n\s+((?:-?\d+,\n\s+)*-?\d+)\n\s+\]")
 

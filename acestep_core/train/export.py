@@ -255,6 +255,11 @@ def _write_folder(trained: Trained, target: Path, dtype: torch.dtype) -> None:
 
 def _merge(adapter: Fitted, model: ModelHandle, target: Path) -> Exported:
     files = open_dit(model.path, model.variant)
+    if files.tensors.format or files.source.suffix == ".gguf":
+        raise AdapterError(
+            f"The weights of {model.path.name} are packed, and what is merged would be lost in their rounding; merge "
+            "into the bf16 model that they were made from."
+        )
     weights = {name: f"decoder.{name}.weight" for name in adapter.changes}
     if missing := [name for name in weights.values() if name not in files.tensors]:
         raise AdapterError(f"{model.path.name} has no {missing[0]}; merge into the model that was trained.")

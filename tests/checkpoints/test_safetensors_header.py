@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from acestep_core.checkpoints.find import scan
-from acestep_core.checkpoints.safetensors_header import BYTES, read_header
+from acestep_core.checkpoints.safetensors_header import read_header
+from acestep_core.checkpoints.stored import BYTES
 from acestep_core.checkpoints.weights import open_weights
 from acestep_core.errors import AdapterError, CheckpointError
 from acestep_core.models.adapter_file import read_adapter
@@ -110,7 +111,8 @@ def test_types_that_torch_knows_are_known(tmp_path: Path):
     whole = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
     save_file({str(dtype): torch.zeros(3, dtype=dtype) for dtype in (*known, *whole)}, path)
     for name, info in read_header(path).tensors.items():
-        assert BYTES[info.dtype] == open_weights(path)[name].element_size()
+        assert BYTES[info.dtype] == load_file(path)[name].element_size()
+        assert open_weights(path)[name].equal(load_file(path)[name].to(open_weights(path)[name].dtype))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

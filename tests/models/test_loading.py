@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from acestep_core.builtin.tiny import build_tiny
 from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle
-from acestep_core.models.loading import load_model, load_qwen
+from acestep_core.models.loading import How, load_model, load_qwen
 from tests.checkpoints.test_weights import CONVENTIONS, fp8
 
 
@@ -30,7 +30,7 @@ def rewritten(source: Path, target: Path, convention: str) -> tuple[Path, Path]:
         small, plain = fp8(stored, convention), {}
         for name in stored:
             scale = small.get(name.removesuffix("weight") + CONVENTIONS[convention][0])
-            plain[name] = small[name] if scale is None else (small[name].float() * scale).bfloat16()
+            plain[name] = small[name] if scale is None else small[name].float() * scale
     paths = target / "small" / source.name, target / "plain" / source.name
     for path, tensors in zip(paths, (small, plain)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def test_fp8_files_are_loaded_as_what_they_stand_for(
     native: Path, tmp_path: Path, convention: str, dtype: torch.dtype
 ) -> None:
     small, plain = rewritten(native / "diffusion_models" / "acestep_v1.5_turbo.safetensors", tmp_path, convention)
-    one, other = (load_model(ModelHandle(path), dtype, True)[0].state_dict() for path in (small, plain))
+    one, other = (load_model(ModelHandle(path), How(dtype, None, True))[0].state_dict() for path in (small, plain))
     assert one.keys() == other.keys()
     assert all(one[name].dtype == dtype and one[name].equal(other[name]) for name in other)
     assert small.stat().st_size < 0.8 * plain.stat().st_size
@@ -56,6 +56,7 @@ def test_fp8_language_models_and_text_encoders(native: Path, tmp_path: Path, nam
     kind = TextHandle if "0.6b" in name else LMHandle
     words = native.parent / "Qwen3-Embedding-0.6B" / "tokenizer.json"
     one, other = (
-        load_qwen(kind(path, tokenizer=words), torch.float32, True)[0].state_dict() for path in (small, plain)
+        load_qwen(kind(path, tokenizer=words), How(torch.float32, None, True))[0].state_dict()
+        for path in (small, plain)
     )
     assert all(one[key].equal(other[key]) for key in other)

@@ -234,4 +234,11 @@ MUTATIONS = (
         "tests/nodes/test_node_controls.py::test_a_record_is_taken_apart",
     ),
     Mutation("memory_required=working", "memory_required=0", "tests/nodes/test_comfy_memory.py"),
+    # packed weights
+    Mutation("if info.begin != _up(last, alignment):", "if False:", "tests/checkpoints/test_gguf_header.py"),
+    Mutation("found > most or found * least >", "found * least >", "tests/checkpoints/test_gguf_header.py"),
+    Mutation("(first >> 6) << 4", "(first >> 7) << 4", "tests/checkpoints/test_packing.py"),
+    Mutation("part.copy_(weight)", "pass", "tests/models/test_packed.py"),
+    Mutation('if role == "lm" or devices.is_host(device):', "if False:", "tests/models/test_packed.py"),
+    Mutation("entry.unpacking + (working(", "(working(", "tests/models/test_packed.py"),
 )

@@ -91,6 +91,13 @@ def test_merged_is_the_checkpoint_with_the_adapter_in_it(trained, tiny_base, tmp
     assert (found - live).abs().max() < 0.1 * effect  # the checkpoint's own bf16
 
 
+def test_nothing_is_merged_into_packed_weights(trained, gguf_root, tmp_path):
+    packed = ModelHandle(gguf_root / "acestep-v15-turbo-Q8_0.gguf")
+    with pytest.raises(AdapterError, match="are packed"):
+        export(trained[1], tmp_path / "merged.safetensors", "merged", model=packed)
+    assert not list(tmp_path.iterdir())
+
+
 def test_peft_itself_reads_the_folder(trained, tiny_base, tmp_path):
     peft = pytest.importorskip("peft")
     _, adapter, inputs, live = trained
