@@ -64,7 +64,7 @@ def songs_shown(
     found = []
     for item, place in enumerate(places):
         facts: dict[str, Any] = {"plan": plan.strip()}
-        if made is not None and place is not None:
+        if made is not None and place is not None and not made.unrecorded:
             facts = facts_of(made.record(place, hashes=False)) | ({"plan": plan.strip()} if plan.strip() else {})
         scores = facts.setdefault("scores", {})
         if timing is not None and item < len(timing):
