@@ -48,6 +48,10 @@ from acestep_core.song.description import Song
 from acestep_core.vocabulary import HOP, SAMPLE_RATE
 
 FOREIGN_SAMPLER = "A sampler of another pack took part, so these songs get no record to make them again from."
+LENT_MODEL = (
+    "The model is one that ComfyUI holds, with changes nobody can tell, so these songs get no record; load its file with "
+    "Load ACE-Step for one."
+)
 DEFAULT_SECONDS = 120.0
 """Length of a song whose length nobody decided, as upstream's."""
 
@@ -310,7 +314,7 @@ def sampled(
         origin=origin,
         seconds=watch.seconds,
         notes=(*what.song.notes, *what.conditioning.remarks),
-        unrecorded="" if integrator is None else FOREIGN_SAMPLER,
+        unrecorded=FOREIGN_SAMPLER if integrator is not None else "" if model.lent is None else LENT_MODEL,
     )
     return latents, made
 
@@ -362,7 +366,9 @@ def decoded(
         audio = decode_latents(vae, latents, found, finish, shift, rescale, tile, monitor, note=tiles.append)
     if made is not None:
         settings = replace(made.settings, decode=replace(decode, tile=tiles[-1]))
-        made = replace(made, settings=settings, vae=vae, finish=finish, seconds=watch.seconds)
+        lost = made.unrecorded or ("" if vae.lent is None else LENT_MODEL)
+        told = {"vae": vae, "finish": finish, "seconds": watch.seconds, "unrecorded": lost}
+        made = replace(made, settings=settings, **told)
     return Decoded(audio, made, remark)
 
 
