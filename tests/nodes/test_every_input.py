@@ -270,6 +270,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "vae": VAE,
         "audio": AUDIO,
         "reference": other(AUDIO, record=Part("record_with_reference"), reference=Part("audio")),
+        "latent": other(Part("other_latent"), record=Part("record_with_latent"), latent=Part("latent")),
     },
     "ACEStepShowText": {"text": "bpm: 90"},
 }
