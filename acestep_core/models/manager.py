@@ -450,8 +450,9 @@ def _load_model(
             raise CheckpointError(
                 f"{handle.path} holds no silence latent; load it with a VAE, or put silence_latent.pt beside it."
             )
-        with manager._pinned(handle.vae) as entry:
-            read = (*read, *entry.read)
+        if handle.vae.lent is None:
+            with manager._pinned(handle.vae) as entry:
+                read = (*read, *entry.read)
         with manager.resident(handle.vae, silence_bytes) as vae:
             model.silence_latent = encode_silence(vae).clone()
     return model, None, read
