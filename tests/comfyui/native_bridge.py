@@ -23,19 +23,26 @@ import comfy.text_encoders.ace15 as ace15  # noqa: E402
 import comfy.utils  # noqa: E402
 import comfy_extras.nodes_audio as audio_nodes  # noqa: E402
 import comfy_extras.nodes_custom_sampler as custom  # noqa: E402
+import comfy_extras.nodes_post_processing  # noqa: E402, F401  (it and the next one import each other)
 import comfy_extras.nodes_model_advanced as advanced  # noqa: E402
+import comfy_extras.nodes_latent as latent_nodes  # noqa: E402
 import folder_paths  # noqa: E402, F401
 import torch  # noqa: E402
+from comfy.ldm.ace.ace_step15 import get_silence_latent  # noqa: E402
 
 import nodes  # noqa: E402
 from acestep_core.builtin import tiny  # noqa: E402
 from acestep_core.checkpoints.qwen_tokenizer import LM_ROWS, TEXT_ROWS  # noqa: E402
 from acestep_core.host.graph.packs import load_pack  # noqa: E402
 from acestep_core.models.manager import manager  # noqa: E402
+from acestep_core.render.conditioned import Branch, Conditioning  # noqa: E402
+from acestep_core.render.conditioning import text_context  # noqa: E402
+from acestep_core.render.stages import render_latents  # noqa: E402
 from acestep_core.seeds import noise  # noqa: E402
 
 torch.set_grad_enabled(False)
 CLASSES = load_pack(pack).classes
+wires = sys.modules[CLASSES["ACEStepSampler"].__module__.rpartition(".")[0] + ".wires"]
 found = {}
 
 # --- shared files: what ComfyUI's classes fix (16 heads, 8 key heads, three times the width) at a small width ---------
@@ -141,7 +148,6 @@ found["unrecorded"] = audio["acestep"].made.unrecorded
 found["shape"] = list(audio["waveform"].shape)
 found["loaded"] = manager.loaded()
 
-handle_type = type(ours)
 with manager.resident(ours.text) as reader:
     found["words"] = len(reader.tokens("calm piano", 99))
 
@@ -158,7 +164,8 @@ loud = (torch.std(wave, dim=[1, 2]) * 5).item()
 found["decoded"] = difference(wave, plain) if loud <= 1 else loud
 
 # a file of ours, ComfyUI's network over its weights
-file = handle_type(unet, "fp32", "cpu", "turbo", ours.text, our_vae)
+our_vae_of_file = type(our_vae)(vae_file, "fp32", "cpu")
+file = type(ours)(unet, "fp32", "cpu", "turbo", ours.text, our_vae)
 told_file = out("ACEStepConditioning", model=file, song=song, task=task)[0]
 by_file, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas)
 found["file and lent"] = difference(by_file["samples"], latent["samples"])
@@ -230,4 +237,58 @@ whole = out("ACEStepSchedule", model=file, **steps)[0]
 partly, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=whole[2:], latent=start_at)
 native, _, positive, _ = out("ACEStepToNative", model=file, vae=our_vae, conditioning=told_file)
 found["from a latent"] = difference(natively(native, positive, start_at, whole[2:])["samples"], partly["samples"])
+# a song of ComfyUI's own text nodes: its network encodes at every step, ours once over the same weights
+tokens = clip.tokenize("calm piano", lyrics="la la", bpm=90, duration=10.0, generate_audio_codes=False, language="en")
+text_only = clip.encode_from_tokens_scheduled(tokens)
+by_comfy = natively(model, text_only, {"samples": torch.zeros(1, 64, 250)}, sigmas)["samples"]
+quiet = get_silence_latent(250, "cpu").mT.contiguous()
+states, lyrics = text_only[0][0], text_only[0][1]["conditioning_lyrics"]
+with manager.resident(ours) as module:
+    branch = Branch((module.encoder(states, lyrics, quiet),), text_context(quiet))
+    null = module.null_condition_emb.clone()
+ours_of_it = render_latents(ours, Conditioning(branch, null), [7], sigmas).mT
+found["ComfyUI's own pipeline"] = difference(by_comfy, ours_of_it)
+ids = [[token for token, _ in tokens["qwen3_06b"][0]]]
+with manager.resident(ours.text) as reader:
+    found["text encoder"] = difference(reader.model(torch.tensor(ids)), states)
+
+# the language model within the CLIP
+found["codes"] = len(out("ACEStepPlanCodes", lm=our_lm, song=song, plan="", seed=1, batch_size=1)[0][0])
+
+# nodes of ComfyUI between two of ours: seconds that come out, and how many songs of them know what made them
+two, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=2, sampler="euler", sigmas=sigmas)
+sound, = out("ACEStepDecode", vae=our_vae_of_file, latent=two)
+
+
+def heard(value):
+    if "samples" in value:
+        value, = out("ACEStepDecode", vae=our_vae_of_file, latent=value)
+    story = wires.story(value)[1]
+    length = value["waveform"].shape[-1] / value["sample_rate"]
+    return [round(length, 2), value["waveform"].shape[0], sum(place is not None for place in story)]
+
+
+one = {**two, "samples": two["samples"][:1]}
+found["between"] = {
+    "LatentFromBatch": heard(nodes.LatentFromBatch().frombatch(two, 1, 1)[0]),
+    "RepeatLatentBatch": heard(nodes.RepeatLatentBatch().repeat(two, 2)[0]),
+    "LatentBatch": heard(latent_nodes.LatentBatch.execute(one, two)[0]),
+    "LatentConcat": heard(latent_nodes.LatentConcat.execute(one, one, "x")[0]),
+    "LatentCut": heard(latent_nodes.LatentCut.execute(two, "x", 50, 100)[0]),
+    "LatentMultiply": heard(latent_nodes.LatentMultiply.execute(two, 0.9)[0]),
+    "LatentMultiply by 1": heard(latent_nodes.LatentMultiply.execute(two, 1.0)[0]),
+    "LatentAdd": heard(latent_nodes.LatentAdd.execute(two, two)[0]),
+    "LatentBatchSeedBehavior": heard(latent_nodes.LatentBatchSeedBehavior.execute(two, "fixed")[0]),
+    "TrimAudioDuration": heard(audio_nodes.TrimAudioDuration.execute(sound, 2.0, 3.0)[0]),
+    "AudioConcat": heard(audio_nodes.AudioConcat.execute(sound, sound, "after")[0]),
+    "AudioMerge": heard(audio_nodes.AudioMerge.execute(sound, sound, "mean")[0]),
+    "AudioAdjustVolume": heard(audio_nodes.AudioAdjustVolume.execute(sound, 0)[0]),
+    "AudioAdjustVolume by 6": heard(audio_nodes.AudioAdjustVolume.execute(sound, -6)[0]),
+    "VAEDecodeAudio": heard(audio_nodes.VAEDecodeAudio.execute(vae, two)[0]),
+}
+again = audio_nodes.VAEEncodeAudio.execute(vae, sound)[0]
+for name, given in (("VAEEncodeAudio", again), ("EmptyAceStep1.5LatentAudio", {"samples": torch.zeros(2, 64, 250)})):
+    many = {"batch_size": 1, "sigmas": sigmas, "latent": {**given, "type": "audio"}}
+    got, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, sampler="euler", **many)
+    found["between"][name] = heard(got)
 sys.stdout.write("\n" + json.dumps(found) + "\n")
