@@ -43,7 +43,18 @@ class ACEStepLoadRecord:
         "STRING",
         "LATENT",
     )
-    RETURN_NAMES = ("song", "plan", "codes", "seed", "sigmas", "guidance", "task", "settings", "album_caption", "latent")
+    RETURN_NAMES = (
+        "song",
+        "plan",
+        "codes",
+        "seed",
+        "sigmas",
+        "guidance",
+        "task",
+        "settings",
+        "album_caption",
+        "latent",
+    )
     OUTPUT_TOOLTIPS = (
         "The song.",
         "Its plan; empty if there was none.",

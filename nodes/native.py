@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
 
 from . import inputs, models, wires
-from .host import host
+from .host import ComfyUI, host
 from .remarks import Told, told
 
 if TYPE_CHECKING:
@@ -91,5 +90,7 @@ class ACEStepToNative:
 
 
 def _needs_comfyui(node: str, instead: str) -> None:
-    if "comfy.model_management" not in sys.modules:
-        raise InvalidInput(f"{node} works with models of ComfyUI, which is not here; run the graph there, or {instead}.")
+    if not isinstance(host(), ComfyUI):
+        raise InvalidInput(
+            f"{node} works with models of ComfyUI, which is not here; run the graph there, or {instead}."
+        )

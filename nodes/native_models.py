@@ -137,7 +137,8 @@ class LentQwen(Patched):
             files = QwenFiles({"vocab_size": rows}, Weights({}), None, self.source)
             tokenizer = load_tokenizer(find_tokenizer(files, models.roots()), rows)
             self.loaded(working(made(_meta(tensors), self.source, tokenizer)))
-            yield made(expanded(self.weights(), EXPANDED), self.source, tokenizer)
+            product = made(expanded(self.weights(), EXPANDED), self.source, tokenizer)
+        yield product
 
     def weights(self) -> dict[str, Tensor]:
         return self.tensors(getattr(self.patcher.model, self.part).transformer, qwen_name)
@@ -202,5 +203,3 @@ def _path(patcher: Any, kind: str) -> Path:
     given = init[1][0] if init is not None and init[1] else kind
     given = given[0] if isinstance(given, list | tuple) else given
     return Path(given) if isinstance(given, str) else Path(kind)
-
-

@@ -337,9 +337,8 @@ def make_in_parts(
 
 def _begin(request: Request, tile: int) -> StartLatents | None:
     """What the songs start from instead of noise."""
-    tile = request.encode_tile or tile
-    wanted = {"vae": request.models.vae, "tile": tile, "monitor": request.monitor}
-    return start_from(request.latent, request.noise_mask, **wanted)
+    vae, tile = request.models.vae, request.encode_tile or tile
+    return start_from(request.latent, request.noise_mask, vae=vae, tile=tile, monitor=request.monitor)
 
 
 def _count(request: Request, codes: Sequence, recordings: Sequence, begin: StartLatents | None) -> int:

@@ -73,8 +73,8 @@ def replay(
     monitor, begin = monitor_of(progress, cancelled), None
     if recipe.latent is not None:
         item = int(record.task.get("index", 0)) if alone else None
-        wanted = {"vae": opened.vae, "tile": recipe.encode_tile, "monitor": monitor}
-        begin = started_again(recipe.latent, latent, item, **wanted)
+        tile = recipe.encode_tile
+        begin = started_again(recipe.latent, latent, item, vae=opened.vae, tile=tile, monitor=monitor)
     request = Request(
         song=recipe.song,
         models=opened,

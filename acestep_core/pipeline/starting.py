@@ -49,7 +49,7 @@ def start_from(
     """Reads what a song is to start from; None for nothing.
 
     Args:
-        mask: how much of each frame is made anew, see `render.start.mask_of`; where the latent brings one, in its place.
+        mask: how much of each frame is made anew, see `render.start.mask_of`, in place of one that the latent brings.
         vae: encodes recordings, `tile` latent frames at a time.
 
     Raises:
@@ -106,7 +106,9 @@ def _mask_told(file: FileRecord) -> Tensor | None:
         rows = [[float(value) for count, value in row for _ in range(count)] for row in runs]
         return mask_of(rows, len(rows[0]))
     except (TypeError, ValueError, IndexError) as error:
-        raise InvalidInput("The record's noise_mask must hold pairs of a count and a number; correct the file.") from error
+        raise InvalidInput(
+            "The record's noise_mask must hold pairs of a count and a number; correct the file."
+        ) from error
 
 
 def _read(latent: LatentLike, vae: VAEHandle | None, tile: int | None, monitor: Monitor) -> StartLatents:
@@ -181,4 +183,3 @@ def _of_file(path: Path) -> Tensor:
 def _runs(mask: Tensor) -> list[list[list[float]]]:
     """Rows of a mask as `[count, value]` of equal neighbours."""
     return [[[len(list(run)), value] for value, run in groupby(row)] for row in mask.tolist()]
-

@@ -49,8 +49,8 @@ from acestep_core.vocabulary import HOP, SAMPLE_RATE
 
 FOREIGN_SAMPLER = "A sampler of another pack took part, so these songs get no record to make them again from."
 LENT_MODEL = (
-    "The model is one that ComfyUI holds, with changes nobody can tell, so these songs get no record; load its file with "
-    "Load ACE-Step for one."
+    "The model is one that ComfyUI holds, with changes nobody can tell, so these songs get no record; load its file "
+    "with Load ACE-Step for one."
 )
 DEFAULT_SECONDS = 120.0
 """Length of a song whose length nobody decided, as upstream's."""
@@ -367,8 +367,7 @@ def decoded(
     if made is not None:
         settings = replace(made.settings, decode=replace(decode, tile=tiles[-1]))
         lost = made.unrecorded or ("" if vae.lent is None else LENT_MODEL)
-        told = {"vae": vae, "finish": finish, "seconds": watch.seconds, "unrecorded": lost}
-        made = replace(made, settings=settings, **told)
+        made = replace(made, settings=settings, vae=vae, finish=finish, seconds=watch.seconds, unrecorded=lost)
     return Decoded(audio, made, remark)
 
 

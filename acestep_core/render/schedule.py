@@ -28,7 +28,11 @@ def shifted(u: Tensor, shift: float) -> Tensor:
 
 
 def schedule(
-    steps: int = 8, shift: float = 3.0, timesteps: Sequence[float] | None = None, *, start: Start = Start()  # noqa: B008
+    steps: int = 8,
+    shift: float = 3.0,
+    timesteps: Sequence[float] | None = None,
+    *,
+    start: Start = Start(),  # noqa: B008
 ) -> Tensor:
     """The times of a whole schedule, `[N + 1]` fp32, strictly falling, the last one 0. See `passage` for what is run.
 

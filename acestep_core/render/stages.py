@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from acestep_core import seeds as noise
+from acestep_core.errors import InvalidInput
 from acestep_core.models.acestep import AceStepModel
-from acestep_core.models.dit import DiT
 from acestep_core.models.handles import ModelHandle, VAEHandle
 from acestep_core.models.manager import manager
 from acestep_core.models.memory import denoising_bytes
 from acestep_core.models.oobleck import OobleckVAE
-from acestep_core.errors import InvalidInput
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import Finish, Guidance, Sampling
 from acestep_core.render import vae

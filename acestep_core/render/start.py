@@ -58,7 +58,9 @@ class StartLatents:
         if len(self.latents) not in (1, songs):
             raise InvalidInput(f"The latent holds {len(self.latents)} songs, and {songs} are made; make them agree.")
         if self.mask is not None and len(self.mask) not in (1, songs):
-            raise InvalidInput(f"The noise mask has {len(self.mask)} rows for {songs} songs; give one, or one for each.")
+            raise InvalidInput(
+                f"The noise mask has {len(self.mask)} rows for {songs} songs; give one, or one for each."
+            )
 
     def laid_out(self, frames: int, silence: Tensor, device: torch.device) -> StartLatents:
         """The same on its device, filled up with silence `[1, N, 64]` to `frames`."""

@@ -23,9 +23,9 @@ import comfy.text_encoders.ace15 as ace15  # noqa: E402
 import comfy.utils  # noqa: E402
 import comfy_extras.nodes_audio as audio_nodes  # noqa: E402
 import comfy_extras.nodes_custom_sampler as custom  # noqa: E402
-import comfy_extras.nodes_post_processing  # noqa: E402, F401  (it and the next one import each other)
-import comfy_extras.nodes_model_advanced as advanced  # noqa: E402
 import comfy_extras.nodes_latent as latent_nodes  # noqa: E402
+import comfy_extras.nodes_model_advanced as advanced  # noqa: E402
+import comfy_extras.nodes_post_processing  # noqa: E402, F401  (it and the next one import each other)
 import folder_paths  # noqa: E402, F401
 import torch  # noqa: E402
 from comfy.ldm.ace.ace_step15 import get_silence_latent  # noqa: E402
@@ -72,7 +72,9 @@ def tiny_clip():
     for part in ("Qwen3_06B_ACE15_Config", "Qwen3_2B_ACE15_lm_Config"):
         getattr(llama, part).head_dim = tiny.QWEN["head_dim"]
         setattr(llama, part, functools.partial(getattr(llama, part), **small))
-    target = comfy.supported_models.supported_models_base.ClipTarget(ace15.ACE15Tokenizer, ace15.te(lm_model="qwen3_2b"))
+    target = comfy.supported_models.supported_models_base.ClipTarget(
+        ace15.ACE15Tokenizer, ace15.te(lm_model="qwen3_2b")
+    )
     clip = comfy.sd.CLIP(target)
     for name, rows in (("qwen3_06b", TEXT_ROWS[0]), ("qwen3_2b", LM_ROWS)):
         tensors = tiny.qwen_tensors({**tiny.QWEN, "vocab_size": rows}, 0, name)
@@ -83,9 +85,27 @@ def tiny_clip():
 def tiny_model():
     sd = comfy.utils.load_torch_file(str(unet))
     config = {
-        **{"hidden_size": 64, "text_hidden_dim": 64, "num_dit_layers": 4, "num_heads": 16, "num_kv_heads": 8, "head_dim": 16},
-        **{"intermediate_size": 192, "fsq_dim": 64, "num_lyric_layers": 2, "num_timbre_layers": 2, "audio_model": "ace1.5"},
-        **{"encoder_hidden_size": 64, "encoder_intermediate_size": 192, "encoder_num_heads": 16, "dtype": torch.float32},
+        **{
+            "hidden_size": 64,
+            "text_hidden_dim": 64,
+            "num_dit_layers": 4,
+            "num_heads": 16,
+            "num_kv_heads": 8,
+            "head_dim": 16,
+        },
+        **{
+            "intermediate_size": 192,
+            "fsq_dim": 64,
+            "num_lyric_layers": 2,
+            "num_timbre_layers": 2,
+            "audio_model": "ace1.5",
+        },
+        **{
+            "encoder_hidden_size": 64,
+            "encoder_intermediate_size": 192,
+            "encoder_num_heads": 16,
+            "dtype": torch.float32,
+        },
     }
     told = comfy.supported_models.ACEStep15(config)
     model = told.get_model(sd, "")
@@ -138,7 +158,7 @@ ours, our_vae, our_lm = out("ACEStepFromNative", model=shifted, clip=clip, vae=v
 found["variant"], found["shift"], found["lm"] = ours.variant, ours.preset.shift, our_lm is not None
 task = out("ACEStepTextToMusic", song=song)[0]
 told = out("ACEStepConditioning", model=ours, song=song, task=task)[0]
-latent, = out("ACEStepSampler", model=ours, conditioning=told, seed=7, batch_size=1, sampler="euler", sigmas=sigmas)
+(latent,) = out("ACEStepSampler", model=ours, conditioning=told, seed=7, batch_size=1, sampler="euler", sigmas=sigmas)
 with manager.resident(ours) as module:
     theirs = dict(model.model.diffusion_model.state_dict())
     same = [theirs[name].data_ptr() == tensor.data_ptr() for name, tensor in module.state_dict().items()]
@@ -167,7 +187,9 @@ found["decoded"] = difference(wave, plain) if loud <= 1 else loud
 our_vae_of_file = type(our_vae)(vae_file, "fp32", "cpu")
 file = type(ours)(unet, "fp32", "cpu", "turbo", ours.text, our_vae)
 told_file = out("ACEStepConditioning", model=file, song=song, task=task)[0]
-by_file, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas)
+(by_file,) = out(
+    "ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas
+)
 found["file and lent"] = difference(by_file["samples"], latent["samples"])
 native, _, positive, empty = out("ACEStepToNative", model=file, vae=our_vae, conditioning=told_file)
 found["file by KSampler's way"] = difference(natively(native, positive, empty, sigmas)["samples"], by_file["samples"])
@@ -194,9 +216,11 @@ with_lora = natively(patched, positive, empty, sigmas)["samples"]
 found["lora acts"] = difference(with_lora, by_file["samples"])
 lent_lora = comfy.sd.load_lora_for_models(model, None, dict(lora), 1.0, 0.0)[0]
 handle, _, _ = out("ACEStepFromNative", model=lent_lora, clip=clip, vae=vae)
-again, = out("ACEStepSampler", model=handle, conditioning=told, seed=7, batch_size=1, sampler="euler", sigmas=sigmas)
+(again,) = out("ACEStepSampler", model=handle, conditioning=told, seed=7, batch_size=1, sampler="euler", sigmas=sigmas)
 found["lora through the bridge"] = difference(again["samples"], with_lora)
-after, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas)
+(after,) = out(
+    "ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas
+)
 found["file after the lora"] = difference(after["samples"], by_file["samples"])
 
 # repaint: the recording stays under the noise mask
@@ -208,33 +232,82 @@ painted = natively(native, positive, start, sigmas)
 found["repaint keeps"] = difference(painted["samples"][:, :, :50], start["samples"][:, :, :50])
 found["repaint makes"] = difference(painted["samples"][:, :, 60:100], start["samples"][:, :, 60:100])
 done = out("ACEStepDecode", vae=our_vae, latent=painted, task=repaint)[0]
-found["repaint audio"] = [list(done["waveform"].shape), difference(done["waveform"][..., :90_000], source["waveform"][..., :90_000])]
+found["repaint audio"] = [
+    list(done["waveform"].shape),
+    difference(done["waveform"][..., :90_000], source["waveform"][..., :90_000]),
+]
 found["repaint record"] = "acestep" in done
 
 # ComfyUI's samplers in our loop
 native_euler = comfy.samplers.sampler_object("euler")
-by_theirs, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="heun", sigmas=sigmas, native_sampler=native_euler)
+(by_theirs,) = out(
+    "ACEStepSampler",
+    model=file,
+    conditioning=told_file,
+    seed=7,
+    batch_size=1,
+    sampler="heun",
+    sigmas=sigmas,
+    native_sampler=native_euler,
+)
 found["their euler"] = difference(by_theirs["samples"], by_file["samples"])
 found["their euler is told"] = bool(by_theirs["acestep"].made.unrecorded)
 for name in ("euler_ancestral", "dpmpp_2m", "lcm", "uni_pc"):
     other = comfy.samplers.sampler_object(name)
-    got, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas, native_sampler=other)
+    (got,) = out(
+        "ACEStepSampler",
+        model=file,
+        conditioning=told_file,
+        seed=7,
+        batch_size=1,
+        sampler="euler",
+        sigmas=sigmas,
+        native_sampler=other,
+    )
     found[f"their {name}"] = bool(got["samples"].isfinite().all()) and got["samples"].shape == by_file["samples"].shape
 try:
-    out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas, native_sampler=comfy.samplers.sampler_object("euler_cfg_pp"))
+    out(
+        "ACEStepSampler",
+        model=file,
+        conditioning=told_file,
+        seed=7,
+        batch_size=1,
+        sampler="euler",
+        sigmas=sigmas,
+        native_sampler=comfy.samplers.sampler_object("euler_cfg_pp"),
+    )
 except Exception as error:
     found["cfg++"] = str(error)
 
 # one half by ComfyUI's sampler, the other by ours, and the other way round
 half = natively(*out("ACEStepToNative", model=file, vae=our_vae, conditioning=told_file)[::2], empty, sigmas[:3])
-rest, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas[2:], latent=half, add_noise=False)
+(rest,) = out(
+    "ACEStepSampler",
+    model=file,
+    conditioning=told_file,
+    seed=7,
+    batch_size=1,
+    sampler="euler",
+    sigmas=sigmas[2:],
+    latent=half,
+    add_noise=False,
+)
 found["theirs, then ours"] = difference(rest["samples"], by_file["samples"])
 
 # a latent with denoise as KSampler has it
 steps = {"steps": 4, "shift": 3.0}
 start_at = {"samples": torch.randn(1, 64, 250, generator=draws)}
 whole = out("ACEStepSchedule", model=file, **steps)[0]
-partly, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=whole[2:], latent=start_at)
+(partly,) = out(
+    "ACEStepSampler",
+    model=file,
+    conditioning=told_file,
+    seed=7,
+    batch_size=1,
+    sampler="euler",
+    sigmas=whole[2:],
+    latent=start_at,
+)
 native, _, positive, _ = out("ACEStepToNative", model=file, vae=our_vae, conditioning=told_file)
 found["from a latent"] = difference(natively(native, positive, start_at, whole[2:])["samples"], partly["samples"])
 # a song of ComfyUI's own text nodes: its network encodes at every step, ours once over the same weights
@@ -250,19 +323,20 @@ ours_of_it = render_latents(ours, Conditioning(branch, null), [7], sigmas).mT
 found["ComfyUI's own pipeline"] = difference(by_comfy, ours_of_it)
 ids = [[token for token, _ in tokens["qwen3_06b"][0]]]
 with manager.resident(ours.text) as reader:
-    found["text encoder"] = difference(reader.model(torch.tensor(ids)), states)
+    read = reader.model(torch.tensor(ids))
+    found["text encoder"] = difference(read[:, :-2], states[:, :-2])  # ComfyUI masks what follows the first end of text
 
 # the language model within the CLIP
 found["codes"] = len(out("ACEStepPlanCodes", lm=our_lm, song=song, plan="", seed=1, batch_size=1)[0][0])
 
 # nodes of ComfyUI between two of ours: seconds that come out, and how many songs of them know what made them
-two, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=2, sampler="euler", sigmas=sigmas)
-sound, = out("ACEStepDecode", vae=our_vae_of_file, latent=two)
+(two,) = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=2, sampler="euler", sigmas=sigmas)
+(sound,) = out("ACEStepDecode", vae=our_vae_of_file, latent=two)
 
 
 def heard(value):
     if "samples" in value:
-        value, = out("ACEStepDecode", vae=our_vae_of_file, latent=value)
+        (value,) = out("ACEStepDecode", vae=our_vae_of_file, latent=value)
     story = wires.story(value)[1]
     length = value["waveform"].shape[-1] / value["sample_rate"]
     return [round(length, 2), value["waveform"].shape[0], sum(place is not None for place in story)]
@@ -289,6 +363,6 @@ found["between"] = {
 again = audio_nodes.VAEEncodeAudio.execute(vae, sound)[0]
 for name, given in (("VAEEncodeAudio", again), ("EmptyAceStep1.5LatentAudio", {"samples": torch.zeros(2, 64, 250)})):
     many = {"batch_size": 1, "sigmas": sigmas, "latent": {**given, "type": "audio"}}
-    got, = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, sampler="euler", **many)
+    (got,) = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, sampler="euler", **many)
     found["between"][name] = heard(got)
 sys.stdout.write("\n" + json.dumps(found) + "\n")

@@ -42,7 +42,8 @@ def test_models_of_comfyui_are_ours_without_a_second_copy(found: dict[str, Any])
 
 def test_the_song_is_the_same_on_both_sides(found: dict[str, Any]) -> None:
     assert found["file and lent"] == 0, "a file of ours, and ComfyUI's model of it"
-    assert found["ComfyUI's own pipeline"] < SAME and found["text encoder"] < 1e-4
+    assert found["ComfyUI's own pipeline"] < 1e-3, "its text nodes, its network with encoders; measured 1e-4"
+    assert found["text encoder"] < 1e-4
     assert found["lent there and back"] < SAME
     assert found["file by KSampler's way"] < SAME
     assert found["from a latent"] < SAME
@@ -106,6 +107,9 @@ def test_a_node_of_comfyui_between_two_of_ours(name: str, found: dict[str, Any])
     assert found["between"][name] == BETWEEN[name]
 
 
+OPEN = {"bpm": 0, "keyscale": "auto", "timesignature": "auto"}
+
+
 def graph() -> dict[str, Any]:
     """A task of ours through KSampler and ComfyUI's decoder, and beside it through our own."""
 
@@ -115,7 +119,7 @@ def graph() -> dict[str, Any]:
     return {
         "model": node("ACEStepModelLoader", model="acestep-v15-turbo"),
         "vae": node("ACEStepVAELoader", vae="auto"),
-        "song": node("ACEStepSong", caption="x", lyrics="", instrumental=True, language="en", duration=10.0),
+        "song": node("ACEStepSong", caption="x", lyrics="", instrumental=True, language="en", duration=10.0, **OPEN),
         "task": node("ACEStepTextToMusic", song=["song", 0], codes_strength=1.0),
         "told": node("ACEStepConditioning", model=["model", 0], song=["song", 0], task=["task", 0]),
         "native": node("ACEStepToNative", model=["model", 0], vae=["vae", 0], conditioning=["told", 0]),
@@ -140,7 +144,9 @@ def test_a_graph_with_ksampler_in_the_server(comfy: Comfy, tmp_path: Path) -> No
             return await client.run(Workflow(graph(), await client.definitions()), tmp_path)
 
     files = asyncio.run(main()).files
-    ours, theirs = (read_audio(next(p for p in files[name] if p.suffix == ".wav"))[0] for name in ("save", "save theirs"))
+    ours, theirs = (
+        read_audio(next(p for p in files[name] if p.suffix == ".wav"))[0] for name in ("save", "save theirs")
+    )
     assert ours.shape == theirs.shape == (2, 480_000) and ours.abs().max() > 0.05
     scale = float((ours * theirs).sum() / (theirs * theirs).sum())  # both level in their own way
     torch.testing.assert_close(ours, theirs * scale, atol=1e-4, rtol=1e-3)

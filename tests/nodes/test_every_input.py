@@ -319,9 +319,7 @@ def test_it_does_something(node_id: str, name: str, workshop: Workshop) -> None:
     does_something(workshop, CHANGES, node_id, name)
 
 
-@pytest.mark.parametrize(
-    "node_id", [name for name in CLASSES if not is_training(name) and not name.endswith("Native")]
-)
+@pytest.mark.parametrize("node_id", [name for name in CLASSES if not is_training(name) and not name.endswith("Native")])
 def test_nothing_else_makes_a_difference(node_id: str, workshop: Workshop) -> None:
     """Without this the test above would show nothing."""
     assert workshop.run(node_id) == workshop.run(node_id, again=True)

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 
 from acestep_core import generate, replay
 from acestep_core.errors import AudioError, InvalidInput
+from acestep_core.options import TextToMusic
 from acestep_core.pipeline.generation import make_in_parts
 from acestep_core.pipeline.request import Request
-from acestep_core.options import TextToMusic
 from acestep_core.pipeline.starting import start_from
 from acestep_core.records.song_record import SongRecord
 
@@ -40,7 +40,10 @@ def test_every_kind_of_latent_is_the_same(tiny_models, tmp_path):
     assert start_from(native | mask).file.extra["noise_mask"] == [[[250, 1.0]]]
 
 
-@pytest.mark.parametrize("wrong", [torch.zeros(1, 64, 250), {"samples": torch.zeros(1, 4, 8, 8)}, torch.full((1, 9, 64), torch.nan), "no.latent"])
+@pytest.mark.parametrize(
+    "wrong",
+    [torch.zeros(1, 64, 250), {"samples": torch.zeros(1, 4, 8, 8)}, torch.full((1, 9, 64), torch.nan), "no.latent"],
+)
 def test_what_is_no_latent_is_refused(wrong):
     with pytest.raises(InvalidInput):
         start_from(wrong)
