@@ -95,7 +95,9 @@ def test_an_example_and_the_language_model_fill_it(desk: Desk) -> None:
         await form(page).get_by_role("button", name="Create").click()
         await form(page).locator(".ace-ask input").fill("a waltz")
         await page.page.keyboard.press("Enter")
-        await page.until("document.querySelector('.ace-make .ace-ask [role=status]').textContent.startsWith('Filled')", 60)
+        await page.until(
+            "document.querySelector('.ace-make .ace-ask [role=status]').textContent.startsWith('Filled')", 60
+        )
         song = (await page.prompt())["2"]["inputs"]
         assert song["caption"] == await sound.input_value() != before
         assert not await page.page.locator(".ace-make-result").is_visible(), "no song was made"

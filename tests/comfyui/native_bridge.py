@@ -23,9 +23,8 @@ import comfy.text_encoders.ace15 as ace15  # noqa: E402
 import comfy.utils  # noqa: E402
 import comfy_extras.nodes_audio as audio_nodes  # noqa: E402
 import comfy_extras.nodes_custom_sampler as custom  # noqa: E402
-import comfy_extras.nodes_latent as latent_nodes  # noqa: E402
 import comfy_extras.nodes_model_advanced as advanced  # noqa: E402
-import comfy_extras.nodes_post_processing  # noqa: E402, F401  (it and the next one import each other)
+import comfy_extras.nodes_post_processing  # noqa: E402, F401
 import folder_paths  # noqa: E402, F401
 import torch  # noqa: E402
 from comfy.ldm.ace.ace_step15 import get_silence_latent  # noqa: E402
@@ -40,6 +39,7 @@ from acestep_core.render.conditioning import text_context  # noqa: E402
 from acestep_core.render.stages import render_latents  # noqa: E402
 from acestep_core.seeds import noise  # noqa: E402
 
+latent_nodes = sys.modules["comfy_extras.nodes_latent"]  # imported by the other, for they import each other
 torch.set_grad_enabled(False)
 CLASSES = load_pack(pack).classes
 wires = sys.modules[CLASSES["ACEStepSampler"].__module__.rpartition(".")[0] + ".wires"]
