@@ -324,7 +324,8 @@ found["ComfyUI's own pipeline"] = difference(by_comfy, ours_of_it)
 ids = [[token for token, _ in tokens["qwen3_06b"][0]]]
 with manager.resident(ours.text) as reader:
     read = reader.model(torch.tensor(ids))
-    found["text encoder"] = difference(read[:, :-2], states[:, :-2])  # ComfyUI masks what follows the first end of text
+    # ComfyUI takes the first end of text, and what follows, for padding
+    found["text encoder"] = difference(read[:, :-3], states[:, :-3])
 
 # the language model within the CLIP
 found["codes"] = len(out("ACEStepPlanCodes", lm=our_lm, song=song, plan="", seed=1, batch_size=1)[0][0])
