@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy import ndarray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -33,8 +34,8 @@ NO_FILES = (WAVEFORM, ROLE)
 """Names of what was no file."""
 
 LatentLike = Any
-"""Latents `[B, T, 64]` or `[T, 64]`; songs of this library; ComfyUI's LATENT (`[B, 64, T]`), with or without a noise
-mask, or a file of one; or a recording, which is encoded.
+"""Latents `[B, T, 64]` or `[T, 64]`, torch or numpy; songs of this library; ComfyUI's LATENT (`[B, 64, T]`), with or
+without a noise mask, or a file of one; or a recording, which is encoded.
 """
 
 
@@ -119,7 +120,8 @@ def _read(latent: LatentLike, vae: VAEHandle | None, tile: int | None, monitor: 
     if isinstance(latent, Mapping) and "samples" in latent:
         found = _in_memory(_native(latent["samples"]))
         return start_from(found, latent.get("noise_mask")) or found
-    if isinstance(latent, Tensor):
+    if isinstance(latent, Tensor | ndarray):
+        latent = torch.as_tensor(latent)
         return _in_memory(latent[None] if latent.ndim == 2 else latent)
     if isinstance(getattr(latent, "latents", None), Tensor):
         return _in_memory(latent.latents)
@@ -142,7 +144,7 @@ def described(latent: LatentLike) -> FileRecord:
     """What a record says of a latent, without encoding anything."""
     if isinstance(latent, str | Path):
         return describe_file(ROLE, Path(latent))
-    if isinstance(latent, Mapping | Tensor) or hasattr(latent, "latents"):
+    if isinstance(latent, Mapping | Tensor | ndarray) or hasattr(latent, "latents"):
         return _read(latent, None, None, SILENT).file
     return describe_recording(ROLE, (read_source(latent, limit=LONGEST).waveform, SAMPLE_RATE))
 
