@@ -64,11 +64,11 @@ class Patched:
     def __init__(self, patcher: Any) -> None:
         self.patcher = patcher
 
-    def loaded(self, working: int) -> None:
+    def loaded(self, needed: int) -> None:
         memory = sys.modules["comfy.model_management"]
         if self.patcher.is_dynamic():  # its weights come to the device piece by piece, which only its own layers know
             self.patcher = self.patcher.clone(disable_dynamic=True)
-        memory.load_models_gpu([self.patcher], memory_required=working, force_full_load=True)
+        memory.load_models_gpu([self.patcher], memory_required=needed, force_full_load=True)
 
     def tensors(self, module: nn.Module, rename: Callable[[str], str | None]) -> dict[str, Tensor]:
         """The floating point tensors of a part, by upstream's names."""
