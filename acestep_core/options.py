@@ -114,6 +114,22 @@ class Sampling(Options):
 
 
 @dataclass(frozen=True)
+class Start(Options):
+    """Where on the way from noise a run begins and ends, see `render.start`. What begins later needs a latent."""
+
+    denoise: float = option(1.0,
+        "With a latent: share of the schedule that is run from there; 1 makes everything anew.",
+        low=0.01, high=1.0, step=0.01)
+    start_step: int = option(0, "With a latent: steps of the schedule to leave out at its beginning.",
+        low=0, high=200, advanced=True)
+    end_step: int = option(None, "Stop after this step of the schedule; 0 runs all.",
+        low=1, high=200, empty=0, advanced=True)
+    add_noise: bool = option(True, "Off goes on from a latent in which an earlier run left its noise.", advanced=True)
+    leave_noise: bool = option(False,
+        "Leave the noise of the steps after the last one, for another sampler to go on from.", advanced=True)
+
+
+@dataclass(frozen=True)
 class Decode(Options):
     """How latents become audio, see `render.vae`."""
 
@@ -396,6 +412,7 @@ class RenderSettings(Groups):
     schedule: Schedule = Schedule()
     guidance: Guidance = Guidance()
     sampling: Sampling = Sampling()
+    start: Start = Start()
     decode: Decode = Decode()
 
     @staticmethod

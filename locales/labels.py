@@ -118,6 +118,7 @@ LABELS = {
 }
 OWN = {
     ("ACEStepExtend", "strength"): "Freedom (balanced)",
+    ("ACEStepFromNative", "clip"): "CLIP",
     ("ACEStepGuidance", "end"): "Up to (noise level)",
     ("ACEStepGuidance", "start"): "From (noise level)",
     ("ACEStepLMScore", "scale"): "Score spread",

@@ -41,8 +41,20 @@ class ACEStepLoadRecord:
         wires.TASK,
         wires.SETTINGS,
         "STRING",
+        "LATENT",
     )
-    RETURN_NAMES = ("song", "plan", "codes", "seed", "sigmas", "guidance", "task", "settings", "album_caption")
+    RETURN_NAMES = (
+        "song",
+        "plan",
+        "codes",
+        "seed",
+        "sigmas",
+        "guidance",
+        "task",
+        "settings",
+        "album_caption",
+        "latent",
+    )
     OUTPUT_TOOLTIPS = (
         "The song.",
         "Its plan; empty if there was none.",
@@ -53,6 +65,7 @@ class ACEStepLoadRecord:
         "What was done, and with which recording and references; these need a VAE.",
         "Everything else, for sampler and decoder: connected to both, the song is made again exactly.",
         "The album caption, for stems checkpoints.",
+        "What it started from instead of noise, for the sampler; none if it started from noise.",
     )
     FUNCTION = "read"
     HAS_INTERMEDIATE_OUTPUT = True
@@ -72,6 +85,7 @@ class ACEStepLoadRecord:
                 "vae": inputs.wire(wires.VAE, "Encodes the recording and the references that the song was made with."),
                 "audio": inputs.wire("AUDIO", "The recording, where it is no file of the input or output folder."),
                 "reference": inputs.wire("AUDIO", "The references as a batch, where they are no such files."),
+                "latent": inputs.wire("LATENT", "What it started from, where that is no such file."),
             },
         }
 
@@ -88,6 +102,7 @@ class ACEStepLoadRecord:
         vae: VAEHandle | None = None,
         audio: dict[str, Any] | None = None,
         reference: dict[str, Any] | None = None,
+        latent: dict[str, Any] | None = None,
     ) -> Told:
         from acestep_core.pipeline.recipe import Recipe, settings_of
         from acestep_core.records.song_record import SongRecord
@@ -101,7 +116,8 @@ class ACEStepLoadRecord:
         codes = (found.codes,) if found.codes else ()
         guidance = None if settings.guidance.scale is None else settings.guidance
         sigmas, album = _schedule(settings), "" if recipe is None else recipe.album_caption
-        read = found.to_song(), found.plan, codes, found.seeds["noise"], sigmas, guidance, tasks, recipe, album
+        begin = None if recipe is None else _begin(recipe, vae, latent)
+        read = found.to_song(), found.plan, codes, found.seeds["noise"], sigmas, guidance, tasks, recipe, album, begin
         return told(read, "\n".join(f"{file.role}: {file.name}" for file in found.files))
 
 
@@ -136,6 +152,20 @@ def _tasks(
         monitor=monitor(),
     )
     return tuple(found)
+
+
+def _begin(recipe: Recipe, vae: VAEHandle | None, wired: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the song started from; None for noise, and where a recording needs a VAE and there is none."""
+    from acestep_core.pipeline.replay import find_recording
+    from acestep_core.pipeline.starting import SUFFIXES, started_again
+
+    file = recipe.latent
+    if file is None or (wired is None and vae is None and not file.name.endswith(SUFFIXES)):
+        return None
+    given = find_recording(file, [host().input_folder(), host().output_folder()]) if wired is None else wired
+    found = started_again(file, given, None, vae=vae, tile=recipe.encode_tile, monitor=monitor())
+    mask = {} if found.mask is None else {"noise_mask": found.mask[:, None]}
+    return wires.to_latent(found.latents) | mask | {wires.CARGO: wires.ENCODED}
 
 
 def _is_text(record: str) -> bool:

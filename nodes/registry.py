@@ -13,6 +13,7 @@ from .datasets import (
 from .judge import ACEStepBestOf, ACEStepLMScore, ACEStepLyricAlignment, ACEStepTimedLyrics
 from .load import ACEStepLMLoader, ACEStepLoader, ACEStepLoRALoader, ACEStepModelLoader, ACEStepVAELoader
 from .load_record import ACEStepLoadRecord
+from .native import ACEStepFromNative, ACEStepToNative
 from .plan import (
     ACEStepCreateSong,
     ACEStepFormatSong,
@@ -94,6 +95,8 @@ NODES: tuple[type, ...] = (
     ACEStepTrainSettings,
     ACEStepTrainLoRA,
     ACEStepExportLoRA,
+    ACEStepFromNative,
+    ACEStepToNative,
 )
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}

@@ -64,7 +64,7 @@ def songs_shown(
     found = []
     for item, place in enumerate(places):
         facts: dict[str, Any] = {"plan": plan.strip()}
-        if made is not None and place is not None:
+        if made is not None and place is not None and not made.unrecorded:
             facts = facts_of(made.record(place, hashes=False)) | ({"plan": plan.strip()} if plan.strip() else {})
         scores = facts.setdefault("scores", {})
         if timing is not None and item < len(timing):
@@ -93,5 +93,6 @@ def about(made: Made | None, songs: Sequence[str], plan: str) -> str:
         if told:
             seed = f" (seed {facts['seed']})" if "seed" in facts else ""
             lines.append(f"Song {item}{seed}: {', '.join(told)}")
+    lost = "" if made is None else made.unrecorded
     note = TEST_MODEL if made is not None and made.tiny else ""
-    return "\n\n".join(part for part in (note, "\n".join(lines), plan.strip()) if part)
+    return "\n\n".join(part for part in (note, lost, "\n".join(lines), plan.strip()) if part)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core import options
+from acestep_core.errors import InvalidInput
 from acestep_core.song.description import Song
 
 from . import inputs, wires
@@ -116,6 +117,7 @@ class ACEStepSampler:
     RETURN_NAMES = ("latent",)
     OUTPUT_TOOLTIPS = ("Latents of the songs, 25 frames a second.",)
     FUNCTION = "sample"
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -140,6 +142,13 @@ class ACEStepSampler:
                     wires.SETTINGS,
                     "Of a song record, in place of the widgets. With the song's own seed it is made again exactly.",
                 ),
+                "latent": inputs.wire(
+                    "LATENT", "What to start from, as long as the song; its noise mask says what is made anew."
+                ),
+                "native_sampler": inputs.wire(
+                    "SAMPLER", "A sampler of ComfyUI, in place of the widget. Its songs get no record."
+                ),
+                **inputs.widgets(options.Start),
             },
         }
 
@@ -152,14 +161,21 @@ class ACEStepSampler:
         sigmas: Tensor | None = None,
         guidance: options.Guidance | None = None,
         settings: Recipe | None = None,
+        latent: dict[str, Any] | None = None,
+        native_sampler: Any = None,
         **widgets: Any,
-    ) -> tuple[dict[str, Any]]:
+    ) -> Told:
+        from acestep_core.pipeline.starting import start_from
         from acestep_core.pipeline.steps import sampled
 
         if settings is None:
-            wanted = options.RenderSettings(sampling=options.Sampling.from_widgets(widgets))
+            wanted = options.RenderSettings(
+                sampling=options.Sampling.from_widgets(widgets), start=options.Start.from_widgets(widgets)
+            )
         else:
             wanted = settings.settings
+            if settings.latent is not None and latent is None:
+                raise InvalidInput("This song started from a latent; connect that of Load Song Record, too.")
         if sigmas is not None:
             wanted = replace(wanted, schedule=options.Schedule(timesteps=sigmas.tolist()))
         if guidance is not None:
@@ -167,10 +183,16 @@ class ACEStepSampler:
         again, at_once = settings is not None and seed == settings.seed, None
         if settings is not None and again:
             seed, batch_size, at_once = settings.seeds[0], len(settings.seeds), settings.at_once
-        latents, made = sampled(model, conditioning, seed, batch_size, wanted, monitor(), at_once)
+        integrator = None
+        if native_sampler is not None:
+            from .native_sampler import integrator_of
+
+            integrator = integrator_of(native_sampler, seed)
+        begin, seen = start_from(latent), monitor()
+        latents, made = sampled(model, conditioning, seed, batch_size, wanted, seen, at_once, begin, integrator)
         if settings is not None and again:
             latents, made = latents[[settings.item]], made.select([settings.item])
-        return (wires.to_latent(latents, made),)
+        return told((wires.to_latent(latents, made),), made.unrecorded)
 
 
 class ACEStepDecode:

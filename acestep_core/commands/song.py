@@ -48,6 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             'acestep song "indie folk" --lyrics words.txt --best-of 8 --keep 2 --subtitles lrc',
             'acestep song "a shanty about tea" --think --batch 99 --seed random -o night/shanty.mp3',
             'acestep song "bossa nova, nylon guitar" --task cover --source demo.wav --strength 0.8',
+            'acestep song "warmer, with strings" --latent demo.wav --denoise 0.5',
             'acestep song "piano solo" --task repaint --source demo.wav --bars "9-12 at 92 bpm"',
             "acestep song drums --task extract --source demo.wav --track drums",
         ),
@@ -62,6 +63,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     task.add_argument("--source", metavar="FILE", help="the recording to work on")
     task.add_argument("--reference", action="append", default=[], metavar="FILE", help="take the timbre of a recording")
     task.add_argument("--reference-seed", type=int, default=0, metavar="N", help="which thirty seconds of it are heard")
+    task.add_argument(
+        "--latent", metavar="FILE", help="start from a recording or a saved latent instead of noise, see --denoise"
+    )
+    task.add_argument("--noise-mask", metavar="SECONDS", help="the parts of it to make anew, such as 10-20,35-40")
     task.add_argument("--codes", metavar="FILE", help="semantic codes to follow, one song a line")
     task.add_argument("--album-caption", default="", metavar="TEXT", help="of the whole song, for stems checkpoints")
     task.add_argument("--track", action="append", help="such as vocals or drums; complete takes several")
@@ -239,6 +244,8 @@ def _request(told: argparse.Namespace, song: Song, models: Models, bar: Progress
         "song": song,
         "references": told.reference,
         "reference_seed": told.reference_seed,
+        "latent": told.latent,
+        "noise_mask": told.noise_mask,
         "seed": None if told.seed == RANDOM else told.seed,
         "batch": told.best_of or told.batch,
         "models": models,

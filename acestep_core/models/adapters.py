@@ -147,6 +147,9 @@ def inspect_adapter(path: Path, model: ModelHandle) -> Report:
     from acestep_core.models.config import AceStepConfig
     from acestep_core.models.dit import DiT
 
+    if model.lent is not None:
+        with model.lent.resident(lambda _: 0) as lent:
+            return fit(read_adapter(path), linear_shapes(lent.decoder)).report
     config = AceStepConfig.from_json(open_dit(model.path, model.variant).config)
     with torch.device("meta"):
         decoder = DiT(config)

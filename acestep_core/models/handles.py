@@ -4,25 +4,33 @@ weights.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from acestep_core.checkpoints.catalog import Preset, Variant, variant_named
 from acestep_core.checkpoints.find import is_tiny
 
+if TYPE_CHECKING:
+    from acestep_core.models.lent import Lender
+
 
 @dataclass(frozen=True)
 class Handle:
-    """Weights at `path`, to be used in number format `dtype` on `device` (both may be `auto`)."""
+    """Weights at `path`, to be used in number format `dtype` on `device` (both may be `auto`).
+
+    Where a host lends weights that it holds itself, `lent` is who does, and `path` only what they are called.
+    """
 
     path: Path
     dtype: str = "auto"
     device: str = "auto"
+    lent: Lender | None = field(default=None, kw_only=True)
 
     @property
     def tiny(self) -> bool:
         """Whether the weights are of a tiny checkpoint, which makes noise instead of music."""
-        return is_tiny(self.path)
+        return self.lent is None and is_tiny(self.path)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ class ModelHandle(Handle):
         vae: encodes the silence latent where the checkpoint lacks one (ComfyUI files do).
         stems: whether it is a stems checkpoint (`is_lego_sft`), which wants another caption.
         adapters: applied to the decoder whenever it runs, in this order.
+        shift: of its schedule, where somebody has set another than the checkpoint's own.
     """
 
     variant: str = "turbo"
@@ -75,6 +84,7 @@ class ModelHandle(Handle):
     vae: VAEHandle | None = None
     stems: bool = False
     adapters: tuple[AdapterHandle, ...] = ()
+    shift: float | None = None
 
     @property
     def info(self) -> Variant:
@@ -83,7 +93,8 @@ class ModelHandle(Handle):
 
     @property
     def preset(self) -> Preset:
-        return self.info.preset
+        preset = self.info.preset
+        return preset if self.shift is None else replace(preset, shift=self.shift)
 
     def with_adapter(self, path: Path, strength: float) -> ModelHandle:
         """This model with one more adapter; strength 0 leaves it out."""

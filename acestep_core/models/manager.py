@@ -176,6 +176,13 @@ class ModelManager:
     @contextmanager
     def _resident(self, handle: Handle, working: Working) -> Iterator[Any]:
         with ExitStack() as stack:
+            if handle.lent is not None:
+                needs = working if callable(working) else lambda _: working
+                product = stack.enter_context(handle.lent.resident(needs))
+                stack.enter_context(_adapted(product, handle))
+                stack.enter_context(_lender_told(handle))
+                yield product
+                return
             entry = stack.enter_context(self._pinned(handle))
             needed = entry.unpacking + (working(entry.product) if callable(working) else working)
             if isinstance(handle, ModelHandle):
@@ -185,10 +192,7 @@ class ModelManager:
             stack.enter_context(_told(entry, needed))
             if devices.is_host(entry.device) and needed > devices.free_memory(entry.device):
                 raise MemoryError  # the system would end the process rather than say so
-            if isinstance(handle, ModelHandle) and handle.adapters:
-                from acestep_core.models.adapters import applied
-
-                stack.enter_context(applied(entry.module.decoder, handle.adapters))  # type: ignore[arg-type]
+            stack.enter_context(_adapted(entry.product, handle))
             yield entry.product
 
     def run(
@@ -213,11 +217,16 @@ class ModelManager:
         Raises:
             OutOfMemory: not even the smaller parts fit.
         """
-        size = self._fitting(handle, needs, size, least)
+        if handle.lent is None:
+            size = self._fitting(handle, needs, size, least)
         try:
             with self._resident(handle, lambda module: needs(module, size)) as module:
                 return work(module, size)
         except OutOfMemory as error:
+            if handle.lent is not None:
+                if size <= least:
+                    raise
+                return self.run(handle, work, needs, max(least, size // 2), least)
             with self._pinned(handle) as entry, self._lock:
                 left = self.placement.clear(entry)
             if size <= least and not left:
@@ -228,6 +237,13 @@ class ModelManager:
         smaller = max(min(least, size), size // 2)
         with self._resident(handle, lambda module: needs(module, smaller)) as module:
             return work(module, smaller)
+
+    def shared(self, handle: ModelHandle) -> tuple[AceStepModel, dict[str, Tensor]]:
+        """A model as it lies in main memory, and its tensors by upstream's names, for a host to work with: nothing is
+        copied, and nothing of it may be written to.
+        """
+        with self._pinned(handle.bare) as entry:
+            return entry.module, dict(entry.home)  # type: ignore[return-value]
 
     def _fitting(self, handle: Handle, needs: Callable[[Any, int], int], size: int, least: int) -> int:
         """The largest of `size` and its halves that fits once others have made room."""
@@ -249,6 +265,8 @@ class ModelManager:
         Raises:
             CheckpointError, OutOfMemory: as `resident` does.
         """
+        if handle.lent is not None:
+            raise CheckpointError("Weights that ComfyUI holds cannot be trained; load their file with Load ACE-Step.")
         device = devices.pick_device(handle.device)
         dtype = devices.dtype_for("dit", device, handle.dtype)
         with self._lock, torch.inference_mode(False):
@@ -380,6 +398,30 @@ _NAMES = {"dit": "diffusion model", "vae": "VAE", "text": "text encoder", "lm": 
 
 
 @contextmanager
+def _adapted(model: Any, handle: Handle) -> Iterator[None]:
+    """The adapters of a handle at work until the block ends."""
+    if not isinstance(handle, ModelHandle) or not handle.adapters:
+        yield
+        return
+    from acestep_core.models.adapters import applied
+
+    with applied(model.decoder, handle.adapters):
+        yield
+
+
+@contextmanager
+def _lender_told(handle: Handle) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OutOfMemory) or not devices.is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"The work with {handle.path.name} does not fit into the memory; make fewer or shorter songs at once."
+        ) from error
+
+
+@contextmanager
 def _told(entry: Entry, working: int) -> Iterator[None]:
     """Whatever a device says when its memory is full becomes one sentence with the figures."""
     free, placed = devices.free_memory(entry.device), entry.placed
@@ -412,8 +454,9 @@ def _load_model(
             raise CheckpointError(
                 f"{handle.path} holds no silence latent; load it with a VAE, or put silence_latent.pt beside it."
             )
-        with manager._pinned(handle.vae) as entry:
-            read = (*read, *entry.read)
+        if handle.vae.lent is None:
+            with manager._pinned(handle.vae) as entry:
+                read = (*read, *entry.read)
         with manager.resident(handle.vae, silence_bytes) as vae:
             model.silence_latent = encode_silence(vae).clone()
     return model, None, read

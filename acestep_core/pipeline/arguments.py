@@ -37,6 +37,8 @@ _ARGUMENTS: Mapping[str, tuple[Reader, str]] = {
     "batch": (whole, "a whole number"),
     "references": (lambda value: value, ""),  # whoever loads them says what is wrong with one
     "reference_seed": (_seed, f"a whole number from 0 to {MAX_SEED}"),
+    "latent": (lambda value: value, ""),  # likewise
+    "noise_mask": (lambda value: value, ""),
     "models": (_one_of(Models, str, os.PathLike), "a path, or what open_models returned"),
     "variant": (_one_of(str), "text such as 'turbo'"),
     "settings": (_one_of(RenderSettings), "RenderSettings, such as RenderSettings.of(steps=4)"),

@@ -31,6 +31,7 @@ from acestep_core.options import (
 from acestep_core.pipeline.made import Made
 from acestep_core.pipeline.opening import needed_lm
 from acestep_core.pipeline.request import Request
+from acestep_core.pipeline.starting import LatentLike, part_of, start_from
 from acestep_core.pipeline.steps import (
     DEFAULT_SECONDS,
     Stopwatch,
@@ -40,6 +41,7 @@ from acestep_core.pipeline.steps import (
     tasks_for,
 )
 from acestep_core.render.settings import tile_for
+from acestep_core.render.start import StartLatents
 from acestep_core.render.tasks import check_task
 from acestep_core.seeds import item_seeds
 from acestep_core.song.codes import check_codes, text_to_codes
@@ -187,6 +189,8 @@ def generate(
     codes_strength: float = 1.0,
     references: Sequence[AudioLike] = (),
     reference_seed: int = 0,
+    latent: LatentLike | None = None,
+    noise_mask: Any = None,
     models: Models | str | Path | None = None,
     variant: str | None = None,
     settings: RenderSettings | None = None,
@@ -207,6 +211,9 @@ def generate(
             one for each. Without a duration the song is as long as they are.
         codes_strength: share of the steps that follow them.
         references: recordings whose timbre to take; `reference_seed` chooses which thirty seconds are heard.
+        latent: what to start from instead of noise, with `denoise` or `start_step`: latents, songs of this library, a
+            recording, or a file that ComfyUI's Save Latent wrote. Without a duration the song is as long.
+        noise_mask: what of it is made anew: seconds such as `10-20, 35-40`, or numbers from 0 to 1 along the song.
         models: a checkpoint's folder or file, or what `open_models` returned; None takes what is found, or the tiny
             checkpoint.
         variant: which checkpoint, such as `turbo` or `base`, where the folder holds several.
@@ -246,13 +253,17 @@ def make(
     models, monitor, watch = request.models, request.monitor, Stopwatch()
     check_task(options.task, models.model.info.kind, models.model.stems)
     song, plan, asked = request.song, None, None
-    seeds = item_seeds(request.seed, max(request.batch, len(codes), len(recordings)))
+    tile = tile_for(models.vae, request.settings.decode.tile)
+    with watch.stage("encode"):
+        begin = _begin(request, tile)
+    if begin is not None and isinstance(options, TextToMusic) and not (codes or song.duration or request.thinking):
+        options = replace(options, seconds=options.seconds or begin.seconds)
+    seeds = item_seeds(request.seed, _count(request, codes, recordings, begin))
     if request.thinking is not None:
         if codes or recordings:
             raise InvalidInput("Thinking writes codes of its own; leave out either think or what it would replace.")
         with watch.stage("think"):
             plan, song, codes, asked = _thought(request, seeds)
-    tile = tile_for(models.vae, request.settings.decode.tile)
     with watch.stage("encode"):
         tasks = tasks_for(
             options,
@@ -265,7 +276,7 @@ def make(
             monitor=monitor,
         )
     what = conditioned(models.model, song, tasks, request.album_caption, monitor, watch.seconds)
-    latents, made = sampled(models.model, what, seeds[0], len(seeds), request.settings, monitor, request.at_once)
+    latents, made = sampled(models.model, what, seeds[0], len(seeds), request.settings, monitor, request.at_once, begin)
     decode = replace(made.settings.decode, tile=tile)
     done = decoded(models.vae, latents, made, decode, request.finish, monitor=monitor)
     assert done.made is not None
@@ -297,7 +308,8 @@ def make_in_parts(
     """`make` for a large batch, `size` songs at a time, so that they can be kept before the next ones are made. They
     are the songs of one batch: one plan, seeds that go up.
     """
-    seeds = item_seeds(request.seed, max(request.batch, len(codes), len(recordings)))
+    begin = _begin(request, tile_for(request.models.vae, request.settings.decode.tile))
+    seeds = item_seeds(request.seed, _count(request, codes, recordings, begin))
     thinking, sampling = request.thinking, request.settings.sampling
     if thinking is not None and thinking.seed is None:
         thinking = replace(thinking, seed=seeds[0])
@@ -308,11 +320,30 @@ def make_in_parts(
         if sampling.retake_variance > 0:
             settings = replace(settings, sampling=replace(sampling, retake_seed=retakes[start]))
         yield make(
-            replace(request, seed=seeds[start], batch=len(seeds[part]), thinking=thinking, settings=settings),
+            replace(
+                request,
+                seed=seeds[start],
+                batch=len(seeds[part]),
+                thinking=thinking,
+                settings=settings,
+                latent=part_of(begin, start, start + size),
+                noise_mask=None,
+            ),
             options,
             recordings[part] if len(recordings) > 1 else recordings,
             codes[part] if len(codes) > 1 else codes,
         )
+
+
+def _begin(request: Request, tile: int) -> StartLatents | None:
+    """What the songs start from instead of noise."""
+    vae, tile = request.models.vae, request.encode_tile or tile
+    return start_from(request.latent, request.noise_mask, vae=vae, tile=tile, monitor=request.monitor)
+
+
+def _count(request: Request, codes: Sequence, recordings: Sequence, begin: StartLatents | None) -> int:
+    """How many songs are made."""
+    return max(request.batch, len(codes), len(recordings), 0 if begin is None else len(begin.latents))
 
 
 def _thought(request: Request, seeds: Sequence[int]) -> tuple[Plan, Song, tuple[tuple[int, ...], ...], dict[str, Any]]:

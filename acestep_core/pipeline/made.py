@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from acestep_core.errors import InvalidInput
 from acestep_core.models.handles import LMHandle, ModelHandle, Models, VAEHandle
 from acestep_core.options import Finish, RenderSettings
 from acestep_core.records.origin import Origin
@@ -41,6 +42,7 @@ class Made:
         timing: when each line is sung, of each song, where that was listened for.
         seconds: wall time of each stage.
         notes: what of the song was not taken as it was written, or is not read by the model, one sentence each.
+        unrecorded: why the songs can have no record, in a sentence; empty where they can.
     """
 
     song: Song
@@ -58,6 +60,7 @@ class Made:
     timing: tuple[SungLyrics, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    unrecorded: str = ""
 
     def __post_init__(self) -> None:
         if not self.places:
@@ -78,7 +81,7 @@ class Made:
     def remarks(self) -> tuple[str, ...]:
         """What there is to say about the song and the recordings it was made from, one sentence each."""
         said = (text for task in self.tasks for text in task.remarks)
-        return tuple(dict.fromkeys((*self.notes, *self.song.remarks(), *said)))
+        return tuple(dict.fromkeys(filter(None, (self.unrecorded, *self.notes, *self.song.remarks(), *said))))
 
     def task(self, item: int) -> Task:
         return self.tasks[item if len(self.tasks) > 1 else 0]
@@ -112,7 +115,12 @@ class Made:
             file: what is known of the saved file, such as its format.
             graph: the API-format workflow, where a graph made it.
             hashes: also tells the models by their content; their files are read once for that, and it is remembered.
+
+        Raises:
+            InvalidInput: what made the songs cannot be told, see `unrecorded`.
         """
+        if self.unrecorded:
+            raise InvalidInput(self.unrecorded)
         from acestep_core.pipeline.provenance import record_of
 
         return record_of(self, item, file or {}, graph, hashes)

@@ -30,6 +30,7 @@ class Recipe:
         at_once: how many songs of it were sampled together; None is all.
         codes: none, one sequence for all songs of the batch, or one for each.
         sources, references: recordings; references say which part of them was heard.
+        latent: what it started from instead of noise, with its noise mask.
         encode_tile: latent frames at once in which they were encoded; None where nobody wrote it down.
     """
 
@@ -44,6 +45,7 @@ class Recipe:
     album_caption: str
     sources: tuple[FileRecord, ...]
     references: tuple[FileRecord, ...]
+    latent: FileRecord | None
     encode_tile: int | None
 
     @classmethod
@@ -61,7 +63,9 @@ class Recipe:
         if len(sources) not in (0, 1, len(seeds)):
             sources = sources[item : item + 1] if alone else ()
         references = tuple(file for file in record.files if file.role == "reference")
-        tiles = [file.extra.get("encode_tile") for file in (*sources, *references)]
+        latent = next((file for file in record.files if file.role == "latent"), None)
+        heard = (*sources, *references, *([] if latent is None else [latent]))
+        tiles = [file.extra.get("encode_tile") for file in heard]
         album = record.task.get("album_caption", "")
         return cls(
             song=record.to_song(),
@@ -75,6 +79,7 @@ class Recipe:
             album_caption=album if isinstance(album, str) else "",
             sources=sources,
             references=_one_song(references, len(sources)),
+            latent=latent,
             encode_tile=next((tile for tile in tiles if isinstance(tile, int)), None),
         )
 

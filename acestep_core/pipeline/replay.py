@@ -23,6 +23,7 @@ from acestep_core.pipeline.progress import monitor_of
 from acestep_core.pipeline.provenance import describe_models, machine_of
 from acestep_core.pipeline.recipe import Recipe
 from acestep_core.pipeline.request import Request
+from acestep_core.pipeline.starting import NO_FILES, LatentLike, described, started_again
 from acestep_core.planner.plan import Plan
 from acestep_core.records.origin import WAVEFORM, describe_recording
 from acestep_core.records.song_record import FileRecord, SongRecord, describe_file, versions
@@ -36,6 +37,7 @@ def replay(
     *,
     source: AudioLike | None = None,
     references: Sequence[AudioLike] | None = None,
+    latent: LatentLike | None = None,
     roots: Iterable[Path] | None = None,
     alone: bool = False,
     progress: ProgressCallback | bool | None = None,
@@ -46,8 +48,8 @@ def replay(
     Args:
         record: of the song, or the file of it.
         models: a checkpoint's folder or file, or what `open_models` returned; None looks in the usual places.
-        source, references: recordings to use. Left out, files are looked for by name beside the record, then in the
-            working folder.
+        source, references, latent: recordings to use, and what the song started from. Left out, files are looked for
+            by name beside the record, then in the working folder.
         roots: where to look for models, as in `open_models`.
         alone: makes only this song of a batch, which is faster and may change its last bits.
         progress, cancelled: as in `generate`.
@@ -63,12 +65,20 @@ def replay(
     sources = recordings_of(recipe, places) if source is None else [source]
     heard = [find_recording(file, places) for file in recipe.references] if references is None else list(references)
     seeds = [recipe.clip_seed(record, file) for file in recipe.references]
+    if recipe.latent is not None and latent is None:
+        latent = find_recording(recipe.latent, places)
     opened = _open(record, models, places, roots)
-    for difference in record.differences(_now(record, opened, sources, heard)):
+    for difference in record.differences(_now(record, opened, sources, heard, latent)):
         log.warning("%s", difference)
+    monitor, begin = monitor_of(progress, cancelled), None
+    if recipe.latent is not None:
+        item = int(record.task.get("index", 0)) if alone else None
+        tile = recipe.encode_tile
+        begin = started_again(recipe.latent, latent, item, vae=opened.vae, tile=tile, monitor=monitor)
     request = Request(
         song=recipe.song,
         models=opened,
+        latent=begin,
         seed=recipe.seeds[0],
         batch=len(recipe.seeds),
         at_once=recipe.at_once,
@@ -77,7 +87,7 @@ def replay(
         settings=recipe.settings,
         finish=recipe.finish,
         album_caption=recipe.album_caption,
-        monitor=monitor_of(progress, cancelled),
+        monitor=monitor,
     )
     with devices.threads(record.machine.get("threads")):
         made = make(request, recipe.options, sources, recipe.codes)
@@ -95,8 +105,9 @@ def recordings_of(recipe: Recipe, places: Sequence[Path]) -> list[AudioLike]:
 
 def find_recording(file: FileRecord, places: Sequence[Path]) -> Path:
     """A recording by its name, see `find_file`."""
-    if file.name == WAVEFORM:
-        raise AudioError(f"The {file.role} of this song was a waveform and no file; give it as {file.role}.")
+    if file.name in NO_FILES:
+        what = "a waveform" if file.name == WAVEFORM else "one in memory"
+        raise AudioError(f"The {file.role} of this song was {what} and no file; give it as {file.role}.")
     return find_file(file, places)
 
 
@@ -175,11 +186,16 @@ def _in_formats(models: Models, record: SongRecord) -> Models:
 
 
 def _now(
-    record: SongRecord, models: Models, sources: Sequence[AudioLike], references: Sequence[AudioLike]
+    record: SongRecord,
+    models: Models,
+    sources: Sequence[AudioLike],
+    references: Sequence[AudioLike],
+    latent: LatentLike | None,
 ) -> SongRecord:
     """The record as of today's files and machine. The language model is not needed: what it wrote is in the record."""
     files = [*describe_models(models), *(describe_recording("source", source) for source in sources)]
     files += [describe_recording("reference", reference) for reference in references]
+    files += [] if latent is None else [described(latent)]
     files += [file for file in record.files if file.role == "lm"]
     machine = {name: value for name, value in machine_of(models).items() if name in record.machine}
     machine |= {name: record.machine[name] for name in ("threads", "test_model") if name in record.machine}

@@ -19,6 +19,7 @@ from acestep_core.pipeline import arguments
 from acestep_core.pipeline.made import Made
 from acestep_core.pipeline.opening import models_beside, open_models
 from acestep_core.pipeline.progress import monitor_of
+from acestep_core.pipeline.starting import LatentLike
 from acestep_core.planner.think import Thinking
 from acestep_core.song.description import Song
 
@@ -34,6 +35,8 @@ class Request:
     seed: int | None = None
     batch: int = 1
     references: Sequence[tuple[AudioLike, int]] = ()
+    latent: LatentLike | None = None
+    noise_mask: Any = None
     encode_tile: int | None = None
     at_once: int | None = None
     settings: RenderSettings = RenderSettings()  # noqa: RUF009
@@ -72,6 +75,8 @@ class Request:
             seed=told.get("seed"),
             batch=told.get("batch", 1),
             references=[(heard, told.get("reference_seed", 0)) for heard in _several(told.get("references", ()))],
+            latent=told.get("latent"),
+            noise_mask=told.get("noise_mask"),
             settings=_settings(told.get("settings"), options),
             finish=Finish.from_flat(options),
             thinking=_thinking(told.get("think", False), options),

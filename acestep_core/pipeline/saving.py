@@ -137,7 +137,8 @@ def save_song(
     files: dict[str, Content] = {
         audio: lambda path: write_audio(path, song, sample_rate, keep.format, keep.bitrate, tags_of(made, item, keep))
     }
-    if keep.record and (item is not None or keep.graph is not None):
+    told = made is not None and item is not None and not made.unrecorded
+    if keep.record and (told or keep.graph is not None):
         files[RECORD] = lambda path: path.write_text(record_text(made, item, keep), encoding="utf-8")
     files |= _lyrics(sung, keep)
     later = [suffix for suffix in map(subtitle_suffix, keep.subtitles) if suffix not in files]
@@ -155,6 +156,8 @@ def tags_of(made: Made | None, item: int | None, keep: Keep) -> dict[str, str]:
     tags = dict(keep.workflow or {}) | {"encoder": ENCODER}
     if made is None or item is None:
         return tags
+    if made.unrecorded:
+        return tags | made.tags(item)
     untimed = replace(made, seconds={})  # so that the same song is the same file, however long it took
     record = untimed.record(item, file=keep.file, hashes=False)
     return tags | made.tags(item) | {TAG: json.dumps(record.to_dict())}
@@ -162,7 +165,7 @@ def tags_of(made: Made | None, item: int | None, keep: Keep) -> dict[str, str]:
 
 def record_text(made: Made | None, item: int | None, keep: Keep) -> str:
     """The record as JSON; of audio that other nodes made only the graph is known, or nothing."""
-    if made is None or item is None:
+    if made is None or item is None or made.unrecorded:
         return "" if keep.graph is None else json.dumps({"prompt": keep.graph}, indent=2)
     return made.record(item, file=keep.file, graph=keep.graph).to_json()
 

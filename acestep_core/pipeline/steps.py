@@ -37,13 +37,21 @@ from acestep_core.render.conditioned import Conditioning
 from acestep_core.render.conditioning import condition
 from acestep_core.render.reference import reference_latents
 from acestep_core.render.repaint import Region, extension_of, region_of
+from acestep_core.render.sampler import Integrator
+from acestep_core.render.schedule import passage
 from acestep_core.render.settings import flow_times, initial_noise, resolved, tile_for
 from acestep_core.render.stages import decode_latents, encode_audio, render_latents
+from acestep_core.render.start import StartLatents, check_start
 from acestep_core.render.task import Task
 from acestep_core.seeds import item_seeds
 from acestep_core.song.description import Song
 from acestep_core.vocabulary import HOP, SAMPLE_RATE
 
+FOREIGN_SAMPLER = "A sampler of another pack took part, so these songs get no record to make them again from."
+LENT_MODEL = (
+    "The model is one that ComfyUI holds, with changes nobody can tell, so these songs get no record; load its file "
+    "with Load ACE-Step for one."
+)
 DEFAULT_SECONDS = 120.0
 """Length of a song whose length nobody decided, as upstream's."""
 
@@ -243,6 +251,8 @@ def sampled(
     settings: RenderSettings,
     monitor: Monitor = SILENT,
     at_once: int | None = None,
+    begin: StartLatents | None = None,
+    integrator: Integrator | None = None,
 ) -> tuple[Tensor, Made]:
     """From noise to latents `[B, T, 64]`, and the story so far.
 
@@ -252,12 +262,20 @@ def sampled(
         settings: what they leave open is decided here, by the checkpoint's preset.
         at_once: songs that are sampled together where they fit the memory; None is all. The story says how many it
             were.
+        begin: latents to start from instead of noise, see `starting`.
+        integrator: somebody else's sampler, see `render.sampler`; songs of one have no record.
     """
     rows = what.conditioning.batch
+    if begin is not None and rows == batch == 1:
+        batch = len(begin.latents)
     if rows > 1 and batch not in (1, rows):
         raise InvalidInput(f"The conditioning holds {rows} songs already; make a batch of 1 or {rows}.")
     seeds = item_seeds(seed, max(rows, batch))
     settings = resolved(settings, model)
+    check_start(begin, settings.start, what.conditioning)
+    if begin is not None:
+        begin = replace(begin, add_noise=settings.start.add_noise)
+        begin.check(len(seeds), what.conditioning.frames, what.tasks[0].samples)
     initial = initial_noise(settings.sampling, seeds, what.conditioning.frames)
     together: list[int] = []
     watch = Stopwatch(what.seconds)
@@ -266,19 +284,22 @@ def sampled(
             model,
             what.conditioning,
             seeds,
-            flow_times(settings),
+            passage(flow_times(settings), settings.start),
             settings.guidance,
             settings.sampling,
             initial,
             monitor,
             at_once=at_once,
             note=together.append,
+            begin=begin,
+            leaves_noise=settings.start.leave_noise,
+            integrator=integrator,
         )
     asked = what.tasks[0].options
     origin = Origin(
         call="" if asked is None else asked.CALL,
         arguments={} if asked is None else asked.to_flat(),
-        files=tuple(file for task in what.tasks for file in task.files),
+        files=(*(file for task in what.tasks for file in task.files), *([] if begin is None else [begin.file])),
         seeds=tuple(seeds),
         codes=tuple(task.codes for task in what.tasks) if any(task.codes for task in what.tasks) else (),
         album_caption=what.album_caption,
@@ -293,6 +314,7 @@ def sampled(
         origin=origin,
         seconds=watch.seconds,
         notes=(*what.song.notes, *what.conditioning.remarks),
+        unrecorded=FOREIGN_SAMPLER if integrator is not None else "" if model.lent is None else LENT_MODEL,
     )
     return latents, made
 
@@ -344,7 +366,8 @@ def decoded(
         audio = decode_latents(vae, latents, found, finish, shift, rescale, tile, monitor, note=tiles.append)
     if made is not None:
         settings = replace(made.settings, decode=replace(decode, tile=tiles[-1]))
-        made = replace(made, settings=settings, vae=vae, finish=finish, seconds=watch.seconds)
+        lost = made.unrecorded or ("" if vae.lent is None else LENT_MODEL)
+        made = replace(made, settings=settings, vae=vae, finish=finish, seconds=watch.seconds, unrecorded=lost)
     return Decoded(audio, made, remark)
 
 

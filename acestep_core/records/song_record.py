@@ -32,7 +32,7 @@ FORMAT = "acestep-song"
 VERSION = 1
 TAG = "acestep"
 """The tag of a sound file that holds its record."""
-ROLES = ("dit", "text_encoder", "vae", "lm", "adapter", "source", "reference")
+ROLES = ("dit", "text_encoder", "vae", "lm", "adapter", "source", "reference", "latent")
 """What a file was for; others may follow."""
 
 _WEIGHTS = (".safetensors", ".gguf", ".pt", ".bin", ".ckpt", ".pth")

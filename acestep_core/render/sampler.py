@@ -22,6 +22,7 @@ from acestep_core.render.flows import Flow, flow_of
 from acestep_core.render.guidance import OFF
 from acestep_core.render.repaint import blend, inject, injection_steps
 from acestep_core.render.schedule import Step, steps_of
+from acestep_core.render.start import StartLatents
 from acestep_core.render.wavelet import corrected
 
 Method = Callable[[Flow, Tensor, Step], tuple[Tensor, Tensor]]
@@ -50,6 +51,10 @@ def sde(flow: Flow, x: Tensor, step: Step) -> tuple[Tensor, Tensor]:
 
 METHODS: dict[str, Method] = {"euler": euler, "heun": heun, "sde": sde}
 """A new sampler is a function and its line here; its name is one of `options.METHODS`."""
+Integrator = Callable[[Callable[[Tensor, float], Tensor], Tensor, Tensor, Callable[[int, Tensor], None]], Tensor]
+"""A sampler of somebody else, `integrator(clean, x, times, tick)`: from the state `x` `[B, T, 64]` through `times` to
+the last one, by asking for the clean estimate `clean(x, t)`; `tick(step, estimate)` tells how far it is.
+"""
 RENOISING = ("sde",)
 """Methods that put new noise into the state."""
 
@@ -79,8 +84,10 @@ def sample(
     monitor: Monitor = SILENT,
     *,
     turbo: bool | None = None,
+    begin: StartLatents | None = None,
+    integrator: Integrator | None = None,
 ) -> Tensor:
-    """Runs the whole schedule.
+    """Runs a schedule. Where it ends above 0, noise is left in what comes out.
 
     Args:
         decoder: on its device; conditioning is moved there.
@@ -89,6 +96,8 @@ def sample(
         draw: new noise `[B, T, 64]` in main memory at every call, for `sde` and morphs.
         monitor: gets stage `sample` once per step; its preview is the current clean estimate `[B, T, 64]`.
         turbo: whether the decoder leaps to the clean estimate in its last step; None asks its config.
+        begin: latents to start from, beside the decoder's weights; None starts from noise, or as `conditioning` tells.
+        integrator: takes the place of the method; steps and corrections of this loop then have no part in it.
 
     Returns:
         Latents `[B, T, 64]` fp32 on the decoder's device.
@@ -98,14 +107,52 @@ def sample(
     clamp_at, ema = sampling.velocity_clamp, sampling.velocity_ema
     flow = flow_of(decoder, told, guidance, clamp_at, ema, lambda: sent(draw(), weight.device))
     advance = METHODS[sampling.method]
-    x, times = flow.start(noise, times)
-    for step in steps_of(times, decoder.config.is_turbo if turbo is None else turbo):
+    if begin is None:
+        x, times = flow.start(noise, times)
+    else:
+        x = begin.state(noise, float(times[0]))
+    steps = steps_of(times, decoder.config.is_turbo if turbo is None else turbo)
+    if integrator is not None:
+        x = _integrated(integrator, flow, x, times, noise, told.hold, begin, monitor)
+    for step in steps if integrator is None else ():
         x = flow.enter(x, step)
         x, clean = advance(flow, x, step)  # guides, clamps, smooths
         x = correct(sampling, x, clean, step)
         x = hold(told.hold, x, noise, step)
+        x = x if begin is None else begin.kept(x, noise, step.then)
         monitor.tick("sample", step.index + 1, step.count, clean.clone)
-    return blended(told.hold, x)
+    left = steps[-1].then if steps else 0.0
+    return blended(told.hold, x) if left == 0 else x / (1 - left)
+
+
+def _integrated(
+    integrator: Integrator,
+    flow: Flow,
+    x: Tensor,
+    times: Tensor,
+    noise: Tensor,
+    held: Hold | None,
+    begin: StartLatents | None,
+    monitor: Monitor,
+) -> Tensor:
+    """The state after somebody else's sampler. What is to stay is put back before and after each look."""
+    visited, count = times.tolist(), len(times) - 1
+
+    def back(x: Tensor, t: float, step: Step) -> Tensor:
+        if held is not None and step.index <= injection_steps(held.settings, count):
+            x = inject(x, held.clean, held.region, t, noise)
+        return x if begin is None else begin.kept(x, noise, t)
+
+    def clean(x: Tensor, t: float) -> Tensor:
+        step = Step(min(sum(t < time for time in visited), count - 1), count, t, t)
+        x = back(flow.enter(x, step), t, step)
+        return back(x - t * flow(x, t), 0.0, step)
+
+    def tick(step: int, estimate: Tensor) -> None:
+        monitor.tick("sample", step + 1, count, estimate.clone)
+
+    x = integrator(clean, x, times, tick)
+    return x if begin is None else begin.kept(x, noise, visited[-1])
 
 
 def correct(sampling: Sampling, x: Tensor, clean: Tensor, step: Step) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from acestep_core.errors import InvalidInput
+from acestep_core.options import Start
 
 MAX_STEPS = {"turbo": 20, "sft": 200, "base": 200}
 """Most steps per checkpoint family; turbo is distilled for 8 and gains nothing beyond 20."""
@@ -26,26 +27,57 @@ def shifted(u: Tensor, shift: float) -> Tensor:
     return shift * u / (1 + (shift - 1) * u)
 
 
-def schedule(steps: int = 8, shift: float = 3.0, timesteps: Sequence[float] | None = None) -> Tensor:
-    """The times of a run, `[N + 1]` fp32, strictly falling, the last one 0.
+def schedule(
+    steps: int = 8,
+    shift: float = 3.0,
+    timesteps: Sequence[float] | None = None,
+    *,
+    start: Start = Start(),  # noqa: B008
+) -> Tensor:
+    """The times of a whole schedule, `[N + 1]` fp32, strictly falling, the last one 0. See `passage` for what is run.
 
     Args:
-        steps: N, the number of steps; ignored when `timesteps` are given.
+        steps: how many steps are run; with a `start.denoise` below 1 the schedule has as many more as are left out.
+            Ignored when `timesteps` are given.
         shift: above 0; ignored when `timesteps` are given.
         timesteps: own times, strictly falling within (0, 1], with or without the closing 0.
+        start: whether noise is to be left, so that own times may end above 0.
 
     Raises:
         InvalidInput: for a number of steps, a shift or times that make no schedule.
     """
     if timesteps is not None:
         times = torch.tensor([float(t) for t in timesteps])
-        closed = len(times) > 0 and times[-1] == 0
-        return check_times(times if closed else torch.cat([times, torch.zeros(1)]), starts_from_noise=False)
+        closed = len(times) > 0 and (times[-1] == 0 or start.leave_noise)
+        times = times if closed else torch.cat([times, torch.zeros(1)])
+        return check_times(times, starts_from_noise=False, leaves_noise=start.leave_noise)
     check_steps(steps)
     if not (math.isfinite(shift) and shift > 0):
         raise InvalidInput(f"Shift must be above 0, not {shift}; 3 is usual, 1 leaves the steps evenly spaced.")
-    times = shifted(torch.linspace(1, 0, steps + 1), shift)
+    whole = steps if start.denoise == 1 else int(steps / start.denoise)  # as ComfyUI's KSampler counts
+    times = shifted(torch.linspace(1, 0, whole + 1), shift)
     times[0] = 1  # rounding
+    return times
+
+
+def passage(times: Tensor, start: Start) -> Tensor:
+    """The part of a whole schedule `[N + 1]` that is run: its last steps, as many as the share `start.denoise`, and of
+    these those from `start_step` to `end_step`. The last of them goes to 0, unless noise is to be left.
+
+    Raises:
+        InvalidInput: no step is in it.
+    """
+    count = len(times) - 1
+    times = times[count - math.ceil(count * start.denoise - 1e-6) :]
+    left = len(times) - 1
+    last = left if start.end_step is None else min(start.end_step, left)
+    if start.start_step >= last:
+        raise InvalidInput(
+            f"Sampling would begin after step {start.start_step} and end after step {last}; let it begin earlier."
+        )
+    times = times[start.start_step : last + 1].clone()
+    if last < left and not start.leave_noise:
+        times[-1] = 0
     return times
 
 
@@ -57,13 +89,14 @@ def check_steps(steps: int, family: str = "base") -> None:
         raise InvalidInput(f"Steps must be a whole number from 1 to {most} here, not {steps!r}; {usual} is usual.")
 
 
-def check_times(times: Tensor, starts_from_noise: bool) -> Tensor:
+def check_times(times: Tensor, starts_from_noise: bool, leaves_noise: bool = False) -> Tensor:
     """The flow times of a run, `[N + 1]` fp32 in main memory.
 
     Args:
         times: of any origin.
         starts_from_noise: whether the first state is pure noise, which is what lies at flow time 1; a run that starts
             from a source may enter anywhere.
+        leaves_noise: whether they may end above 0.
 
     Raises:
         InvalidInput: the times do not fall from within (0, 1] to 0, are too many, or begin where noise does not belong.
@@ -84,12 +117,12 @@ def check_times(times: Tensor, starts_from_noise: bool) -> Tensor:
                 f"The flow times must fall from each to the next, not go from {now:g} to {then:g}; put them in order, "
                 "such as 1, 0.75, 0.5, 0.25, 0."
             )
-    if values[-1] != 0:
+    if values[-1] != 0 and not leaves_noise:
         raise InvalidInput(f"The flow times end at {values[-1]:g}, where noise is left; let them end at 0.")
     if starts_from_noise and values[0] < NOISIEST:
         raise InvalidInput(
-            f"The flow times begin at {values[0]:g}, but this song begins with pure noise; let them begin at 1, or "
-            "make a cover with noise strength."
+            f"The flow times begin at {values[0]:g}, but this song begins with pure noise; let them begin at 1, give "
+            "a latent to start from, or make a cover with noise strength."
         )
     return times
 
@@ -114,7 +147,7 @@ def steps_of(times: Tensor, turbo: bool) -> list[Step]:
     """The steps between `times` `[N + 1]`."""
     count = len(times) - 1
     spans = enumerate(pairwise(times.tolist()))
-    return [Step(i, count, now, then, turbo and i == count - 1) for i, (now, then) in spans]
+    return [Step(i, count, now, then, turbo and then == 0) for i, (now, then) in spans]
 
 
 def truncated(times: Tensor, cover_noise_strength: float) -> Tensor:

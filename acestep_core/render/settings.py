@@ -37,9 +37,9 @@ def resolved(settings: RenderSettings, handle: ModelHandle) -> RenderSettings:
 
 
 def flow_times(settings: RenderSettings) -> Tensor:
-    """The times of resolved settings, `[N + 1]` fp32."""
+    """The whole schedule of resolved settings, `[N + 1]` fp32; see `schedule.passage` for what is run of it."""
     times = settings.schedule
-    return schedule(times.steps, times.shift, times.timesteps)
+    return schedule(times.steps, times.shift, times.timesteps, start=settings.start)
 
 
 def initial_noise(sampling: Sampling, seeds: Sequence[int], frames: int) -> Tensor | None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from acestep_core import seeds as noise
+from acestep_core.errors import InvalidInput
 from acestep_core.models.acestep import AceStepModel
-from acestep_core.models.dit import DiT
 from acestep_core.models.handles import ModelHandle, VAEHandle
 from acestep_core.models.manager import manager
 from acestep_core.models.memory import denoising_bytes
@@ -21,9 +21,10 @@ from acestep_core.render.conditioned import Conditioning
 from acestep_core.render.guidance import OFF, check_guidance
 from acestep_core.render.parts import part_of, states_in
 from acestep_core.render.post import check_audio, check_latents, finished, limit_peak, shift_rescale
-from acestep_core.render.sampler import check_morph, sample
+from acestep_core.render.sampler import Integrator, check_morph, sample
 from acestep_core.render.schedule import check_times
 from acestep_core.render.settings import tile_for
+from acestep_core.render.start import StartLatents
 from acestep_core.render.task import Task
 
 Note = Callable[[int], object]
@@ -46,6 +47,9 @@ def render_latents(
     *,
     at_once: int | None = None,
     note: Note = _unheard,
+    begin: StartLatents | None = None,
+    leaves_noise: bool = False,
+    integrator: Integrator | None = None,
 ) -> Tensor:
     """Samples a batch.
 
@@ -55,6 +59,7 @@ def render_latents(
         initial: noise `[B, T, 64]` to use instead of the seeds' own; `sde` still draws from the seeds.
         at_once: songs that go together where they fit the memory; None is all.
         note: hears how many it were.
+        begin: latents to start from; leaves_noise: whether `times` may end above 0; integrator: see `sampler`.
 
     Returns:
         Latents `[B, T, 64]` fp32 in main memory.
@@ -64,12 +69,14 @@ def render_latents(
         GenerationError: the result is not finite.
     """
     check_guidance(guidance, handle.info.is_turbo)
-    times = check_times(times, conditioning.starts_from_noise)
+    times = check_times(times, conditioning.starts_from_noise and begin is None, leaves_noise)
     if conditioning.morph is not None:
         check_morph(sampling, varied=initial is not None)
+        if integrator is not None:
+            raise InvalidInput("A morph needs one of ACE-Step's own samplers; leave the other one out.")
     conditioning = conditioning.repeated(len(seeds))
 
-    def part(decoder: DiT, start: int, stop: int) -> Tensor:
+    def part(model: AceStepModel, start: int, stop: int) -> Tensor:
         told = part_of(conditioning, start, stop)
         sources = noise.generators(seeds[start:stop])
         first = noise.draw(sources, told.frames)
@@ -78,11 +85,16 @@ def render_latents(
             return noise.draw(sources, told.frames)
 
         first = first if initial is None else initial[start:stop]
-        return sample(decoder, told, first, times, redraw, guidance, sampling, monitor).cpu()
+        laid = None
+        if begin is not None:
+            laid = begin.rows(start, stop).laid_out(told.frames, model.silence_latent, model.device)
+        settings = (guidance, sampling, monitor)
+        made = sample(model.decoder, told, first, times, redraw, *settings, begin=laid, integrator=integrator)
+        return made.cpu()
 
     def work(model: AceStepModel, songs: int) -> Tensor:
         starts = range(0, len(seeds), songs)
-        done = torch.cat([part(model.decoder, start, min(start + songs, len(seeds))) for start in starts])
+        done = torch.cat([part(model, start, min(start + songs, len(seeds))) for start in starts])
         note(songs)
         return done
 

@@ -289,6 +289,9 @@ class Workshop:
         wires = {"vae": self["vae"], "task": self["other_task"], "audio": self["audio"]}
         return self.record_of(self.out("ACEStepReferenceAudio", **wires))
 
+    def make_record_with_latent(self) -> str:
+        return self.record_of(self["task"], latent=self["other_latent"], denoise=0.5)
+
     def make_settings(self) -> Any:
         return self.call("ACEStepLoadRecord", record=self["other_record"])[0][7]
 

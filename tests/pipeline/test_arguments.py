@@ -6,16 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from acestep_core import options
 from acestep_core.errors import AceStepError, CodesError, InvalidInput
 from acestep_core.pipeline import arguments, editing
 from acestep_core.pipeline.generation import _sequences, generate
 from acestep_core.pipeline.request import Request
+from acestep_core.pipeline.starting import start_from
 from acestep_core.song.description import Song
 
 WRONG = (object(), b"7", [], {}, (1, [2]), float("nan"), -7.5, 3 + 4j, "\0", "\ud800", {"a": 1}, [object()], lambda: 0)
-KEYWORDS = sorted({*arguments.NAMES, *options.TABLE, *Song().to_dict()} - {"references"})
+LATER = {"references", "latent", "noise_mask"}
+"""These are read with the models, see below."""
+KEYWORDS = sorted({*arguments.NAMES, *options.TABLE, *Song().to_dict()} - LATER)
 
 
 @pytest.mark.parametrize("name", KEYWORDS)
@@ -28,6 +32,14 @@ def test_every_keyword_is_read_or_refused_in_a_sentence(name: str, tiny_models: 
             refused += 1
             assert str(error).endswith(".") and "\n" not in str(error)
     assert refused >= len(WRONG) - 4, "nearly all of these make no sense anywhere"
+
+
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+def test_what_a_song_starts_from_is_read_or_refused_in_a_sentence(value: Any, tiny_models: Any) -> None:
+    for latent, mask in ((value, None), (torch.zeros(1, 250, 64), value)):
+        with pytest.raises(AceStepError) as error:
+            start_from(latent, mask, vae=tiny_models.vae)
+        assert str(error.value).endswith(".") and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("call", "group"), options.TASKS.items())

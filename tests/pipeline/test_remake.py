@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 import acestep_core
@@ -23,9 +24,11 @@ from acestep_core.host.graph.context import Folders, hosting
 from acestep_core.host.graph.packs import Pack, load_pack
 from acestep_core.io.audio import read_audio
 from acestep_core.models.handles import Models
-from acestep_core.options import RENDER_GROUPS, TASKS, Decode, Finish, Guidance, Sampling
+from acestep_core.options import RENDER_GROUPS, TASKS, Decode, Finish, Guidance, Sampling, Start
 from acestep_core.pipeline.opening import open_models
+from acestep_core.pipeline.steps import source_tasks
 from acestep_core.records.song_record import SongRecord
+from acestep_core.render.start import mask_of
 from tests.making import write_lora
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +83,11 @@ def drawn(rng: random.Random) -> Given:
             "guidance_momentum": some(rng.uniform(-1, 1)), "guidance_eta": some(rng.uniform(0, 1)),
             "guidance_norm_threshold": some(rng.uniform(0, 5)),
         }  # fmt: skip
+    latent = None
+    if call in ("generate", "repaint", "cover") and rng.random() < 0.4:
+        latent = {"noise_mask": rng.choice((None, "0.2-1, 1.5-2"))}
+        told |= {"denoise": some(rng.uniform(0.3, 1)), "end_step": some(rng.randint(2, 3)), "steps": 3}
+        told |= {"add_noise": rng.random() < 0.8, "leave_noise": rng.random() < 0.2}
     if call == "morph":  # whose state is a recording, not noise
         told |= {"method": rng.choice(("euler", "heun")), "retake_variance": None, "retake_seed": None}
     region = {
@@ -90,7 +98,11 @@ def drawn(rng: random.Random) -> Given:
     }
     arguments: dict[str, Given] = {
         "generate": {"codes_strength": rng.choice((0.5, 1.0))},
-        "cover": {"strength": rng.random(), "noise_strength": rng.choice((0.0, 0.4)), "fsq": rng.random() < 0.7},
+        "cover": {
+            "strength": rng.random(),
+            "noise_strength": 0.0 if latent else rng.choice((0.0, 0.4)),
+            "fsq": rng.random() < 0.7,
+        },
         "repaint": {**region, "strength": rng.random(), "keep_outside": rng.random() < 0.7},
         "extend": {"after": rng.uniform(0.2, 1), "before": rng.choice((0.0, 0.5))},
         "add_track": {**region, "track": "drums", "chunk_mask": rng.choice(("ones", "window", "twos"))},
@@ -103,7 +115,7 @@ def drawn(rng: random.Random) -> Given:
         "settings": {name: value for name, value in told.items() if value is not None},
         "seed": rng.randrange(2**32), "batch": rng.choice((1, 1, 1, 2, 3)),
         "codes": [tuple(rng.randrange(64_000) for _ in range(9)) for _ in range(rng.choice((0, 1, 1)))],
-        "timbre": rng.random() < 0.3, "lora": None if base else some(round(rng.uniform(-1, 1.5), 2)),
+        "timbre": rng.random() < 0.3, "latent": latent, "lora": None if base else some(round(rng.uniform(-1, 1.5), 2)),
         "song": {"caption": "calm", "lyrics": "la la", "bpm": some(90)},
     }  # fmt: skip
 
@@ -112,6 +124,8 @@ def library(given: Given, models: Models, place: Folders, pack: Pack) -> tuple[T
     common = {**given["settings"], **given["song"], "seed": given["seed"], "batch": given["batch"], "models": models}
     if given["timbre"]:
         common |= {"references": place.input / "timbre.wav", "reference_seed": 4}
+    if given["latent"]:
+        common |= {"latent": begin_of(given, place), "noise_mask": given["latent"]["noise_mask"]}
     if given["call"] == "generate":
         length = {"codes": given["codes"][0]} if given["codes"] else {"duration": 10}
         made = acestep_core.generate(**length, **given["arguments"], **common)
@@ -136,6 +150,11 @@ def command(given: Given, models: Models, place: Folders, pack: Pack) -> tuple[T
         flags += ["--codes", place.temp / "codes.txt"]
     else:
         flags += ["--duration", 10]
+    if given["latent"]:
+        save_file({"latent_tensor": begin_of(given, place).mT.contiguous()}, place.input / "begin.latent")
+        flags += ["--latent", place.input / "begin.latent"]
+        if given["latent"]["noise_mask"]:
+            flags += ["--noise-mask", given["latent"]["noise_mask"]]
     (place.temp / "lyrics.txt").write_text(given["song"]["lyrics"])
     told = {**given["settings"], **given["arguments"], "lyrics": place.temp / "lyrics.txt", "bpm": given["song"]["bpm"]}
     for name, value in told.items():
@@ -176,7 +195,10 @@ def canvas(given: Given, models: Models, place: Folders, pack: Pack) -> tuple[Te
     (sigmas,) = call("ACEStepSchedule", model=models.model, **widgets(RENDER_GROUPS["schedule"]))
     (guidance,) = call("ACEStepGuidance", **widgets(Guidance)) if given["base"] else (None,)
     wires = {"model": models.model, "conditioning": conditioning, "sigmas": sigmas, "guidance": guidance}
-    (latent,) = call("ACEStepSampler", seed=given["seed"], batch_size=given["batch"], **wires, **widgets(Sampling))
+    if given["latent"]:
+        wires["latent"] = native(given, place)
+    told = {**wires, **widgets(Sampling), **widgets(Start)}
+    (latent,) = call("ACEStepSampler", seed=given["seed"], batch_size=given["batch"], **told)
     (audio,) = call("ACEStepDecode", vae=models.vae, latent=latent, **widgets(Finish), **widgets(Decode))
     made = audio["acestep"].made
     item = len(made.seeds) - 1
@@ -192,12 +214,30 @@ def caller(pack: Pack) -> Callable[..., Any]:
     return call
 
 
+def begin_of(given: Given, place: Folders) -> Tensor:
+    """Latents as long as the song that is made, one row for all songs or one for each."""
+    if given["call"] == "generate":
+        frames = 45 if given["codes"] else 250
+    else:
+        told = TASKS[given["call"]](**given["arguments"])
+        frames = source_tasks(open_models(place.models).vae, place.input / "source.wav", (told,))[0].frames
+    rows = given["batch"] if given["seed"] % 2 else 1
+    return torch.randn(rows, frames, 64, generator=torch.Generator().manual_seed(given["seed"]))
+
+
+def native(given: Given, place: Folders) -> Given:
+    """The same as ComfyUI's LATENT."""
+    latents, mask = begin_of(given, place), given["latent"]["noise_mask"]
+    rows = {} if mask is None else {"noise_mask": mask_of(mask, latents.shape[1])[:, None]}
+    return {"samples": latents.mT, "type": "audio"} | rows
+
+
 def recording(place: Folders, name: str) -> Given:
     waveform, rate = read_audio(place.input / f"{name}.wav")
     return {"waveform": waveform[None], "sample_rate": rate}
 
 
-def by_graph(record: SongRecord, models: Models, place: Folders, pack: Pack) -> Tensor:
+def by_graph(given: Given, record: SongRecord, models: Models, place: Folders, pack: Pack) -> Tensor:
     """As the workflow `regenerate` does it."""
     call = caller(pack)
     wired = {"record": json.dumps(record.to_dict()), "vae": models.vae}
@@ -205,10 +245,12 @@ def by_graph(record: SongRecord, models: Models, place: Folders, pack: Pack) -> 
         wired["audio"] = recording(place, "source")
     if any(file.role == "reference" for file in record.files):
         wired["reference"] = recording(place, "timbre")
-    song, _, _, seed, _, _, task, settings, album = call("ACEStepLoadRecord", **wired)
+    if given["latent"] and given["door"] != "command":
+        wired["latent"] = native(given, place)
+    song, _, _, seed, _, _, task, settings, album, begin = call("ACEStepLoadRecord", **wired)
     told = {"model": models.model, "song": song, "task": task, "album_caption": album}
     (conditioning,) = call("ACEStepConditioning", **told)
-    wires = {"model": models.model, "conditioning": conditioning, "settings": settings}
+    wires = {"model": models.model, "conditioning": conditioning, "settings": settings, "latent": begin}
     (latent,) = call("ACEStepSampler", seed=seed, batch_size=1, sampler="euler", **wires)
     (audio,) = call("ACEStepDecode", vae=models.vae, latent=latent, settings=settings)
     return audio["waveform"][0]
@@ -226,6 +268,7 @@ def test_every_combination_is_made_again(part: int, place: Folders, pack: Pack, 
             made, record = globals()[given["door"]](given, models, place, pack)
             sources = [place.input / "source.wav"] if given["call"] != "generate" else [None]
             heard = [place.input / "timbre.wav"] if given["timbre"] else None
-            again = replay(record, models, source=sources[0], references=heard)
+            begin = begin_of(given, place) if given["latent"] and given["door"] != "command" else None
+            again = replay(record, models, source=sources[0], references=heard, latent=begin)
             assert torch.equal(again.audio[0], made), (number, given)
-            assert torch.equal(by_graph(record, models, place, pack), made), (number, given)
+            assert torch.equal(by_graph(given, record, models, place, pack), made), (number, given)

@@ -32,7 +32,8 @@ def test_every_capability_comes_in_three_forms_with_a_picture() -> None:
 
 def test_every_node_is_shown_in_some_workflow(stage: Any) -> None:
     used = {node["class_type"] for name in NAMES for node in read(f"api/{name}").values()}
-    assert set(stage.pack.classes) <= used
+    only_in_comfyui = {"ACEStepFromNative", "ACEStepToNative"}  # our workflows run in every host
+    assert set(stage.pack.classes) - only_in_comfyui <= used
 
 
 @every_workflow

@@ -1,0 +1,369 @@
+"""Run by ComfyUI's interpreter: tiny networks of ComfyUI's own classes over shared files, and what crosses the bridges.
+
+Prints one JSON object of figures, which `test_comfyui_bridges.py` judges.
+"""
+
+import functools
+import json
+import sys
+from pathlib import Path
+
+comfyui, pack, place = map(Path, sys.argv[1:])
+sys.argv = ["main.py", "--cpu"]
+sys.path[:0] = [str(comfyui), str(pack)]
+
+import comfy.options  # noqa: E402
+
+comfy.options.enable_args_parsing()
+
+import comfy.lora_convert  # noqa: E402
+import comfy.sd  # noqa: E402
+import comfy.supported_models  # noqa: E402
+import comfy.text_encoders.ace15 as ace15  # noqa: E402
+import comfy.utils  # noqa: E402
+import comfy_extras.nodes_audio as audio_nodes  # noqa: E402
+import comfy_extras.nodes_custom_sampler as custom  # noqa: E402
+import comfy_extras.nodes_model_advanced as advanced  # noqa: E402
+import comfy_extras.nodes_post_processing  # noqa: E402, F401
+import folder_paths  # noqa: E402, F401
+import torch  # noqa: E402
+from comfy.ldm.ace.ace_step15 import get_silence_latent  # noqa: E402
+
+import nodes  # noqa: E402
+from acestep_core.builtin import tiny  # noqa: E402
+from acestep_core.checkpoints.qwen_tokenizer import LM_ROWS, TEXT_ROWS  # noqa: E402
+from acestep_core.host.graph.packs import load_pack  # noqa: E402
+from acestep_core.models.manager import manager  # noqa: E402
+from acestep_core.render.conditioned import Branch, Conditioning  # noqa: E402
+from acestep_core.render.conditioning import text_context  # noqa: E402
+from acestep_core.render.stages import render_latents  # noqa: E402
+from acestep_core.seeds import noise  # noqa: E402
+
+latent_nodes = sys.modules["comfy_extras.nodes_latent"]  # imported by the other, for they import each other
+torch.set_grad_enabled(False)
+CLASSES = load_pack(pack).classes
+wires = sys.modules[CLASSES["ACEStepSampler"].__module__.rpartition(".")[0] + ".wires"]
+found = {}
+
+# --- shared files: what ComfyUI's classes fix (16 heads, 8 key heads, three times the width) at a small width ---------
+
+HEADS = {"num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 16, "intermediate_size": 192}
+DEPTH = {"num_lyric_encoder_hidden_layers": 2, "num_timbre_encoder_hidden_layers": 2}
+tiny.DIT.update(HEADS | DEPTH)
+tiny.VAE["encoder_hidden_size"] = 8
+tiny.build_tiny(place / "made", variants=["turbo"], layouts=["comfyui"])
+files = place / "made" / "comfyui"
+unet = next((files / "diffusion_models").glob("*.safetensors"))
+vae_file = next((files / "vae").glob("*.safetensors"))
+
+
+def out(node_id, /, **given):
+    node = CLASSES[node_id]()
+    with torch.inference_mode():
+        result = getattr(node, node.FUNCTION)(**given)
+    return result["result"] if isinstance(result, dict) else result
+
+
+def tiny_clip():
+    """A CLIP of text encoder and language model over Qwen's whole vocabulary."""
+    llama = comfy.text_encoders.llama
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+    small = {name: tiny.QWEN[name] for name in names}
+    for part in ("Qwen3_06B_ACE15_Config", "Qwen3_2B_ACE15_lm_Config"):
+        getattr(llama, part).head_dim = tiny.QWEN["head_dim"]
+        setattr(llama, part, functools.partial(getattr(llama, part), **small))
+    target = comfy.supported_models.supported_models_base.ClipTarget(
+        ace15.ACE15Tokenizer, ace15.te(lm_model="qwen3_2b")
+    )
+    clip = comfy.sd.CLIP(target)
+    for name, rows in (("qwen3_06b", TEXT_ROWS[0]), ("qwen3_2b", LM_ROWS)):
+        tensors = tiny.qwen_tensors({**tiny.QWEN, "vocab_size": rows}, 0, name)
+        getattr(clip.cond_stage_model, name).load_sd({f"model.{key}": tensor for key, tensor in tensors.items()})
+    return clip
+
+
+def tiny_model():
+    sd = comfy.utils.load_torch_file(str(unet))
+    config = {
+        **{
+            "hidden_size": 64,
+            "text_hidden_dim": 64,
+            "num_dit_layers": 4,
+            "num_heads": 16,
+            "num_kv_heads": 8,
+            "head_dim": 16,
+        },
+        **{
+            "intermediate_size": 192,
+            "fsq_dim": 64,
+            "num_lyric_layers": 2,
+            "num_timbre_layers": 2,
+            "audio_model": "ace1.5",
+        },
+        **{
+            "encoder_hidden_size": 64,
+            "encoder_intermediate_size": 192,
+            "encoder_num_heads": 16,
+            "dtype": torch.float32,
+        },
+    }
+    told = comfy.supported_models.ACEStep15(config)
+    model = told.get_model(sd, "")
+    model.load_model_weights(sd, "")
+    patcher = comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+    patcher.cached_patcher_init = (None, (str(place / "acestep_v1.5_turbo.safetensors"), {}))
+    return patcher
+
+
+def tiny_vae():
+    whole = comfy.sd.AudioOobleckVAE
+    comfy.sd.AudioOobleckVAE = functools.partial(whole, channels=8)
+    try:
+        return comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(vae_file)), dtype=torch.float32)
+    finally:
+        comfy.sd.AudioOobleckVAE = whole
+
+
+class OurNoise:
+    """The noise of our seeds, for SamplerCustomAdvanced."""
+
+    seed = 7
+
+    def generate_noise(self, latent):
+        return noise([self.seed], latent["samples"].shape[-1]).mT.contiguous()
+
+
+def natively(model, conditioning, latent, sigmas, negative=None, cfg=1.0):
+    guider = custom.Guider_Basic(model) if negative is None else comfy.samplers.CFGGuider(model)
+    guider.set_conds(conditioning) if negative is None else guider.set_conds(conditioning, negative)
+    if negative is not None:
+        guider.set_cfg(cfg)
+    sampler = comfy.samplers.sampler_object("euler")
+    with torch.inference_mode():
+        return custom.SamplerCustomAdvanced.execute(OurNoise(), guider, sampler, sigmas, latent)[0]
+
+
+def difference(one, other):
+    return float((one - other).abs().max())
+
+
+model, clip, vae = tiny_model(), tiny_clip(), tiny_vae()
+song = out("ACEStepSong", caption="calm", lyrics="[Verse]\nla la", duration=10.0)[0]
+sigmas = torch.tensor([1.0, 0.75, 0.5, 0.25, 0.0])
+
+# --- from ComfyUI's models to ours ------------------------------------------------------------------------------------
+
+shifted = advanced.ModelSamplingAuraFlow().patch_aura(model, 2.0)[0]
+ours, our_vae, our_lm = out("ACEStepFromNative", model=shifted, clip=clip, vae=vae)
+found["variant"], found["shift"], found["lm"] = ours.variant, ours.preset.shift, our_lm is not None
+task = out("ACEStepTextToMusic", song=song)[0]
+told = out("ACEStepConditioning", model=ours, song=song, task=task)[0]
+(latent,) = out("ACEStepSampler", model=ours, conditioning=told, seed=7, batch_size=1, sampler="euler", sigmas=sigmas)
+with manager.resident(ours) as module:
+    theirs = dict(model.model.diffusion_model.state_dict())
+    same = [theirs[name].data_ptr() == tensor.data_ptr() for name, tensor in module.state_dict().items()]
+    found["weights"], found["same memory"] = len(same), sum(same)
+audio = out("ACEStepDecode", vae=our_vae, latent=latent, task=task, normalize=False)[0]
+found["unrecorded"] = audio["acestep"].made.unrecorded
+found["shape"] = list(audio["waveform"].shape)
+found["loaded"] = manager.loaded()
+
+with manager.resident(ours.text) as reader:
+    found["words"] = len(reader.tokens("calm piano", 99))
+
+# --- from ours to ComfyUI's -------------------------------------------------------------------------------------------
+
+native, native_vae, positive, empty = out("ACEStepToNative", model=ours, vae=our_vae, conditioning=told)
+found["frames"] = list(empty["samples"].shape)
+sampled = natively(native, positive, empty, sigmas)
+found["lent there and back"] = difference(sampled["samples"], latent["samples"])
+found["vae is theirs"] = native_vae is vae
+wave = audio_nodes.VAEDecodeAudio.execute(native_vae, latent)[0]["waveform"]
+plain = out("ACEStepDecode", vae=our_vae, latent={"samples": latent["samples"]}, normalize=False)[0]["waveform"]
+loud = (torch.std(wave, dim=[1, 2]) * 5).item()
+found["decoded"] = difference(wave, plain) if loud <= 1 else loud
+
+# a file of ours, ComfyUI's network over its weights
+our_vae_of_file = type(our_vae)(vae_file, "fp32", "cpu")
+file = type(ours)(unet, "fp32", "cpu", "turbo", ours.text, our_vae)
+told_file = out("ACEStepConditioning", model=file, song=song, task=task)[0]
+(by_file,) = out(
+    "ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas
+)
+found["file and lent"] = difference(by_file["samples"], latent["samples"])
+native, _, positive, empty = out("ACEStepToNative", model=file, vae=our_vae, conditioning=told_file)
+found["file by KSampler's way"] = difference(natively(native, positive, empty, sigmas)["samples"], by_file["samples"])
+shared = manager.shared(file)[1]
+theirs = native.model.diffusion_model.state_dict()
+found["native shares"] = all(theirs[name].data_ptr() == shared[name].data_ptr() for name in theirs)
+
+# its negative, and guidance
+zero = nodes.ConditioningZeroOut().zero_out(positive)[0]
+guided = natively(native, positive, empty, sigmas, zero, 4.0)["samples"]
+found["guided differs"] = difference(guided, by_file["samples"])
+
+# a LoRA of ComfyUI's loader, on both sides
+draws = torch.Generator().manual_seed(0)
+lora = {}
+for layer in range(4):
+    for part, width in (("q_proj", 256), ("o_proj", 64)):
+        base = f"base_model.model.layers.{layer}.self_attn.{part}"
+        into = 64 if part == "q_proj" else 256
+        lora[f"{base}.lora_A.weight"] = torch.randn(4, into, generator=draws) * 0.2
+        lora[f"{base}.lora_B.weight"] = torch.randn(width, 4, generator=draws) * 0.2
+patched = comfy.sd.load_lora_for_models(native, None, dict(lora), 1.0, 0.0)[0]
+with_lora = natively(patched, positive, empty, sigmas)["samples"]
+found["lora acts"] = difference(with_lora, by_file["samples"])
+lent_lora = comfy.sd.load_lora_for_models(model, None, dict(lora), 1.0, 0.0)[0]
+handle, _, _ = out("ACEStepFromNative", model=lent_lora, clip=clip, vae=vae)
+(again,) = out("ACEStepSampler", model=handle, conditioning=told, seed=7, batch_size=1, sampler="euler", sigmas=sigmas)
+found["lora through the bridge"] = difference(again["samples"], with_lora)
+(after,) = out(
+    "ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas
+)
+found["file after the lora"] = difference(after["samples"], by_file["samples"])
+
+# repaint: the recording stays under the noise mask
+source = {"waveform": torch.sin(torch.arange(480_000) / 30).expand(1, 2, -1) * 0.3, "sample_rate": 48_000}
+repaint = out("ACEStepRepaint", vae=our_vae, audio=source, start=2.0, end=5.0, mode="conservative")[0]
+told = out("ACEStepConditioning", model=file, song=song, task=repaint)[0]
+native, _, positive, start = out("ACEStepToNative", model=file, vae=our_vae, conditioning=told)
+painted = natively(native, positive, start, sigmas)
+found["repaint keeps"] = difference(painted["samples"][:, :, :50], start["samples"][:, :, :50])
+found["repaint makes"] = difference(painted["samples"][:, :, 60:100], start["samples"][:, :, 60:100])
+done = out("ACEStepDecode", vae=our_vae, latent=painted, task=repaint)[0]
+found["repaint audio"] = [
+    list(done["waveform"].shape),
+    difference(done["waveform"][..., :90_000], source["waveform"][..., :90_000]),
+]
+found["repaint record"] = "acestep" in done
+
+# ComfyUI's samplers in our loop
+native_euler = comfy.samplers.sampler_object("euler")
+(by_theirs,) = out(
+    "ACEStepSampler",
+    model=file,
+    conditioning=told_file,
+    seed=7,
+    batch_size=1,
+    sampler="heun",
+    sigmas=sigmas,
+    native_sampler=native_euler,
+)
+found["their euler"] = difference(by_theirs["samples"], by_file["samples"])
+found["their euler is told"] = bool(by_theirs["acestep"].made.unrecorded)
+for name in ("euler_ancestral", "dpmpp_2m", "lcm", "uni_pc"):
+    other = comfy.samplers.sampler_object(name)
+    (got,) = out(
+        "ACEStepSampler",
+        model=file,
+        conditioning=told_file,
+        seed=7,
+        batch_size=1,
+        sampler="euler",
+        sigmas=sigmas,
+        native_sampler=other,
+    )
+    found[f"their {name}"] = bool(got["samples"].isfinite().all()) and got["samples"].shape == by_file["samples"].shape
+try:
+    out(
+        "ACEStepSampler",
+        model=file,
+        conditioning=told_file,
+        seed=7,
+        batch_size=1,
+        sampler="euler",
+        sigmas=sigmas,
+        native_sampler=comfy.samplers.sampler_object("euler_cfg_pp"),
+    )
+except Exception as error:
+    found["cfg++"] = str(error)
+
+# one half by ComfyUI's sampler, the other by ours, and the other way round
+half = natively(*out("ACEStepToNative", model=file, vae=our_vae, conditioning=told_file)[::2], empty, sigmas[:3])
+(rest,) = out(
+    "ACEStepSampler",
+    model=file,
+    conditioning=told_file,
+    seed=7,
+    batch_size=1,
+    sampler="euler",
+    sigmas=sigmas[2:],
+    latent=half,
+    add_noise=False,
+)
+found["theirs, then ours"] = difference(rest["samples"], by_file["samples"])
+
+# a latent with denoise as KSampler has it
+steps = {"steps": 4, "shift": 3.0}
+start_at = {"samples": torch.randn(1, 64, 250, generator=draws)}
+whole = out("ACEStepSchedule", model=file, **steps)[0]
+(partly,) = out(
+    "ACEStepSampler",
+    model=file,
+    conditioning=told_file,
+    seed=7,
+    batch_size=1,
+    sampler="euler",
+    sigmas=whole[2:],
+    latent=start_at,
+)
+native, _, positive, _ = out("ACEStepToNative", model=file, vae=our_vae, conditioning=told_file)
+found["from a latent"] = difference(natively(native, positive, start_at, whole[2:])["samples"], partly["samples"])
+# a song of ComfyUI's own text nodes: its network encodes at every step, ours once over the same weights
+tokens = clip.tokenize("calm piano", lyrics="la la", bpm=90, duration=10.0, generate_audio_codes=False, language="en")
+text_only = clip.encode_from_tokens_scheduled(tokens)
+by_comfy = natively(model, text_only, {"samples": torch.zeros(1, 64, 250)}, sigmas)["samples"]
+quiet = get_silence_latent(250, "cpu").mT.contiguous()
+states, lyrics = text_only[0][0], text_only[0][1]["conditioning_lyrics"]
+with manager.resident(ours) as module:
+    branch = Branch((module.encoder(states, lyrics, quiet),), text_context(quiet))
+    null = module.null_condition_emb.clone()
+ours_of_it = render_latents(ours, Conditioning(branch, null), [7], sigmas).mT
+found["ComfyUI's own pipeline"] = difference(by_comfy, ours_of_it)
+ids = [[token for token, _ in tokens["qwen3_06b"][0]]]
+with manager.resident(ours.text) as reader:
+    read = reader.model(torch.tensor(ids))
+    # ComfyUI takes the first end of text, and what follows, for padding
+    found["text encoder"] = difference(read[:, :-3], states[:, :-3])
+
+# the language model within the CLIP
+found["codes"] = len(out("ACEStepPlanCodes", lm=our_lm, song=song, plan="", seed=1, batch_size=1)[0][0])
+
+# nodes of ComfyUI between two of ours: seconds that come out, and how many songs of them know what made them
+(two,) = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=2, sampler="euler", sigmas=sigmas)
+(sound,) = out("ACEStepDecode", vae=our_vae_of_file, latent=two)
+
+
+def heard(value):
+    if "samples" in value:
+        (value,) = out("ACEStepDecode", vae=our_vae_of_file, latent=value)
+    story = wires.story(value)[1]
+    length = value["waveform"].shape[-1] / value["sample_rate"]
+    return [round(length, 2), value["waveform"].shape[0], sum(place is not None for place in story)]
+
+
+one = {**two, "samples": two["samples"][:1]}
+found["between"] = {
+    "LatentFromBatch": heard(nodes.LatentFromBatch().frombatch(two, 1, 1)[0]),
+    "RepeatLatentBatch": heard(nodes.RepeatLatentBatch().repeat(two, 2)[0]),
+    "LatentBatch": heard(latent_nodes.LatentBatch.execute(one, two)[0]),
+    "LatentConcat": heard(latent_nodes.LatentConcat.execute(one, one, "x")[0]),
+    "LatentCut": heard(latent_nodes.LatentCut.execute(two, "x", 50, 100)[0]),
+    "LatentMultiply": heard(latent_nodes.LatentMultiply.execute(two, 0.9)[0]),
+    "LatentMultiply by 1": heard(latent_nodes.LatentMultiply.execute(two, 1.0)[0]),
+    "LatentAdd": heard(latent_nodes.LatentAdd.execute(two, two)[0]),
+    "LatentBatchSeedBehavior": heard(latent_nodes.LatentBatchSeedBehavior.execute(two, "fixed")[0]),
+    "TrimAudioDuration": heard(audio_nodes.TrimAudioDuration.execute(sound, 2.0, 3.0)[0]),
+    "AudioConcat": heard(audio_nodes.AudioConcat.execute(sound, sound, "after")[0]),
+    "AudioMerge": heard(audio_nodes.AudioMerge.execute(sound, sound, "mean")[0]),
+    "AudioAdjustVolume": heard(audio_nodes.AudioAdjustVolume.execute(sound, 0)[0]),
+    "AudioAdjustVolume by 6": heard(audio_nodes.AudioAdjustVolume.execute(sound, -6)[0]),
+    "VAEDecodeAudio": heard(audio_nodes.VAEDecodeAudio.execute(vae, two)[0]),
+}
+again = audio_nodes.VAEEncodeAudio.execute(vae, sound)[0]
+for name, given in (("VAEEncodeAudio", again), ("EmptyAceStep1.5LatentAudio", {"samples": torch.zeros(2, 64, 250)})):
+    many = {"batch_size": 1, "sigmas": sigmas, "latent": {**given, "type": "audio"}}
+    (got,) = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, sampler="euler", **many)
+    found["between"][name] = heard(got)
+sys.stdout.write("\n" + json.dumps(found) + "\n")
