@@ -125,6 +125,38 @@ def test_volume_and_silence() -> None:
     assert silent["waveform"].shape == (1, 2, 15) and silent["sample_rate"] == 10 and not silent["waveform"].any()
 
 
+FLAT = (0.0, 100, 0.0, 1000, 0.707, 0.0, 5000)
+
+
+@pytest.mark.parametrize(
+    ("settings", "hertz", "decibels"),
+    [
+        ((12.0, *FLAT[1:]), 20, 12.0),
+        ((12.0, *FLAT[1:]), 100, 6.0),  # a shelf is half up at its frequency
+        ((12.0, *FLAT[1:]), 5000, 0.0),
+        ((*FLAT[:2], -6.0, 1000, 2.0, *FLAT[5:]), 1000, -6.0),
+        ((*FLAT[:2], -6.0, 1000, 2.0, *FLAT[5:]), 100, 0.0),
+        ((*FLAT[:5], -20.0, 5000), 15_000, -20.0),
+        ((*FLAT[:5], -20.0, 5000), 5000, -10.0),
+        ((*FLAT[:5], -20.0, 5000), 100, 0.0),
+        (FLAT, 440, 0.0),
+    ],
+)
+def test_the_equalizer_turns_its_band(settings: tuple[Any, ...], hertz: int, decibels: float) -> None:
+    sine = torch.sin(torch.arange(2 * SECOND) * (2 * torch.pi * hertz / SECOND)) * 0.1
+    heard = edited("AudioEqualizer3Band", {"waveform": sine[None, None], "sample_rate": SECOND}, *settings)
+    settled = heard["waveform"][0, 0, SECOND:]
+    assert 20 * torch.log10(settled.std() / sine[SECOND:].std()) == pytest.approx(decibels, abs=0.15)
+
+
+def test_the_equalizer_clips_and_starts_at_rest() -> None:
+    """The values are those of ComfyUI 0.20.1."""
+    loud = sound([0.5, 0.5, -0.5, 0.0], rate=8000)
+    assert values(edited("AudioEqualizer3Band", loud, 24.0, 500, *FLAT[2:])) == [0.7467, 1.0, 0.4521, 0.7877]
+    click = sound([0.1, 0.0, 0.0], rate=8000)
+    assert values(edited("AudioEqualizer3Band", click, *FLAT[:2], 6.0, 1000, *FLAT[4:])) == [0.126, 0.0272, -0.01]
+
+
 def test_the_lower_rate_is_raised_and_one_song_stands_for_all() -> None:
     low, high = sound([0.0] * 8000, rate=8000), sound([0.0] * 16000, rate=16000, songs=3)
     mixed = edited("AudioMerge", low, high, "add")
@@ -140,6 +172,7 @@ def test_the_lower_rate_is_raised_and_one_song_stands_for_all() -> None:
         ("AudioMerge", (sound(RAMP, songs=2), sound(RAMP, songs=3), "add")),
         ("AudioConcat", (sound(RAMP, RAMP, RAMP), sound(RAMP, RAMP), "after")),
         ("EmptyAudio", (1e12, 192_000, 2)),
+        ("AudioEqualizer3Band", (sound(RAMP, rate=8000), 0.0, 100, 0.0, 1000, 0.707, 3.0, 5000)),
     ],
 )
 def test_what_cannot_be_edited_is_said_in_a_sentence(name: str, arguments: tuple[Any, ...]) -> None:

@@ -1,4 +1,4 @@
-"""ComfyUI's nodes that cut, join and mix audio, under its ids, inputs and outputs: see `stock_nodes`.
+"""ComfyUI's nodes that cut, join, mix and filter audio, under its ids, inputs and outputs: see `stock_nodes`.
 
 AUDIO is `{"waveform": float32 [B, C, S], "sample_rate": Hz}`. Where two of different rates meet, the lower one is
 resampled to the higher. Inputs are shared with other nodes and never changed in place.
@@ -6,6 +6,7 @@ resampled to the higher. Inputs are shared with other nodes and never changed in
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import AudioError
@@ -184,6 +185,91 @@ class AudioAdjustVolume(_Edit):
         return ({"waveform": audio["waveform"] * 10 ** (volume / 20), "sample_rate": audio["sample_rate"]},)
 
 
+class AudioEqualizer3Band(_Edit):
+    TITLE = "Audio Equalizer (3-Band)"
+    DESCRIPTION = "Turns bass, middle and treble up or down. What gets louder than full scale is clipped."
+    SEARCH_ALIASES: ClassVar = ["eq", "bass boost", "treble boost", "equalizer"]
+    EXPERIMENTAL = True
+    REQUIRED: ClassVar = {
+        "audio": _AUDIO,
+        "low_gain_dB": ("FLOAT", {"default": 0.0, "min": -24.0, "max": 24.0, "step": 0.1}),
+        "low_freq": ("INT", {"default": 100, "min": 20, "max": 500, "tooltip": "Below it is bass, in hertz."}),
+        "mid_gain_dB": ("FLOAT", {"default": 0.0, "min": -24.0, "max": 24.0, "step": 0.1}),
+        "mid_freq": ("INT", {"default": 1000, "min": 200, "max": 4000, "tooltip": "Center of the middle, in hertz."}),
+        "mid_q": ("FLOAT", {"default": 0.707, "min": 0.1, "max": 10.0, "step": 0.1, "tooltip": "Higher is narrower."}),
+        "high_gain_dB": ("FLOAT", {"default": 0.0, "min": -24.0, "max": 24.0, "step": 0.1}),
+        "high_freq": ("INT", {"default": 5000, "min": 1000, "max": 15000, "tooltip": "Above it is treble, in hertz."}),
+    }
+
+    def run(
+        self,
+        audio: Audio,
+        low_gain_dB: float,
+        low_freq: int,
+        mid_gain_dB: float,
+        mid_freq: int,
+        mid_q: float,
+        high_gain_dB: float,
+        high_freq: int,
+    ) -> tuple[Audio]:
+        waveform, rate = audio["waveform"], audio["sample_rate"]
+        bands = (
+            ("low", low_gain_dB, low_freq, 0.707),
+            ("mid", mid_gain_dB, mid_freq, mid_q),
+            ("high", high_gain_dB, high_freq, 0.707),
+        )
+        for band, gain, frequency, q in bands:
+            if gain == 0:
+                continue
+            if 2 * frequency >= rate:
+                raise AudioError(
+                    f"Audio of {rate} Hz holds nothing at {frequency} Hz; set {band}_freq below {rate // 2}."
+                )
+            waveform = _filtered(waveform, *_biquad(band, gain, 2 * math.pi * frequency / rate, q)).clamp(-1, 1)
+        return ({"waveform": waveform, "sample_rate": rate},)
+
+
+def _biquad(band: str, gain: float, angle: float, q: float) -> tuple[Tensor, Tensor]:
+    """Feed-forward and feedback coefficients `[3]` of a shelf or a peak, by R. Bristow-Johnson's Audio EQ Cookbook.
+
+    In fp32, as ComfyUI has them: near 0 Hz their rounding is heard.
+
+    Args:
+        band: low and high for shelves, mid for a peak.
+        gain: in decibels. angle: of its frequency, in radians per sample.
+    """
+    import torch
+
+    w, a = torch.tensor(angle), torch.exp(torch.tensor(gain) / 40 * math.log(10))
+    cosine, alpha = torch.cos(w), torch.sin(w) / 2 / torch.tensor(q)
+    if band == "mid":
+        forward, back = [1 + alpha * a, -2 * cosine, 1 - alpha * a], [1 + alpha / a, -2 * cosine, 1 - alpha / a]
+    else:
+        s = 1 if band == "low" else -1
+        slope, more, less = 2 * torch.sqrt(a) * alpha, (a + 1) * cosine, (a - 1) * cosine
+        forward = [a * (a + 1 - s * less + slope), s * 2 * a * (a - 1 - s * more), a * (a + 1 - s * less - slope)]
+        back = [a + 1 + s * less + slope, s * -2 * (a - 1 + s * more), a + 1 + s * less - slope]
+    return torch.stack(forward) / back[0], torch.stack(back) / back[0]
+
+
+def _filtered(waveform: Tensor, forward: Tensor, back: Tensor) -> Tensor:
+    """`waveform` `[B, C, S]` through a recursive filter that starts at rest.
+
+    One channel after the other by its spectrum, with room for the filter to die away in: no loop over samples.
+    """
+    import numpy as np
+    import torch
+
+    slowest = max(np.abs(np.roots(back.double().numpy())))
+    tail = math.ceil(math.log(1e-9) / math.log(slowest)) if 0 < slowest < 1 else 0
+    samples = waveform.shape[-1]
+    size = 2 ** math.ceil(math.log2(samples + tail + 1))
+    response = torch.fft.rfft(forward.double(), size) / torch.fft.rfft(back.double(), size)
+    channels = waveform.reshape(-1, samples)
+    done = [torch.fft.irfft(torch.fft.rfft(channel.double(), size) * response, size)[:samples] for channel in channels]
+    return torch.stack(done).to(waveform.dtype).reshape(waveform.shape)
+
+
 def _at_one_rate(first: Audio, second: Audio) -> tuple[Tensor, Tensor, int]:
     rate = max(first["sample_rate"], second["sample_rate"])
     return _resampled(first, rate), _resampled(second, rate), rate
@@ -217,5 +303,6 @@ AUDIO_EDITS = {
         AudioConcat,
         AudioMerge,
         AudioAdjustVolume,
+        AudioEqualizer3Band,
     )
 }

@@ -23,6 +23,7 @@ from acestep_core.host.graph.file_tokens import filled
 from acestep_core.host.graph.packs import Pack
 from acestep_core.host.graph.paths import PREVIEW, annotated, listed_audio, save_place
 from acestep_core.host.graph.stock_audio import AUDIO_EDITS
+from acestep_core.host.graph.stock_latents import LATENT_EDITS
 from acestep_core.io.audio import read_audio, write_audio
 from acestep_core.io.formats import FORMATS
 from acestep_core.io.staging import write_song
@@ -314,7 +315,7 @@ _TITLES = {
     "SaveAudioOpus": "Save Audio (Opus)",
     "SaveAudioAdvanced": "Save Audio (Advanced)",
     "RecordAudio": "Record Audio",
-    **{name: cls.TITLE for name, cls in AUDIO_EDITS.items()},
+    **{name: cls.TITLE for name, cls in (AUDIO_EDITS | LATENT_EDITS).items()},
     "PreviewAny": "Preview as Text",
     "PrimitiveInt": "Int",
     "PrimitiveFloat": "Float",
@@ -332,6 +333,7 @@ def _pack(name: str, classes: tuple[type, ...]) -> Pack:
 
 PACKS = (
     _pack("nodes_audio", (*_AUDIO, *AUDIO_EDITS.values())),
+    _pack("nodes_latent", tuple(LATENT_EDITS.values())),
     _pack("nodes_preview_any", (PreviewAny,)),
     _pack("nodes_primitive", _PRIMITIVES),
 )
