@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from acestep_core.host.graph.sketch import Out, Sketch
+
 Nodes = dict[str, tuple[str, dict[str, Any]]]
 
 
@@ -27,6 +29,19 @@ class Graph:
     form: tuple[str, ...]
     shows: tuple[str, ...] = ("Save",)
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sketch(self) -> Sketch:
+        nodes = {
+            title: (kind, {name: self._read(value) for name, value in given.items()})
+            for title, (kind, given) in self.nodes.items()
+        }
+        return Sketch(self.title, self.note, nodes)
+
+    def _read(self, value: Any) -> Any:
+        """`"Load.0"` is an output of the node Load."""
+        source, _, slot = value.rpartition(".") if isinstance(value, str) else ("", "", "")
+        return Out(source, int(slot)) if source in self.nodes and slot.isdigit() else value
 
 
 LOAD: Nodes = {"Load": ("ACEStepLoader", {})}

@@ -66,6 +66,12 @@ def entries(definition: Mapping[str, Any], values: Mapping[str, Any]) -> dict[st
     return {name: entry for name, entry, _ in parts}
 
 
+def is_widget(entry: Any) -> bool:
+    """Whether an input is a widget, whose value the canvas keeps."""
+    kind, options = _kind(entry)
+    return (_is_known(entry) or kind == DYNAMIC_COMBO) and not options.get("forceInput")
+
+
 def takes(name: str, definition: Mapping[str, Any]) -> bool:
     """Whether a node has an input of this name; parts of dynamic inputs are called like `format.quality`."""
     names = {known: _kind(entry)[0] for known, entry in declared(definition["input"])}
@@ -175,7 +181,7 @@ class _Walk:
             place = Place(self.stored, self.index)
             self.index += 1
         if place is None:
-            default = _default(entry)
+            default = default_of(entry)
             if default is None:
                 return None
             place = Place({name: default}, name)
@@ -241,7 +247,8 @@ def _parts(template: Mapping[str, Any], count: int) -> Iterator[tuple[str, str]]
                 yield f"{template.get('prefix', '') if len(inner) == 1 else name}{number}", name
 
 
-def _default(entry: Any) -> Any:
+def default_of(entry: Any) -> Any:
+    """What an input holds before anybody changes it; None where that is nothing."""
     kind, options = _kind(entry)
     if "default" in options:
         return options["default"]

@@ -1,0 +1,186 @@
+"""A sketch drawn: the file that the canvas opens, its nodes in columns as the song goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from acestep_core.host.graph.canvas import Definitions
+from acestep_core.host.graph.canvas_widgets import default_of, is_widget
+from acestep_core.host.graph.sketch import Out, Sketch, inputs_of
+
+COLUMN_HEIGHT, GAP, WIDTH = 960, 40, 320
+TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER, UNFOLD = 30, 20, 26, 110, 140, 44
+GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 60, 20
+NOTE_HEIGHT = 120
+GROWTH = {"ACEStepSampler": 260, "ACEStepLoader": 30, "ACEStepSong": 170, "ACEStepPlan": 290}
+"""By how much a node grows when it runs and shows what it has so far, or with its editor."""
+PARTS = {
+    "ACEStepSong": 100,
+    "ACEStepPlan": 590,
+    "ACEStepLego": 210,
+    "ACEStepExtend": 210,
+    "ACEStepRepaint": 210,
+    "ACEStepConditioning": 32,
+    "ACEStepEditDataset": 10,
+    "ACEStepTrainLoRA": 80,
+}
+"""By how much the parts of `web/` (editor, plan, region, panels) make a node higher than its inputs do."""
+STAGES = ("Song", "Plan", "Render", "Keep")
+TRAINING = ("Models", "Data", "Train", "Keep")
+"""Groups of a workflow from left to right; those that it has are numbered."""
+_STAGE = {"load": 0, "song": 0, "plan": 1, "codes": 1, "task": 2, "render": 2, "judge": 3, "save": 3}
+_TRAINING_STAGE = {
+    "ACEStepScanDataset": 1,
+    "ACEStepLoadDataset": 1,
+    "ACEStepLabelDataset": 1,
+    "ACEStepEditSample": 1,
+    "ACEStepEditDataset": 1,
+    "ACEStepLoadTrainset": 1,
+    "ACEStepSaveDataset": 3,
+    "ACEStepExportLoRA": 3,
+}
+
+
+def canvas_form(name: str, sketch: Sketch, definitions: Definitions) -> dict[str, Any]:
+    """The file that the canvas opens, laid out in columns.
+
+    Args:
+        name: tells it from other files; the same name gives the same id.
+    """
+    ids, stages = sketch.ids(), stages_of(sketch, definitions)
+    places, groups = layout(sketch, definitions, stages)
+    links: list[list[Any]] = []
+    nodes: list[dict[str, Any]] = []
+    for order, (title, (kind, given)) in enumerate(sketch.nodes.items()):
+        definition = definitions[kind]
+        sockets: list[dict[str, Any]] = []
+        values: list[Any] = []
+        for input_name, entry in inputs_of(definition, given):
+            value = given.get(input_name, default_of(entry))
+            socket: dict[str, Any] = {"name": input_name, "type": _type(entry), "link": None}
+            if isinstance(value, Out):
+                links.append([len(links) + 1, ids[value.title], value.slot, ids[title], len(sockets), _type(entry)])
+                socket["link"] = len(links)
+            if is_widget(entry):
+                socket["widget"] = {"name": input_name}
+                values.append(default_of(entry) if socket["link"] else value)
+                if entry[1].get("control_after_generate"):
+                    values.append(sketch.control)
+            if _type(entry) != "AUDIO_UI":
+                sockets.append(socket)
+        x, y, height = places[title]
+        nodes.append(
+            {
+                "id": ids[title],
+                "type": kind,
+                "title": title,
+                "pos": [x, y],
+                "size": [WIDTH, height],
+                "flags": {},
+                "order": order,
+                "mode": 0,
+                "inputs": sockets,
+                "outputs": [
+                    {"name": output, "type": output_type, "links": []}
+                    for output, output_type in zip(definition["output_name"], definition["output"], strict=True)
+                ],
+                "properties": {"Node name for S&R": kind},
+                "widgets_values": values,
+            }
+        )
+    by_id = {node["id"]: node for node in nodes}
+    for link in links:
+        by_id[link[1]]["outputs"][link[2]]["links"].append(link[0])
+    note = len(nodes) + 1
+    nodes.append(_note(note, sketch, -GROUP_TITLE))
+    return {
+        "id": str(uuid5(NAMESPACE_URL, f"acestep-nodes/{name}")),
+        "revision": 0,
+        "last_node_id": note,
+        "last_link_id": len(links),
+        "nodes": nodes,
+        "links": links,
+        "groups": groups,
+        "config": {},
+        "extra": {"ds": {"scale": 0.8, "offset": [60, 260]}},
+        "version": 0.4,
+    }
+
+
+def stages_of(sketch: Sketch, definitions: Definitions) -> dict[str, int]:
+    """Which group each node stands in: that of its kind, or a later one where it needs something from there."""
+    found: dict[str, int] = {}
+    training = any(definitions[kind]["category"] == "ACE-Step/train" for kind, _ in sketch.nodes.values())
+    for title, (kind, given) in sketch.nodes.items():
+        own = _STAGE.get(definitions[kind]["category"].rpartition("/")[2], 0)
+        if training:
+            own = _TRAINING_STAGE.get(kind, {0: 0, 3: 3}.get(own, 2) if own or kind.endswith("Loader") else 2)
+        before = [found[value.title] for value in given.values() if isinstance(value, Out)]
+        found[title] = max([own, *before])
+    return found
+
+
+def layout(
+    sketch: Sketch, definitions: Definitions, stages: dict[str, int]
+) -> tuple[dict[str, tuple[int, int, int]], list[dict[str, Any]]]:
+    """`(x, y, height)` of every node, and the groups: side by side as the song goes, each filled from the top like a
+    newspaper.
+    """
+    training = any(definitions[kind]["category"] == "ACE-Step/train" for kind, _ in sketch.nodes.values())
+    names = TRAINING if training else STAGES
+    places, groups, x = {}, [], 0
+    for number, stage in enumerate(sorted(set(stages.values())), start=1):
+        left, bottom, lowest = x, 0, 0
+        for title, (kind, _) in sketch.nodes.items():
+            if stages[title] != stage:
+                continue
+            height = _height(definitions[kind])
+            room = TITLE_HEIGHT + height + GROWTH.get(kind, 0)
+            if bottom and bottom + room > COLUMN_HEIGHT:
+                x, bottom = x + WIDTH + GAP, 0
+            places[title] = (x, bottom + TITLE_HEIGHT, height)
+            bottom += room + GAP
+            lowest = max(lowest, bottom - GAP)
+        x += WIDTH
+        box = [left - GROUP_EDGE, -GROUP_TITLE, x - left + 2 * GROUP_EDGE, lowest + GROUP_TITLE + GROUP_EDGE]
+        groups.append({"id": number, "title": f"{number} {names[stage]}", "bounding": box, "flags": {}})
+        x += GROUP_GAP + 2 * GROUP_EDGE
+    return places, groups
+
+
+def _note(number: int, sketch: Sketch, top: int) -> dict[str, Any]:
+    return {
+        "id": number,
+        "type": "MarkdownNote",
+        "title": sketch.title,
+        "pos": [0, top - NOTE_HEIGHT - GAP],
+        "size": [2 * WIDTH, NOTE_HEIGHT],
+        "flags": {},
+        "order": number - 1,
+        "mode": 0,
+        "inputs": [],
+        "outputs": [],
+        "properties": {},
+        "widgets_values": [sketch.note],
+    }
+
+
+def _type(entry: Any) -> str:
+    return "COMBO" if isinstance(entry[0], list) else entry[0]
+
+
+def _height(definition: Mapping[str, Any]) -> int:
+    """With everything that is rarely needed folded away, as a node opens."""
+    entries = [entry for _, entry in inputs_of(definition, {})]
+    shown = [entry for entry in entries if is_widget(entry) and not entry[1].get("advanced")]
+    widgets = sum(TEXT if entry[1].get("multiline") else WIDGET for entry in shown)
+    widgets += sum(WIDGET for entry in shown if entry[1].get("control_after_generate"))
+    widgets += UNFOLD if any(entry[1].get("advanced") for entry in entries) else 0
+    sockets = sum(not is_widget(entry) for entry in entries)
+    player = PLAYER if any(_type(entry) == "AUDIO_UI" for entry in entries) else 0
+    player += PLAYER if any(entry[1].get("audio_upload") for entry in entries) else 0
+    text = TEXT if definition["name"] == "ACEStepShowText" else 0
+    own = player + text + PARTS.get(definition["name"], 0)
+    return 16 + SLOT * max(sockets, len(definition["output"])) + widgets + own
