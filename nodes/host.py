@@ -307,12 +307,12 @@ def register() -> None:
     """Called once when the pack is loaded: adds the routes of its canvas, puts the recordings of its workflows where
     those look for them, tells ComfyUI about our model folder.
     """
-    from . import editing, model_routes, routes, songbook
+    from . import editing, migrate, model_routes, routes, songbook
 
     server = sys.modules.get("server")
     instance = getattr(getattr(server, "PromptServer", None), "instance", None)
     table = context.routes() or getattr(instance, "routes", None)
-    for part in (routes, model_routes, songbook, editing) if table is not None else ():
+    for part in (routes, model_routes, songbook, editing, migrate) if table is not None else ():
         part.add_routes(table)
     paths = sys.modules.get("folder_paths")
     if context.folders() is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import replace
@@ -15,6 +16,7 @@ from acestep_core.checkpoints.catalog import VARIANTS
 from acestep_core.commands.main import build, main
 from acestep_core.render import vae
 from tests.capabilities import link
+from tests.host.migrate.native_graphs import TEMPLATES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("docs/ARCHITECTURE.md", "CONTRIBUTING.md")
@@ -88,6 +90,7 @@ def studio(tiny_root, tmp_path, monkeypatch):
     soundfile.write("demo.wav", noise, RATE)
     soundfile.write("voice.wav", noise[: RATE * 4], RATE)
     Path("words.txt").write_text("[Verse]\nla la\n", encoding="utf-8")
+    Path("native_workflow.json").write_text(json.dumps(TEMPLATES["split"]), encoding="utf-8")
     Path("songs.csv").write_text("song.caption,sampler.seed\nlo-fi,1\npop,2\n", encoding="utf-8")
     return tmp_path
 

@@ -12,6 +12,7 @@ import { fold, refold } from "./fold.js";
 import { showGallery } from "./gallery.js";
 import { showModels } from "./models.js";
 import { makeForm, makeSong } from "./make.js";
+import { migrate, offer } from "./migrate.js";
 import { readShipped, translate } from "./shipped.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
@@ -126,8 +127,9 @@ app.registerExtension({
     { id: "ACEStep.MakeSong", label: () => say("makeSong"), icon: "pi pi-sparkles", function: makeSong },
     { id: "ACEStep.Gallery", label: () => say("galleryShort"), icon: "pi pi-th-large", function: showGallery },
     { id: "ACEStep.Models", label: () => say("models"), icon: "pi pi-cloud-download", function: showModels },
+    { id: "ACEStep.Migrate", label: () => say("migrateShort"), icon: "pi pi-arrow-right-arrow-left", function: migrate },
   ],
-  menuCommands: [{ path: ["ACE-Step"], commands: ["ACEStep.MakeSong", "ACEStep.Gallery", "ACEStep.Models"] }],
+  menuCommands: [{ path: ["ACE-Step"], commands: ["ACEStep.MakeSong", "ACEStep.Gallery", "ACEStep.Models", "ACEStep.Migrate"] }],
   init() {
     startTheme();
   },
@@ -210,6 +212,7 @@ app.registerExtension({
   },
   async beforeConfigureGraph(graph) {
     await rescue(graph);
+    await offer(graph);
     translate(graph, await readShipped());
   },
   afterConfigureGraph() {

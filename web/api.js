@@ -126,6 +126,11 @@ export function wish(name, what) {
   return post("/acestep/run", { run: name, wish: what });
 }
 
+/** A graph of other ACE-Step nodes, or a request, in our nodes: `{workflow, notes}`. */
+export function migrated(graph) {
+  return post("/acestep/import", { graph });
+}
+
 /** A workflow of this pack: "cover", "cover_app", "api/cover". */
 export function workflow(name) {
   return answer(api.fetchApi(`/workflow_templates/${PACK}/${name}.json`));

@@ -4,6 +4,7 @@
 import { app } from "../../scripts/app.js";
 import { workflow } from "./api.js";
 import { nodesOf, write } from "./fields.js";
+import { isRequest, turn } from "./migrate.js";
 import { say } from "./words.js";
 
 const RECORD = "acestep-song";
@@ -50,7 +51,7 @@ function sing(lyrics, [x, y]) {
 
 /** Puts something that can be opened in the place of JSON that is no graph, before the canvas takes it apart. */
 export async function rescue(graph) {
-  if (Array.isArray(graph.nodes)) return;
+  if (Array.isArray(graph.nodes) || (isRequest(graph) && (await turn(graph)))) return;
   const record = graph.format === RECORD ? JSON.stringify(graph, null, 2) : null;
   const other = record ? await workflow("regenerate") : structuredClone(before());
   for (const key of Object.keys(graph)) delete graph[key];

@@ -17,6 +17,19 @@ const WORDS = {
     "描述它听起来怎样，随意修改，然后生成。",
   ],
   lyricsTaken: ["The lyrics are in the song", "가사를 곡에 넣었습니다", "歌词已放入歌曲"],
+  migrate: ["Turn this into ACE-Step nodes?", "이 그래프를 ACE-Step 노드로 바꿀까요?", "转换为 ACE-Step 节点？"],
+  migrateShort: ["Turn this graph into ACE-Step nodes", "이 그래프를 ACE-Step 노드로 바꾸기", "将此图转换为 ACE-Step 节点"],
+  migrateAsk: [
+    "This graph is made of other ACE-Step nodes, which are not here. The same song can be made with ours.",
+    "여기에 없는 다른 ACE-Step 노드로 만든 그래프입니다. 같은 곡을 우리 노드로 만들 수 있습니다.",
+    "此图由这里没有的其他 ACE-Step 节点构成，可以用我们的节点生成同样的歌曲。",
+  ],
+  migrateDone: ["The graph is made of ACE-Step nodes now", "이제 ACE-Step 노드로 된 그래프입니다", "现在是 ACE-Step 节点的图了"],
+  migrateNotes: [
+    "The note beside it says what differs: {0}.",
+    "옆의 메모에 달라진 점이 있습니다: {0}개.",
+    "旁边的备注列出了 {0} 处不同。",
+  ],
   noGraph: [
     "This file is no workflow and no song record; your graph is still here.",
     "워크플로도 곡 기록도 아닌 파일입니다. 열려 있던 워크플로는 그대로 있습니다.",

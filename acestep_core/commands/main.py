@@ -9,11 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 from acestep_core import __version__
 from acestep_core.errors import AceStepError, Cancelled
 
-COMMANDS = ("song", "run", "queue", "workflows", "serve", "models", "dataset", "train", "bench", "completion")
+COMMANDS = ("song", "run", "queue", "workflows", "import", "serve", "models", "dataset", "train", "bench", "completion")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,10 +55,15 @@ def build() -> tuple[argparse.ArgumentParser, dict[str, Callable[[argparse.Names
     parser.add_argument("--version", action="version", version=f"acestep-nodes {__version__}")
     parser.add_argument("--verbose", action="store_true", help="say what is loaded and why")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    modules = {name: import_module(f"acestep_core.commands.{name}") for name in COMMANDS}
+    modules = {name: import_module(f"acestep_core.commands.{_module(name)}") for name in COMMANDS}
     for module in modules.values():
         module.add_parser(subparsers)
     return parser, {name: module.run for name, module in modules.items()}
+
+
+def _module(command: str) -> str:
+    """Of a command whose name is a word of Python's."""
+    return f"{command}_" if iskeyword(command) else command
 
 
 def _failed(error: str, as_json: bool, status: int = 1) -> int:

@@ -60,7 +60,7 @@ def write_tags(path: Path | str, tags: Mapping[str, str]) -> None:
 
 
 def read_tags(path: Path | str) -> dict[str, str]:
-    """The texts found in a FLAC, Ogg, MP3 or WAV file, names in lower case; empty if there are none.
+    """The texts found in a FLAC, Ogg, MP3, WAV or PNG file, names in lower case; empty if there are none.
 
     Raises:
         AudioError: the file cannot be opened.
@@ -79,7 +79,7 @@ def read_tags(path: Path | str) -> dict[str, str]:
                 return _parse_id3(header + file.read(_synchsafe_value(header[6:10])))
             if magic == b"RIFF":
                 return _parse_id3(file.read(_seek_wav_chunk(file, b"id3 ")))
-            return {}
+            return _png_texts(file) if magic == b"\x89PNG" else {}
     except OSError as error:
         raise AudioError(f"{path.name} cannot be opened; check that the file exists and may be read.") from error
 
@@ -92,6 +92,16 @@ def _check(tags: Mapping[str, str]) -> None:
             raise InvalidInput(f"The tag {name!r} contains a null character; remove it.")
     if sum(len(name) + len(value.encode()) + 16 for name, value in tags.items()) > _MAX_BYTES - 1024:
         raise AudioError("The tags are larger than 16 MiB; save without the workflow.")
+
+
+def _png_texts(file: BinaryIO) -> dict[str, str]:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            return {str(name).lower(): text for name, text in picture.info.items() if isinstance(text, str)}
+    except ValueError as error:  # Pillow's word for more text than it unpacks
+        raise AudioError("The picture holds more text than a workflow; save it again.") from error
 
 
 # Vorbis comments

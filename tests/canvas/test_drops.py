@@ -9,6 +9,7 @@ import pytest
 
 from tests.canvas.browser import Canvas, require_browser
 from tests.canvas.desk import Desk, read
+from tests.host.migrate.native_graphs import TEMPLATES, TEXT
 
 require_browser()
 
@@ -98,3 +99,30 @@ def test_sound_becomes_a_recording(desk: Desk, page: Canvas) -> None:
         assert await page.js("() => app.graph.nodes.some(n => n.comfyClass === 'ACEStepSampler')"), "beside the rest"
 
     desk.look(page, "drop_sound", scenario())
+
+
+AGREE = "[...document.querySelectorAll('button')].find(button => button.textContent.trim() === 'Confirm')"
+
+
+def test_a_graph_of_native_nodes_is_offered_in_ours(desk: Desk, page: Canvas) -> None:
+    async def scenario() -> None:
+        await page.show(read("cover"))
+        await page.js("graph => { app.loadGraphData(graph) }", TEMPLATES["split"])
+        await page.until(AGREE)
+        await page.js(f"() => {AGREE}.click()")
+        await page.until("app.graph.nodes.some(node => node.comfyClass === 'ACEStepSampler')")
+        assert (await song(page))["caption"] == TEXT
+        assert not await page.js("() => app.graph.nodes.some(node => node.type === 'KSampler')")
+
+    desk.look(page, "drop_native", scenario())
+
+
+def test_a_request_of_another_program_is_a_graph(desk: Desk, page: Canvas) -> None:
+    async def scenario() -> None:
+        await page.show(read("cover"))
+        text = json.dumps({"caption": "fado, soft guitar", "lm_batch_size": 1, "inference_steps": 8})
+        await page.js(DROP, ["request.json", text])
+        await page.until("app.graph.nodes.some(node => node.comfyClass === 'ACEStepPlanCodes')")
+        assert (await song(page))["caption"] == "fado, soft guitar"
+
+    desk.look(page, "drop_request", scenario())

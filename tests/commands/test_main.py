@@ -32,6 +32,7 @@ NEEDED = {
     "queue": ["text2music"],
     "serve": [],
     "workflows": [],
+    "import": ["nowhere.json"],
     "completion": ["bash"],
 }
 

@@ -63,9 +63,7 @@ def convert(canvas: dict[str, Any], definitions: Definitions) -> Converted:
     """
     try:
         subgraphs = {entry["id"]: entry for entry in (canvas.get("definitions") or {}).get("subgraphs") or []}
-        found = [
-            (scope, node) for scope, node in _Scope(canvas, subgraphs).walk() if not _is_virtual(node, definitions)
-        ]
+        found = [(scope, node) for scope, node in _Scope(canvas, subgraphs).walk() if not is_virtual(node, definitions)]
         nodes = [(scope, node) for scope, node in found if _takes_part(scope, node, definitions)]
         missing = {node["type"]: _pack_of(node) for _, node in nodes or found if node["type"] not in definitions}
         if missing:
@@ -80,7 +78,7 @@ def convert(canvas: dict[str, Any], definitions: Definitions) -> Converted:
     return converted
 
 
-def _is_virtual(node: dict[str, Any], definitions: Definitions) -> bool:
+def is_virtual(node: dict[str, Any], definitions: Definitions) -> bool:
     """Whether the node exists on the canvas only."""
     kind = node["type"]
     if kind in NOTES or kind in (REROUTE, PRIMITIVE):

@@ -164,10 +164,30 @@ def load_workflow(path: Path, definitions: Definitions) -> Workflow:
     Raises:
         GraphError: it cannot be read, is neither, or uses node types that are not in `definitions`.
     """
-    with suppress(AudioError):  # what cannot be opened is told below
-        if tags := read_tags(path):
-            return _of_song(tags, definitions, path.name)
+    ran, drawn = graphs_in(path)
+    if ran is not None and drawn is not None:
+        return _as_it_ran(ran, drawn, definitions, path.name)
+    if ran is not None or drawn is not None:
+        return parse_workflow(drawn if ran is None else ran, definitions, path.name)
     return parse_workflow(read_json(path), definitions, path.name)
+
+
+def graphs_in(path: Path) -> tuple[Any, Any]:
+    """The prompt and the canvas that a sound file or a picture holds; None for what it does not.
+
+    Raises:
+        GraphError: it is one that holds neither, or they are damaged.
+    """
+    tags: dict[str, str] = {}
+    with suppress(AudioError):  # what cannot be opened, whoever reads it says
+        tags = read_tags(path)
+    try:
+        found = json.loads(tags.get("prompt", "null")), json.loads(tags.get("workflow", "null"))
+    except (ValueError, RecursionError) as error:
+        raise GraphError(f"The workflow in {path.name} is damaged; use the file that it was saved from.") from error
+    if tags and found == (None, None):
+        raise _no_workflow(path.name)
+    return found
 
 
 def read_json(path: Path) -> Any:
@@ -191,16 +211,8 @@ def _no_workflow(name: str) -> GraphError:
     return GraphError(f"{name} does not hold the workflow that made it; choose a file that a workflow saved.")
 
 
-def _of_song(tags: Mapping[str, str], definitions: Definitions, name: str) -> Workflow:
+def _as_it_ran(prompt: Any, canvas: Any, definitions: Definitions, name: str) -> Workflow:
     """The graph as it ran; with its canvas, where that still says the same."""
-    try:
-        prompt, canvas = json.loads(tags.get("prompt", "null")), json.loads(tags.get("workflow", "null"))
-    except (ValueError, RecursionError) as error:
-        raise GraphError(f"The workflow in {name} is damaged; use the file that it was saved from.") from error
-    if prompt is None and canvas is None:
-        raise _no_workflow(name)
-    if prompt is None or canvas is None:
-        return parse_workflow(prompt or canvas, definitions, name)
     ran = parse_workflow(prompt, definitions, name)
     with suppress(GraphError):
         drawn = parse_workflow(canvas, definitions, name)
@@ -235,7 +247,7 @@ def parse_workflow(data: Any, definitions: Definitions, name: str = "The workflo
         return Workflow(converted.prompt, definitions, canvas, converted.places)
     if isinstance(data, dict) and isinstance(data.get("prompt"), dict) and "class_type" not in data["prompt"]:
         data = data["prompt"]
-    if not isinstance(data, dict) or not data or not all(_is_node(node) for node in data.values()):
+    if not is_prompt(data):
         raise GraphError(f"{name} is neither a canvas workflow nor an API-format prompt; export it from the canvas.")
     if len(data) > MAX_NODES:
         raise too_many_nodes()
@@ -243,6 +255,11 @@ def parse_workflow(data: Any, definitions: Definitions, name: str = "The workflo
     if missing:
         raise absent(missing)
     return Workflow(copy.deepcopy(data), definitions)
+
+
+def is_prompt(data: Any) -> bool:
+    """Whether `data` is a prompt: nodes by their ids."""
+    return isinstance(data, dict) and bool(data) and all(_is_node(node) for node in data.values())
 
 
 def _is_node(node: Any) -> bool:

@@ -15,7 +15,8 @@ TOKEN = "ACESTEP_TOKEN"
 """The environment variable that has the token, where no option does."""
 
 
-def add_host_options(parser: argparse.ArgumentParser) -> None:
+def add_place_options(parser: argparse.ArgumentParser) -> None:
+    """Where packs, recordings and models are."""
     parser.add_argument(
         "--pack",
         action="append",
@@ -31,6 +32,10 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
         help="where the folders input, output, temp, user and models are (default: here)",
     )
     parser.add_argument("--models-directory", metavar="DIR", type=Path, help="another place for models")
+
+
+def add_host_options(parser: argparse.ArgumentParser) -> None:
+    add_place_options(parser)
     parser.add_argument(
         "--disable-metadata", action="store_true", help="do not write the prompt and workflow into saved files"
     )
