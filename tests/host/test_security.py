@@ -189,7 +189,7 @@ FORM = b"Content-Type: multipart/form-data; boundary=x"
     ("path", "headers", "body"),
     [
         *((b"/prompt", [b"Content-Encoding: " + kind], b'{"prompt": {}}') for kind in (b"gzip", b"deflate", b"br")),
-        (b"/prompt", [b"Content-Encoding: gzip"], gzip.compress(b'{"prompt": {}}')[:-9]),
+        (b"/prompt", [b"Content-Encoding: gzip"], gzip.compress(b'{"prompt": {}}', mtime=0)[:-9]),
         (b"/userdata/a.json", [b"Content-Encoding: gzip"], b"{}"),
         (b"/settings", [b"Content-Encoding: gzip"], b"{}"),
         (b"/upload/image", [FORM, b"Content-Encoding: gzip"], PART + b"\r\nabc\r\n--x--\r\n"),
