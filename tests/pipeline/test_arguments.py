@@ -34,7 +34,7 @@ def test_every_keyword_is_read_or_refused_in_a_sentence(name: str, tiny_models: 
     assert refused >= len(WRONG) - 4, "nearly all of these make no sense anywhere"
 
 
-@pytest.mark.parametrize("value", WRONG, ids=repr)
+@pytest.mark.parametrize("value", WRONG, ids=lambda value: type(value).__name__)
 def test_what_a_song_starts_from_is_read_or_refused_in_a_sentence(value: Any, tiny_models: Any) -> None:
     for latent, mask in ((value, None), (torch.zeros(1, 250, 64), value)):
         with pytest.raises(AceStepError) as error:
