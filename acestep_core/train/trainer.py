@@ -8,13 +8,15 @@ draws depend on seed, step and place only (see `objective`), and between reports
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 
 from acestep_core import devices
-from acestep_core.errors import DatasetError, StorageError
+from acestep_core.errors import DatasetError, OutOfMemory, StorageError
+from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import ModelHandle
 from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
@@ -26,6 +28,7 @@ from acestep_core.train.loop import Loop, Record
 from acestep_core.train.network import LiveNetwork
 from acestep_core.train.objective import source
 from acestep_core.train.optimizers import check_package
+from acestep_core.train.quantised import check_quantised, quantise
 from acestep_core.train.settings import TrainSettings, remarks
 from acestep_core.train.trainset import Trainset
 
@@ -64,6 +67,7 @@ class Trainer:
         self.trainset, self.model, self.run = trainset, model.bare, RunFolder(Path(folder))
         self.settings = settings.resolved(model.info.is_turbo)
         check_package(self.settings.fine.optimizer)
+        check_quantised(self.settings)
         self.changed_data, self.hear, self.monitor = changed_data, hear, monitor
         self.origin = origin
         fine, training = self.settings.fine, self.settings.training
@@ -103,7 +107,7 @@ class Trainer:
                 }
                 return
             self.run.forget(STOP, HEAR)
-            with manager.private(self.model, 0) as model:
+            with self._decoder() as model:
                 network = LiveNetwork(model, self.settings.adapter, self.settings.fine.seed)
                 # Whether steps see windows is decided once: a run that goes on must see the same.
                 known = (bool(before.settings()["plan"]["windowed"]),) if before.exists else self.lengths
@@ -120,6 +124,22 @@ class Trainer:
                 for said in remarks(self.settings, self.model.info.kind):
                     yield self._logged({"kind": "warning", "text": said})
                 yield from running.records()
+
+    @contextmanager
+    def _decoder(self) -> Iterator[AceStepModel]:
+        """A decoder of the run's own. Raises OutOfMemory, and says what may fit, where there is no room for it."""
+        form, device = self.settings.fine.quantize, devices.pick_device(self.model.device)
+        with ExitStack() as stack:
+            try:
+                model = stack.enter_context(manager.private(self.model, 0, lambda model: quantise(model.decoder, form)))
+            except OutOfMemory as error:
+                smaller = {"none": "set quantize to int8 or nf4, ", "int8": "set quantize to nf4, "}.get(form, "")
+                raise OutOfMemory(
+                    f"The decoder that is to be trained does not fit on {device}, where "
+                    f"{shown_size(devices.free_memory(device))} are free; {smaller}choose a smaller model, or close "
+                    "other programs."
+                ) from error
+            yield model
 
     def _told(self) -> Record:
         """What run.json says."""
