@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             'acestep train my_songs_trainset --name my_style --test-every 100 --test-caption "my_style, warm piano"',
             "acestep train status my_style",
             "acestep train export my_style --format kohya",
+            "accelerate launch --num_processes 2 -m acestep_core.commands.main train my_songs_trainset --name my_style",
         ),
     )
     parser.add_argument("what", metavar="TRAINSET|status|stop|hear|export", help="what to learn from, or what to do")
@@ -84,43 +85,52 @@ def _train(told: argparse.Namespace) -> int:
     from acestep_core.monitor import Monitor
     from acestep_core.pipeline.learning import record_line, train_adapter
     from acestep_core.pipeline.opening import open_models
+    from acestep_core.train.ranks import together
 
     file = _read_settings(told.settings)
     settings = TrainSettings.of(**{**file.pop("settings", {}), **given(told, GROUPS.values())})
     variant = told.variant or file.get("variant")
     name = told.name or file.get("name") or Path(told.what).resolve().name
-    models = open_models(told.models, variant, dtype=told.dtype, device=told.device)
-    if models.tiny:
-        sys.stderr.write("Using the tiny checkpoint, which has random weights: what it learns means nothing.\n")
     song = _test_song(told, file.get("test_song", {}))
-    if told.estimate:
-        return _estimate(told.what, models, settings)
-    with ProgressBar() as bar, _terminable():
-        records = train_adapter(
-            told.what, models, name, told.runs, settings,
-            resume=told.resume, changed_data=told.allow_changed_data, test_song=song, monitor=Monitor(bar),
-        )  # fmt: skip
-        for record in records:
-            if text := record_line(record):
-                (sys.stdout if record["kind"] in ("done", "stopped") else sys.stderr).write(f"{text}\n")
+    with together(told.device) as ranks:
+        models = open_models(told.models, variant, dtype=told.dtype, device=ranks.device)
+        if models.tiny and ranks.first:
+            sys.stderr.write("Using the tiny checkpoint, which has random weights: what it learns means nothing.\n")
+        if told.estimate:
+            if ranks.count > 1:
+                raise InvalidInput("An estimate is made by one process; run it without accelerate.")
+            return _estimate(told.what, models, settings)
+        with ProgressBar() as bar, _ending(ranks.count > 1) as asked:
+            records = train_adapter(
+                told.what, models, name, told.runs, settings, resume=told.resume, changed_data=told.allow_changed_data,
+                test_song=song, monitor=Monitor(bar if ranks.first else None, asked), ranks=ranks,
+            )  # fmt: skip
+            for record in records:
+                if text := record_line(record):
+                    (sys.stdout if record["kind"] in ("done", "stopped") else sys.stderr).write(f"{text}\n")
     return 0
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """A polite end of the process saves first, like Ctrl-C."""
+def _ending(several: bool) -> Iterator[Callable[[], bool] | None]:
+    """A polite end of the process saves first, like Ctrl-C; several of them end together, after their step."""
+    asked = threading.Event()
 
     def end(*_: object) -> None:
-        raise Cancelled("The process was asked to end.")
+        if not several:
+            raise Cancelled("The process was asked to end.")
+        asked.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield None
         return
-    before = signal.signal(signal.SIGTERM, end)
+    signals = (signal.SIGTERM, signal.SIGINT) if several else (signal.SIGTERM,)
+    before = [signal.signal(number, end) for number in signals]
     try:
-        yield
+        yield asked.is_set if several else None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _estimate(trainset: str, models: Any, settings: TrainSettings) -> int:

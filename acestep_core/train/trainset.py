@@ -302,6 +302,11 @@ class Trainset:
         """How many windows a song has."""
         return len(self.manifest.samples[index].windows)
 
+    def frames(self, index: int, windowed: bool) -> int:
+        """Latent frames of sound of a song, or of one of its windows."""
+        entry = self.manifest.samples[index]
+        return self.manifest.window_frames if windowed and len(entry.windows) > 1 else entry.frames
+
     def sample(self, index: int, window: int | None = None) -> TrainSample:
         """One song; with `window`, a number below `windows(index)`, only that part, as a song of its own.
 

@@ -1,4 +1,4 @@
-"""A frozen decoder in fewer bits: nearly the same, as small as is said, and what is learned beside it fits the whole."""
+"""A frozen decoder in fewer bits: nearly the same, as small as said, and what is learned beside it fits the whole."""
 
 from __future__ import annotations
 

@@ -439,9 +439,9 @@ def test_between_reports_nothing_waits_for_the_device(songs, tiny_base, tmp_path
     for name in ("_gradients", "_move"):
         real = getattr(loop.Loop, name)
 
-        def watched(self, what, real=real, name=name):
+        def watched(self, *what, real=real, name=name):
             with Syncs() as syncs:
-                result = real(self, what)
+                result = real(self, *what)
             counted.append((name, syncs.found))
             return result
 
