@@ -37,22 +37,16 @@ def launched(arguments: list[str], folder: Path) -> Iterator[list[subprocess.Pop
         world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
         env = {**os.environ, **{name: str(value) for name, value in world.items()}, "MASTER_ADDR": "127.0.0.1"}
         command = [sys.executable, "-m", "acestep_core.commands.main", "train", *arguments]
-        started.append(
-            subprocess.Popen(
-                command,
-                cwd=folder,
-                env={**env, "PYTHONPATH": str(ROOT)},
-                text=True,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )  # fmt: skip
-        )
+        env["PYTHONPATH"] = str(ROOT)
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, cwd=folder, env=env, **pipes))  # type: ignore[call-overload]
     try:
         yield started
     finally:
         for process in started:
             process.kill()
-            process.communicate()
+            process.wait()
+            process.stderr.close()  # type: ignore[union-attr]
 
 
 def arguments(tiny_root: Path, **flags: object) -> list[str]:
@@ -78,8 +72,8 @@ def told(run: RunFolder) -> list[list[object]]:
 def test_two_processes_are_one_with_twice_the_accumulation(accumulation, tiny_root, tiny_base, tmp_path) -> None:
     one = alone(tmp_path, tiny_base, accumulation=2 * accumulation, epochs=4)
     with launched(arguments(tiny_root, accumulation=accumulation, epochs=4), tmp_path) as processes:
-        said = [process.communicate()[1] for process in processes]
-        assert [process.returncode for process in processes] == [0, 0], said
+        said = [process.stderr.read() for process in processes]
+        assert [process.wait() for process in processes] == [0, 0], said
     two = RunFolder(tmp_path / "runs" / "together")
     assert "step 1, loss" in said[0] and "step" not in said[1]  # one of them reports
     assert two.settings()["settings"] == one.settings()["settings"]
@@ -99,24 +93,20 @@ def test_two_processes_are_one_with_twice_the_accumulation(accumulation, tiny_ro
 @pytest.mark.parametrize("what", ["all are asked to end", "one is killed"])
 def test_what_two_processes_began_one_ends(what, tiny_root, tiny_base, tmp_path) -> None:
     write_trainset(tmp_path / "set", FRAMES)
-    with launched(arguments(tiny_root, epochs=1000, schedule="constant", warmup=0), tmp_path) as processes:
-        assert processes[0].stderr is not None
-        seen = []
-        for line in processes[0].stderr:
-            seen.append(line)
-            if "step 4," in line:
-                break
-        if what == "one is killed":
-            processes[1].kill()
-        else:
-            for process in processes:
-                process.send_signal(signal.SIGTERM)
-        rest = processes[0].communicate()[1]
-        processes[1].wait()
-        if what == "one is killed":
-            assert processes[0].returncode == 1 and "Another process of this run has ended" in rest, seen
-        else:
-            assert [process.returncode for process in processes] == [130, 130], rest
+    with launched(arguments(tiny_root, epochs=1000, **{"lr-schedule": "constant", "warmup": 0}), tmp_path) as processes:
+        said = ""
+        while "step 4," not in said:
+            line = processes[0].stderr.readline()
+            assert line, said
+            said += line
+        for process in processes[1:] if what == "one is killed" else processes:
+            process.send_signal(signal.SIGKILL if what == "one is killed" else signal.SIGTERM)
+        said += processes[0].stderr.read()
+        ended = [process.wait() for process in processes]
+    if what == "one is killed":
+        assert ended[0] == 1 and "Another process of this run has ended" in said
+    else:
+        assert ended == [130, 130], said
     run = RunFolder(tmp_path / "runs" / "together")
     reached = run.latest()
     assert reached is not None and reached.step >= 4
