@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -197,8 +197,10 @@ class Loop:
 
     def _one_step(self) -> Iterator[Record]:
         places = self.places(self.step)
+        groups = batches(places, self.settings.training.batch)
+        own = {n: [self.drawing.item(place) for place in group] for n, group in self.ranks.share(groups)}
         try:
-            errors = self._gradients(places)
+            errors = self._gradients(groups, own)
         except Exception as error:
             if not (devices.is_out_of_memory(error) and self.network.every == 0):
                 raise
@@ -210,18 +212,16 @@ class Loop:
             yield self._logged(
                 {"kind": "warning", "text": "The device ran out of memory; going on with checkpointing, a bit slower."}
             )
-            errors = self._gradients(places)
+            errors = self._gradients(groups, own)
         self._move(places, self.ranks.sum(self.parameters, errors))
 
-    def _gradients(self, places: Sequence[Place]) -> Tensor:
+    def _gradients(self, groups: Sequence[Sequence[Place]], own: Mapping[int, Sequence[Item]]) -> Tensor:
         """Leaves the gradients of this process's share behind, and gives its errors; waits for nothing."""
-        count, fine = numbers(places), self.settings.fine
-        groups = batches(places, self.settings.training.batch)
+        count, fine = sum(map(numbers, groups)), self.settings.fine
         errors = [torch.zeros(len(group), device=self.device) for group in groups]
         with _deterministic(fine.deterministic):
-            for number, group in self.ranks.share(groups):
+            for number, items in own.items():
                 self.trainer.watch.check()
-                items = [self.drawing.item(place) for place in group]
                 with seeded(seed_of(fine.seed, "dropout", self.step, number), self.device):
                     found = squared_errors(self.network, items, self.device)
                     (found.sum() / count).backward()
