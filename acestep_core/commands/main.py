@@ -13,7 +13,9 @@ from importlib import import_module
 from acestep_core import __version__
 from acestep_core.errors import AceStepError, Cancelled
 
-COMMANDS = ("song", "run", "queue", "workflows", "serve", "models", "dataset", "train", "bench", "completion")
+COMMANDS = (
+    "song", "run", "queue", "workflows", "serve", "models", "dataset", "train", "export", "bench", "completion",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -178,5 +178,5 @@ def record_line(record: Mapping[str, Any]) -> str:
         case "sample":
             return f"Test song: {', '.join(record['files'])}"
         case "done" | "stopped":
-            return f"{record['adapter']}  {record['step']} of {record['steps']} steps"
+            return f"{record['adapter']}  {record['step']} of {record['steps']} steps. {record['text']}"
     return ""

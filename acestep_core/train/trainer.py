@@ -116,6 +116,7 @@ class Trainer:
                     "step": point.step,
                     "steps": self.steps,
                     "adapter": str(self.run.adapter),
+                    "text": "It was finished before; more epochs go on, another name begins anew.",
                 }
                 return
             self.run.forget(STOP, HEAR)
