@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,7 +26,7 @@ from . import inputs, wires
 from .host import host, monitor
 from .remarks import Told, told
 from .routes import item_of
-from .runs import runs_folder, shown_record
+from .runs import runs_folder, shown_record, tell_run
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import ModelHandle
@@ -39,6 +39,8 @@ NEWS = "acestep.train"
 NEWS_SECONDS = 0.25
 LINES = 15
 RESUME = ("auto", "new", "best")
+CURVE = ("step", "validation")
+"""Kinds of records that the picture shows."""
 
 
 class ACEStepTrainSettings:
@@ -132,21 +134,20 @@ class ACEStepTrainLoRA:
             test_song=test_song,
             monitor=Monitor(display, watch.cancelled),
         )
-        lines, notes, songs, last = [], [], [], {}
+        lines, notes, last = [], [], {}
         for last in records:
-            shown = shown_record(last)
-            display.keep(shown)
+            display.keep(shown_record(last))
             if text := record_line(last):
                 target.say(text)
                 lines = [*lines, text][-LINES:]
-                notes += [] if last["kind"] in ("step", "validation") else [text]
-            songs += shown.get("songs", [])
+                notes += [] if last["kind"] in CURVE else [text]
         adapter = Path(last["adapter"])
+        logged = tell_run({"run": adapter.parent.name})["records"]  # of days before, too
         return told(
             (model.with_adapter(adapter, 1.0), str(adapter), "\n".join(lines)),
             "\n".join(notes),
-            audio=songs,
-            images=[display.picture_file(name)] if display.points else [],
+            audio=[song for record in logged for song in record.get("songs", [])],
+            images=[_picture_file(name, [record for record in logged if record["kind"] in CURVE])],
             acestep_train=[{"run": adapter.parent.name, "adapter": str(adapter), "steps": last["step"]}],
         )
 
@@ -191,7 +192,6 @@ class _Display:
     """Moves the bar of the running node, draws the curve now and then, and hands new records to the canvas."""
 
     def __init__(self) -> None:
-        self.points: list[Mapping[str, Any]] = []
         self.waiting: list[Mapping[str, Any]] = []
         self.drawn = self.sent = -PICTURE_SECONDS
         self.run = ""
@@ -199,8 +199,6 @@ class _Display:
     def keep(self, record: Mapping[str, Any]) -> None:
         self.run = record.get("run", self.run)
         self.waiting.append(record)
-        if record["kind"] in ("step", "validation"):
-            self.points.append(record)
         now = time.monotonic()
         if record["kind"] != "step" or now - self.sent >= NEWS_SECONDS:
             host().tell(NEWS, {"run": self.run, "records": self.waiting})
@@ -215,11 +213,12 @@ class _Display:
             picture = lambda: loss_curve(records)  # noqa: E731
         host().show(done, total, picture)
 
-    def picture_file(self, name: str) -> dict[str, str]:
-        from .preview import loss_curve
 
-        folder = host().temp_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{safe_name(name)}_{os.urandom(4).hex()}.png"
-        loss_curve(self.points).save(file)
-        return item_of(file, folder, "temp")
+def _picture_file(name: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    from .preview import loss_curve
+
+    folder = host().temp_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{safe_name(name)}_{os.urandom(4).hex()}.png"
+    loss_curve(records).save(file)
+    return item_of(file, folder, "temp")

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from acestep_core.checkpoints import catalog, keymaps
 from acestep_core.checkpoints.layouts import open_dit, open_lm, open_text_encoder, open_vae
 from acestep_core.io.atomic import atomic_write
+from acestep_core.io.tensor_file import save_tensors
 
 CLASS_NAMES = {
     "transformer": "AceStepTransformer1DModel",
@@ -151,4 +151,4 @@ def write_comfyui(root: Path, dit_folder: str, lm_folder: str, dest: Path) -> No
 
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
     with atomic_write(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata={"format": "pt"})
+        save_tensors(tensors, temporary, {"format": "pt"})

@@ -152,7 +152,7 @@ def _edit(told: argparse.Namespace) -> int:
     if not any(edits.values()):
         raise DatasetError("There is nothing to edit; give an id and FIELD=VALUE, or a sheet with --from.")
     save_dataset(dataset.edited(edits), told.file)
-    _say(f"{len(edits)} samples edited: {told.file}")
+    _say(f"{len(edits)} sample{'s' * (len(edits) != 1)} edited: {told.file}")
     return 0
 
 
@@ -188,6 +188,8 @@ def _label(told: argparse.Namespace) -> int:
     _tell(done)
     changed = sum(a != b for a, b in zip(dataset.samples, done.samples, strict=True))
     _say(f"{changed} of {len(done.samples)} samples changed: {told.file}")
+    if not changed and options.only_unlabeled:
+        _say("All of them have captions already; --no-only-unlabeled listens to them, too.")
     return 0
 
 

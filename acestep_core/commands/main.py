@@ -14,7 +14,9 @@ from keyword import iskeyword
 from acestep_core import __version__
 from acestep_core.errors import AceStepError, Cancelled
 
-COMMANDS = ("song", "run", "queue", "workflows", "import", "serve", "models", "dataset", "train", "bench", "completion")
+COMMANDS = (
+    "song", "run", "queue", "workflows", "import", "serve", "models", "dataset", "train", "export", "bench", "completion",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

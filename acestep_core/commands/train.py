@@ -1,4 +1,6 @@
-"""`acestep train` learns a style from a trainset; `acestep train status|stop|hear|export NAME` is for a run of it."""
+"""`acestep train` learns a style from a trainset; `acestep train status|stop|hear|export NAME` is for a run of it.
+On several cards: `accelerate launch --num_processes N -m acestep_core.commands.main train TRAINSET --name NAME`.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +11,24 @@ import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep_core.commands.export import RUNS, add_file_flags, export, run_of
 from acestep_core.commands.flags import add_flags, examples, given
 from acestep_core.declared import options_of
 from acestep_core.errors import Cancelled, InvalidInput
 from acestep_core.io.text import read_text
 from acestep_core.pipeline.progress import ProgressBar
-from acestep_core.train.settings import EXPORT_DTYPES, EXPORT_FORMATS, GROUPS, TrainSettings
+from acestep_core.train.settings import GROUPS, TrainSettings
 
 if TYPE_CHECKING:
     from acestep_core.song.description import Song
     from acestep_core.train.checkpoints import RunFolder
 
-RUNS = Path("output/acestep/runs")
+ENDS = ("done", "stopped", "failed")
 ACTIONS = ("status", "stop", "hear", "export")
 TITLES = {"adapter": "what learns", "training": "how long", "fine": "how", "test_songs": "test songs"}
 REAL_STEPS = 3
@@ -63,20 +66,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     song.add_argument("--test-caption", metavar="TEXT", help="its style; the tag of the adapter belongs in it")
     song.add_argument("--test-lyrics", metavar="FILE", help="text file with its lyrics")
     song.add_argument("--test-seconds", type=float, metavar="X", help="its length")
-    out = parser.add_argument_group("exporting")
-    out.add_argument("-o", "--output", metavar="FILE", help="default: the run's name")
-    out.add_argument(
-        "--format", choices=EXPORT_FORMATS, default="single", help="single is for ComfyUI and this program"
-    )
-    out.add_argument("--export-dtype", choices=EXPORT_DTYPES, default="fp32", help="numbers in the file")
-    out.add_argument("--checkpoint", metavar="STEP", help="of a step, best or latest, instead of the finished adapter")
+    add_file_flags(parser.add_argument_group("exporting, as `acestep export` does"))
 
 
 def run(told: argparse.Namespace) -> int:
     if told.what in ACTIONS:
         if told.run is None:
             raise InvalidInput(f"Say which run: acestep train {told.what} NAME.")
-        return {"status": _status, "stop": _stop, "hear": _hear, "export": _export}[told.what](told)
+        return {"status": _status, "stop": _stop, "hear": _hear, "export": export}[told.what](told)
     return _train(told)
 
 
@@ -84,43 +81,52 @@ def _train(told: argparse.Namespace) -> int:
     from acestep_core.monitor import Monitor
     from acestep_core.pipeline.learning import record_line, train_adapter
     from acestep_core.pipeline.opening import open_models
+    from acestep_core.train.ranks import together
 
     file = _read_settings(told.settings)
     settings = TrainSettings.of(**{**file.pop("settings", {}), **given(told, GROUPS.values())})
     variant = told.variant or file.get("variant")
     name = told.name or file.get("name") or Path(told.what).resolve().name
-    models = open_models(told.models, variant, dtype=told.dtype, device=told.device)
-    if models.tiny:
-        sys.stderr.write("Using the tiny checkpoint, which has random weights: what it learns means nothing.\n")
     song = _test_song(told, file.get("test_song", {}))
-    if told.estimate:
-        return _estimate(told.what, models, settings)
-    with ProgressBar() as bar, _terminable():
-        records = train_adapter(
-            told.what, models, name, told.runs, settings,
-            resume=told.resume, changed_data=told.allow_changed_data, test_song=song, monitor=Monitor(bar),
-        )  # fmt: skip
-        for record in records:
-            if text := record_line(record):
-                (sys.stdout if record["kind"] in ("done", "stopped") else sys.stderr).write(f"{text}\n")
+    with together(told.device) as ranks:
+        models = open_models(told.models, variant, dtype=told.dtype, device=ranks.device)
+        if models.tiny and ranks.first:
+            sys.stderr.write("Using the tiny checkpoint, which has random weights: what it learns means nothing.\n")
+        if told.estimate:
+            if ranks.count > 1:
+                raise InvalidInput("An estimate is made by one process; run it without accelerate.")
+            return _estimate(told.what, models, settings)
+        with ProgressBar() as bar, _ending(ranks.count > 1) as asked:
+            records = train_adapter(
+                told.what, models, name, told.runs, settings, resume=told.resume, changed_data=told.allow_changed_data,
+                test_song=song, monitor=Monitor(bar if ranks.first else None, asked), ranks=ranks,
+            )  # fmt: skip
+            for record in records:
+                if text := record_line(record):
+                    (sys.stdout if record["kind"] in ("done", "stopped") else sys.stderr).write(f"{text}\n")
     return 0
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """A polite end of the process saves first, like Ctrl-C."""
+def _ending(several: bool) -> Iterator[Callable[[], bool] | None]:
+    """A polite end of the process saves first, like Ctrl-C; several of them end together, after their step."""
+    asked = threading.Event()
 
     def end(*_: object) -> None:
-        raise Cancelled("The process was asked to end.")
+        if not several:
+            raise Cancelled("The process was asked to end.")
+        asked.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield None
         return
-    before = signal.signal(signal.SIGTERM, end)
+    signals = (signal.SIGTERM, signal.SIGINT) if several else (signal.SIGTERM,)
+    before = [signal.signal(number, end) for number in signals]
     try:
-        yield
+        yield asked.is_set if several else None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _estimate(trainset: str, models: Any, settings: TrainSettings) -> int:
@@ -143,7 +149,9 @@ def _estimate(trainset: str, models: Any, settings: TrainSettings) -> int:
                 if len(times) == REAL_STEPS:
                     break
     each = (times[-1] - times[0]) / (len(times) - 1)
-    sys.stdout.write(f"{steps} steps of about {each:.2f} s: {steps * each / 60:.0f} minutes on this device.\n")
+    whole = steps * each
+    told = f"{whole / 60:.0f} minutes" if whole >= 90 else f"{whole:.0f} seconds"
+    sys.stdout.write(f"{steps} steps of about {each:.2f} s: {told} on this device.\n")
     return 0
 
 
@@ -182,16 +190,10 @@ def _test_song(told: argparse.Namespace, file: Mapping[str, Any]) -> Song | None
 # --- a run that is there --------------------------------------------------------------------------------------------
 
 
-def _run_folder(told: argparse.Namespace) -> RunFolder:
-    from acestep_core.pipeline.learning import existing_run
-
-    return existing_run(Path(told.runs), told.run)
-
-
 def _status(told: argparse.Namespace) -> int:
     from acestep_core.pipeline.learning import record_line
 
-    run = _run_folder(told)
+    run = run_of(told)
     records = run.records()
     for kind in ("start", "validation", "step", "failed", "stopped", "done"):
         found = [record for record in records if record["kind"] == kind]
@@ -203,10 +205,19 @@ def _status(told: argparse.Namespace) -> int:
     return 0
 
 
+def _going_on(told: argparse.Namespace) -> RunFolder:
+    """The run. Raises InvalidInput where its log ends with its end, for then nobody hears a wish."""
+    run = run_of(told)
+    last = (run.records() or [{"kind": "start"}])[-1]
+    if last["kind"] in ENDS:
+        raise InvalidInput(f"The run {run.name!r} is not training now; it ended at step {last['step']}.")
+    return run
+
+
 def _stop(told: argparse.Namespace) -> int:
     from acestep_core.train.checkpoints import STOP
 
-    run = _run_folder(told)
+    run = _going_on(told)
     run.ask(STOP)
     sys.stdout.write(f"{run.name} will end after its step, and keep what it has learned.\n")
     return 0
@@ -215,19 +226,7 @@ def _stop(told: argparse.Namespace) -> int:
 def _hear(told: argparse.Namespace) -> int:
     from acestep_core.train.checkpoints import HEAR
 
-    run = _run_folder(told)
+    run = _going_on(told)
     run.ask(HEAR)
     sys.stdout.write(f"{run.name} will make a test song after its step.\n")
-    return 0
-
-
-def _export(told: argparse.Namespace) -> int:
-    from acestep_core.pipeline.learning import export_run
-
-    run = _run_folder(told)
-    suffix = "" if told.format == "peft" else ".safetensors"
-    target = Path(told.output or f"{run.name}{suffix}")
-    done = export_run(run, target, told.format, told.export_dtype, told.checkpoint)
-    sys.stdout.write(f"{done.path}\n")
-    sys.stderr.write(f"{done}\n")
     return 0

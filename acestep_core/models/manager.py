@@ -257,10 +257,15 @@ class ModelManager:
         return size
 
     @contextmanager
-    def private(self, handle: ModelHandle, working: Working = 0) -> Iterator[AceStepModel]:
+    def private(
+        self, handle: ModelHandle, working: Working = 0, prepare: Callable[[AceStepModel], None] = lambda model: None
+    ) -> Iterator[AceStepModel]:
         """A decoder of the caller's own on its device until the block ends, to be changed at will.
 
         It is loaded anew, without the encoders and the adapters of the handle, and nobody else ever sees it.
+
+        Args:
+            prepare: changes it in main memory, before room is made for it on the device.
 
         Raises:
             CheckpointError, OutOfMemory: as `resident` does.
@@ -272,6 +277,7 @@ class ModelManager:
         with self._lock, torch.inference_mode(False):
             model, _, read = _load_model(self, handle, loading.How(dtype, None, self.mapped))
             del model.encoder, model.tokenizer, model.detokenizer
+            prepare(model)
             entry = Entry((*_key(handle, "dit", device, dtype), "private"), model, device, None, read, pins=1)
         needed = working(model) if callable(working) else working
         try:

@@ -20,6 +20,7 @@ from acestep_core.pipeline.request import Request
 from acestep_core.song.description import Song
 from acestep_core.train.checkpoints import RunFolder
 from acestep_core.train.export import Exported, export
+from acestep_core.train.ranks import ALONE, Ranks
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Hear, Record, Trainer
 from acestep_core.train.trainset import Trainset
@@ -42,6 +43,7 @@ def train_adapter(
     changed_data: bool = False,
     test_song: Song | None = None,
     monitor: Monitor = SILENT,
+    ranks: Ranks = ALONE,
     **flat: Any,
 ) -> Iterator[Record]:
     """Trains an adapter: `for record in train_adapter("trainset", open_models(), "my_style", epochs=100): ...`.
@@ -54,6 +56,7 @@ def train_adapter(
         resume: `auto` goes on with the run of that name where there is one; `new` takes another name then; a step,
             `best` or `latest` begins a run under another name with this checkpoint of the run called `name`.
         changed_data: goes on although the songs are not those it began with.
+        ranks: which of several processes this is, see `train.ranks`; only the first yields records.
         test_song: made every `test_every` epochs, and whenever the run is asked for one.
 
     Yields:
@@ -68,15 +71,16 @@ def train_adapter(
     settings = TrainSettings.of(**flat) if settings is None else settings
     opened = trainset if isinstance(trainset, Trainset) else Trainset.open(trainset)
     origin = None if resume in ("auto", "new") else existing_run(Path(runs), name).at(resume)
-    folder = run_folder(Path(runs), name, new=resume != "auto")
+    folder = ranks.told(run_folder(Path(runs), name, new=resume != "auto"))
     hear = None
     if settings.test_songs.every and test_song is None:
         raise InvalidInput("Test songs need a song to make; say its caption, or set their interval to 0.")
     if test_song is not None:
         hear = hearer(models, test_song, settings.test_songs.seed, folder / SAMPLES, monitor)
     return Trainer(
-        opened, models.model, folder, settings, origin=origin, changed_data=changed_data, hear=hear, monitor=monitor
-    ).records()
+        opened, models.model, folder, settings,
+        origin=origin, changed_data=changed_data, hear=hear, monitor=monitor, ranks=ranks,
+    ).records()  # fmt: skip
 
 
 def run_folder(runs: Path, name: str, new: bool = False) -> Path:
@@ -174,5 +178,5 @@ def record_line(record: Mapping[str, Any]) -> str:
         case "sample":
             return f"Test song: {', '.join(record['files'])}"
         case "done" | "stopped":
-            return f"{record['adapter']}  {record['step']} of {record['steps']} steps"
+            return f"{record['adapter']}  {record['step']} of {record['steps']} steps. {record['text']}"
     return ""

@@ -32,18 +32,19 @@ def sha256_of(path: Path) -> str:
 @lru_cache(maxsize=256)
 def _sha256(path: Path, size: int, changed: int) -> str:
     if size < LARGE:
-        return _read(path)
+        return content_hash(path)
     known = _known()
     entry = known.get(str(path))
     if isinstance(entry, list) and entry[:2] == [size, changed] and len(entry) == 3:
         return str(entry[2])
     log.info("reading %s once for its hash", path.name)
-    digest = _read(path)
+    digest = content_hash(path)
     _remember({**known, str(path): [size, changed, digest]})
     return digest
 
 
-def _read(path: Path) -> str:
+def content_hash(path: Path) -> str:
+    """64 hexadecimal digits of a file, read now."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -17,7 +17,6 @@ No pickle anywhere.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -27,13 +26,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from acestep_core.errors import InvalidInput, StorageError
 from acestep_core.io.atomic import atomic_write, clear_errors, sync, sync_folder
 from acestep_core.io.locks import locked
+from acestep_core.io.tensor_file import save_tensors
 from acestep_core.io.text import json_object, read_text
+from acestep_core.records.fingerprints import content_hash
 from acestep_core.train.settings import FIXED, FREE_TO_CHANGE
 
 FORMAT: Final = 1
@@ -170,10 +171,10 @@ class RunFolder:
                 stage.mkdir(parents=True)
                 _write_adapter(stage, config, adapter)
                 tensors, told = optimizer
-                save_file(dict(tensors), stage / OPTIMIZER, {"optimizer": told})
+                save_tensors(tensors, stage / OPTIMIZER, {"optimizer": told})
                 if ema is not None:
-                    save_file(dict(ema), stage / EMA)
-                files = {path.name: _sha256(path) for path in sorted(stage.iterdir())}
+                    save_tensors(ema, stage / EMA)
+                files = {path.name: content_hash(path) for path in sorted(stage.iterdir())}
                 text = json.dumps({"format": FORMAT, **state, "files": files}, indent=1)
                 (stage / STATE).write_text(text, encoding="utf-8")
                 for path in stage.iterdir():
@@ -283,7 +284,7 @@ def compare(saved: Mapping[str, Any], now: Mapping[str, Any], changed_data: bool
 
 
 def _write_adapter(folder: Path, config: Mapping[str, Any], adapter: Mapping[str, Tensor]) -> None:
-    save_file(dict(adapter), folder / WEIGHTS, {"format": "pt"})
+    save_tensors(adapter, folder / WEIGHTS, {"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -311,14 +312,11 @@ def _opened(folder: Path) -> Checkpoint | None:
 
 def _verified(checkpoint: Checkpoint) -> bool:
     try:
-        return all(_sha256(checkpoint.folder / name) == digest for name, digest in checkpoint.state["files"].items())
+        return all(
+            content_hash(checkpoint.folder / name) == digest for name, digest in checkpoint.state["files"].items()
+        )
     except OSError:
         return False
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _json(path: Path) -> dict[str, Any]:

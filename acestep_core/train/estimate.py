@@ -20,6 +20,7 @@ from acestep_core.errors import OutOfMemory
 from acestep_core.models.memory import layer_bytes
 from acestep_core.models.memory import windowed as whole_windows
 from acestep_core.train.network import LiveNetwork, seeded
+from acestep_core.train.quantised import largest_whole, saved_bytes
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainset import Trainset
 from acestep_core.vocabulary import LATENT_RATE
@@ -166,7 +167,7 @@ def estimate(network: LiveNetwork, optimizer: str, work: Work, every: int, costs
         work.rows * costs[config.is_sliding(i)].at(patches, work.states) for i in range(len(network.decoder.blocks))
     ]
     own = sum(p.numel() for p in network.parameters.values())
-    frozen = sum(p.nbytes for p in network.decoder.parameters()) - 4 * own
+    frozen = sum(t.nbytes for t in (*network.decoder.parameters(), *network.decoder.buffers())) - 4 * own
     if every:
         groups = [sum(layers[i : i + every]) for i in range(0, len(layers), every)]
         kept = len(groups) * work.rows * patches * config.hidden_size * size + max(groups)
@@ -180,6 +181,7 @@ def estimate(network: LiveNetwork, optimizer: str, work: Work, every: int, costs
         "head_dim": config.head_dim,
     }
     working = 2 * layer_bytes(work.rows * patches, size, sizes, band=config.use_sliding_window)
+    working += largest_whole(network.decoder, size)
     ends = work.rows * work.frames * (config.in_channels + 4 * config.audio_acoustic_hidden_dim) * 8
     side = 0 if devices.is_host(network.device) else CONTEXT
     return Estimate(int(frozen), own * STATE_BYTES[optimizer], int(kept), int(working + ends), side)
@@ -223,14 +225,22 @@ def _smaller(
 ) -> str:
     """What would fit, the smallest change first."""
     window = min(work.frames, round(SHORTER * LATENT_RATE))
-    tries: Sequence[tuple[str, Work, str]] = (
-        ("set memory to checkpoint", work, settings.fine.optimizer),
-        ("set batch to 1", Work(1, work.frames, work.states), settings.fine.optimizer),
-        (f"use windows of {SHORTER:g} seconds", Work(1, window, work.states), settings.fine.optimizer),
-        (f"use windows of {SHORTER:g} seconds and the optimizer adamw8bit", Work(1, window, work.states), "adamw8bit"),
+    short, optimizer, windows = (
+        Work(1, window, work.states),
+        settings.fine.optimizer,
+        f"use windows of {SHORTER:g} seconds",
     )
-    for text, smaller, optimizer in tries:
-        if estimate(network, optimizer, smaller, 1, costs).besides_weights <= free:
+    tries: Sequence[tuple[str, Work, str, str]] = (
+        ("set memory to checkpoint", work, optimizer, ""),
+        ("set batch to 1", Work(1, work.frames, work.states), optimizer, ""),
+        (windows, short, optimizer, ""),
+        (f"{windows} and the optimizer adamw8bit", short, "adamw8bit", ""),
+        (f"{windows}, the optimizer adamw8bit and quantize int8", short, "adamw8bit", "int8"),
+        (f"{windows}, the optimizer adamw8bit and quantize nf4", short, "adamw8bit", "nf4"),
+    )
+    for text, smaller, optimizer, form in tries:
+        room = free + (saved_bytes(network.decoder, form) if form else 0)
+        if estimate(network, optimizer, smaller, 1, costs).besides_weights <= room:
             return f"it would fit if you {text}"
     return "choose a smaller model or a lower rank, or close other programs"
 

@@ -17,13 +17,14 @@ from typing import Any, Final
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from acestep_core import devices
 from acestep_core.checkpoints.layouts import open_dit
 from acestep_core.errors import AdapterError, InvalidInput, TrainingError
 from acestep_core.io.atomic import atomic_write, clear_errors
+from acestep_core.io.tensor_file import save_tensors
 from acestep_core.models.adapter_file import read_adapter
 from acestep_core.models.adapters import Fitted, fit
 from acestep_core.models.handles import ModelHandle
@@ -141,7 +142,7 @@ def export(
             raise InvalidInput(f"A single file must end in .safetensors, not in {target.suffix!r}.")
         tensors = lycoris(trained) if trained.is_lokr else single(trained, kohya=format == "kohya")
         with atomic_write(target, new=True) as temporary:
-            save_file(_as(tensors, numbers), temporary, metadata(trained))
+            save_tensors(_as(tensors, numbers), temporary, metadata(trained))
     error = difference(original, fit(read_adapter(target), trained.shapes))
     if not error <= ROUNDING:
         raise TrainingError(f"{target.name}, read back, is off by {error:.1e}; please report this.")
@@ -158,7 +159,7 @@ def single(trained: Trained, kohya: bool = False) -> dict[str, Tensor]:
         base = f"lora_unet_decoder_{layer.replace('.', '_')}" if kohya else PREFIX + layer
         for part, tensor in parts.items():
             if part == "lora_magnitude_vector":
-                found[f"{base}.dora_scale"] = tensor[:, None].contiguous()
+                found[f"{base}.dora_scale"] = tensor[:, None]
             else:
                 found[f"{base}.{_KOHYA[part] if kohya else part}"] = tensor
         found[f"{base}.alpha"] = torch.tensor(trained.alpha)
@@ -233,7 +234,7 @@ def _strongest(delta: Any) -> float:
 
 def _as(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     """Numbers in another format; strengths stay exact."""
-    return {n: t.contiguous() if n.endswith(".alpha") else t.to(dtype).contiguous() for n, t in tensors.items()}
+    return {name: tensor if name.endswith(".alpha") else tensor.to(dtype) for name, tensor in tensors.items()}
 
 
 def _write_folder(trained: Trained, target: Path, dtype: torch.dtype) -> None:
@@ -241,7 +242,7 @@ def _write_folder(trained: Trained, target: Path, dtype: torch.dtype) -> None:
     try:
         with clear_errors(target):
             stage.mkdir()
-            save_file(_as(load_file(trained.folder / WEIGHTS), dtype), stage / WEIGHTS, {"format": "pt"})
+            save_tensors(_as(load_file(trained.folder / WEIGHTS), dtype), stage / WEIGHTS, {"format": "pt"})
             for name in (CONFIG, ABOUT):
                 if (trained.folder / name).is_file():
                     shutil.copyfile(trained.folder / name, stage / name)
@@ -282,7 +283,7 @@ def _merge(adapter: Fitted, model: ModelHandle, target: Path) -> Exported:
         with safe_open(source, "pt") as opened, atomic_write(target, new=True) as temporary:
             told = opened.metadata()
             everything = {key: keys.get(key) for key in opened.keys()}  # noqa: SIM118
-            save_file({k: opened.get_tensor(k) if t is None else t for k, t in everything.items()}, temporary, told)
+            save_tensors({k: opened.get_tensor(k) if t is None else t for k, t in everything.items()}, temporary, told)
     back = open_dit(target, model.variant).tensors
     if not _equal(back, files.tensors, merged):
         raise TrainingError(f"{target.name}, read back, is not what was merged; please report this.")
@@ -297,11 +298,8 @@ def _merge_folder(tensors: Mapping[str, Tensor], merged: Mapping[str, Tensor], s
             for file in source.iterdir():
                 if file.is_file() and ".safetensors" not in file.suffixes:
                     shutil.copyfile(file, stage / file.name)
-            save_file(
-                {n: merged.get(n, tensors[n]).contiguous() for n in tensors},
-                stage / "model.safetensors",
-                {"format": "pt"},
-            )
+            whole = {name: merged.get(name, tensors[name]) for name in tensors}
+            save_tensors(whole, stage / "model.safetensors", {"format": "pt"})
             stage.rename(target)
     finally:
         shutil.rmtree(stage, ignore_errors=True)

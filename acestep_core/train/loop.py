@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +20,18 @@ from acestep_core.models.config import AceStepConfig
 from acestep_core.models.handles import AdapterHandle
 from acestep_core.train.checkpoints import EMA, HEAR, OPTIMIZER, STOP, WEIGHTS, Checkpoint
 from acestep_core.train.network import PREFIX, LiveNetwork, seeded
-from acestep_core.train.objective import Drawing, Item, Times, batches, judge, numbers, order, seed_of, squared_errors
+from acestep_core.train.objective import (
+    Drawing,
+    Item,
+    Place,
+    Times,
+    batches,
+    judge,
+    numbers,
+    order,
+    seed_of,
+    squared_errors,
+)
 from acestep_core.train.optimizers import (
     load_optimizer,
     make_optimizer,
@@ -54,7 +65,7 @@ class Loop:
         point: Checkpoint | None,
         windowed: bool,
     ) -> None:
-        self.trainer, self.run, self.settings = trainer, trainer.run, trainer.settings
+        self.trainer, self.run, self.settings, self.ranks = trainer, trainer.run, trainer.settings, trainer.ranks
         self.network, self.device, fine = network, network.device, self.settings.fine
         times = Times.of(fine.timesteps, config, trainer.model.preset)
         self.drawing = Drawing(trainer.trainset, times, fine, self.network.null, windowed)
@@ -71,7 +82,8 @@ class Loop:
             self._take(point)
         # What follows is done, and told, again: also where a kill came before the first checkpoint.
         ended = self.ended * trainer.epoch_steps
-        self.run.rewind(lambda r: r.get("step", 0) <= (self.step if r["kind"] != "validation" else ended))
+        if self.ranks.first:
+            self.run.rewind(lambda r: r.get("step", 0) <= (self.step if r["kind"] != "validation" else ended))
         self.network.decoder.train()
 
     def _take(self, point: Checkpoint) -> None:
@@ -95,6 +107,16 @@ class Loop:
             self._end(error)
             raise
 
+    def follow(self) -> None:
+        """The share of a process that is not the first of its run: it reports and writes nothing."""
+        while self._go_on(True):
+            for _ in self._one_step():
+                pass
+
+    def _go_on(self, wanted: bool) -> bool:
+        asked = self.trainer.monitor.cancelled
+        return self.ranks.go_on(wanted, asked is not None and self.ranks.count > 1 and asked())
+
     def _end(self, error: BaseException) -> None:
         """Saves what there is, whatever happened, and lets the error go on."""
         failed = isinstance(error, AceStepError | RuntimeError | OSError | ValueError | TypeError | LookupError)
@@ -114,10 +136,11 @@ class Loop:
                 yield from self._after_epoch(epoch)
             if self.step >= trainer.steps:
                 break
+            self._go_on(True)
             yield from self._one_step()
             if self.step % fine.log_every == 0 or self.step == trainer.steps:
                 yield self._report()
-            trainer.monitor.tick("Training", self.step, trainer.steps, self.progress.history)
+            trainer.watch.tick("Training", self.step, trainer.steps, self.progress.history)
             if self.run.asked(STOP):
                 self.run.forget(STOP)
                 yield from self._finish(stopped=True)
@@ -161,52 +184,55 @@ class Loop:
 
     # --- one step ---------------------------------------------------------------------------------------------------
 
-    def items(self, step: int) -> list[Item]:
+    def places(self, step: int) -> list[Place]:
         """What a step sees; the last one of an epoch may see less."""
         trainer = self.trainer
         epoch, place = divmod(step, trainer.epoch_steps)
         seed = self.settings.fine.seed
         chosen = order(seed, epoch, trainer.repeats)[place * trainer.at_once : (place + 1) * trainer.at_once]
         return [
-            self.drawing.item(trainer.learned[song], step, slot, epoch * trainer.repeats[song] + copy)
+            self.drawing.place(trainer.learned[song], step, slot, epoch * trainer.repeats[song] + copy)
             for slot, (song, copy) in enumerate(chosen)
         ]
 
     def _one_step(self) -> Iterator[Record]:
-        items = self.items(self.step)
+        places = self.places(self.step)
+        groups = batches(places, self.settings.training.batch)
+        own = {n: [self.drawing.item(place) for place in group] for n, group in self.ranks.share(groups)}
         try:
-            result = self._gradients(items)
+            errors = self._gradients(groups, own)
         except Exception as error:
             if not (devices.is_out_of_memory(error) and self.network.every == 0):
                 raise
-            result = None
-        if result is None:  # here nothing refers to what failed any more
+            errors = None
+        if errors is None:  # here nothing refers to what failed any more
             self.network.every = 1
             self.optimizer.zero_grad(set_to_none=True)
             devices.empty_cache(self.device)
             yield self._logged(
                 {"kind": "warning", "text": "The device ran out of memory; going on with checkpointing, a bit slower."}
             )
-            result = self._gradients(items)
-        self._move(result)
+            errors = self._gradients(groups, own)
+        self._move(places, self.ranks.sum(self.parameters, errors))
 
-    def _gradients(self, items: Sequence[Item]) -> StepResult:
-        """Leaves gradients behind; waits for nothing."""
-        count, errors, fine = numbers(items), [], self.settings.fine
+    def _gradients(self, groups: Sequence[Sequence[Place]], own: Mapping[int, Sequence[Item]]) -> Tensor:
+        """Leaves the gradients of this process's share behind, and gives its errors; waits for nothing."""
+        count, fine = sum(map(numbers, groups)), self.settings.fine
+        errors = [torch.zeros(len(group), device=self.device) for group in groups]
         with _deterministic(fine.deterministic):
-            for number, batch in enumerate(batches(items, self.settings.training.batch)):
-                self.trainer.monitor.check()
+            for number, items in own.items():
+                self.trainer.watch.check()
                 with seeded(seed_of(fine.seed, "dropout", self.step, number), self.device):
-                    found = squared_errors(self.network, batch, self.device)
+                    found = squared_errors(self.network, items, self.device)
                     (found.sum() / count).backward()
-                errors.append(found.detach())
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, fine.clip)
-        rate = rate_at(self.step, self.trainer.steps, self.settings)
-        return StepResult(self.step, items, torch.cat(errors), count, norm, rate)
+                errors[number] = found.detach()
+        return torch.cat(errors)
 
-    def _move(self, result: StepResult) -> None:
-        bad = (~torch.isfinite(result.norm)).float().reshape(())
-        set_rate(self.optimizer, result.rate)
+    def _move(self, places: Sequence[Place], errors: Tensor) -> None:
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.fine.clip)
+        rate = rate_at(self.step, self.trainer.steps, self.settings)
+        bad = (~torch.isfinite(norm)).float().reshape(())
+        set_rate(self.optimizer, rate)
         self.moving = True
         if skips_by_itself(self.optimizer):
             self.optimizer.found_inf = bad  # type: ignore[attr-defined]
@@ -216,8 +242,9 @@ class Loop:
         if self.ema is not None:
             torch._foreach_lerp_(self.ema, [p.detach() for p in self.parameters], 1 - self.settings.fine.ema)
         self.optimizer.zero_grad(set_to_none=True)
+        if self.ranks.first:
+            self.progress.add(StepResult(self.step, places, errors, numbers(places), norm, rate), bad)
         self.step += 1
-        self.progress.add(result, bad)
         self.moving = False
 
     # --- what is told and kept --------------------------------------------------------------------------------------
@@ -264,12 +291,13 @@ class Loop:
         return {PREFIX + name: t.detach().cpu().clone() for name, t in zip(self.names, tensors, strict=True)}
 
     def _finish(self, stopped: bool) -> Iterator[Record]:
+        self._go_on(False)
         if self.saved != self.step:
             yield self._checkpoint()
         if self.ema is not None:
             self.network.load(self._named(self.ema))
         adapter = self.run.finish(self.network.config, self.network.state(), self._about(stopped))
-        error = agreement(self.network, adapter, self.items(0)[0])
+        error = agreement(self.network, adapter, self.drawing.item(self.places(0)[0]))
         kind = "stopped" if stopped else "done"
         text = "exactly" if error == 0 else f"to {error:.1e}"
         yield self._logged({"kind": kind, "step": self.step, "steps": self.trainer.steps, "adapter": str(adapter),
@@ -298,7 +326,8 @@ class Loop:
         }
 
     def _logged(self, record: Record) -> Record:
-        self.run.append(record)
+        if self.ranks.first:
+            self.run.append(record)
         return record
 
 

@@ -18,8 +18,10 @@ from torch import Tensor
 from acestep_core.checkpoints.catalog import Preset
 from acestep_core.models.config import AceStepConfig
 from acestep_core.render.schedule import schedule
+from acestep_core.render.tasks import MIN_FRAMES
 from acestep_core.train.settings import Fine
 from acestep_core.train.trainset import TrainSample, Trainset
+from acestep_core.vocabulary import LATENT_CHANNELS
 
 GRID: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Flow times at which a run is judged."""
@@ -113,6 +115,30 @@ class Item:
         return mix(self.clean, self.noise, self.t)
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """One place of a step and what will be seen there, before anything is read.
+
+    Attributes:
+        song, id, frames, t: of the item.
+        step, slot: where it is seen.
+        visit: how often the run has shown this song before.
+        length: T, with the padding of short songs.
+    """
+
+    song: int
+    id: str
+    step: int
+    slot: int
+    visit: int
+    t: Tensor
+    frames: int
+
+    @property
+    def length(self) -> int:
+        return max(MIN_FRAMES, self.frames)
+
+
 @dataclass(frozen=True)
 class Drawing:
     """How items are drawn from a trainset."""
@@ -123,15 +149,17 @@ class Drawing:
     null: Tensor
     windowed: bool
 
-    def item(self, song: int, step: int, slot: int, visit: int) -> Item:
-        """What place `slot` of a step sees of a song.
+    def place(self, song: int, step: int, slot: int, visit: int) -> Place:
+        """What place `slot` of a step will see."""
+        t = self.times(source(self.fine.seed, "time", step, slot))
+        id = self.trainset.manifest.samples[song].id
+        return Place(song, id, step, slot, visit, t, self.trainset.frames(song, self.windowed))
 
-        Args:
-            visit: how often the run has shown this song before.
-        """
-        seed, fine = self.fine.seed, self.fine
+    def item(self, place: Place) -> Item:
+        """What it sees."""
+        seed, fine, song, step, slot = self.fine.seed, self.fine, place.song, place.step, place.slot
         entry = self.trainset.manifest.samples[song]
-        window = window_of(seed, entry.id, visit, self.trainset.windows(song)) if self.windowed else None
+        window = window_of(seed, entry.id, place.visit, self.trainset.windows(song)) if self.windowed else None
         sample = self.trainset.sample(song, window)
         dice = torch.rand(5, generator=source(seed, "texts", step, slot)).tolist()
         states = sample.conditions.states(
@@ -146,7 +174,7 @@ class Drawing:
             entry.id,
             self._clean(sample, step, slot),
             torch.randn(sample.latents.shape, generator=source(seed, "noise", step, slot)),
-            self.times(source(seed, "time", step, slot)),
+            place.t,
             sample.context,
             dropped(states, self.null, dice[4], fine.drop),
             sample.frames,
@@ -179,14 +207,14 @@ def mix(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     return t * noise + (1 - t) * clean
 
 
-def batches(items: Sequence[Item], size: int) -> list[list[Item]]:
+def batches(places: Sequence[Place], size: int) -> list[list[Place]]:
     """Neighbours of equal length, at most `size` together: nothing is ever padded against another song."""
-    groups: list[list[Item]] = []
-    for item in items:
-        if groups and len(groups[-1]) < size and groups[-1][0].clean.shape == item.clean.shape:
-            groups[-1].append(item)
+    groups: list[list[Place]] = []
+    for place in places:
+        if groups and len(groups[-1]) < size and groups[-1][0].length == place.length:
+            groups[-1].append(place)
         else:
-            groups.append([item])
+            groups.append([place])
     return groups
 
 
@@ -209,9 +237,9 @@ def squared_errors(velocity: Velocity, items: Sequence[Item], device: torch.devi
     return (error * valid.to(device, non_blocking=True)).sum(-1)
 
 
-def numbers(items: Sequence[Item]) -> int:
+def numbers(items: Sequence[Item | Place]) -> int:
     """How many numbers the mean of a step's loss is over."""
-    return sum(item.frames * item.clean.shape[-1] for item in items)
+    return sum(item.frames * LATENT_CHANNELS for item in items)
 
 
 def judge(drawing: Drawing, songs: Sequence[int], velocity: Velocity, device: torch.device) -> float:

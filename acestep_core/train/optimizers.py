@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import torch
@@ -84,13 +84,13 @@ def optimizer_state(optimizer: Optimizer, names: list[str]) -> tuple[dict[str, T
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for index, parts in values["state"].items():
-        for part, value in parts.items():
+        for part, value in _flat(parts):
             if isinstance(value, Tensor):
                 tensors[f"{names[index]}|{part}"] = value.detach().cpu().contiguous().clone()
             else:
                 plain[f"{names[index]}|{part}"] = value
     groups = [{k: v for k, v in group.items() if k != "params"} for group in values["param_groups"]]
-    return tensors, json.dumps({"state": plain, "groups": groups}, default=_number)
+    return tensors, json.dumps({"state": plain, "groups": groups}, default=_number, sort_keys=True)
 
 
 def load_optimizer(optimizer: Optimizer, names: list[str], tensors: Mapping[str, Tensor], told: str) -> None:
@@ -99,13 +99,25 @@ def load_optimizer(optimizer: Optimizer, names: list[str], tensors: Mapping[str,
     state: dict[int, dict[str, Any]] = {}
     places = {name: index for index, name in enumerate(names)}
     for key, value in [*tensors.items(), *found["state"].items()]:
-        name, _, part = key.rpartition("|")
-        state.setdefault(places[name], {})[part] = value
+        name, *above, part = key.split("|")
+        parts = state.setdefault(places[name], {})
+        for step in above:
+            parts = parts.setdefault(step, {})
+        parts[part] = value
     groups = []
     for group, saved in zip(values["param_groups"], found["groups"], strict=True):
         kept = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
         groups.append({**group, **kept, "params": group["params"]})
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _flat(parts: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Parts of a state, which bitsandbytes puts into one another."""
+    for part, value in parts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{part}|")
+        else:
+            yield f"{above}{part}", value
 
 
 def _number(value: Any) -> Any:

@@ -6,7 +6,6 @@ over an unchanged dataset makes nothing.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from acestep_core.models.manager import manager
 from acestep_core.models.memory import encoding_bytes, windowed
 from acestep_core.models.text import TextEncoder, caption_bytes
 from acestep_core.monitor import SILENT, Monitor
+from acestep_core.records.fingerprints import content_hash
 from acestep_core.render.conditioning import prompts_of
 from acestep_core.render.tasks import text2music
 from acestep_core.train.dataset import Dataset, Sample, genre_shares, tag_of, training_texts
@@ -289,7 +289,7 @@ def _entry(
     stat = path.stat()
     same = known is not None and known.key == job.key and not store.written & {job.encoded.name, job.file}
     digests = known.sha256 if known is not None and same else (
-        _sha256(store.folder / job.encoded.name), _sha256(store.folder / job.file))  # fmt: skip
+        content_hash(store.folder / job.encoded.name), content_hash(store.folder / job.file))  # fmt: skip
     return TrainEntry(
         id=sample.id,
         name=sample.filename,
@@ -306,8 +306,3 @@ def _entry(
         audio=(str(path), stat.st_size, stat.st_mtime_ns, store.content(sample)),
         problems=job.encoded.remarks,
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from acestep_core.train.objective import Item
+from acestep_core.train.objective import Place, numbers
 
 BUCKETS: Final = 10
 SMOOTHING: Final = 0.1
@@ -27,13 +27,13 @@ class StepResult:
     """One step; its tensors are on the device.
 
     Attributes:
-        errors: sum of squared errors of each item, `[items]`.
+        errors: sum of squared errors of each place, `[places]`.
         count: how many numbers they are over, all together.
         norm: of the gradient, before it was clipped.
     """
 
     step: int
-    items: Sequence[Item]
+    places: Sequence[Place]
     errors: Tensor
     count: int
     norm: Tensor
@@ -96,7 +96,7 @@ class Progress:
         parts = [part.reshape(-1).float() for r, bad in self.waiting for part in (r.errors, r.norm, bad)]
         values = iter(torch.cat(parts).tolist())
         for result, _ in self.waiting:
-            errors = [next(values) for _ in result.items]
+            errors = [next(values) for _ in result.places]
             norm, bad = next(values), next(values)
             self._take(result, errors, norm, bool(bad))
         self.waiting.clear()
@@ -104,7 +104,7 @@ class Progress:
         self.seconds, self._since = self.seconds + now - self._since, now
 
     def _take(self, result: StepResult, errors: Sequence[float], norm: float, bad: bool) -> None:
-        ids = [item.id for item in result.items]
+        ids = [place.id for place in result.places]
         step = result.step + 1
         self.skipped = [(at, names) for at, names in self.skipped if at > step - REMEMBERED]
         loss = sum(errors) / result.count
@@ -113,10 +113,9 @@ class Progress:
             self.skipped_in_all += 1
         else:
             self.average.add(loss)
-            for item, error in zip(result.items, errors, strict=True):
-                place = min(BUCKETS - 1, int(float(item.t) * BUCKETS))
-                self.buckets[place].add(error / (item.frames * item.clean.shape[-1]))
-        times = [float(item.t) for item in result.items]
+            for place, error in zip(result.places, errors, strict=True):
+                self.buckets[min(BUCKETS - 1, int(float(place.t) * BUCKETS))].add(error / numbers([place]))
+        times = [float(place.t) for place in result.places]
         self.last = {
             "step": step,
             "loss": loss if math.isfinite(loss) else None,

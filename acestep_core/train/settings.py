@@ -13,6 +13,7 @@ from acestep_core.train.dataset_options import LENGTHS
 KINDS: Final = ("lora", "rslora", "dora", "lokr")
 OPTIMIZERS: Final = ("adamw", "adamw8bit", "prodigy")
 LR_SCHEDULES: Final = ("cosine", "linear", "constant")
+QUANTIZED: Final = ("none", "int8", "nf4")
 TIMESTEPS: Final = ("auto", "model", "schedule", "mixed")
 EXPORT_FORMATS: Final = ("single", "peft", "kohya", "merged")
 EXPORT_DTYPES: Final = ("fp32", "bf16")
@@ -121,6 +122,9 @@ class Fine(Options):
     own_timbre: float = option(0.0, "Share of the steps with the song's own timbre as reference, if preprocessed.",
         low=0.0, high=1.0, step=0.05, advanced=True)
     deterministic: bool = option(False, "The same bits on every run, also on a graphics card; slower.", advanced=True)
+    quantize: str = option("none",
+        "Keeps the model that learns nothing in fewer bits, for XL on small cards: int8, or nf4 (bitsandbytes).",
+        choices=QUANTIZED, advanced=True)
 
 
 @dataclass(frozen=True)

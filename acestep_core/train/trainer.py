@@ -8,24 +8,29 @@ draws depend on seed, step and place only (see `objective`), and between reports
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from acestep_core import devices
-from acestep_core.errors import DatasetError, StorageError
+from acestep_core.errors import DatasetError, OutOfMemory, StorageError
+from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import ModelHandle
 from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.records.song_record import versions
 from acestep_core.train.checkpoints import HEAR, STOP, Checkpoint, RunFolder, compare
-from acestep_core.train.estimate import choose_plan, disk_bytes, shown_size
+from acestep_core.train.estimate import Estimate, Plan, choose_plan, disk_bytes, shown_size
 from acestep_core.train.latents import weights_hash
 from acestep_core.train.loop import Loop, Record
 from acestep_core.train.network import LiveNetwork
 from acestep_core.train.objective import source
 from acestep_core.train.optimizers import check_package
+from acestep_core.train.quantised import check_quantised, quantise
+from acestep_core.train.ranks import ALONE, Ranks
 from acestep_core.train.settings import TrainSettings, remarks
 from acestep_core.train.trainset import Trainset
 
@@ -47,6 +52,7 @@ class Trainer:
         changed_data: bool = False,
         hear: Hear | None = None,
         monitor: Monitor = SILENT,
+        ranks: Ranks = ALONE,
     ) -> None:
         """
         Args:
@@ -56,15 +62,21 @@ class Trainer:
             origin: a checkpoint of another run, to begin a new one with.
             changed_data: goes on although the songs are not those it began with.
             hear: makes test songs.
-            monitor: is told each step; a cancel takes effect within one batch, after a checkpoint.
+            monitor: is told each step; a cancel takes effect within one batch, after a checkpoint; of several processes
+                at the end of the step.
+            ranks: which of several processes this is; the accumulation then counts for each of them.
 
         Raises:
             InvalidInput: a package is missing, or a setting names nothing.
         """
         self.trainset, self.model, self.run = trainset, model.bare, RunFolder(Path(folder))
-        self.settings = settings.resolved(model.info.is_turbo)
+        settings = settings.resolved(model.info.is_turbo)
+        each = settings.training.accumulation * ranks.count
+        self.settings = replace(settings, training=replace(settings.training, accumulation=each))
         check_package(self.settings.fine.optimizer)
-        self.changed_data, self.hear, self.monitor = changed_data, hear, monitor
+        check_quantised(self.settings)
+        self.changed_data, self.hear, self.monitor, self.ranks = changed_data, hear, monitor, ranks
+        self.watch = monitor if ranks.count == 1 else Monitor(monitor.progress)  # they all end after the same step
         self.origin = origin
         fine, training = self.settings.fine, self.settings.training
         self.learned, self.held_out = split(trainset, fine.validation, fine.seed)
@@ -86,6 +98,9 @@ class Trainer:
             TrainingError: nothing was learned, or the loss is not a number any more.
             Cancelled: or whatever else the monitor raises; the run has been saved.
         """
+        if not self.ranks.first:
+            self._follow()
+            return
         with self.run.held():
             told = self._told()
             before = self.run if self.run.exists or self.origin is None else RunFolder(self.origin.folder.parents[1])
@@ -94,21 +109,22 @@ class Trainer:
                     yield self._logged({"kind": "warning", "text": text})
             point = self.run.latest() or self.origin
             if point is not None and point.step >= self.steps and self.run.finished:
+                self.ranks.told(None)
                 yield {
                     "kind": "done",
                     "run": self.run.name,
                     "step": point.step,
                     "steps": self.steps,
                     "adapter": str(self.run.adapter),
+                    "text": "It was finished before; more epochs go on, another name begins anew.",
                 }
                 return
             self.run.forget(STOP, HEAR)
-            with manager.private(self.model, 0) as model:
-                network = LiveNetwork(model, self.settings.adapter, self.settings.fine.seed)
-                # Whether steps see windows is decided once: a run that goes on must see the same.
-                known = (bool(before.settings()["plan"]["windowed"]),) if before.exists else self.lengths
-                plan, memory = choose_plan(network, self.trainset, self.settings, known)
-                network.every = plan.every
+            # Whether steps see windows is decided once: a run that goes on must see the same.
+            known = (bool(before.settings()["plan"]["windowed"]),) if before.exists else self.lengths
+            self.ranks.told((point, known))
+            with self._decoder() as model:
+                network, plan, memory = self._network(model, known)
                 self._check_disk(network, 0 if point is None else point.step)
                 if before is not self.run and point is not None:
                     self.run.adopt(point)
@@ -120,6 +136,39 @@ class Trainer:
                 for said in remarks(self.settings, self.model.info.kind):
                     yield self._logged({"kind": "warning", "text": said})
                 yield from running.records()
+
+    def _follow(self) -> None:
+        """The share of a process that is not the first."""
+        begun = self.ranks.told(None)
+        if begun is not None:
+            point, known = begun
+            with self._decoder() as model:
+                network, plan, _ = self._network(model, known)
+                Loop(self, network, model.config, point, plan.windowed).follow()
+
+    def _network(self, model: AceStepModel, known: tuple[bool, ...]) -> tuple[LiveNetwork, Plan, Estimate]:
+        """The network, set up for what fits on the device of every process."""
+        network = LiveNetwork(model, self.settings.adapter, self.settings.fine.seed)
+        free = self.ranks.least(devices.free_memory(network.device))
+        plan, memory = choose_plan(network, self.trainset, self.settings, known, free)
+        network.every = plan.every
+        return network, plan, memory
+
+    @contextmanager
+    def _decoder(self) -> Iterator[AceStepModel]:
+        """A decoder of the run's own. Raises OutOfMemory, and says what may fit, where there is no room for it."""
+        form, device = self.settings.fine.quantize, devices.pick_device(self.model.device)
+        with ExitStack() as stack:
+            try:
+                model = stack.enter_context(manager.private(self.model, 0, lambda model: quantise(model.decoder, form)))
+            except OutOfMemory as error:
+                smaller = {"none": "set quantize to int8 or nf4, ", "int8": "set quantize to nf4, "}.get(form, "")
+                raise OutOfMemory(
+                    f"The decoder that is to be trained does not fit on {device}, where "
+                    f"{shown_size(devices.free_memory(device))} are free; {smaller}choose a smaller model, or close "
+                    "other programs."
+                ) from error
+            yield model
 
     def _told(self) -> Record:
         """What run.json says."""

@@ -23,13 +23,14 @@ from typing import Any, Final, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from acestep_core.errors import DatasetError
 from acestep_core.io.atomic import atomic_write
+from acestep_core.io.tensor_file import save_tensors
 from acestep_core.io.text import read_text
 from acestep_core.models.conditioner import joined
+from acestep_core.records.fingerprints import content_hash
 from acestep_core.render.conditioning import text_context
 from acestep_core.render.task import padded, silence_frames
 from acestep_core.render.tasks import MIN_FRAMES
@@ -191,12 +192,9 @@ def _is_inside(name: str) -> bool:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
     """Writes a file of tensors, whole or not at all; `about` goes into its header as JSON. Returns its SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # one entry: safetensors writes several in another order each time, and the same tensors would be another file
-    data = save(plain, {"acestep_nodes": json.dumps(about, ensure_ascii=False)})
     with atomic_write(path) as temporary:
-        temporary.write_bytes(data)
-    return hashlib.sha256(data).hexdigest()
+        save_tensors(tensors, temporary, {"acestep_nodes": json.dumps(about, ensure_ascii=False)})
+        return content_hash(temporary)
 
 
 def window_frames(seconds: float) -> int:
@@ -304,6 +302,11 @@ class Trainset:
         """How many windows a song has."""
         return len(self.manifest.samples[index].windows)
 
+    def frames(self, index: int, windowed: bool) -> int:
+        """Latent frames of sound of a song, or of one of its windows."""
+        entry = self.manifest.samples[index]
+        return self.manifest.window_frames if windowed and len(entry.windows) > 1 else entry.frames
+
     def sample(self, index: int, window: int | None = None) -> TrainSample:
         """One song; with `window`, a number below `windows(index)`, only that part, as a song of its own.
 
@@ -342,11 +345,10 @@ class Trainset:
         path = self.folder / name
         try:
             if digest and name not in self._verified:
-                with path.open("rb") as file:
-                    if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                        raise DatasetError(
-                            f"{name} is not the file that was written for {of!r}; preprocess the dataset again."
-                        )
+                if content_hash(path) != digest:
+                    raise DatasetError(
+                        f"{name} is not the file that was written for {of!r}; preprocess the dataset again."
+                    )
                 self._verified.add(name)
             with safe_open(path, "pt") as file:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

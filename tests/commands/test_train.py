@@ -34,6 +34,8 @@ def test_the_whole_way(trainset: Path, tiny_root: Path, capsys: pytest.CaptureFi
     assert main(["train", "status", "mine"]) == 0
     assert "Checkpoints: 4" in capsys.readouterr().out
     assert main(["train", "export", "mine"]) == 0 and Path("mine.safetensors").is_file()
+    assert main(["export", "mine", "-o", "same.safetensors"]) == 0
+    assert Path("same.safetensors").read_bytes() == Path("mine.safetensors").read_bytes()
     assert main(["train", "export", "mine", "--format", "kohya", "-o", "k.safetensors", "--checkpoint", "4"]) == 0
     assert main(["train", "export", "mine", "--format", "merged", "-o", "merged"]) == 0
     assert Path("merged/model.safetensors").is_file()
@@ -45,11 +47,17 @@ def test_the_whole_way(trainset: Path, tiny_root: Path, capsys: pytest.CaptureFi
     assert RunFolder(Path("output/acestep/runs/mine_00002")).finished
 
 
-def test_stop(trainset: Path, tiny_root: Path) -> None:
+def test_wishes_are_for_runs_that_go_on(trainset: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--models", str(tiny_root), "--variant", "base", "--rank", "4", "--max-steps", "1", "--name", "mine"]
     main(["train", str(trainset), *flags])
-    assert main(["train", "hear", "mine"]) == 0 and RunFolder(Path("output/acestep/runs/mine")).asked(HEAR)
-    assert main(["train", "stop", "mine"]) == 0 and RunFolder(Path("output/acestep/runs/mine")).asked(STOP)
+    run = RunFolder(Path("output/acestep/runs/mine"))
+    for what in ("hear", "stop"):
+        assert main(["train", what, "mine"]) == 1
+        assert "not training now; it ended at step 1." in capsys.readouterr().err
+    assert main(["train", str(trainset), *flags]) == 0 and "finished before" in capsys.readouterr().out
+    run.append({"kind": "step", "step": 2})
+    assert main(["train", "hear", "mine"]) == 0 and run.asked(HEAR)
+    assert main(["train", "stop", "mine"]) == 0 and run.asked(STOP)
 
 
 @pytest.mark.parametrize(

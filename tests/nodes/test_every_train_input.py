@@ -141,6 +141,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "tag_drop": 1.0,
         "own_timbre": 1.0,
         "deterministic": True,
+        "quantize": "int8",
     },
     "ACEStepTrainLoRA": {
         "trainset": Part("other_trainset"),
@@ -242,7 +243,7 @@ class TrainWorkshop(Workshop):
                 content = NOTES.sub(b"", path.read_bytes().replace(str(folders.input.parent).encode(), b""))
                 if "runs" in inside.parts and path.suffix in (".json", ".jsonl"):
                     content = b""
-                if path.suffix == ".safetensors":  # whose header comes in any order
+                if path.suffix == ".safetensors":  # whose name and header tell of what it was made from
                     content = spelt(load_file(path)).encode()
                     name = re.sub("-[0-9a-f]{16}", "", name)
                 if path.name == "run.json":

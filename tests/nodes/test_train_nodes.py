@@ -61,6 +61,21 @@ def test_the_canvas_hears_every_record_once(bench: Any, training: dict[str, Any]
         training["train"][1]["learning_rate"] = 2e-3  # another input, or the result is taken from the cache
 
 
+def test_a_finished_run_shows_all_of_it_again(bench: Any, training: dict[str, Any], pack: Any) -> None:
+    types = pack.classes["ACEStepSong"].INPUT_TYPES()["required"]
+    song = ("ACEStepSong", {name: entry[1]["default"] for name, entry in types.items()} | {"duration": 10.0})
+    training["train"][1].update(test_song="song.0", test_every=1, epochs=2)
+    first = bench(**training, song=song)
+    assert first.success, first.error
+    training["train"][1]["save_every"] = 100  # which a finished run does not mind, and no cache answers for
+    again = bench(**training, song=song)
+    assert again.success, again.error
+    shown = [outcome.outputs["train"] for outcome in (first, again)]
+    assert shown[0]["audio"] == shown[1]["audio"] and len(shown[0]["audio"]) == 2
+    pictures = [(bench.folders.temp / output["images"][0]["filename"]).read_bytes() for output in shown]
+    assert pictures[0] == pictures[1] and len(pictures[0]) > 500
+
+
 def test_cancel_saves_and_running_again_goes_on(bench: Any, training: dict[str, Any]) -> None:
     stop = threading.Event()
     training["train"][1]["epochs"] = 20

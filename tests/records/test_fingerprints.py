@@ -8,8 +8,8 @@ from acestep_core.records import fingerprints
 def test_large_files_are_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(fingerprints, "LARGE", 4)
     monkeypatch.setattr(fingerprints, "user_folder", lambda: tmp_path / "cache" / "checkpoints")
-    reads, read = [], fingerprints._read
-    monkeypatch.setattr(fingerprints, "_read", lambda path: reads.append(path.name) or read(path))
+    reads, read = [], fingerprints.content_hash
+    monkeypatch.setattr(fingerprints, "content_hash", lambda path: reads.append(path.name) or read(path))
     file = tmp_path / "weights.safetensors"
     file.write_bytes(b"weights")
     first = fingerprints.sha256_of(file)

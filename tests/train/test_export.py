@@ -123,6 +123,17 @@ def test_a_file_says_what_it_is(trained, tmp_path):
         assert told["ss_network_alpha"] == f"{MADE[name]['alpha']:g}"
 
 
+@pytest.mark.parametrize("format", ["peft", "single", "kohya", "merged"])
+def test_an_export_made_twice_is_the_same_file(format, trained, tiny_base, tmp_path):
+    _, adapter, *_ = trained
+    whole = format in ("peft", "merged")
+    made = [tmp_path / (str(number) if whole else f"{number}.safetensors") for number in range(4)]
+    for target in made:
+        export(adapter, target, format, model=tiny_base.model)
+    files = [{p.name: p.read_bytes() for p in target.iterdir()} if whole else target.read_bytes() for target in made]
+    assert all(file == files[0] for file in files)
+
+
 def test_refusals(trained, tmp_path, monkeypatch):
     _, adapter, *_ = trained
     with pytest.raises(InvalidInput, match="needs the model"):

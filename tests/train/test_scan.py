@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tracemalloc
-import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from acestep_core.errors import DatasetError
 from acestep_core.monitor import Monitor
 from acestep_core.train.dataset_options import Scanning
 from acestep_core.train.scan import folder_stamp, rescanned, scan
+from tests.train.hostile import hostile, write_hours
 from tests.train.recordings import write_tone
 
 
@@ -56,58 +56,6 @@ def test_a_header_that_claims_more_than_there_is(tmp_path: Path, kind: str) -> N
     assert len(dataset.problems) == 1 and f"cut.{kind}" in dataset.problems[0]
 
 
-def hostile(root: Path) -> tuple[set[str], set[str]]:
-    """A folder of a hundred files. Returns the names of those that are usable, and of those that are not."""
-    folder = root / "set"
-    good, bad = set(), set()
-
-    def tone(name: str, **made: object) -> None:
-        write_tone(folder / name, **{"seconds": 1.2, **made})  # type: ignore[arg-type]
-        good.add(name)
-
-    def broken(name: str, content: bytes) -> None:
-        (folder / name).write_bytes(content)
-        bad.add(name)
-
-    for number in range(70):
-        tone(f"plain/{number:02d}.wav", rate=8000, channels=1, pitch=100 + number)
-    tone("a.wav/inside.wav")  # a folder that is called like a file
-    tone("plain/00 copy.wav", rate=8000, channels=1, pitch=100)  # the same content
-    tone("one/same.wav")
-    tone("two/same.wav", pitch=330)
-    tone("rate.wav", rate=192_000)
-    tone("six.wav", channels=6)
-    for name in ("한국어.wav", "عربي.wav", "🎵🎶.wav", "it's \"quoted\".wav", "<img src=x onerror=alert(1)>.wav",
-                 "new\nline.wav", "x" * 246 + ".wav", unicodedata.normalize("NFD", "é한.wav")):  # fmt: skip
-        tone(name)
-    soundfile.write(folder / "silent.flac", np.zeros((60_000, 2)), 48_000)
-    soundfile.write(folder / "dc.flac", np.full((60_000, 2), 0.5), 48_000)
-    good.update(("silent.flac", "dc.flac"))
-    whole = (folder / "six.wav").read_bytes()
-    broken("empty.wav", b"")
-    broken("header.wav", whole[:44])
-    broken("text.mp3", b"this is no music" * 100)
-    broken("cut.wav", whole[: len(whole) // 2])
-    broken("html.flac", b"<html>not found</html>")
-    broken("random.ogg", os.urandom(4096))
-    broken("code.opus", b"\x80\x04cos\nsystem\n(S'touch /tmp/x'\ntR.")
-    write_tone(folder / "short.wav", 0.3)
-    (folder / "link out.wav").symlink_to(root / "secret.wav")
-    (folder / "link nowhere.wav").symlink_to(folder / "gone.wav")
-    bad.update(("short.wav", "link out.wav", "link nowhere.wav"))
-    (folder / "loop").symlink_to(folder, target_is_directory=True)
-    (folder / "out").symlink_to(root / "other", target_is_directory=True)
-    bad.add("out")
-    write_tone(root / "secret.wav", 2)
-    write_tone(root / "other" / "x.wav", 2)
-    (folder / "silent.json").write_bytes(b"[" * 1000)
-    (folder / "dc.txt").write_bytes("\ufeffwords".encode())
-    (folder / "rate.lyrics.txt").write_bytes("한국어".encode("cp949"))
-    (folder / "six.txt").write_bytes(b"x" * (50 << 20))
-    (folder / "sheet.csv").write_text("no such column\n")
-    return good, bad
-
-
 def test_a_hostile_folder(tmp_path: Path) -> None:
     good, bad = hostile(tmp_path)
     folder = tmp_path / "set"
@@ -143,14 +91,7 @@ def test_what_may_not_be_read(tmp_path: Path) -> None:
 
 
 def test_a_long_recording_costs_no_memory(tmp_path: Path) -> None:
-    write_tone(tmp_path / "long.wav", 1.0, rate=8000, channels=1)
-    with (tmp_path / "long.wav").open("r+b") as file:  # three hours, mostly a hole in the file
-        size = 2 * 8000 * 3600 * 3
-        file.seek(4)
-        file.write((36 + size).to_bytes(4, "little"))
-        file.seek(40)
-        file.write(size.to_bytes(4, "little"))
-        file.truncate(44 + size)
+    write_hours(tmp_path / "long.wav", 3)
     tracemalloc.start()
     try:
         dataset = scan(tmp_path)

@@ -24,6 +24,7 @@ from acestep_core.train import loop
 from acestep_core.train.checkpoints import HEAR, OPTIMIZER, STOP, WEIGHTS, RunFolder
 from acestep_core.train.network import LiveNetwork
 from acestep_core.train.objective import Drawing, Times, judge, order, window_of
+from acestep_core.train.optimizers import PACKAGES
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Trainer
 from tests.train.making_trainsets import write_trainset
@@ -108,11 +109,15 @@ WAYS = {
     "dora": {"kind": "dora", "ema": 0.9, "validation": 0.34, "validate_every": 1},
     "lokr": {"kind": "lokr", "length": "window", "batch": 2},
     "rslora": {"kind": "rslora", "memory": "none", "lyric_drop": 0.5, "deterministic": True, "log_every": 3},
+    "adamw8bit": {"optimizer": "adamw8bit", "rank": 64},  # smaller tensors keep 32 bits
+    "prodigy": {"optimizer": "prodigy"},
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_run_that_was_stopped_anywhere_is_the_run_that_was_not(way, tiny_base, tmp_path):
+    if (package := PACKAGES.get(WAYS[way].get("optimizer", ""))) is not None:
+        pytest.importorskip(package)
     songs = write_trainset(tmp_path / "set", (150, 300, 150), length="auto", repeats=(1, 2, 1))
     whole = train(songs, tiny_base, tmp_path / "whole", **WAYS[way])
     last, heard = whole[-1]["step"], []
@@ -130,6 +135,18 @@ def test_a_run_that_was_stopped_anywhere_is_the_run_that_was_not(way, tiny_base,
     assert (one.adapter / WEIGHTS).read_bytes() == (two.adapter / WEIGHTS).read_bytes()
     if "ema" in WAYS[way]:
         assert (one.adapter / WEIGHTS).read_bytes() != (one.checkpoints / str(last) / WEIGHTS).read_bytes()
+
+
+@pytest.mark.parametrize("optimizer", PACKAGES)
+def test_optimizers_of_other_packages_learn(optimizer, songs, tiny_base, tmp_path):
+    pytest.importorskip(PACKAGES[optimizer])
+    flat = {"rank": 64, "max_steps": 60, "log_every": 60, "dropout": 0.0, "memory": "none", "drop": 0.0}
+    rate = None if optimizer == "prodigy" else 2e-3
+    settings = TrainSettings.of(**flat, optimizer=optimizer, learning_rate=rate)
+    before, after = grid_losses(songs, tiny_base, settings, tmp_path)
+    assert after < 0.9 * before
+    parts = RunFolder(tmp_path / "run").latest().tensors(OPTIMIZER)
+    assert (torch.uint8 in {tensor.dtype for tensor in parts.values()}) is (optimizer == "adamw8bit")
 
 
 def test_neither_reports_nor_test_songs_nor_checkpoints_change_a_run(songs, tiny_base, tmp_path):
@@ -163,6 +180,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tests.train.making_trainsets import write_trainset
 from acestep_core.pipeline.opening import open_models
+from acestep_core.train.optimizers import PACKAGES
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Trainer
 from acestep_core.train.trainset import Trainset
@@ -421,9 +439,9 @@ def test_between_reports_nothing_waits_for_the_device(songs, tiny_base, tmp_path
     for name in ("_gradients", "_move"):
         real = getattr(loop.Loop, name)
 
-        def watched(self, what, real=real, name=name):
+        def watched(self, *what, real=real, name=name):
             with Syncs() as syncs:
-                result = real(self, what)
+                result = real(self, *what)
             counted.append((name, syncs.found))
             return result
 

@@ -1,0 +1,33 @@
+"""The one writer of files of tensors: the same tensors with the same words are the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+_SIZE = 8
+"""Bytes before the header, which say how long it is."""
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, words: Mapping[str, str] | None = None) -> None:
+    """Writes a safetensors file; whole or not at all is the affair of who names `path`, see `acestep_core.io.atomic`.
+
+    Args:
+        tensors: on any device; they are stored as they are.
+        words: what the header tells besides. safetensors puts them there in another order each time, so they are put
+            in order afterwards, which takes as many bytes.
+    """
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, dict(words or {}) or None)
+    if words and len(words) > 1:
+        with path.open("r+b") as file:
+            size = int.from_bytes(file.read(_SIZE), "little")
+            header = json.loads(file.read(size))
+            ordered = {
+                name: dict(sorted(told.items())) if name == "__metadata__" else told for name, told in header.items()
+            }
+            file.seek(_SIZE)
+            file.write(json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode().ljust(size))

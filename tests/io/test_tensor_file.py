@@ -1,0 +1,31 @@
+"""Files of tensors: the same content is the same file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from acestep_core.io.tensor_file import save_tensors
+
+WORDS = {"format": "pt", "ss_network_dim": "4", "title": 'a "quoted" 노래 🎵\n\t\x1f\x7f\\', "a": "", "z": "é"}
+
+
+def test_many_words_come_in_one_order_and_are_read_as_they_were(tmp_path: Path) -> None:
+    tensors = {"b": torch.ones(3, 4, dtype=torch.bfloat16), "a": torch.arange(5), "c": torch.randn(4, 6).T}
+    files = [tmp_path / f"{number}.safetensors" for number in range(12)]
+    for number, file in enumerate(files):
+        turned = dict(reversed(WORDS.items())) if number % 2 else WORDS
+        save_tensors(tensors, file, turned)
+    assert len({file.read_bytes() for file in files}) == 1
+    with safe_open(files[0], "pt") as file:
+        assert file.metadata() == WORDS
+        for name, tensor in tensors.items():
+            assert torch.equal(file.get_tensor(name), tensor) and file.get_tensor(name).dtype is tensor.dtype
+
+
+def test_without_words(tmp_path: Path) -> None:
+    save_tensors({"a": torch.ones(1)}, tmp_path / "x.safetensors")
+    with safe_open(tmp_path / "x.safetensors", "pt") as file:
+        assert not file.metadata() and list(file.keys()) == ["a"]
