@@ -20,6 +20,7 @@ from acestep_core.errors import Cancelled, InvalidInput
 from acestep_core.io.text import read_text
 from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.train.settings import EXPORT_DTYPES, EXPORT_FORMATS, GROUPS, TrainSettings
+from acestep_core.values import counted
 
 if TYPE_CHECKING:
     from acestep_core.song.description import Song
@@ -143,7 +144,8 @@ def _estimate(trainset: str, models: Any, settings: TrainSettings) -> int:
                 if len(times) == REAL_STEPS:
                     break
     each = (times[-1] - times[0]) / (len(times) - 1)
-    sys.stdout.write(f"{steps} steps of about {each:.2f} s: {steps * each / 60:.0f} minutes on this device.\n")
+    minutes = counted(round(steps * each / 60), "minute")
+    sys.stdout.write(f"{counted(steps, 'step')} of about {each:.2f} s: {minutes} on this device.\n")
     return 0
 
 

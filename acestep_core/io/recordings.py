@@ -34,6 +34,11 @@ _QUIET = 1e-6
 _OVER = 10 ** (0.1 / 20)
 """Peaks above this are turned down; a tenth of a decibel is what rounding and resampling add, and is clipped."""
 
+_NUMBERS = 100.0
+"""Peaks above this (40 dB) are no loud sound but integers that were never scaled."""
+_SCALES = (2.0**15, 2.0**23, 2.0**31)
+"""Full scale of 16, 24 and 32 bits."""
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -185,7 +190,14 @@ def _converted(sound: Sound, name: str, start: float | None, end: float | None, 
     if not waveform.shape[1]:
         raise AudioError(f"{name} holds no sound that lasts; choose a longer one.")
     remarks = [f"{name} {text}." for text in sound.remarks]
-    if peak > _OVER:
+    if peak > _NUMBERS:
+        scale = max(peak, next((scale for scale in _SCALES if peak < 1.5 * scale), peak))  # mixing may add to it
+        waveform = waveform / scale
+        remarks.append(
+            f"{name} holds values up to {peak:.0f}, as integer samples have, instead of ±1; they were divided by "
+            f"{scale:.0f}."
+        )
+    elif peak > _OVER:
         waveform = waveform / peak
         remarks.append(f"{name} is too loud and would clip, so it was turned down by {20 * log10(peak):.1f} dB.")
     elif peak < _QUIET:

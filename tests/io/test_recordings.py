@@ -244,6 +244,18 @@ def test_beyond_full_scale_is_turned_down_and_said(tmp_path: Path) -> None:
     assert np.allclose(recording.waveform.numpy(), loud.T / 8, atol=1e-4)
 
 
+@pytest.mark.parametrize("bits", [16, 24, 32])
+def test_integers_that_became_floats_are_scaled_and_named(bits: int, tmp_path: Path) -> None:
+    sound = np.stack([tone(peak=1.0), tone(peak=0.5)], 1)
+    numbers = np.floor(sound * 2.0 ** (bits - 1)).astype("float32")
+    soundfile.write(tmp_path / "a.wav", numbers, SECOND, subtype="FLOAT")
+    for source in ((numbers.T, SECOND), tmp_path / "a.wav"):
+        recording = load_recording(source)
+        assert np.allclose(recording.waveform.numpy(), sound.T, atol=1e-4)
+        (remark,) = recording.remarks
+        assert "as integer samples have" in remark and remark.endswith(f"divided by {2 ** (bits - 1)}.")
+
+
 def test_a_rounding_error_beyond_full_scale_is_no_remark() -> None:
     recording = load_recording((np.full((2, 1000), 1.01, "float32"), SECOND))
     assert recording.remarks == () and recording.waveform.max() == 1.0
