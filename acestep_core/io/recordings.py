@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import log10
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -99,6 +100,8 @@ def load_recording(
             return _converted(sound, path.name, start, end, limit)
     if isinstance(audio, Mapping):
         waveform, rate = batch_of(audio)
+    elif isinstance(audio, tuple) and len(audio) == 2 and isinstance(audio[0], Real):
+        raise AudioError("A pair holds the waveform first and then its sample rate; turn it round.")
     elif isinstance(audio, tuple) and len(audio) == 2:
         waveform, rate = _batch(audio[0]), _rate(audio[1])
     elif hasattr(audio, "audio") and hasattr(audio, "sample_rate"):

@@ -131,6 +131,7 @@ def test_integers_are_scaled_to_full_scale(kind: str, full: int, zero: int) -> N
         ((torch.zeros(2, 0), SECOND), "not empty"),
         ((torch.zeros(1, 1, 2, 100), SECOND), "channels by samples"),
         ((torch.zeros(4000, 2), SECOND), r"turn it round"),
+        ((SECOND, np.zeros(4000, "float32")), r"the waveform first"),
         ((np.zeros((2, 100), "int64"), SECOND), "int64 have no known full scale"),
         ((np.zeros((2, 100), "complex64"), SECOND), "complex64"),
         ((np.zeros((2, 100), "bool"), SECOND), "bool"),
