@@ -47,8 +47,8 @@ def number(value: Any) -> int | float | None:
 
 
 def whole(value: Any) -> int | None:
-    """The whole number that a value is or spells; 1.0 is one."""
-    found = number(value)
+    """The whole number that a value is or spells; 1.0 is one, and a tempo may say `bpm`."""
+    found = number(re.sub(r"\s*bpm$", "", value, flags=re.IGNORECASE) if isinstance(value, str) else value)
     return int(found) if found is not None and found == int(found) else None
 
 
@@ -69,6 +69,11 @@ def real(value: Any) -> float | None:
 def as_minutes(seconds: float) -> str:
     """72.4 -> `1:12`."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def counted(count: int, one: str) -> str:
+    """(1, "song") -> `1 song`, (2, "song") -> `2 songs`."""
+    return f"{count} {one}{'' if count == 1 else 's'}"
 
 
 def is_unset(value: Any) -> bool:

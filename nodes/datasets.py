@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from acestep_core.errors import DatasetError, InvalidInput
 from acestep_core.io.confine import confine
 from acestep_core.train.dataset_options import Scanning
+from acestep_core.values import counted
 
 from . import inputs, wires
 from .host import DATASETS_FOLDER, host, monitor
@@ -223,7 +224,7 @@ class ACEStepSaveDataset:
     def save(self, dataset: Dataset, file: str, reader: str) -> Told:
         path = target_of(file)
         saved = write(dataset, path, absolute=reader == "upstream")
-        return told((saved, str(path)), f"{len(saved.samples)} recordings: {path}")
+        return told((saved, str(path)), f"{counted(len(saved.samples), 'recording')}: {path}")
 
 
 def places() -> list[Path]:
@@ -285,7 +286,8 @@ def dataset_report(dataset: Dataset) -> str:
     """What to know about a dataset."""
     own = [f"{sample.filename}: {text}" for sample in dataset.samples for text in sample.problems]
     minutes = sum(sample.duration for sample in dataset.samples) / 60
-    lines = [f"{len(dataset.samples)} recordings, {minutes:.1f} minutes", *dataset.problems, *own, *dataset.remarks()]
+    size = f"{counted(len(dataset.samples), 'recording')}, {minutes:.1f} minutes"
+    lines = [size, *dataset.problems, *own, *dataset.remarks()]
     return "\n".join(lines)
 
 

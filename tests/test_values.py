@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acestep_core.values import is_unset, number, real, truth, whole
+from acestep_core.values import counted, is_unset, number, real, truth, whole
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,7 @@ def test_numbers(value: Any, wanted: float | None) -> None:
 
 def test_whole_numbers_and_times() -> None:
     assert [whole(value) for value in ("1.0", 1.0, "1.5", 1.5, "3:20")] == [1, 1, None, None, None]
+    assert [whole(value) for value in ("92 bpm", "92BPM", "92.5 bpm", "bpm")] == [92, 92, None, None]
     assert [real(value) for value in ("3:20", "0:01:05.5", 7)] == [200.0, 65.5, 7.0]
     assert [real(value) for value in ("3:2", "x", 10**400)] == [None] * 3
 
@@ -40,3 +41,7 @@ def test_switches() -> None:
 def test_what_leaves_a_choice_open() -> None:
     assert all(is_unset(value) for value in (None, 0, -1, -1.0, "", "Auto", "N/A", "−1", "0.0"))
     assert not any(is_unset(value) for value in (False, 1, "C", [], float("nan")))
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(n, "song") for n in (0, 1, 2)] == ["0 songs", "1 song", "2 songs"]

@@ -14,7 +14,7 @@ from acestep_core.errors import DatasetError
 from acestep_core.monitor import Monitor
 from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.train.dataset_options import Labelling, Preprocessing, Scanning
-from acestep_core.values import as_minutes
+from acestep_core.values import as_minutes, counted
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import Models
@@ -115,7 +115,7 @@ def _scan(told: argparse.Namespace) -> int:
     told.output.parent.mkdir(parents=True, exist_ok=True)
     save_dataset(found, told.output)
     _tell(found)
-    _say(f"{len(found.samples)} recordings, {_minutes(found)} minutes: {told.output}")
+    _say(f"{counted(len(found.samples), 'recording')}, {_minutes(found)} minutes: {told.output}")
     return 0
 
 
@@ -134,7 +134,7 @@ def _show(told: argparse.Namespace) -> int:
             facts = (sample.caption or sample.genre, words, str(sample.bpm or ""), sample.keyscale)
             _say(_row(sample.id, _state(sample), length, sample.filename, *facts))
     _tell(dataset)
-    _say(f"{dataset.name}: {len(dataset.samples)} recordings, {_minutes(dataset)} minutes")
+    _say(f"{dataset.name}: {counted(len(dataset.samples), 'recording')}, {_minutes(dataset)} minutes")
     return 0
 
 
@@ -152,7 +152,7 @@ def _edit(told: argparse.Namespace) -> int:
     if not any(edits.values()):
         raise DatasetError("There is nothing to edit; give an id and FIELD=VALUE, or a sheet with --from.")
     save_dataset(dataset.edited(edits), told.file)
-    _say(f"{len(edits)} sample{'s' * (len(edits) != 1)} edited: {told.file}")
+    _say(f"{counted(len(edits), 'sample')} edited: {told.file}")
     return 0
 
 
@@ -187,7 +187,7 @@ def _label(told: argparse.Namespace) -> int:
         )
     _tell(done)
     changed = sum(a != b for a, b in zip(dataset.samples, done.samples, strict=True))
-    _say(f"{changed} of {len(done.samples)} samples changed: {told.file}")
+    _say(f"{changed} of {counted(len(done.samples), 'sample')} changed: {told.file}")
     if not changed and options.only_unlabeled:
         _say("All of them have captions already; --no-only-unlabeled listens to them, too.")
     return 0
@@ -220,7 +220,7 @@ def _export(told: argparse.Namespace) -> int:
         save_dataset(dataset, told.output, absolute=told.reader == "upstream")
         _say(str(told.output))
     if told.sidecars is not None:
-        _say(f"{len(write_sidecars(dataset, told.sidecars))} files: {told.sidecars}")
+        _say(f"{counted(len(write_sidecars(dataset, told.sidecars)), 'file')}: {told.sidecars}")
     return 0
 
 

@@ -57,18 +57,17 @@ _METAVARS = {"int": "N", "float": "X", "str": "TEXT", "numbers": "X,X,…"}
 
 
 class _Reader:
-    """Reads one flag's text; argparse names it in its message."""
+    """Reads one flag's text."""
 
     def __init__(self, option: Option) -> None:
         self.option = option
-        self.__name__ = option.allowed()
 
     def __call__(self, text: str) -> Any:
         if self.option.nullable and text.lower() == NOTHING:
             return None
         found = self.option.read(text)
         if found is None:
-            raise ValueError(text)
+            raise argparse.ArgumentTypeError(f"must be {self.option.allowed()}, not {text!r}")
         return found
 
 

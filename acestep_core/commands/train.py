@@ -23,6 +23,7 @@ from acestep_core.errors import Cancelled, InvalidInput
 from acestep_core.io.text import read_text
 from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.train.settings import GROUPS, TrainSettings
+from acestep_core.values import counted
 
 if TYPE_CHECKING:
     from acestep_core.song.description import Song
@@ -150,8 +151,8 @@ def _estimate(trainset: str, models: Any, settings: TrainSettings) -> int:
                     break
     each = (times[-1] - times[0]) / (len(times) - 1)
     whole = steps * each
-    told = f"{whole / 60:.0f} minutes" if whole >= 90 else f"{whole:.0f} seconds"
-    sys.stdout.write(f"{steps} steps of about {each:.2f} s: {told} on this device.\n")
+    lasts = f"{whole / 60:.0f} minutes" if whole >= 90 else counted(round(whole), "second")
+    sys.stdout.write(f"{counted(steps, 'step')} of about {each:.2f} s: {lasts} on this device.\n")
     return 0
 
 

@@ -57,4 +57,4 @@ def format_for(path: Path | str) -> str:
     for name, form in FORMATS.items():
         if form.suffix == suffix:
             return name
-    raise InvalidInput(f"{Path(path).name!r} has no known audio suffix; use .flac, .wav, .mp3 or .opus.")
+    raise InvalidInput(f"{(Path(path).name or str(path))!r} has no known audio suffix; use .flac, .wav, .mp3 or .opus.")

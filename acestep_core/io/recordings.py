@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import log10
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,11 @@ LONGEST: Final = 3600.0
 _QUIET = 1e-6
 _OVER = 10 ** (0.1 / 20)
 """Peaks above this are turned down; a tenth of a decibel is what rounding and resampling add, and is clipped."""
+
+_NUMBERS = 100.0
+"""Peaks above this (40 dB) are no loud sound but integers that were never scaled."""
+_SCALES = (2.0**15, 2.0**23, 2.0**31)
+"""Full scale of 16, 24 and 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ def load_recording(
             return _converted(sound, path.name, start, end, limit)
     if isinstance(audio, Mapping):
         waveform, rate = batch_of(audio)
+    elif isinstance(audio, tuple) and len(audio) == 2 and isinstance(audio[0], Real):
+        raise AudioError("A pair holds the waveform first and then its sample rate; turn it round.")
     elif isinstance(audio, tuple) and len(audio) == 2:
         waveform, rate = _batch(audio[0]), _rate(audio[1])
     elif hasattr(audio, "audio") and hasattr(audio, "sample_rate"):
@@ -185,7 +193,14 @@ def _converted(sound: Sound, name: str, start: float | None, end: float | None, 
     if not waveform.shape[1]:
         raise AudioError(f"{name} holds no sound that lasts; choose a longer one.")
     remarks = [f"{name} {text}." for text in sound.remarks]
-    if peak > _OVER:
+    if peak > _NUMBERS:
+        scale = max(peak, next((scale for scale in _SCALES if peak < 1.5 * scale), peak))  # mixing may add to it
+        waveform = waveform / scale
+        remarks.append(
+            f"{name} holds values up to {peak:.0f}, as integer samples have, instead of ±1; they were divided by "
+            f"{scale:.0f}."
+        )
+    elif peak > _OVER:
         waveform = waveform / peak
         remarks.append(f"{name} is too loud and would clip, so it was turned down by {20 * log10(peak):.1f} dB.")
     elif peak < _QUIET:

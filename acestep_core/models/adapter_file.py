@@ -140,10 +140,15 @@ def _kind(path: Path, config: Mapping[str, Any], names: Mapping[str, Any]) -> st
     if not parts:
         shown = ", ".join([*names][:2]) or "nothing"
         raise AdapterError(f"{path} is no adapter (it holds {shown}); choose a LoRA, DoRA, LoKr or LoHa.")
-    for kind, mark in _FAMILIES:
-        if any(part.startswith(mark) for part in parts):
-            return kind
-    return "DoRA" if "magnitude" in parts else "LoRA"
+    kinds = [kind for kind, mark in _FAMILIES if any(part.startswith(mark) for part in parts)]
+    found = kinds[0] if kinds else "DoRA" if "magnitude" in parts else "LoRA"
+    wanted = KINDS[declared] if config.get("peft_type") else found
+    if wanted not in (found, *kinds, *(["LoRA"] if {"down", "up"} & parts else [])):
+        raise AdapterError(
+            f"{path} is called a {wanted} in its settings and holds the tensors of a {found}; correct peft_type there, "
+            f"for the strength depends on it, or {_AGAIN}."
+        )
+    return found
 
 
 def _number(values: Mapping[str, Any], key: str, source: Path, least: float = -math.inf) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +26,17 @@ from acestep_core.models.adapter_file import Adapter, read_adapter
 from acestep_core.models.handles import AdapterHandle, ModelHandle
 from acestep_core.models.linear import PackedLinear
 from acestep_core.models.lora import Delta, Full, LayerNames, LowRank, joined
+from acestep_core.values import counted
 
 log = logging.getLogger(__name__)
 
 WIDTHS = {2048: "2B", 2560: "XL"}
+_ELSEWHERE = (
+    ("Flux", re.compile(r"(?:double|single)_blocks|single_transformer_blocks")),
+    ("Stable Diffusion", re.compile(r"(?:down|up|input|output|joint)_blocks|text_model")),
+    ("ACE-Step 1.0", re.compile(r"transformer_blocks[._]\d+[._]cross_attn")),
+)
+"""Other models that adapters are often made for, by layers that only they have."""
 NO_ALPHA = "The file does not say its alpha; if it sounds too weak, raise the strength (often 2)."
 
 
@@ -52,7 +60,8 @@ class Report:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.kind} {self.path.name}: {len(self.matched)} layers adapted, {len(self.unmatched)} names unmatched"
+            f"{self.kind} {self.path.name}: {counted(len(self.matched), 'layer')} adapted, "
+            f"{counted(len(self.unmatched), 'name')} unmatched"
         ]
         lines += [f"  not in this model: {name}" for name in self.unmatched[:8]]
         return "\n".join([*lines, *(f"  {remark}" for remark in self.remarks)])
@@ -101,8 +110,10 @@ def fit(adapter: Adapter, shapes: Mapping[str, tuple[int, int]]) -> Fitted:
         changes[name] = change
     if not changes:
         shown = ", ".join((unmatched or ["nothing"])[:3])
+        whose = next((f" but one for {model}" for model, mark in _ELSEWHERE if any(map(mark.search, unmatched))), "")
         raise AdapterError(
-            f"{adapter.path} matches no layer of this model (it holds {shown}); choose an adapter for ACE-Step 1.5."
+            f"{adapter.path} is not an ACE-Step 1.5 {adapter.kind}{whose}: it matches no layer of this model (it holds "
+            f"{shown}); choose an adapter for ACE-Step 1.5."
         )
     remarks = (NO_ALPHA,) if without_alpha else ()
     return Fitted(

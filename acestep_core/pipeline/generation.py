@@ -46,6 +46,7 @@ from acestep_core.render.tasks import check_task
 from acestep_core.seeds import item_seeds
 from acestep_core.song.codes import check_codes, text_to_codes
 from acestep_core.song.description import Song
+from acestep_core.values import counted
 
 if TYPE_CHECKING:
     from acestep_core.planner.plan import Plan
@@ -99,8 +100,8 @@ class Generation(Made):
         return self.audio.shape[-1] / self.sample_rate
 
     def __repr__(self) -> str:
-        songs = "1 song" if len(self) == 1 else f"{len(self)} songs"
         seeds = ", ".join(map(str, self.seeds[:4])) + (", …" if len(self) > 4 else "")
+        songs = counted(len(self), "song")
         return f"<{songs} of {self.duration:.1f} s by {self.model.variant}, seed {seeds}: {self.song.caption[:60]!r}>"
 
     def _repr_html_(self) -> str:

@@ -24,6 +24,7 @@ from acestep_core.train.ranks import ALONE, Ranks
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Hear, Record, Trainer
 from acestep_core.train.trainset import Trainset
+from acestep_core.values import counted
 
 SAMPLES = "samples"
 BEGINNINGS = ("auto", "new", "best", "latest")
@@ -164,7 +165,7 @@ def record_line(record: Mapping[str, Any]) -> str:
     match record["kind"]:
         case "start":
             at = f"Going on at step {record['step']}" if record["step"] else "Beginning"
-            return f"{at}: {record['steps']} steps, {record['epochs']} epochs. {record['text']}"
+            return f"{at}: {counted(record['steps'], 'step')}, {counted(record['epochs'], 'epoch')}. {record['text']}"
         case "step":
             smooth = "-" if record["smooth"] is None else f"{record['smooth']:.4f}"
             skipped = f", {record['skipped']} left out" if record["skipped"] else ""
@@ -178,5 +179,6 @@ def record_line(record: Mapping[str, Any]) -> str:
         case "sample":
             return f"Test song: {', '.join(record['files'])}"
         case "done" | "stopped":
-            return f"{record['adapter']}  {record['step']} of {record['steps']} steps. {record['text']}"
+            count = counted(record["steps"], "step")
+            return f"{record['adapter']}  {record['step']} of {count}. {record['text']}"
     return ""

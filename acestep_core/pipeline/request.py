@@ -129,4 +129,5 @@ def _is_waveform(value: Any) -> bool:
 def _nearest(name: str, known: set[str]) -> str:
     """The argument that a word of another program or a slip of the pen stands for: `steps` for `inference_steps`."""
     parts = {*name.split("_"), name.replace("_", "")}
-    return min(parts & known, default="") or next(iter(difflib.get_close_matches(name, sorted(known), 1, 0.6)), "")
+    longer = [found for found in sorted(known) if len(name) > 2 and found.startswith(name)]  # `key` for `keyscale`
+    return next(iter([*sorted(parts & known), *longer, *difflib.get_close_matches(name, sorted(known), 1, 0.6)]), "")

@@ -13,7 +13,7 @@ from acestep_core.declared import Options, option, options_of
 from acestep_core.errors import InvalidInput
 from acestep_core.song.lyrics import read_lyrics
 from acestep_core.song.singing import CROWDED, singing_seconds
-from acestep_core.values import as_minutes, is_unset, number, plain, real, truth
+from acestep_core.values import as_minutes, is_unset, plain, real, truth, whole
 from acestep_core.vocabulary import (
     BPM_MAX,
     BPM_MIN,
@@ -62,6 +62,11 @@ _KEY = re.compile(
     r"[\s-]*(?P<mode>[^\W\d_]+)?\.?(?: (?i:key))?"
 )
 _GERMAN_MODES = ("dur", "moll")
+_CHORD = re.compile(
+    r"(?P<tonic>[A-Ga-g][#b♯♭]?)(?P<minor>min|m(?!aj)|-|dim|°|ø)?"
+    r"(?P<more>(?:\(?(?:maj|M|Δ|aug|\+|sus|add|no|[#b♯♭])?(?:[2-79]|11|13)\)?|maj|M|Δ|aug|\+|sus)*(?:/[A-Ga-g][#b♯♭]?)?)"
+)
+"""A chord symbol, such as Am7, Cmaj9, F#m7b5 or G/B."""
 _CONTROL = re.compile(r"<\|\w+\|>|</?think>")
 _QUALIFIER = re.compile(
     r"(simplified|traditional|mandarin|brazilian|european|latin american|british|american|mexican) "
@@ -81,7 +86,8 @@ class Song(Options):
         language: of the vocals: a code, a name in English or its own, or `unknown`.
         bpm: 30 to 300; None, 0 or -1 leave it open.
         keyscale: such as `C major`, `F# minor`, `Bb major`; `Am` and `A♭` are understood. Empty leaves it open. Of a
-            mode that the models do not know, such as `D dorian`, the nearest key counts and the caption names it.
+            mode that the models do not know, such as `D dorian`, the nearest key counts and the caption names it; a
+            chord such as `Am7` is taken for the key of its root.
         timesignature: 2, 3, 4 or 6; `4/4` and `6/8` are understood. Empty leaves it open.
         duration: seconds, 10 to 600, or a time such as `3:20`; None, 0 or -1 leave it open.
         instrumental: no vocals; lyrics become `[Instrumental]` and the language `unknown`.
@@ -124,7 +130,10 @@ class Song(Options):
             raise InvalidInput(f"instrumental must be true or false, not {self.instrumental!r}.")
         lyrics, notes = read_lyrics(normalize_text("lyrics", self.lyrics))
         language = normalize_language(self.language)
-        caption, (key, mode) = normalize_text("caption", self.caption), _key_and_mode(self.keyscale)
+        chord = _key_of_chord(self.keyscale)
+        caption, (key, mode) = normalize_text("caption", self.caption), _key_and_mode(chord or self.keyscale)
+        if chord:
+            notes = (*notes, f"{self.keyscale!r} is a chord; {key!r} is taken as the key.")
         if mode:
             notes = (*notes, f"The models know no {mode} keys: {key!r} is the key, and the caption names the mode.")
             if mode not in caption.lower():
@@ -229,10 +238,10 @@ def normalize_bpm(value: Any) -> int | None:
     """Beats per minute as an int, or None when unset."""
     if is_unset(value):
         return None
-    bpm = number(re.sub(r"\s*bpm$", "", value, flags=re.IGNORECASE) if isinstance(value, str) else value)
-    if bpm is None or bpm != int(bpm) or not BPM_MIN <= bpm <= BPM_MAX:
+    bpm = whole(value)
+    if bpm is None or not BPM_MIN <= bpm <= BPM_MAX:
         raise InvalidInput(f"bpm must be a whole number from {BPM_MIN} to {BPM_MAX}, or empty, not {value!r}.")
-    return int(bpm)
+    return bpm
 
 
 def normalize_keyscale(value: Any) -> str:
@@ -270,6 +279,15 @@ def _key_and_mode(value: Any) -> tuple[str, str]:
         accidental = "b"
     tonic = _SOLFEGE.get(note, "B" if german and note == "h" else note.upper()) + accidental
     return (f"{tonic} {mode}", "") if mode else (f"{tonic} {nearest}", word.lower())
+
+
+def _key_of_chord(value: Any) -> str:
+    """`Am` for a chord such as `Am7`; nothing for what is a key, or neither."""
+    match = _CHORD.fullmatch(plain(value)) if isinstance(value, str) else None
+    minor = match and match["minor"]
+    if not match or (match["more"] in _MODE_OF if match["more"] else minor in (None, "m", "min")):
+        return ""
+    return f"{match['tonic']}{'m' if minor else ''}"
 
 
 def _western(key: str) -> str:

@@ -47,6 +47,7 @@ from acestep_core.train.trainset import (
     windows,
     write_tensors,
 )
+from acestep_core.values import counted
 from acestep_core.vocabulary import INSTRUMENTAL_LYRICS, LATENT_RATE, LYRIC_TOKENS, UNKNOWN_LANGUAGE
 
 _GROUP = 16
@@ -147,11 +148,11 @@ def orphaned(folder: Path, manifest: Manifest) -> list[Path]:
 def report_of(trainset: Trainset) -> str:
     """What a person should know, a line each."""
     manifest = trainset.manifest
-    lines = [f"{len(trainset)} songs, {manifest.seconds / 60:.1f} minutes, in {trainset.folder}"]
+    lines = [f"{counted(len(trainset), 'song')}, {manifest.seconds / 60:.1f} minutes, in {trainset.folder}"]
     lines += [f"Left out: {text}" for text in manifest.problems.values()]
     lines += [text for entry in manifest.samples for text in entry.problems]
     if left := orphaned(trainset.folder, manifest):
-        lines.append(f"{len(left)} files belong to no song any more; --prune removes them.")
+        lines.append(f"{counted(len(left), 'file')} of songs that are gone; --prune removes what is left of them.")
     return "\n".join(lines)
 
 

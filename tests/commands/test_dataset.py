@@ -25,6 +25,7 @@ def test_the_whole_way(songs: Path, tmp_path: Path, tiny_root: Path, capsys: pyt
     assert main(["dataset", "scan", str(songs), "-o", str(file), "--tag", "my_style", "--genre-ratio", "20"]) == 0
     assert "3 recordings" in capsys.readouterr().out
     assert main(["dataset", "edit", str(file), "1.wav", "bpm=120", "caption=mine", "key=8A"]) == 0
+    assert "1 sample edited: " in capsys.readouterr().out
     assert main(["dataset", "label", str(file), "--models", str(tiny_root), "--device", "cpu"]) == 0
     assert main(["dataset", "show", str(file)]) == 0
     shown = capsys.readouterr().out

@@ -240,3 +240,11 @@ def test_completion(capsys):
     assert main(["completion", "fish"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any("seen_subcommand_from song' -l method -r -a 'euler heun sde'" in line for line in lines)
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--guidance", "nan"), ("--timesteps", "1,2,banana"), ("--steps", "2.5")])
+def test_a_value_of_another_kind_is_refused_in_words(flag, value, nothing_heavy, capsys):
+    with pytest.raises(SystemExit):
+        main(["song", "x", flag, value])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"acestep song: error: argument {flag}: must be a") and said.endswith(f", not {value!r}")

@@ -78,7 +78,8 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
     [
         (["tone.steps=9999"], "bigger than max"),
         (["nobody.x=1"], "names no node"),
-        (["tone.steps=many"], "INT"),
+        (["tone.steps=many"], "tone.steps takes a whole number, not 'many'."),
+        (["tone.steps=4.5"], "a whole number"),
         (["tone"], "NODE.input=value"),
     ],
 )

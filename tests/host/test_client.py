@@ -15,7 +15,9 @@ import pytest
 
 from acestep_core.errors import Cancelled, GraphError, HostError, StorageError
 from acestep_core.host.client.client import HostClient
+from acestep_core.host.client.local import LocalRunner
 from acestep_core.host.client.sources import Sources
+from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.workflow import parse_workflow
 from acestep_core.host.queue.results import RunFailed, Update
 from acestep_core.host.server.security import Policy
@@ -90,6 +92,27 @@ async def test_failures_say_which_node(site: Site) -> None:
             await client.run(parse_workflow(invalid, definitions), outside(site))
         with pytest.raises(GraphError, match="'Nope'"):
             parse_workflow({"1": {"class_type": "Nope", "inputs": {}}}, definitions)
+
+
+def test_a_failure_is_told_once_here_and_logged_once_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    silence = {"duration": 1.0, "sample_rate": 8000, "channels": 1}
+    prompt = {
+        "1": {"class_type": "EmptyAudio", "inputs": silence},
+        "2": {"class_type": "SplitAudioChannels", "inputs": {"audio": ["1", 0]}},
+        "3": {"class_type": "PreviewAudio", "inputs": {"audio": ["2", 0]}},
+    }
+    runner = LocalRunner(Folders.under(tmp_path), [LAB_PACK])
+    workflow = parse_workflow(prompt, runner.registry.definitions())
+    with pytest.raises(RunFailed, match="Only stereo can be split"):
+        asyncio.run(runner.run(workflow))
+    assert not caplog.records  # the error is what is told
+
+    async def on_a_server() -> None:
+        async with open_site(tmp_path / "server") as site:
+            await site.run(prompt)
+
+    asyncio.run(on_a_server())
+    assert [record.getMessage().count("Only stereo can be split") for record in caplog.records] == [1]
 
 
 @with_site()

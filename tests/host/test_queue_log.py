@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from acestep_core.host.queue.history import History
 from acestep_core.host.queue.job import Job, Outcome
 from acestep_core.host.queue.prompt_queue import PromptQueue
 from acestep_core.host.queue.queue_log import QueueLog, Restored
+from tests.crash_sweep import sweep
 
 
 def job(name: str, number: float = 0, text: str = "x") -> Job:
@@ -131,3 +134,48 @@ def test_a_full_disk_stops_the_log_and_not_the_host(tmp_path: Path, caplog: pyte
     desk.run()
     assert desk.history.entry("a") is not None
     assert len(caplog.records) == 1 and "cannot be kept" in caplog.text
+
+
+class Line:
+    """Jobs that come and run, while the log is written anew each time."""
+
+    @staticmethod
+    def prepare(folder: Path) -> None:
+        Line.write(folder)
+
+    @staticmethod
+    def write(folder: Path) -> None:
+        queue_log._SLACK = 0
+        desk = Desk(folder / "queue.jsonl")
+        for before in desk.restored:
+            if before.ended is None:
+                desk.queue.put(before.job)
+        round_ = len(list(folder.glob("told*")))
+        with (folder / f"told{round_}").open("a", buffering=1) as told:
+            for number in range(2):
+                desk.queue.put(job(f"{round_}-{number}", number))
+                os.write(told.fileno(), f"queued {round_}-{number}\n".encode())
+            ticket = desk.queue.get(0)
+            assert ticket is not None
+            desk.history.add(ticket.job, Outcome(outputs={}), ticket.text)
+            desk.queue.done()
+            os.write(told.fileno(), f"ended {ticket.job.id}\n".encode())
+
+    @staticmethod
+    def killed(folder: Path) -> None:
+        copy = folder / "copy.jsonl"
+        shutil.copy(folder / "queue.jsonl", copy)
+        known = {before.job.id: before.ended for before in Desk(copy).restored}
+        for told in folder.glob("told*"):
+            for line in told.read_text().splitlines():
+                event, name = line.split()
+                assert name in known and (event == "queued" or known[name] is not None), line
+
+    @staticmethod
+    def restarted(folder: Path) -> None:
+        Line.killed(folder)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_killed_before_every_operation(tmp_path: Path) -> None:
+    assert sweep(__name__, "Line", tmp_path) > 15

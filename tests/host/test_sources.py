@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,13 @@ def test_what_is_no_recording_is_refused(places: Path) -> None:
         found(places, "id_rsa")
     with pytest.raises(GraphError, match="no recording"):
         Sources([places / "work"]).check(naming("id_rsa"))
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program to make the file")
+def test_recordings_in_containers_of_telephones(places: Path) -> None:
+    target = places / "work" / "memo.m4a"
+    subprocess.run(["ffmpeg", "-v", "error", "-i", places / "own" / "own.wav", "-c:a", "aac", target], check=True)
+    assert found(places, "memo.m4a") == [target]
 
 
 def test_what_the_user_allows(places: Path) -> None:

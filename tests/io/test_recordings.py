@@ -131,6 +131,7 @@ def test_integers_are_scaled_to_full_scale(kind: str, full: int, zero: int) -> N
         ((torch.zeros(2, 0), SECOND), "not empty"),
         ((torch.zeros(1, 1, 2, 100), SECOND), "channels by samples"),
         ((torch.zeros(4000, 2), SECOND), r"turn it round"),
+        ((SECOND, np.zeros(4000, "float32")), r"the waveform first"),
         ((np.zeros((2, 100), "int64"), SECOND), "int64 have no known full scale"),
         ((np.zeros((2, 100), "complex64"), SECOND), "complex64"),
         ((np.zeros((2, 100), "bool"), SECOND), "bool"),
@@ -242,6 +243,18 @@ def test_beyond_full_scale_is_turned_down_and_said(tmp_path: Path) -> None:
     recording = load_recording(tmp_path / "a.wav")
     assert recording.remarks == ("a.wav is too loud and would clip, so it was turned down by 18.1 dB.",)
     assert np.allclose(recording.waveform.numpy(), loud.T / 8, atol=1e-4)
+
+
+@pytest.mark.parametrize("bits", [16, 24, 32])
+def test_integers_that_became_floats_are_scaled_and_named(bits: int, tmp_path: Path) -> None:
+    sound = np.stack([tone(peak=1.0), tone(peak=0.5)], 1)
+    numbers = np.floor(sound * 2.0 ** (bits - 1)).astype("float32")
+    soundfile.write(tmp_path / "a.wav", numbers, SECOND, subtype="FLOAT")
+    for source in ((numbers.T, SECOND), tmp_path / "a.wav"):
+        recording = load_recording(source)
+        assert np.allclose(recording.waveform.numpy(), sound.T, atol=1e-4)
+        (remark,) = recording.remarks
+        assert "as integer samples have" in remark and remark.endswith(f"divided by {2 ** (bits - 1)}.")
 
 
 def test_a_rounding_error_beyond_full_scale_is_no_remark() -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -357,10 +358,64 @@ class Copies:
         assert (folder / "input" / "a.wav").read_text() == "old"
 
 
+class WholeFolder:
+    """An exported adapter: several files under one new name."""
+
+    @staticmethod
+    def prepare(folder: Path) -> None:
+        (folder / "style").mkdir()
+        (folder / "style" / "config").write_text("old")
+
+    @staticmethod
+    def write(folder: Path) -> None:
+        with staging.staging(folder) as stage:
+            made = stage.folder / "new"
+            made.mkdir()
+            for name in ("weights", "config"):
+                halves(name * 1000, made / name)
+            stage.deliver_one(made, "style")
+
+    @staticmethod
+    def killed(folder: Path) -> None:
+        for made in folder.glob("style_*"):
+            assert all((made / name).read_text() == name * 1000 for name in ("weights", "config"))
+        assert (folder / "style" / "config").read_text() == "old"
+
+    @staticmethod
+    def restarted(folder: Path) -> None:
+        WholeFolder.killed(folder)
+        assert len(list(folder.glob("style_*"))) in (1, 2) and not list(folder.rglob(".*"))
+
+
+class LaterFile:
+    """Timed lyrics that are added to a song."""
+
+    @staticmethod
+    def prepare(folder: Path) -> None:
+        (folder / "song.flac").write_text("song")
+
+    @staticmethod
+    def write(folder: Path) -> None:
+        with suppress(FileExistsError), atomic_write(folder / "song.lrc", new=True) as temporary:
+            halves("lyrics" * 1000, temporary)
+
+    @staticmethod
+    def killed(folder: Path) -> None:
+        path = folder / "song.lrc"
+        assert not path.exists() or path.read_text() == "lyrics" * 1000
+
+    @staticmethod
+    def restarted(folder: Path) -> None:
+        assert (folder / "song.lrc").read_text() == "lyrics" * 1000 and (folder / "song.flac").read_text() == "song"
+
+
 @posix
-@pytest.mark.parametrize("scenario", [OneSong, KilledTwice, RecoveryMeetsAStranger, Copies])
-def test_killed_before_every_operation(scenario: type, tmp_path: Path) -> None:
-    assert sweep(__name__, scenario.__name__, tmp_path) > 20
+@pytest.mark.parametrize(
+    ("scenario", "least"),
+    [(OneSong, 20), (KilledTwice, 20), (RecoveryMeetsAStranger, 20), (Copies, 20), (WholeFolder, 15), (LaterFile, 4)],
+)
+def test_killed_before_every_operation(scenario: type, least: int, tmp_path: Path) -> None:
+    assert sweep(__name__, scenario.__name__, tmp_path) > least
 
 
 def test_windows_waits_for_a_scanner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

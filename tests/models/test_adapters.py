@@ -437,6 +437,37 @@ def test_kinds_that_cannot_be_used_are_named(tmp_path, names, kind):
         read_adapter(saved(tmp_path, {f"{FLAT}.{name}": torch.ones(2, 2) for name in names}))
 
 
+@pytest.mark.parametrize(("kind", "config"), [("LoHa", "LOHA"), ("LoKr", "LOKR")])
+def test_settings_of_another_kind_than_the_tensors_are_refused(decoder, tmp_path, kind, config):
+    folder = save_peft(tmp_path / "p", peft_tensors(decoder), peft_type=config, r=4, alpha=8)
+    with pytest.raises(AdapterError, match=f"called a {kind} in its settings and holds the tensors of a LoRA"):
+        read_adapter(folder)
+
+
+def test_a_loha_that_is_called_a_lora_is_refused(tmp_path):
+    hada = {f"base_model.model.{LAYER}.hada_w{n}_{s}": torch.ones(2, 2) for n in (1, 2) for s in "ab"}
+    with pytest.raises(AdapterError, match="called a LoRA in its settings and holds the tensors of a LoHa"):
+        read_adapter(save_peft(tmp_path / "p", hada, peft_type="LORA", r=2, lora_alpha=2))
+
+
+@pytest.mark.parametrize(
+    ("layer", "model"),
+    [
+        ("lora_unet_double_blocks_0_img_attn_proj", " but one for Flux"),
+        ("transformer.single_transformer_blocks.3.attn.to_q", " but one for Flux"),
+        ("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q", " but one for Stable Diffusion"),
+        ("lora_te_text_model_encoder_layers_0_mlp_fc1", " but one for Stable Diffusion"),
+        ("transformer.transformer_blocks.0.cross_attn.to_q", " but one for ACE-Step 1.0"),
+        ("blocks.0.attn", ""),
+    ],
+)
+def test_adapters_of_other_models_are_named(decoder, tmp_path, layer, model):
+    part = ("lora_down", "lora_up") if layer.startswith("lora_") else ("lora_A", "lora_B")
+    path = saved(tmp_path, {f"{layer}.{name}.weight": torch.ones(2, 2) for name in part})
+    with pytest.raises(AdapterError, match=f"not an ACE-Step 1.5 LoRA{model}: it matches no layer"):
+        fit(read_adapter(path), linear_shapes(decoder))
+
+
 def test_a_model_is_no_adapter(tmp_path):
     with pytest.raises(AdapterError, match="is no adapter"):
         read_adapter(saved(tmp_path, {f"decoder.{LAYER}.weight": torch.ones(2, 2)}))

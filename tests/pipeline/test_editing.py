@@ -218,7 +218,7 @@ def test_refusals(recordings, tiny_models):
         editing.cover(seven, duration=20, **options)
     with pytest.raises(InvalidInput, match="not both"):
         editing.cover(seven, "a", song=Song(caption="b"), **options)
-    meant = {"bmp": "bpm", "inference_steps": "steps", "vocal_language": "language", "key_scale": "keyscale"}
+    meant = {"bmp": "bpm", "inference_steps": "steps", "vocal_language": "language", "key": "keyscale"}
     for name, hint in meant.items():
         with pytest.raises(InvalidInput, match=f"no argument '{name}'; use {hint}, or see"):
             editing.cover(seven, **{name: 90}, **options)

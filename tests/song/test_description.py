@@ -87,7 +87,7 @@ def test_all_keys_of_the_language_model_are_understood() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["H minor", "Cmm", "C mode", "1", "C##", 5, True, "minor", "Em7", "H", "Esus", "la la", "13A", "ハ", "Bm moll"],
+    ["H minor", "Cmm", "C mode", "1", "C##", 5, True, "minor", "H", "la la", "C7, G7", "C,", "13A", "ハ", "Bm moll"],
 )
 def test_unknown_keys_are_refused(key: object) -> None:
     with pytest.raises(InvalidInput, match="C major"):
@@ -105,6 +105,42 @@ def test_a_mode_that_the_models_do_not_know_goes_into_the_caption(key: str, near
     assert Song(keyscale=key).caption == f"{nearest.split()[0]} {mode}"
     assert Song(f"a {mode} hymn", keyscale=key).caption == f"a {mode} hymn"
     assert dataclasses.replace(song, bpm=90).remarks() == []  # it is told once
+
+
+@pytest.mark.parametrize(
+    ("chord", "key"),
+    [
+        ("Am7", "A minor"),
+        ("am7", "A minor"),
+        ("Cmaj7", "C major"),
+        ("CΔ7", "C major"),
+        ("AmM7", "A minor"),
+        ("G7(b9)", "G major"),
+        ("E7#9", "E major"),
+        ("F#m7b5", "F# minor"),
+        ("B♭m9", "Bb minor"),
+        ("Bdim", "B minor"),
+        ("A-7", "A minor"),
+        ("Gaug", "G major"),
+        ("Esus", "E major"),
+        ("Dsus4", "D major"),
+        ("Cadd9", "C major"),
+        ("A5", "A major"),
+        ("C6", "C major"),
+        ("G/B", "G major"),
+        ("Am/F#", "A minor"),
+    ],
+)
+def test_a_chord_is_taken_for_the_key_of_its_root(chord: str, key: str) -> None:
+    song = Song("calm", keyscale=chord)
+    assert (song.keyscale, song.caption) == (key, "calm")
+    assert song.remarks() == [f"{chord!r} is a chord; {key!r} is taken as the key."]
+    with pytest.raises(InvalidInput, match="C major"):  # a plan has no room for the remark
+        normalize_keyscale(chord)
+
+
+def test_keys_are_no_chords() -> None:
+    assert not any(Song(keyscale=key).remarks() for key in (*KEYSCALES, "Am", "CM", "Cmaj", "Fmin", "8A"))
 
 
 def test_a_plan_has_no_room_for_a_mode() -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from acestep_core.errors import GraphError, InvalidInput
+from acestep_core.errors import AudioError, GraphError, InvalidInput
 from acestep_core.host.graph.paths import split_annotation
 from acestep_core.host.graph.workflow import Workflow
 from acestep_core.io.confine import confine
+from acestep_core.io.decode import opened
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,9 @@ class Sources:
 
 
 def _is_recording(path: Path) -> bool:
-    """Whether the file opens as audio; only its header is read."""
-    import soundfile
-
+    """Whether the file opens as audio, in any container that is read; only its beginning is decoded."""
     try:
-        return bool(soundfile.info(path).frames > 0)
-    except (soundfile.SoundFileError, RuntimeError, OSError):
+        with opened(path):
+            return True
+    except AudioError:
         return False

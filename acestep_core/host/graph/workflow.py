@@ -112,8 +112,8 @@ class Workflow:
     def _set(self, key: str, value: Any) -> None:
         node_id, name = self._find(key)
         kind, options = self._entry(node_id, name)
-        if isinstance(value, str):
-            value = _read(key, value, kind, options)
+        if isinstance(value, str) or (kind == "INT" and isinstance(value, float)):
+            value = _read(key, str(value), kind, options)
         self.put(node_id, name, value)
 
     def _find(self, key: str) -> tuple[str, str]:
@@ -271,6 +271,9 @@ def _pack_of(node: dict[str, Any]) -> str | None:
     return (meta.get("cnr_id") or meta.get("aux_id")) if isinstance(meta, dict) else None
 
 
+_TAKEN = {"INT": "a whole number", "FLOAT": "a number", "BOOLEAN": "true or false"}
+
+
 def _read(key: str, text: str, kind: Any, options: Mapping[str, Any]) -> Any:
     """A text as a value of the declared type."""
     choices = choices_of(kind, options)
@@ -286,5 +289,5 @@ def _read(key: str, text: str, kind: Any, options: Mapping[str, Any]) -> Any:
         return json.loads(text)
     except ValueError:
         if kind in ("INT", "FLOAT", "BOOLEAN"):
-            raise GraphError(f"{key} takes a value of type {kind}, not {text!r}.") from None
+            raise GraphError(f"{key} takes {_TAKEN[kind]}, not {text!r}.") from None
         return text

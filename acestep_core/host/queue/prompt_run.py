@@ -316,8 +316,8 @@ class Run:
 
     def _failure(self, node_id: str, error: BaseException, lists: Mapping[str, Sequence[Any]]) -> _Failed:
         self.node_id = node_id
-        # what a user can mend is one line; anything else is a defect, and its traceback is wanted
-        _log.error("Node %s failed: %s", node_id, error, exc_info=None if isinstance(error, AceStepError) else error)
+        if not isinstance(error, AceStepError):  # what no user can mend: a defect, and its traceback is wanted
+            _log.error("Node %s (%s) failed:", node_id, self.nodes[node_id]["class_type"], exc_info=error)
         if isinstance(error, MemoryError | OutOfMemory) or type(error).__name__ == "OutOfMemoryError":
             self.host.make_room()
         return _Failed(

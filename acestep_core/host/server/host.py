@@ -221,6 +221,9 @@ class Host:
         except BaseException as error:  # a defect of ours must not end the worker; clients see the job fail
             _log.exception("The executor failed on prompt %s", job.id)
             outcome = Outcome(success=False, messages=[["execution_error", _defect(job, error)]])
+        else:
+            if (failed := outcome.error) and "exception_message" in failed:
+                _log.error("Node %s failed: %s", failed["node_id"], failed["exception_message"].strip())
         self.history.add(job, outcome, ticket.text)
         self.queue.done()
         if job.client is not None:

@@ -95,7 +95,7 @@ async def _serving(host: Host) -> AsyncIterator[RunningServer]:
         try:
             await site.start()
         except OSError as error:
-            reason = f"{policy.address} port {port} cannot be used; choose another one with --port."
+            reason = f"{policy.address} port {port} cannot be used; choose another with --listen or --port."
             raise HostError(reason) from error
         yield RunningServer(host, _url(runner, policy.address))
     finally:
