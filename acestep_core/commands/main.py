@@ -15,7 +15,8 @@ from acestep_core import __version__
 from acestep_core.errors import AceStepError, Cancelled
 
 COMMANDS = (
-    "song", "run", "queue", "workflows", "import", "serve", "models", "dataset", "train", "export", "bench", "completion",
+    "song", "run", "queue", "workflows", "import", "serve", "models", "dataset", "train", "export", "bench",
+    "completion",
 )  # fmt: skip
 
 
