@@ -180,5 +180,5 @@ def record_line(record: Mapping[str, Any]) -> str:
             return f"Test song: {', '.join(record['files'])}"
         case "done" | "stopped":
             count = counted(record["steps"], "step")
-            return f"{record['adapter']}  {record['step']} of {count}. {record['text']}"
+            return f"{record['adapter']}  {record['step']} of {count}. {record['text']}".rstrip()
     return ""

@@ -87,7 +87,7 @@ def sample(
     begin: StartLatents | None = None,
     integrator: Integrator | None = None,
 ) -> Tensor:
-    """Runs a schedule. Where it ends above 0, noise is left in what comes out.
+    """Runs a schedule. Where it ends above 0, the state at that time comes out, in which noise is left.
 
     Args:
         decoder: on its device; conditioning is moved there.
@@ -122,7 +122,7 @@ def sample(
         x = x if begin is None else begin.kept(x, noise, step.then)
         monitor.tick("sample", step.index + 1, step.count, clean.clone)
     left = steps[-1].then if steps else 0.0
-    return blended(told.hold, x) if left == 0 else x / (1 - left)
+    return blended(told.hold, x) if left == 0 else x
 
 
 def _integrated(

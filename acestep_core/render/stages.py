@@ -90,7 +90,7 @@ def render_latents(
             laid = begin.rows(start, stop).laid_out(told.frames, model.silence_latent, model.device)
         settings = (guidance, sampling, monitor)
         made = sample(model.decoder, told, first, times, redraw, *settings, begin=laid, integrator=integrator)
-        return made.cpu()
+        return made.cpu() if times[-1] == 0 else made.cpu() / (1 - float(times[-1]))  # as ComfyUI hands noisy ones on
 
     def work(model: AceStepModel, songs: int) -> Tensor:
         starts = range(0, len(seeds), songs)

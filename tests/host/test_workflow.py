@@ -51,9 +51,9 @@ def test_texts_are_read_as_the_declared_type(key: str, text: str, value: Any, ex
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("tone.seconds", "long", "FLOAT"),
-        ("tone.seed", "1.5", "INT"),
-        ("tone.instrumental", "maybe", "BOOLEAN"),
+        ("tone.seconds", "long", "takes a number"),
+        ("tone.seed", "1.5", "takes a whole number"),
+        ("tone.instrumental", "maybe", "takes true or false"),
         ("tone.colour", "x", "it has: model, seconds"),
         ("nobody.x", "x", r"Tone \(2\)"),
         ("caption", "x", "names no node"),

@@ -172,7 +172,7 @@ def test_how_many_went_together_is_told(own, card, monkeypatch, spare, tried):
     """Eight guided songs of five minutes: those that fit, and half of them where `spare` GiB turn out to be lacking."""
     calls, heard = [], []
 
-    def sample(decoder, conditioning, noise, *rest):
+    def sample(decoder, conditioning, noise, *rest, **more):
         calls.append(conditioning.batch)
         if spare and calls == [4]:
             raise torch.OutOfMemoryError("CUDA out of memory.")

@@ -234,7 +234,7 @@ MUTATIONS = (
         "tests/nodes/test_node_controls.py::test_a_record_is_taken_apart",
     ),
     # starting from latents
-    Mutation("else x / (1 - left)", "else x", "tests/render/test_start.py"),
+    Mutation("else made.cpu() / (1 - float(times[-1]))", "else made.cpu()", "tests/pipeline/test_starting.py"),
     Mutation("int(steps / start.denoise)", "round(steps * start.denoise)", "tests/render/test_start.py"),
     Mutation("kept.expand_as(noise)", "noise", "tests/render/test_start.py"),
     Mutation("memory_required=working", "memory_required=0", "tests/nodes/test_comfy_memory.py"),

@@ -125,7 +125,7 @@ def test_comfyui_is_told_about_our_folder_and_keeps_what_the_user_added(
     monkeypatch.setitem(sys.modules, "folder_paths", paths)
     seam.register()
     folders, suffixes = paths.folder_names_and_paths["acestep"]
-    assert folders == ["/extra/acestep", str(tmp_path / "acestep")] and suffixes == {".safetensors"}
+    assert folders == ["/extra/acestep", str(tmp_path / "acestep")] and suffixes == {".safetensors", ".gguf"}
 
 
 def test_comfyuis_folders_and_its_copy_of_qwens_words(

@@ -102,7 +102,7 @@ def parts(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 @pytest.mark.parametrize("node_id", NUMERIC)
 def test_what_another_node_sends(node_id: str, parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acestep_core.planner.planning.seconds_to_codes", lambda seconds: 3)  # many runs, so short ones
-    done = {"kind": "done", "step": 1, "steps": 1, "adapter": "adapter"}
+    done = {"kind": "done", "step": 1, "steps": 1, "adapter": "mine/adapter", "text": ""}
     monkeypatch.setattr("acestep_core.train.trainer.Trainer.records", lambda trainer: iter([done]))
     declared = CLASSES[node_id].INPUT_TYPES()
     usual = {}

@@ -168,7 +168,7 @@ def test_what_is_not_heard_of_a_song_is_said(tiny_models):
     words = "君不见黄河之水天上来奔流到海不复回" * 200
     long, other = (generate("x", lyrics=words + end, **quick) for end in ("甲" * 50, "乙" * 50))
     assert torch.equal(long.audio, other.audio) and long.song.warnings()
-    sung, remark = long.remarks
+    remark, sung = long.remarks
     assert "to sing" in sung and "2048 tokens" in remark and remark.endswith("on.")
     assert generate("x", lyrics="[Verse]\nla", **quick).remarks == ()
     (caption,) = generate("word " * 400, **quick).remarks

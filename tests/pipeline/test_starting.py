@@ -99,3 +99,11 @@ def test_songs_of_a_sampler_that_nobody_can_tell_get_no_record(tiny_models, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["song.flac"]
     with pytest.raises(InvalidInput, match="does not say how it was made"):
         SongRecord.load(tmp_path / "song.flac")
+
+
+def test_a_run_goes_on_where_another_left_its_noise(tiny_models):
+    told = {"models": tiny_models, "seed": 3, "steps": 4, "progress": False}
+    whole = generate("x", duration=10, **told)
+    first = generate("x", duration=10, end_step=2, leave_noise=True, **told)
+    second = generate("x", latent=first.latents, start_step=2, add_noise=False, **told)
+    torch.testing.assert_close(second.latents, whole.latents, rtol=0, atol=1e-4)

@@ -14,7 +14,7 @@ COLUMN_HEIGHT, GAP, WIDTH = 960, 40, 320
 TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER, UNFOLD = 30, 20, 26, 110, 140, 44
 GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 60, 20
 NOTE_HEIGHT = 120
-GROWTH = {"ACEStepSampler": 260, "ACEStepLoader": 30, "ACEStepSong": 170, "ACEStepPlan": 290}
+GROWTH = {"ACEStepSampler": 210, "ACEStepLoader": 30, "ACEStepSong": 170, "ACEStepPlan": 290}
 """By how much a node grows when it runs and shows what it has so far, or with its editor."""
 PARTS = {
     "ACEStepSong": 100,
