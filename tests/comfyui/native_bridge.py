@@ -64,6 +64,12 @@ def out(node_id, /, **given):
     return result["result"] if isinstance(result, dict) else result
 
 
+def sample(model, conditioning, **given):
+    """Latents of seed 7, by euler through the times of this script."""
+    usual = {"seed": 7, "batch_size": 1, "sampler": "euler", "sigmas": sigmas}
+    return out("ACEStepSampler", model=model, conditioning=conditioning, **{**usual, **given})[0]
+
+
 def tiny_clip():
     """A CLIP of text encoder and language model over Qwen's whole vocabulary."""
     llama = comfy.text_encoders.llama
@@ -158,7 +164,7 @@ ours, our_vae, our_lm = out("ACEStepFromNative", model=shifted, clip=clip, vae=v
 found["variant"], found["shift"], found["lm"] = ours.variant, ours.preset.shift, our_lm is not None
 task = out("ACEStepTextToMusic", song=song)[0]
 told = out("ACEStepConditioning", model=ours, song=song, task=task)[0]
-(latent,) = out("ACEStepSampler", model=ours, conditioning=told, seed=7, batch_size=1, sampler="euler", sigmas=sigmas)
+latent = sample(ours, told)
 with manager.resident(ours) as module:
     theirs = dict(model.model.diffusion_model.state_dict())
     same = [theirs[name].data_ptr() == tensor.data_ptr() for name, tensor in module.state_dict().items()]
@@ -187,9 +193,7 @@ found["decoded"] = difference(wave, plain) if loud <= 1 else loud
 our_vae_of_file = type(our_vae)(vae_file, "fp32", "cpu")
 file = type(ours)(unet, "fp32", "cpu", "turbo", ours.text, our_vae)
 told_file = out("ACEStepConditioning", model=file, song=song, task=task)[0]
-(by_file,) = out(
-    "ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas
-)
+by_file = sample(file, told_file)
 found["file and lent"] = difference(by_file["samples"], latent["samples"])
 native, _, positive, empty = out("ACEStepToNative", model=file, vae=our_vae, conditioning=told_file)
 found["file by KSampler's way"] = difference(natively(native, positive, empty, sigmas)["samples"], by_file["samples"])
@@ -216,11 +220,9 @@ with_lora = natively(patched, positive, empty, sigmas)["samples"]
 found["lora acts"] = difference(with_lora, by_file["samples"])
 lent_lora = comfy.sd.load_lora_for_models(model, None, dict(lora), 1.0, 0.0)[0]
 handle, _, _ = out("ACEStepFromNative", model=lent_lora, clip=clip, vae=vae)
-(again,) = out("ACEStepSampler", model=handle, conditioning=told, seed=7, batch_size=1, sampler="euler", sigmas=sigmas)
+again = sample(handle, told)
 found["lora through the bridge"] = difference(again["samples"], with_lora)
-(after,) = out(
-    "ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=1, sampler="euler", sigmas=sigmas
-)
+after = sample(file, told_file)
 found["file after the lora"] = difference(after["samples"], by_file["samples"])
 
 # repaint: the recording stays under the noise mask
@@ -240,74 +242,28 @@ found["repaint record"] = "acestep" in done
 
 # ComfyUI's samplers in our loop
 native_euler = comfy.samplers.sampler_object("euler")
-(by_theirs,) = out(
-    "ACEStepSampler",
-    model=file,
-    conditioning=told_file,
-    seed=7,
-    batch_size=1,
-    sampler="heun",
-    sigmas=sigmas,
-    native_sampler=native_euler,
-)
+by_theirs = sample(file, told_file, sampler="heun", native_sampler=native_euler)
 found["their euler"] = difference(by_theirs["samples"], by_file["samples"])
 found["their euler is told"] = bool(by_theirs["acestep"].made.unrecorded)
 for name in ("euler_ancestral", "dpmpp_2m", "lcm", "uni_pc"):
     other = comfy.samplers.sampler_object(name)
-    (got,) = out(
-        "ACEStepSampler",
-        model=file,
-        conditioning=told_file,
-        seed=7,
-        batch_size=1,
-        sampler="euler",
-        sigmas=sigmas,
-        native_sampler=other,
-    )
+    got = sample(file, told_file, native_sampler=other)
     found[f"their {name}"] = bool(got["samples"].isfinite().all()) and got["samples"].shape == by_file["samples"].shape
 try:
-    out(
-        "ACEStepSampler",
-        model=file,
-        conditioning=told_file,
-        seed=7,
-        batch_size=1,
-        sampler="euler",
-        sigmas=sigmas,
-        native_sampler=comfy.samplers.sampler_object("euler_cfg_pp"),
-    )
+    sample(file, told_file, native_sampler=comfy.samplers.sampler_object("euler_cfg_pp"))
 except Exception as error:
     found["cfg++"] = str(error)
 
 # one half by ComfyUI's sampler, the other by ours, and the other way round
 half = natively(*out("ACEStepToNative", model=file, vae=our_vae, conditioning=told_file)[::2], empty, sigmas[:3])
-(rest,) = out(
-    "ACEStepSampler",
-    model=file,
-    conditioning=told_file,
-    seed=7,
-    batch_size=1,
-    sampler="euler",
-    sigmas=sigmas[2:],
-    latent=half,
-    add_noise=False,
-)
+rest = sample(file, told_file, sigmas=sigmas[2:], latent=half, add_noise=False)
 found["theirs, then ours"] = difference(rest["samples"], by_file["samples"])
 
 # a latent with denoise as KSampler has it
 steps = {"steps": 4, "shift": 3.0}
 start_at = {"samples": torch.randn(1, 64, 250, generator=draws)}
 whole = out("ACEStepSchedule", model=file, **steps)[0]
-(partly,) = out(
-    "ACEStepSampler",
-    model=file,
-    conditioning=told_file,
-    seed=7,
-    batch_size=1,
-    sampler="euler",
-    sigmas=whole[2:],
-    latent=start_at,
-)
+partly = sample(file, told_file, sigmas=whole[2:], latent=start_at)
 native, _, positive, _ = out("ACEStepToNative", model=file, vae=our_vae, conditioning=told_file)
 found["from a latent"] = difference(natively(native, positive, start_at, whole[2:])["samples"], partly["samples"])
 # a song of ComfyUI's own text nodes: its network encodes at every step, ours once over the same weights
@@ -331,7 +287,7 @@ with manager.resident(ours.text) as reader:
 found["codes"] = len(out("ACEStepPlanCodes", lm=our_lm, song=song, plan="", seed=1, batch_size=1)[0][0])
 
 # nodes of ComfyUI between two of ours: seconds that come out, and how many songs of them know what made them
-(two,) = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, batch_size=2, sampler="euler", sigmas=sigmas)
+two = sample(file, told_file, batch_size=2)
 (sound,) = out("ACEStepDecode", vae=our_vae_of_file, latent=two)
 
 
@@ -363,7 +319,7 @@ found["between"] = {
 }
 again = audio_nodes.VAEEncodeAudio.execute(vae, sound)[0]
 for name, given in (("VAEEncodeAudio", again), ("EmptyAceStep1.5LatentAudio", {"samples": torch.zeros(2, 64, 250)})):
-    many = {"batch_size": 1, "sigmas": sigmas, "latent": {**given, "type": "audio"}}
-    (got,) = out("ACEStepSampler", model=file, conditioning=told_file, seed=7, sampler="euler", **many)
+    many = {"latent": {**given, "type": "audio"}}
+    got = sample(file, told_file, **many)
     found["between"][name] = heard(got)
 sys.stdout.write("\n" + json.dumps(found) + "\n")

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import AudioError
+from acestep_core.host.graph.stock_edit import Edit
 from acestep_core.io.audio import resample
 
 if TYPE_CHECKING:
@@ -24,20 +25,9 @@ _AUDIO: tuple[str, dict[str, Any]] = ("AUDIO", {})
 _ENDLESS = 0xFFFFFFFFFFFFFFFF
 
 
-class _Edit:
-    """`REQUIRED` are the inputs, handed to `run` by name."""
-
-    TITLE = ""
+class _Edit(Edit):
     CATEGORY = "audio"
-    DESCRIPTION = ""
-    SEARCH_ALIASES: ClassVar[list[str]] = []
     RETURN_TYPES: tuple[str, ...] = ("AUDIO",)
-    FUNCTION = "run"
-    REQUIRED: ClassVar[dict[str, Any]] = {}
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": cls.REQUIRED}
 
 
 class EmptyAudio(_Edit):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
+from acestep_core.host.graph.stock_edit import Edit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,20 +22,9 @@ _DIMENSIONS = {"x": -1, "y": -2, "t": -3}
 _FARTHEST = 16384
 
 
-class _LatentEdit:
-    """`REQUIRED` are the inputs, handed to `run` by name."""
-
-    TITLE = ""
+class _LatentEdit(Edit):
     CATEGORY = "latent/advanced"
-    DESCRIPTION = ""
-    SEARCH_ALIASES: ClassVar[list[str]] = []
     RETURN_TYPES = ("LATENT",)
-    FUNCTION = "run"
-    REQUIRED: ClassVar[dict[str, Any]] = {}
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": cls.REQUIRED}
 
 
 _TWO = {"samples1": _LATENT, "samples2": _LATENT}
