@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.errors import InvalidInput
-from acestep_core.vocabulary import LATENT_CHANNELS, SAMPLE_RATE
+from acestep_core.vocabulary import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,14 +49,9 @@ def from_latent(latent: Mapping[str, Any]) -> Tensor:
     Raises:
         InvalidInput: it is not an audio latent of ACE-Step 1.5.
     """
-    samples = latent.get("samples")
-    if samples is None or samples.ndim != 3 or samples.shape[1] != LATENT_CHANNELS:
-        shape = "nothing" if samples is None else list(samples.shape)
-        raise InvalidInput(
-            f"The latent must be an ACE-Step 1.5 one (batch, {LATENT_CHANNELS}, frames), not {shape}; "
-            "connect the output of an ACE-Step sampler or encoder."
-        )
-    return samples.transpose(1, 2).float()
+    from acestep_core.pipeline.starting import from_native
+
+    return from_native(latent.get("samples")).float()
 
 
 def to_audio(waveform: Tensor, made: Made | None = None, places: Sequence[int | None] = ()) -> dict[str, Any]:

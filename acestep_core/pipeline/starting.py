@@ -118,7 +118,7 @@ def _read(latent: LatentLike, vae: VAEHandle | None, tile: int | None, monitor: 
     if isinstance(latent, str | Path) and Path(latent).suffix.lower() in SUFFIXES:
         return StartLatents(_of_file(Path(latent)), describe_file(ROLE, Path(latent)))
     if isinstance(latent, Mapping) and "samples" in latent:
-        found = _in_memory(_native(latent["samples"]))
+        found = _in_memory(from_native(latent["samples"]))
         return start_from(found, latent.get("noise_mask")) or found
     if isinstance(latent, Tensor | ndarray):
         latent = torch.as_tensor(latent)
@@ -161,10 +161,15 @@ def _in_memory(latents: Tensor) -> StartLatents:
     return StartLatents(plain, FileRecord(ROLE, ROLE, hashlib.sha256(plain.numpy().tobytes()).hexdigest()))
 
 
-def _native(samples: Any) -> Tensor:
-    """ComfyUI's `[B, 64, T]` as `[B, T, 64]`."""
+def from_native(samples: Any) -> Tensor:
+    """ComfyUI's `[B, 64, T]` as `[B, T, 64]`.
+
+    Raises:
+        InvalidInput: it is not an audio latent of ACE-Step 1.5.
+    """
     if not isinstance(samples, Tensor) or samples.ndim != 3 or samples.shape[1] != LATENT_CHANNELS:
-        shape = list(samples.shape) if isinstance(samples, Tensor) else type(samples).__name__
+        what = "nothing" if samples is None else type(samples).__name__
+        shape = list(samples.shape) if isinstance(samples, Tensor) else what
         raise InvalidInput(
             f"The latent must be an ACE-Step 1.5 one (batch, {LATENT_CHANNELS}, frames), not {shape}; "
             "connect the output of an ACE-Step sampler or encoder."
@@ -179,7 +184,7 @@ def _of_file(path: Path) -> Tensor:
         raise InvalidInput(f"The latent {path.name} cannot be read; save it anew, or correct the name.") from error
     if "latent_tensor" not in tensors:
         raise InvalidInput(f"{path.name} holds no latent; choose a file that Save Latent wrote.")
-    return _in_memory(_native(tensors["latent_tensor"])).latents
+    return _in_memory(from_native(tensors["latent_tensor"])).latents
 
 
 def _runs(mask: Tensor) -> list[list[list[float]]]:
