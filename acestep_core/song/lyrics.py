@@ -23,7 +23,7 @@ _LEADING = re.compile(rf"\s*(?:\[{LRC_TIME}\]\s*)+")
 _STAMP = re.compile(r"\[(?:\d{1,2}:)?{0}\]|<(?:\d{1,2}:)?{0}>".replace("{0}", r"\d{1,5}:\d{1,2}(?:[.:,]\d{1,6})?"))
 _ABOUT = re.compile(r"\[\s*(?:ar|al|ti|au|lr|by|re|ve|tool|length|offset|la|id|#)\s*:[^\]]*\]", re.IGNORECASE)
 _CUE = re.compile(r"(?:\d+:)?\d{1,2}:\d\d[.,]\d{1,3}\s*-->\s*(?:\d+:)?\d{1,2}:\d\d[.,]\d{1,3}.*")
-_TIMES = re.compile(r"\[[^\]\n]*\]|[(（]\s*(x ?\d{1,2}|\d{1,2} ?x|× ?\d{1,2})\s*[)）]", re.IGNORECASE)
+_TIMES = re.compile(r"\[[^\[\]\n]*\]|[(（]\s*(x ?\d{1,2}|\d{1,2} ?x|× ?\d{1,2})\s*[)）]", re.IGNORECASE)
 _REPEATED = re.compile(r"(\s*)\[([^\]]+)\]\s*(x ?\d{1,2}|\d{1,2} ?x|× ?\d{1,2})\s*", re.IGNORECASE)
 _INTRODUCED = re.compile(r"([^:：\[\]]{1,40})[:：]\s*(?!\d)(\S.*)")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8}[0-9]{0,2});", re.IGNORECASE)
@@ -53,7 +53,7 @@ _SECTIONS = _words("""
 """What the parts of a song are called."""
 _BARE = _SECTIONS - _words("bridge hook vers verso pont coro ponte puente couplet")
 """Those that are no words of songs: a heading even where nothing but their place says so."""
-_COUNTED = re.compile(r"(?:第[一二三四五六七八九十]+|第?[0-9]+ ?)(절|番|段|节|節)[の의]?")
+_COUNTED = re.compile(r"(?:第[一二三四五六七八九十]+|(?:第|(?<![0-9]))[0-9]+ ?)(절|番|段|节|節)[の의]?")
 """Such as 2番 and 第一段: these are parts of a song only with a number."""
 _DIGITS = "0123456789一二三四五六七八九十"
 _ORDER = _words("pre post final last first second third")

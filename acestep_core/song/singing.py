@@ -21,7 +21,7 @@ PLAYED = 8.0
 """Seconds of a part without words, such as an intro."""
 
 _VOWELS = re.compile("[aeiouy]+|[αεηιουω]+|[аеиоуыэюяіє]")
-_SILENT = re.compile("[aeiouy].*[^aeiouyl]e$")
+_SILENT = re.compile("[^aeiouy]*[aeiouy].*[^aeiouyl]e", re.DOTALL)
 _SMALL_KANA = frozenset("ゃゅょぁぃぅぇぉャュョァィゥェォー")
 _WHOLE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003134f]")
 """Scripts with a syllable in each character: kana, Chinese characters, Hangul."""
@@ -64,4 +64,4 @@ def _syllables_of(word: str) -> int:
         return whole + max(1, letters - sum("VIRAMA" in unicodedata.name(char, "") for char in rest))
     bare = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", rest.replace("й", "j")))
     vowels = len(_VOWELS.findall(bare))
-    return whole + max(1, vowels - bool(_SILENT.search(rest)))
+    return whole + max(1, vowels - bool(_SILENT.fullmatch(rest)))

@@ -52,3 +52,7 @@ def test_a_song_says_when_its_words_take_longer_than_it_lasts() -> None:
         Song(lyrics=lyrics, duration=30, instrumental=True),
     ):
         assert fits.remarks() == []
+
+
+def test_a_word_without_end_is_counted_in_time_that_grows_with_it() -> None:
+    assert syllables("a" * 2_000_000) == 1
