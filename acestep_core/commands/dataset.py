@@ -133,7 +133,7 @@ def _show(told: argparse.Namespace) -> int:
             length = as_minutes(sample.duration)
             facts = (sample.caption or sample.genre, words, str(sample.bpm or ""), sample.keyscale)
             _say(_row(sample.id, _state(sample), length, sample.filename, *facts))
-    _tell(dataset)
+    _tell(dataset, whole=told.problems)
     _say(f"{dataset.name}: {counted(len(dataset.samples), 'recording')}, {_minutes(dataset)} minutes")
     return 0
 
@@ -237,10 +237,11 @@ def _trainset_of(file: Path) -> Path:
     return file.with_name(f"{file.stem}_trainset")
 
 
-def _tell(dataset: Dataset) -> None:
+def _tell(dataset: Dataset, *, whole: bool = False) -> None:
     for text in (*dataset.problems, *(f"{s.filename}: {text}" for s in dataset.samples for text in s.problems)):
         _note(text)
-    for text in dataset.remarks():
+    own = (text for texts in dataset.sample_remarks().values() for text in texts)
+    for text in own if whole else dataset.remarks():
         _note(text)
 
 

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser, run = build()
         options = parser.parse_args(arguments)
         as_json = getattr(options, "json", None) is True
-        logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
+        _log(options.verbose)
         from acestep_core.commands.packages import check_packages
 
         check_packages()
@@ -74,6 +74,14 @@ def _failed(error: str, as_json: bool, status: int = 1) -> int:
 
     show_error(error, as_json)
     return status
+
+
+def _log(verbose: bool) -> None:
+    """To stderr: our warnings, and what other packages call an error; with `verbose`, whatever anyone has to say."""
+    stderr = logging.StreamHandler()
+    if not verbose:
+        stderr.addFilter(lambda r: r.levelno >= (logging.WARNING if r.name.startswith("acestep") else logging.ERROR))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[stderr])
 
 
 def _speak_any_script() -> None:

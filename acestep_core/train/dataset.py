@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -162,13 +163,18 @@ class Dataset:
         return tuple(sample for sample in self.samples if not sample.excluded)
 
     def find(self, name: str) -> Sample:
-        """The sample with this id, path or file name.
+        """The sample with this id, path or file name, with or without its ending.
 
         Raises:
             DatasetError: there is none, or several files are called so.
         """
         wanted = name.strip()
-        for of in (lambda s: s.id, lambda s: Path(s.audio_path).as_posix(), lambda s: s.filename):
+        for of in (
+            lambda s: s.id,
+            lambda s: Path(s.audio_path).as_posix(),
+            lambda s: s.filename,
+            lambda s: Path(s.filename).stem,
+        ):
             found = [sample for sample in self.samples if of(sample) == wanted]
             if len(found) == 1:
                 return found[0]
@@ -204,9 +210,17 @@ class Dataset:
         return replace(self, all_instrumental=on, samples=tuple(settled(sample, on) for sample in self.samples))
 
     def remarks(self) -> list[str]:
-        """What is allowed but probably not meant, a sentence each."""
+        """What is allowed but probably not meant, a sentence each; of what many samples have, the first and a count."""
         replaced = "The tag takes the place of every caption, so the model learns nothing of what they say."
-        own = [text for texts in self.sample_remarks().values() for text in texts]
+        found, kinds = self.sample_remarks(), defaultdict[str, list[str]](list)
+        for sample in self.used:
+            for text in found[sample.id]:
+                kinds[text.replace(sample.filename, "")].append(text)
+        own = [
+            text
+            for alike in kinds.values()
+            for text in (alike if len(alike) <= 3 else [f"{alike[0]} So it is with {len(alike) - 1} more."])
+        ]
         return [replaced, *own] if self.tag_position == "replace" else own
 
     def sample_remarks(self) -> dict[str, list[str]]:

@@ -33,6 +33,7 @@ from acestep_core.vocabulary import LATENT_CHANNELS, SAMPLE_RATE
 
 LATENTS = "latents"
 CODES = "codes"
+_REFERENCE = "-reference"
 _PEAK = 10 ** (-1 / 20)
 """Of full scale: -1 dB."""
 
@@ -94,7 +95,7 @@ class LatentStore:
 
     def reference(self, sample: Sample, monitor: Monitor = SILENT) -> Tensor:
         """Latents `[1, 750, 64]` of thirty seconds of the recording, as `render.reference` chooses them."""
-        path = self.folder / LATENTS / f"{self._stem(sample)}-reference.safetensors"
+        path = self.folder / LATENTS / f"{self._stem(sample)}{_REFERENCE}.safetensors"
         if not path.is_file():
             clip = reference_clip(self._sound(sample)[0], *generators([0]))
             write_tensors(
@@ -197,6 +198,17 @@ def without_progress(monitor: Monitor) -> Monitor:
 
 
 def orphans(folder: Path, used: Sequence[str]) -> list[Path]:
-    """Files of tensors that no song of a trainset needs any more."""
+    """Files of tensors that no song of a trainset needs any more.
+
+    What was heard of a recording, its reference and its codes, stays as long as the recording is used.
+    """
     wanted = {folder / name for name in used}
-    return sorted(path for path in folder.glob("*/**/*.safetensors") if path not in wanted)
+    latents = {path.stem for path in wanted if path.parent.name == LATENTS}
+    recordings = {stem.partition("-")[0] for stem in latents}
+
+    def needed(path: Path) -> bool:
+        room, name = path.parent.name, path.stem
+        heard = room == LATENTS and name.removesuffix(_REFERENCE) in latents
+        return path in wanted or heard or (room == CODES and name.partition("-")[0] in recordings)
+
+    return sorted(path for path in folder.glob("*/**/*.safetensors") if not needed(path))

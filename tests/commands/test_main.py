@@ -161,6 +161,17 @@ def test_the_packages_are_those_of_the_project():
     assert sorted(beside) == sorted(set(packages.PACKAGES.values()) - {"torch"}), "ComfyUI brings its own torch"
 
 
+def test_warnings_are_our_own_and_errors_everyones():
+    say = (
+        "import logging; from acestep_core.commands import main; main._log({0})\n"
+        "for name in ('acestep_core.io', 'another'): logging.getLogger(name).warning(name + ' warns')\n"
+        "logging.getLogger('another').error('broken')"
+    )
+    said = {on: subprocess.run([sys.executable, "-c", say.format(on)], capture_output=True, text=True) for on in (0, 1)}
+    assert said[0].stderr.splitlines() == ["acestep_core.io warns", "broken"]
+    assert said[1].stderr.splitlines() == ["acestep_core.io warns", "another warns", "broken"]
+
+
 def test_ctrl_c_while_things_are_imported(monkeypatch, capsys):
     def interrupted(name):
         raise KeyboardInterrupt

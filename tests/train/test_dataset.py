@@ -102,6 +102,21 @@ def test_of_several_files_with_one_name_the_id_chooses() -> None:
     assert dataset.find("/songs/2.wav") == twins[1]
 
 
+def test_a_sample_is_found_without_the_ending_of_its_file() -> None:
+    dataset = Dataset(samples=(sample(1), sample(2), replace(sample(3), filename="2.mp3")))
+    assert dataset.find("1") == dataset.samples[0] and dataset.find("2.wav") == dataset.samples[1]
+    with pytest.raises(DatasetError, match="Several"):
+        dataset.find("2")
+
+
+def test_what_many_samples_lack_is_said_once() -> None:
+    few = Dataset(samples=tuple(sample(n, is_instrumental=True) for n in range(3)))
+    assert len(few.remarks()) == 3
+    many = Dataset(samples=tuple(sample(n, is_instrumental=True) for n in range(100)))
+    assert many.remarks() == ["0.wav has no caption; write one, or label the dataset. So it is with 99 more."]
+    assert all(len(texts) == 1 for texts in many.sample_remarks().values())
+
+
 @pytest.mark.parametrize(("name", "value", "wanted"), [
     ("bpm", "120", 120), ("bpm", 190.6, 191), ("bpm", 119.5, 120), ("bpm", "98,5 BPM", 99), ("bpm", "n/a", None),
     ("keyscale", "8A", "A minor"), ("keyscale", "1b", "B major"), ("keyscale", "12A", "Db minor"),

@@ -15,6 +15,7 @@ from acestep_core.render.conditioning import condition, prompts_of
 from acestep_core.render.tasks import text2music
 from acestep_core.train.dataset import Dataset, Sample, TimedText
 from acestep_core.train.dataset_options import Preprocessing, Scanning
+from acestep_core.train.latents import LatentStore
 from acestep_core.train.preprocess import orphaned, preprocess, report_of
 from acestep_core.train.scan import scan
 from acestep_core.train.trainset import Trainset
@@ -189,3 +190,21 @@ def test_the_prompts_can_be_read_in_the_file(tiny_root: Path, tmp_path: Path, da
     wanted = prompts_of(sample.song(caption=f"my_style, {sample.caption}"), text2music(162 / 25))
     assert (about["prompts"]["caption.0"], about["prompts"]["lyrics"]) == wanted
     assert "- keyscale: A minor" in wanted[0]
+
+
+def test_what_was_heard_of_a_recording_stays_while_it_is_used(
+    tiny_root: Path, tmp_path: Path, dataset: Dataset
+) -> None:
+    models = opened(tiny_root)
+    store = LatentStore(tmp_path, models.vae, Preprocessing().max_seconds)
+    for sample in dataset.samples:
+        store.codes(sample, store.made(sample), models.model)
+        store.reference(sample)
+    trainset = preprocess(dataset, models.model, models.vae, tmp_path, prune=True)
+    assert "gone" not in report_of(trainset) and len(list((tmp_path / "codes").iterdir())) == 3
+    assert len(list((tmp_path / "latents").iterdir())) == 6
+    fewer = dataset.edited({"0.wav": {"excluded": True}})
+    trainset = preprocess(fewer, models.model, models.vae, tmp_path)
+    assert "4 files of songs that are gone" in report_of(trainset)
+    preprocess(fewer, models.model, models.vae, tmp_path, prune=True)
+    assert [len(list((tmp_path / room).iterdir())) for room in ("codes", "latents")] == [2, 4]
