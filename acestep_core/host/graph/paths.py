@@ -77,10 +77,10 @@ def save_place(root: Path, prefix: str) -> tuple[Path, str, str]:
 
 
 def listed_audio(folder: Path) -> list[str]:
-    """Names of the audio files directly in `folder`, sorted."""
+    """Names of the audio files directly in `folder`, sorted; none where it is absent."""
     return sorted(
         entry.name
-        for entry in folder.iterdir()
+        for entry in (folder.iterdir() if folder.is_dir() else ())
         if entry.suffix.lower() in AUDIO and not entry.name.startswith(".") and entry.is_file()
     )
 
