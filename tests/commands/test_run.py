@@ -206,7 +206,8 @@ def test_seeds_and_repetitions(tmp_path: Path, capsys: pytest.CaptureFixture[str
     call(tmp_path, *quick, "--set", "tone.seed=9", "--repeat", "2")
     assert ".seed 9; " in capsys.readouterr().err and seeds_in(made)[3:] == [9, 10]
     call(tmp_path, *quick, "--seed", "random", "--repeat", "2")
-    assert len(set(seeds_in(made))) == 7
+    call(tmp_path, *quick, "--seed", "-1")
+    assert len(set(seeds_in(made))) == 8
 
 
 @pytest.mark.parametrize(

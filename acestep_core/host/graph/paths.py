@@ -81,7 +81,7 @@ def listed_audio(folder: Path) -> list[str]:
     return sorted(
         entry.name
         for entry in (folder.iterdir() if folder.is_dir() else ())
-        if entry.suffix.lower() in AUDIO and not entry.name.startswith(".") and entry.is_file()
+        if entry.suffix.lower() in AUDIO and not entry.name.startswith(".") and os.path.isfile(entry)  # noqa: PTH113 - False, too, where it may not be looked at
     )
 
 
