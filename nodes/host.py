@@ -327,8 +327,10 @@ def register() -> None:
 
 
 def offer_examples(folder: Path) -> None:
-    """Copies the recordings that workflows open with into the input folder; a file of that name stays as it is."""
-    for example in sorted(EXAMPLES.iterdir()) if EXAMPLES.is_dir() else ():
+    """Copies the recordings that workflows open with into the input folder, where there is one; a file of that name
+    stays as it is.
+    """
+    for example in sorted(EXAMPLES.iterdir()) if EXAMPLES.is_dir() and folder.is_dir() else ():
         if (folder / example.name).exists():
             continue
         from acestep_core.io.atomic import atomic_write  # only once in the life of an input folder

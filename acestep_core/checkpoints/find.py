@@ -95,7 +95,7 @@ def list_models(roots: Iterable[Path] | None = None) -> list[ModelEntry]:
     """Every model below `roots` (default: `search_roots()`), each once, broken ones with their `problem`."""
     entries: dict[tuple[str, Path], ModelEntry] = {}
     for root in search_roots() if roots is None else roots:
-        if root.exists():
+        if os.path.exists(root):  # noqa: PTH110 - False, too, where it may not be looked at
             for entry in scan(root.absolute()):
                 entries.setdefault((entry.kind, entry.path.resolve()), entry)
     return list(entries.values())
@@ -211,7 +211,11 @@ def _scan_tree(folder: Path, depth: int, files: bool, inside: bool) -> Iterator[
         if snapshot := _snapshot(folder):
             yield from _scan_tree(snapshot, 2, True, False)
         return
-    if found := list(_scan_folder(folder)):
+    try:
+        found = list(_scan_folder(folder))
+    except OSError:  # may not be looked into
+        return
+    if found:
         yield from found
         return
     for child in _children(folder):
@@ -235,9 +239,10 @@ def _snapshot(repository: Path) -> Path | None:
 
 
 def _children(folder: Path) -> list[Path]:
-    """What a folder shows, in order; nothing where it may not be read."""
+    """What a folder shows, in order, without what may not be looked at; nothing where it may not be read."""
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        shown = (path for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in shown if os.path.exists(path))  # noqa: PTH110 - as above
     except OSError:
         return []
 

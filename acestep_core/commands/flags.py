@@ -37,8 +37,8 @@ def add_flags(parser: Any, options: Iterable[Option], plain: bool = False) -> No
 
 
 def seed(text: str) -> int | str:
-    """A seed, or `RANDOM`."""
-    return RANDOM if text.lower() == RANDOM else int(text)
+    """A seed, or `RANDOM`, which other programs write as -1."""
+    return RANDOM if text.strip().lower() in (RANDOM, "-1") else int(text)
 
 
 def examples(*lines: str) -> dict[str, Any]:

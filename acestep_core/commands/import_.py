@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from acestep_core.commands.flags import examples
-from acestep_core.host.server.host_options import add_place_options, packs_of
+from acestep_core.host.server.host_options import add_place_options, folders_of, packs_of
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -45,8 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from acestep_core.io.atomic import atomic_write
 
     data = read_foreign(options.source)
-    with _definitions(options) as definitions:
-        made = migrated(data, definitions, options.source.name)
+    made = migrated(data, _definitions(options), options.source.name)
     canvas = options.output or options.source.with_name(f"{options.source.stem}_acestep.json")
     prompt = canvas.with_name(f"{canvas.stem}_api.json")
     for path, graph in ((canvas, made.canvas), (prompt, made.prompt)):
@@ -60,15 +56,10 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-@contextmanager
-def _definitions(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The nodes, with the models and recordings that are here; no folder is made."""
-    from acestep_core.host.graph.context import Folders, hosting
+def _definitions(options: argparse.Namespace) -> dict[str, Any]:
+    """The nodes, with the models and recordings that are here."""
+    from acestep_core.host.graph.context import hosting
     from acestep_core.host.server.host import load_registry
 
-    here = {name: options.base_directory / name for name in ("input", "models")}
-    here |= {"models": options.models_directory} if options.models_directory else {}
-    with TemporaryDirectory() as scratch:
-        folders = Folders.under(Path(scratch), **{name: path for name, path in here.items() if path.is_dir()})
-        with hosting(folders):
-            yield load_registry(packs_of(options)).definitions()
+    with hosting(folders_of(options)):
+        return load_registry(packs_of(options)).definitions()

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from keyword import iskeyword
+from pathlib import Path
+from typing import NoReturn
 
 from acestep_core import __version__
 from acestep_core.errors import AceStepError, Cancelled
@@ -21,11 +23,12 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status (0 done, 1 refused or failed, 130 cancelled)."""
+    """Runs the command line; returns the exit status (0 done, 1 refused or failed, 2 misspelled, 130 cancelled)."""
     as_json = False
     try:
-        _speak_any_script()
+        _open_streams()
         parser, run = build()
+        as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
         options = parser.parse_args(arguments)
         as_json = getattr(options, "json", None) is True
         _log(options.verbose)
@@ -35,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = run[options.command](options)
         sys.stdout.flush()
         return status
+    except _Misused as misused:
+        if as_json:
+            return _failed(f"{misused}.", True, 2)
+        misused.parser.exit_misused(str(misused))
     except (KeyboardInterrupt, Cancelled):
         return _failed("Cancelled.", as_json, 130)
     except BrokenPipeError:  # whoever reads us has heard enough
@@ -52,9 +59,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(f"The system refused: {reason}{where}; allow it, or choose another.", as_json)
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that leaves it to `main` how to say what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _Misused(self, message)
+
+    def exit_misused(self, message: str) -> NoReturn:
+        super().error(message)
+
+
+class _Misused(Exception):
+    """Words on the command line that no command takes."""
+
+    def __init__(self, parser: _Parser, message: str) -> None:
+        super().__init__(message)
+        self.parser = parser
+
+
 def build() -> tuple[argparse.ArgumentParser, dict[str, Callable[[argparse.Namespace], int]]]:
     """The parser of the whole command line, and what runs each command."""
-    parser = argparse.ArgumentParser(prog="acestep", description="Make music with ACE-Step 1.5.")
+    parser = _Parser(prog="acestep", description="Make music with ACE-Step 1.5.")
     parser.add_argument("--version", action="version", version=f"acestep-nodes {__version__}")
     parser.add_argument("--verbose", action="store_true", help="say what is loaded and why")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -84,8 +109,13 @@ def _log(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[stderr])
 
 
-def _speak_any_script() -> None:
-    """Titles and file names of any script may be printed: pipes get UTF-8, a console what it can show."""
+def _open_streams() -> None:
+    """Whoever started us may have closed some. Titles and file names of any script may be printed: pipes get UTF-8, a
+    console what it can show.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from acestep_core.commands.flags import RANDOM, examples, seed
 from acestep_core.commands.report import result_of, show, show_error
-from acestep_core.commands.workflows import located
+from acestep_core.commands.workflows import located, recordings
 from acestep_core.errors import AudioError, GraphError, InvalidInput
 from acestep_core.host.server.host_options import add_host_options, folders_of, packs_of
 from acestep_core.io.tags import read_tags
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     check_repeats(options)
     runner = LocalRunner(folders_of(options, options.output), packs_of(options), not options.disable_metadata)
     workflow = runner.load(options.file).with_inputs(values_of(options.set))
-    sources = sources_of(options, runner.folders.input)
+    sources = sources_of(options, runner.folders.input, *recordings())
     stop = threading.Event()
     with ProgressBar() as bar, _interruptible(stop):
 

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if not policy.local and not policy.token:
         policy = Policy(options.listen, secrets.token_urlsafe(24), tuple(options.allow_host))
     config = HostConfig(
-        folders=folders_of(options),
+        folders=folders_of(options).made(),
         packs=packs_of(options),
         policy=policy,
         port=options.port,

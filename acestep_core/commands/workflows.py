@@ -35,6 +35,12 @@ def shipped() -> dict[str, Path]:
     return {file.stem: file for file in files if not file.stem.endswith("_app")}
 
 
+def recordings() -> list[Path]:
+    """The folder of the recordings that shipped workflows open with."""
+    pack = find_pack()
+    return [pack / "workflows" / "examples"] if pack else []
+
+
 def located(named: Path) -> Path:
     """A file, or the shipped workflow of that name.
 

@@ -125,12 +125,17 @@ def check_header(name: str, rate: int, channels: int) -> None:
     Raises:
         AudioError: it is such a one.
     """
+    if said := _beyond(rate, channels):
+        raise AudioError(f"{name} {said}")
+
+
+def _beyond(rate: int, channels: int) -> str:
+    """The end of a sentence about a recording that cannot be one; empty for others."""
     if not RATES[0] <= rate <= RATES[1]:
-        raise AudioError(
-            f"{name} is given as {rate} Hz; recordings of {RATES[0]} to {RATES[1]} Hz are taken, so export it again."
-        )
+        return f"is given as {rate} Hz; recordings of {RATES[0]} to {RATES[1]} Hz are taken, so export it again."
     if not 1 <= channels <= CHANNELS_MAX:
-        raise AudioError(f"{name} is given as {channels} channels; 1 to {CHANNELS_MAX} are taken, so export it again.")
+        return f"is given as {channels} channels; 1 to {CHANNELS_MAX} are taken, so export it again."
+    return ""
 
 
 def _what_to_do() -> str:
@@ -170,7 +175,7 @@ def _by_soundfile(path: Path) -> Iterator[Sound]:
         try:
             file = Forward(Repaired(raw, header.repairs))
         except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
-            raise _Unreadable from error
+            raise _Unreadable("" if header.claims is None else _beyond(*header.claims)) from error
         with file:
             rate, channels = file.samplerate, file.channels
             counted = file.format == "OGG" or (header.counted and file.format in ("MP3", "MPEG"))

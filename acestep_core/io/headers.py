@@ -33,6 +33,7 @@ class SoundHeader:
         counted: whether an MP3 file says how long it is; otherwise a decoder guesses it from the size.
         share: of the sound that is there, where its size is claimed in bytes; below 1 it was cut off.
         speakers: bits of a WAV file's channel mask; 0 for none.
+        claims: rate and channels of a WAV or AU file; None for others.
         repairs: bytes to read in place of those at an offset, so that a decoder reads all the sound there is.
         remark: what was wrong with the header.
     """
@@ -41,6 +42,7 @@ class SoundHeader:
     counted: bool = False
     share: float = 1.0
     speakers: int = 0
+    claims: tuple[int, int] | None = None
     repairs: dict[int, bytes] = field(default_factory=dict)
     remark: str = ""
 
@@ -54,9 +56,11 @@ def read_header(file: BinaryIO) -> SoundHeader:
         return _chunked(file, magic[:4], size)
     if magic[:4] == b"fLaC" and len(magic) == 26:
         return _flac(magic)
-    if magic[:4] == b".snd":
-        offset, claimed = struct.unpack(">II", magic[4:12])
-        return SoundHeader(share=_share(size - offset, claimed if claimed < _OPEN_END else 0))
+    if magic[:4] == b".snd" and len(magic) == 26:
+        offset, claimed, _, rate = struct.unpack(">4I", magic[4:20])
+        channels = int.from_bytes(magic[20:24], "big")
+        share = _share(size - offset, claimed if claimed < _OPEN_END else 0)
+        return SoundHeader(share=share, claims=(rate, channels))
     if magic[:4] == b"OggS" and not _ogg_ends(file, size):
         return SoundHeader(remark="has no end; it may be cut off")
     return SoundHeader(counted=_mp3_is_counted(file, magic))
@@ -124,7 +128,9 @@ def _chunked(file: BinaryIO, magic: bytes, size: int) -> SoundHeader:
         if name == b"fmt ":
             file.seek(at)
             content = file.read(min(claimed, 40))
-            header.speakers = parse_format(content)[2] if len(content) >= 16 else 0
+            if len(content) >= 16:
+                channels, rate, header.speakers = parse_format(content)
+                header.claims = rate, channels
         elif name == b"ds64":
             file.seek(at + 8)
             long_size = int.from_bytes(file.read(8), "little")

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
 from acestep_core.checkpoints.weights import open_weights
 from acestep_core.errors import CheckpointError
 from acestep_core.io.folders import download_folder, user_folder
+from tests.capabilities import link
 
 
 def paths(found: Found, kind: str) -> list[Path]:
@@ -327,6 +329,24 @@ def test_comfyui_s_own_words_serve_both(lonely: Path, tiny_root: Path):
     # ComfyUI's code may lie elsewhere than its models: then the pack names the models folder beside the code.
     shutil.move(lonely.parents[1] / "away", lonely.parents[1] / "code" / "comfy")
     assert find_tokenizer(far, [lonely.parents[1] / "code" / "models"]).name == words.name
+
+
+def test_what_may_not_be_looked_at_is_passed_over(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Folders of other users, drives that are gone: the models beside them are found."""
+    (tmp_path / "models" / "theirs").mkdir(parents=True)
+    (tmp_path / "models" / "theirs" / "x.safetensors").write_bytes(b"")
+    (tmp_path / "closed").mkdir()
+    link(tmp_path / "models" / "ours", tiny_root)
+    plain = os.stat
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        if {"theirs", "closed"} & set(Path(path).parts if isinstance(path, str | Path) else ()):
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    found = list_models([tmp_path / "closed", tmp_path / "models"])
+    assert {entry.path.relative_to(tmp_path).parts[1] for entry in found} == {"ours"}
 
 
 def test_a_tokenizer_in_a_hugging_face_cache_is_found(lonely: Path, tiny_root: Path, monkeypatch: pytest.MonkeyPatch):

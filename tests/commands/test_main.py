@@ -190,6 +190,24 @@ def test_a_closed_pipe_ends_quietly():
     assert (ended.returncode, ended.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+def test_streams_that_were_closed_are_no_mistake(closed, nothing_heavy, monkeypatch, capsys):
+    """As `acestep … >&-`, or a service without a terminal."""
+    monkeypatch.setattr(sys, closed, None)
+    assert main(["workflows"]) == 0
+    assert main(["song", "a", "--lyrics", "-" if closed == "stdin" else "no such file"]) == 1
+
+
+def test_words_that_no_command_takes_are_json_too(capsys):
+    assert main(["song", "a", "--seed", "abc", "--json"]) == 2
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"error": "argument --seed: invalid seed value: 'abc'."}
+    assert said.err == "acestep: argument --seed: invalid seed value: 'abc'.\n"
+    with pytest.raises(SystemExit):
+        main(["song", "a", "--seed", "abc"])
+    assert "usage: acestep song" in capsys.readouterr().err
+
+
 def test_titles_of_any_script_are_printed_on_any_terminal(nothing_heavy, tmp_path):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "acestep_core.commands.main", "run", "노래.json"]

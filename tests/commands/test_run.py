@@ -13,6 +13,7 @@ from acestep_core.commands import run
 from acestep_core.errors import AceStepError, GraphError
 from acestep_core.host.graph.workflow import parse_workflow
 from acestep_core.io.tags import read_tags, write_tags
+from tests.host.migrate.native_graphs import TEMPLATES
 
 LAB_PACK = Path(__file__).parents[1] / "host" / "lab_pack"
 EXAMPLE = LAB_PACK / "example_workflows" / "lab_basic.json"
@@ -90,6 +91,52 @@ def test_what_is_wrong_is_said(settings: list[str], message: str, tmp_path: Path
     assert not list((tmp_path / "output").rglob("*.flac"))
 
 
+@pytest.mark.parametrize("name", ["split", "blueprint"])
+def test_what_can_be_carried_over_is_pointed_at_the_command_for_it(name: str, tmp_path: Path) -> None:
+    file = tmp_path / f"my {name}.json"
+    file.write_text(json.dumps(TEMPLATES[name]), encoding="utf-8")
+    with pytest.raises(GraphError, match="of ComfyUI itself") as told:
+        run.run(options_of(run, str(file), "--base-directory", str(tmp_path)))
+    assert str(told.value).endswith(f", or turn it into this pack's nodes with `acestep import '{file}'`.")
+
+
+def test_what_cannot_be_carried_over_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "model.json"
+    file.write_text(json.dumps({"1": {"class_type": "UNETLoader", "inputs": {"unet_name": "x"}}}))
+    with pytest.raises(GraphError, match="start from the workflow text2music") as told:
+        run.run(options_of(run, str(file), "--base-directory", str(tmp_path)))
+    assert "acestep import" not in str(told.value)
+
+
+def test_a_request_of_another_program_is_pointed_there_too(tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps({"caption": "lo-fi", "lyrics": "[Verse]\nla", "audio_duration": 30}))
+    with pytest.raises(GraphError, match="acestep import"):
+        run.run(options_of(run, str(file), "--base-directory", str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "wrong", [["nowhere"], ["text2music", "--set", "song.x=1"], ["text2music", "--set", "sampler.seed=-7"]]
+)
+def test_what_is_refused_leaves_no_folder(wrong: list[str], tmp_path: Path) -> None:
+    with pytest.raises(AceStepError):
+        run.run(options_of(run, *wrong, "--base-directory", str(tmp_path), "--output", str(tmp_path / "output")))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_recording_of_a_shipped_workflow_comes_along(tmp_path: Path) -> None:
+    """Also in a folder where nothing was ever made."""
+    place = ("--base-directory", str(tmp_path), "--output", str(tmp_path / "output"))
+    workflow = tmp_path / "own.json"
+    prompt = {
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "acestep_example_song.mp3"}},
+        "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "copy"}},
+    }
+    workflow.write_text(json.dumps(prompt))
+    assert run.run(options_of(run, str(workflow), *place)) == 0
+    assert (tmp_path / "output" / "copy_00001_.flac").is_file()
+
+
 def test_a_folder_that_is_no_pack(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match="no node pack"):
         run.run(options_of(run, str(EXAMPLE), "--pack", str(tmp_path), "--base-directory", str(tmp_path)))
@@ -159,7 +206,8 @@ def test_seeds_and_repetitions(tmp_path: Path, capsys: pytest.CaptureFixture[str
     call(tmp_path, *quick, "--set", "tone.seed=9", "--repeat", "2")
     assert ".seed 9; " in capsys.readouterr().err and seeds_in(made)[3:] == [9, 10]
     call(tmp_path, *quick, "--seed", "random", "--repeat", "2")
-    assert len(set(seeds_in(made))) == 7
+    call(tmp_path, *quick, "--seed", "-1")
+    assert len(set(seeds_in(made))) == 8
 
 
 @pytest.mark.parametrize(

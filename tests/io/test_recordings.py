@@ -362,6 +362,28 @@ def test_the_header_is_checked_before_anything_is_decoded(tmp_path: Path, monkey
         load_source(wide)
 
 
+RATES = [("wav", b"fmt ", 12, "<I"), ("au", b".snd", 16, ">I"), ("aiff", b"COMM", 16, ">HQ")]
+"""Where each kind of file writes its rate, behind which chunk."""
+
+
+@pytest.mark.parametrize("rate", [0, 4_000_000_000])
+@pytest.mark.parametrize(("suffix", "chunk", "at", "layout"), RATES)
+def test_a_rate_that_no_recording_has_is_told_by_its_number(
+    suffix: str, chunk: bytes, at: int, layout: str, rate: int, tmp_path: Path
+) -> None:
+    """Also where no decoder opens such a file."""
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, np.zeros((SECOND, 2)), SECOND)
+    data = bytearray(path.read_bytes())
+    written = (16383 + 63, rate) if layout == ">HQ" else (rate,)
+    told = r"\d+" if layout == ">HQ" else rate  # libsndfile has its own way with the ten bytes of AIFF
+    at += data.index(chunk)
+    data[at : at + struct.calcsize(layout)] = struct.pack(layout, *written)
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match=rf"^a\.{suffix} is given as {told} Hz; recordings of 8000 to 384000 Hz"):
+        load_source(path)
+
+
 def test_no_more_than_the_limit_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, np.zeros((60 * SECOND, 1)), SECOND)

@@ -169,4 +169,5 @@ def test_recordings_of_the_workflows_are_there_and_nobodys_file_is_replaced(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert (tmp_path / names[0]).read_bytes() == b"my own"
     assert (tmp_path / names[1]).read_bytes() == (EXAMPLES / names[1]).read_bytes()
-    offer_examples(tmp_path / "no such folder")  # says so in the log; the pack is loaded all the same
+    offer_examples(tmp_path / "no such folder")
+    assert not (tmp_path / "no such folder").exists()

@@ -23,8 +23,9 @@ import aiohttp
 
 from acestep_core.errors import HostError
 from acestep_core.host.client.sources import Sources
+from acestep_core.host.graph.migrate.migration import load_runnable
 from acestep_core.host.graph.wire import dumps
-from acestep_core.host.graph.workflow import Workflow, load_workflow
+from acestep_core.host.graph.workflow import Workflow
 from acestep_core.host.queue.results import Result, Update, Watch, check_outcome, refusal, shown_files, shown_texts
 from acestep_core.io.atomic import clear_errors
 from acestep_core.io.names import COPY, safe_name
@@ -90,7 +91,7 @@ class HostClient:
 
     async def load(self, path: Path) -> Workflow:
         """A workflow file, read with the server's node types."""
-        return load_workflow(path, await self.definitions())
+        return load_runnable(path, await self.definitions())
 
     async def upload(self, path: Path) -> str:
         """Puts a file into the server's input folder and returns its name there."""

@@ -12,9 +12,10 @@ from typing import Any
 
 from acestep_core.host.client.sources import Sources
 from acestep_core.host.graph.context import Folders, hosting
+from acestep_core.host.graph.migrate.migration import load_runnable
 from acestep_core.host.graph.paths import annotated
 from acestep_core.host.graph.validation import validate
-from acestep_core.host.graph.workflow import Workflow, load_workflow
+from acestep_core.host.graph.workflow import Workflow
 from acestep_core.host.queue.executor import Executor
 from acestep_core.host.queue.job import Job
 from acestep_core.host.queue.results import Result, Update, Watch, check_outcome, refusal, shown_files, shown_texts
@@ -23,7 +24,7 @@ from acestep_core.io.staging import keep_copy
 
 
 class LocalRunner:
-    """Holds the node packs and what the executor keeps between runs."""
+    """Holds the node packs and what the executor keeps between runs. Absent folders are made by the first run."""
 
     def __init__(self, folders: Folders, packs: Sequence[Path], metadata: bool = True) -> None:
         self.folders = folders
@@ -38,7 +39,7 @@ class LocalRunner:
     def load(self, path: Path) -> Workflow:
         """A workflow file, read with the node types of the packs."""
         with hosting(self.folders):
-            return load_workflow(path, self.registry.definitions())
+            return load_runnable(path, self.registry.definitions())
 
     def prepare(self, workflow: Workflow, sources: Sources) -> Workflow:
         """Copies the local files that the workflow names to the input folder.
@@ -82,6 +83,7 @@ class LocalRunner:
             report = validate(prompt, self.registry)
         if report.error is not None or report.node_errors:
             raise refusal(workflow, report.error, report.node_errors)
+        folders.made()
         job_id = prompt_id or str(uuid.uuid4())
         job = Job(0, job_id, prompt, tuple(report.outputs), workflow.extra_data, client="local")
         self._sink.watch = watch

@@ -36,10 +36,7 @@ def _reason(kind: str, pack: str | None) -> tuple[str, str]:
     return _OTHER, f"{kind!r} ({pack})" if pack else repr(kind)
 
 
-_OWN = (
-    " of ComfyUI itself, which are not here: run it in a current ComfyUI, or make the graph of this pack's own nodes, "
-    "as the workflow text2music does"
-)
+_OWN = " of ComfyUI itself, which are not here: run it in a current ComfyUI, or start from the workflow text2music"
 _OTHER = ", which are not installed: install the packs they are from"
 _GROUP = ", which are groups of nodes of an old kind: turn them into subgraphs in ComfyUI and save again"
 _LOST = ", which are subgraphs that the file does not hold: save it again from the canvas"

@@ -32,7 +32,7 @@ class ExecutionBlocker:
 
 @dataclass(frozen=True)
 class Folders:
-    """The only places where nodes and requests read and write files. All are absolute and exist."""
+    """The only places where nodes and requests read and write files. All are absolute, and exist where nodes run."""
 
     input: Path
     output: Path
@@ -41,13 +41,21 @@ class Folders:
     models: Path
 
     @classmethod
-    def under(cls, base: Path, **overrides: Path | None) -> Folders:
-        """Creates the usual five folders below `base`; `overrides` moves single ones elsewhere."""
+    def at(cls, base: Path, **overrides: Path | None) -> Folders:
+        """The usual five below `base`; `overrides` moves single ones elsewhere. None is made."""
         names = ("input", "output", "temp", "user", "models")
-        paths = {name: (overrides.get(name) or base / name).resolve() for name in names}
-        for path in paths.values():
+        return cls(**{name: (overrides.get(name) or base / name).resolve() for name in names})
+
+    @classmethod
+    def under(cls, base: Path, **overrides: Path | None) -> Folders:
+        """As `at`, with all folders made."""
+        return cls.at(base, **overrides).made()
+
+    def made(self) -> Folders:
+        """Makes those that are absent."""
+        for path in (self.input, self.output, self.temp, self.user, self.models):
             path.mkdir(parents=True, exist_ok=True)
-        return cls(**paths)
+        return self
 
 
 class Reporter(Protocol):

@@ -77,11 +77,11 @@ def save_place(root: Path, prefix: str) -> tuple[Path, str, str]:
 
 
 def listed_audio(folder: Path) -> list[str]:
-    """Names of the audio files directly in `folder`, sorted."""
+    """Names of the audio files directly in `folder`, sorted; none where it is absent."""
     return sorted(
         entry.name
-        for entry in folder.iterdir()
-        if entry.suffix.lower() in AUDIO and not entry.name.startswith(".") and entry.is_file()
+        for entry in (folder.iterdir() if folder.is_dir() else ())
+        if entry.suffix.lower() in AUDIO and not entry.name.startswith(".") and os.path.isfile(entry)  # noqa: PTH113 - False, too, where it may not be looked at
     )
 
 

@@ -80,5 +80,5 @@ def packs_of(options: argparse.Namespace) -> tuple[Path, ...]:
 
 
 def folders_of(options: argparse.Namespace, output: Path | None = None) -> Folders:
-    """The folders to work in, created where absent."""
-    return Folders.under(options.base_directory, models=options.models_directory, output=output)
+    """The folders to work in; none is made."""
+    return Folders.at(options.base_directory, models=options.models_directory, output=output)

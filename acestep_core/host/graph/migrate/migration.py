@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,7 +18,7 @@ from acestep_core.host.graph.migrate.request_chain import from_request, save_req
 from acestep_core.host.graph.migrate.rules import RULES, run
 from acestep_core.host.graph.migrate.song_request import Request, is_request
 from acestep_core.host.graph.sketch import Sketch, api_form
-from acestep_core.host.graph.workflow import graphs_in, is_prompt, read_json
+from acestep_core.host.graph.workflow import Workflow, graphs_in, is_prompt, load_workflow, read_json
 
 MOST_REQUESTS = 16
 """Of one file; acestep.cpp takes a list of them."""
@@ -67,6 +68,23 @@ def migrated(data: Any, definitions: Definitions, name: str = "The file") -> Mig
     sketch = Sketch(stem, _told(name, chain.notes), chain.nodes, control)
     drawn = canvas_form(f"migrated/{stem}", sketch, definitions)
     return Migrated(drawn, api_form(sketch, definitions), tuple(chain.notes))
+
+
+def load_runnable(path: Path, definitions: Definitions) -> Workflow:
+    """`load_workflow`; of a file that cannot be run but carried over, the error names the command for that.
+
+    Raises:
+        GraphError: as `load_workflow`.
+    """
+    try:
+        return load_workflow(path, definitions)
+    except GraphError as error:
+        try:
+            migrated(read_foreign(path), definitions, path.name)
+        except GraphError:
+            raise error from None
+        way = f"or turn it into this pack's nodes with `acestep import {shlex.quote(str(path))}`"
+        raise GraphError(f"{str(error).removesuffix('.')}, {way}.") from error
 
 
 def read_foreign(path: Path) -> Any:
