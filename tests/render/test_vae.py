@@ -120,7 +120,7 @@ def test_no_convolution_is_longer_than_the_device_can_do(vae, monkeypatch):
     """Apple's GPUs before macOS 15.1 refuse an output of more than 65,536 positions, whoever chose the tile."""
     latents, audio = torch.randn(1, 70, 64), torch.randn(1, 2, 1920 * 70 + 700)
     wholes = tiling.decode(vae, latents, tile=1000), tiling.encode(vae, audio, tile=1000)
-    with pretended_mps(monkeypatch, devices.MPS_BEFORE_15_1) as seen:
+    with pretended_mps(devices.MPS_BEFORE_15_1) as seen:
         tiled = tiling.decode(vae, latents, tile=1000), tiling.encode(vae, audio, tile=1000)
         assert tiling.pick_tile(vae) == 15
     assert "conv1d" in seen.seen
