@@ -170,5 +170,6 @@ def _other_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture(autouse=True)
 def _other_device(request: pytest.FixtureRequest) -> Iterator[None]:
     policy = request.config.getoption("--device")
-    with pretended_everywhere(POLICIES[policy]) if policy else nullcontext():
+    own = request.node.get_closest_marker("processor") is not None
+    with pretended_everywhere(POLICIES[policy]) if policy and not own else nullcontext():
         yield

@@ -1,7 +1,8 @@
 """A processor that pretends to be Apple's GPU, for any test: `pytest --device mps|mps14`, or `pretended_mps` in one.
 
 What that device cannot do, or does wrong, is an error here wherever the library asks for it. A tensor that the library
-fetched with `.cpu()`, and what is made of such tensors alone, is in main memory, where everything is allowed. Threads
+fetched with `.cpu()`, and what is made of such tensors alone, is in main memory, where everything is allowed; so is double
+precision that a test hands in, which no tensor of that device can have. Threads
 obey, too; another process does not know, so under `--device` a test that starts Python anew is skipped.
 """
 
@@ -56,14 +57,14 @@ class Refusing(TorchDispatchMode):
         if given and all(hasattr(tensor, "_in_main_memory") for tensor in given):
             for tensor in made:
                 _fetched(tensor)
-        elif fault := self._fault(name, made):
+        elif not any(tensor.dtype in WIDE for tensor in given) and (fault := self._fault(name, made)):
             self.refuse(fault)
         return out
 
     def _fault(self, name: str, made: list[torch.Tensor]) -> str:
-        if name in SHIFTS and not self.limits.shifts:
-            return "shifts are wrong"
-        for tensor in made:
+        for tensor in (tensor for tensor in made if tensor.device.type == "cpu"):
+            if name in SHIFTS and not self.limits.shifts:
+                return "shifts are wrong"
             if tensor.dtype in WIDE and not self.limits.float64:
                 return f"{name} makes {tensor.dtype}"
             longest = self.limits.convolution
@@ -97,7 +98,11 @@ def pretended_mps(limits: devices.Limits) -> Iterator[Refusing]:
     def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
         masked = bool(rest) or options.get("attn_mask") is not None
         flags = masked or options.get("is_causal") or options.get("enable_gqa")
-        if not limits.fused_attention and (flags or q.shape[1] != k.shape[1] or q.shape[2] <= FEW):
+        if (
+            limits_of(q.device) is limits
+            and not limits.fused_attention
+            and (flags or q.shape[1] != k.shape[1] or q.shape[2] <= FEW)
+        ):
             refusing.refuse("fused attention")
         refusing.seen.add("fused attention")
         return fused(q, k, v, *rest, **options)

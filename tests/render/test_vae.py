@@ -78,6 +78,7 @@ def test_too_short_audio_is_refused(vae):
         tiling.encode(vae, torch.zeros(1, 2, 1919))
 
 
+@pytest.mark.processor
 def test_tiles_shrink_with_the_free_memory_and_too_little_is_refused(vae, tiny_models, monkeypatch):
     monkeypatch.setattr(devices, "free_memory", lambda device: 2 * tiling.encoding(vae, 64))
     assert tiling.pick_tile(vae) == 64
@@ -90,6 +91,7 @@ def test_tiles_shrink_with_the_free_memory_and_too_little_is_refused(vae, tiny_m
         encode_audio(tiny_models.vae, torch.zeros(1, 2, 200 * 1920))
 
 
+@pytest.mark.processor
 @torch.inference_mode()
 def test_cancel_stops_between_tiles(vae):
     ticks = []
