@@ -1,9 +1,9 @@
 """A processor that pretends to be Apple's GPU, for any test: `pytest --device mps|mps14`, or `pretended_mps` in one.
 
 What that device cannot do, or does wrong, is an error here wherever the library asks for it. A tensor that the library
-fetched with `.cpu()`, and what is made of such tensors alone, is in main memory, where everything is allowed; so is double
-precision that a test hands in, which no tensor of that device can have. Threads
-obey, too; another process does not know, so under `--device` a test that starts Python anew is skipped.
+fetched with `.cpu()`, and what is made of such tensors alone, is in main memory, where everything is allowed; so is
+double precision that a test hands in, which no tensor of that device can have. Threads obey, too; another process does
+not know, so under `--device` a test that starts Python anew is skipped.
 """
 
 from __future__ import annotations
