@@ -23,11 +23,12 @@ test: .venv/.dev
 test-fast: .venv/.dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-# What deals with files, under Windows' and macOS' rules for them.
+# What deals with files, under Windows' and macOS' rules for them; the loop on an Apple GPU. CONTRIBUTING has the whole.
 FILES := tests/io tests/records tests/models/test_replaced_files.py tests/pipeline/test_saving.py tests/host/test_batch.py
 test-systems: .venv/.dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --files windows $(FILES)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --files folding $(FILES)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --device mps14 tests/models/test_selftest.py tests/render/test_loop.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

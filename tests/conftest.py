@@ -15,6 +15,7 @@ import random
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import groupby
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 
 from tests.pretended_files import KINDS
+from tests.pretended_mps import POLICIES, pretended_everywhere
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault
 settings.load_profile("patient")
@@ -35,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--note-slow", type=float, metavar="SECONDS", help="add functions that take longer to slow.txt")
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run files, and the tests in each, in random order")
     parser.addoption("--files", choices=sorted(KINDS), help="pretend another system's files, see pretended_files.py")
+    parser.addoption("--device", choices=sorted(POLICIES), help="pretend another device, see pretended_mps.py")
     parser.addoption("--rounds", type=int, default=1, metavar="N", help="run all tests N times in one process")
 
 
@@ -162,3 +165,11 @@ def _other_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if kind:
         root = request.getfixturevalue("tmp_path_factory").getbasetemp()
         KINDS[kind](monkeypatch, root)
+
+
+@pytest.fixture(autouse=True)
+def _other_device(request: pytest.FixtureRequest) -> Iterator[None]:
+    policy = request.config.getoption("--device")
+    own = request.node.get_closest_marker("processor") is not None
+    with pretended_everywhere(POLICIES[policy]) if policy and not own else nullcontext():
+        yield

@@ -28,7 +28,7 @@ def windows(patch: pytest.MonkeyPatch, root: Path) -> None:
         patch.setattr(os, name, _refusing_moves(getattr(os, name), replaces=name == "replace"))
     for name in ("unlink", "remove"):
         patch.setattr(os, name, _refusing(getattr(os, name)))
-    patch.setattr("acestep_core.io.atomic.WINDOWS", True)
+    patch.setattr("acestep_core.io.system.WINDOWS", True)
     patch.setattr("acestep_core.io.atomic._PAUSE", 0.0)
     patch.setattr("acestep_core.models.manager.manager.mapped", maps_files())
 

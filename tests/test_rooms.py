@@ -117,6 +117,28 @@ def test_nodes_and_library_keep_apart() -> None:
         assert "import comfy" not in text and "from nodes" not in text and "from comfy" not in text, path
 
 
+def test_which_system_this_is_only_the_file_room_and_devices_ask() -> None:
+    asking = {"sys.platform", "sys.getwindowsversion", "os.name", "os.uname", "platform"}
+    library = [
+        path for name, path in modules().items() if not name.startswith(("acestep_core.io", "acestep_core.devices"))
+    ]
+    wrong = []
+    for path in [*library, *(ROOT / "nodes").glob("*.py")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            match node:
+                case ast.Attribute(ast.Name(module), name):
+                    found = {module, f"{module}.{name}"} if name != "python_version" else set()
+                case ast.ImportFrom(module=("sys" | "os" | "platform") as module):
+                    found = {module, *(f"{module}.{alias.name}" for alias in node.names)}
+                case ast.Constant("win32" | "darwin" | "nt" | "Windows" | "Darwin" as word):
+                    found, asking = {word}, asking | {word}
+                case _:
+                    continue
+            wrong += [f"{path.relative_to(ROOT)}, line {node.lineno}: {name}" for name in sorted(found & asking)]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_what_a_room_is_for_can_be_told_from_its_name_alone() -> None:
     """No three files share a name."""
     stems: dict[str, list[str]] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import secrets
 import signal
 import sys
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 from acestep_core.commands.flags import examples
 from acestep_core.host.server.host_options import add_host_options, add_token_options, folders_of, packs_of, token_of
+from acestep_core.io import system
 
 if TYPE_CHECKING:
     from acestep_core.host.server.host import HostConfig
@@ -77,16 +77,9 @@ async def _serve(config: HostConfig, browse: bool = False) -> None:
         token = f"/?token={quote(config.policy.token, safe='')}" if config.policy.token else "/"
         sys.stdout.write(f"Open {server.url}{token} - stop with Ctrl-C.\n")
         sys.stdout.flush()
-        if browse and has_window():
+        if browse and system.has_window():
             await asyncio.to_thread(webbrowser.open, f"{server.url}{token}")
         await stop.wait()
-
-
-def has_window() -> bool:
-    """Whether a browser would open in a window, and not in this terminal or nowhere."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def free_models() -> None:

@@ -12,13 +12,12 @@ from filecmp import cmp
 from pathlib import Path
 
 from acestep_core.errors import StorageError
+from acestep_core.io import system
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp")
 STAGE = re.compile(r"\.([a-z0-9]+)-[0-9a-f]{8}\.stage")
 """Names of what a process leaves behind if it is killed: see `atomic_write` and `acestep_core.io.staging`."""
 
-WINDOWS = os.name == "nt"
-"""Whether files in use can neither be replaced nor deleted."""
 _TRIES, _PAUSE = 40, 0.05
 
 
@@ -63,7 +62,7 @@ def place(source: Path, target: Path) -> None:
     Raises:
         FileExistsError: there is another file at `target`.
     """
-    if WINDOWS:
+    if system.WINDOWS:
         _patiently(os.rename, source, target)  # which does not replace there
         return
     try:
@@ -83,7 +82,7 @@ def place(source: Path, target: Path) -> None:
 
 def sync(path: Path) -> None:
     """Brings a file's content to the disk."""
-    descriptor = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR if system.WINDOWS else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -92,7 +91,7 @@ def sync(path: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Makes new names survive a power cut, where the system can (not on Windows)."""
-    if WINDOWS:
+    if system.WINDOWS:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -118,9 +117,9 @@ def clear_errors(path: Path) -> Iterator[None]:
             reason = f"The disk that holds {shown} is full; free some space and run again."
         elif not folder.is_dir():
             reason = f"The folder {shown} does not exist (any more); create it or choose another one."
-        elif WINDOWS and isinstance(error, PermissionError):
+        elif system.WINDOWS and isinstance(error, PermissionError):
             reason = f"{path.name} in {shown} is open in another program or closed to writing; close it and run again."
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) or (error.errno == errno.ENOENT and not WINDOWS):
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, *(() if system.WINDOWS else (errno.ENOENT,))):
             reason = f"{path.name} cannot be written into {shown}; allow writing there or choose another folder."
         elif error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.ENOENT):  # Windows says the last two
             reason = f"The file name {path.name[:40]}… is too long or not allowed in {shown}; choose a shorter one."
@@ -150,6 +149,6 @@ def _patiently(operation: Callable[[Path, Path], object], source: Path, target: 
         except FileExistsError:
             raise
         except PermissionError:
-            if not (WINDOWS and left):
+            if not (system.WINDOWS and left):
                 raise
             time.sleep(_PAUSE)

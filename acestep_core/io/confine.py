@@ -41,11 +41,15 @@ def confine(path: Path | str, roots: Iterable[Path | str]) -> Path:
     return existing[0] if existing else inside[0]
 
 
+def is_foreign(path: str) -> bool:
+    """Whether a path starts at a drive, a server or a root that this system does not have."""
+    windows = PureWindowsPath(path)
+    return bool(windows.anchor or PurePosixPath(path).is_absolute()) and not Path(path).is_absolute()
+
+
 def _inside(path: str, root: Path, roots: list[Path]) -> Path | None:
     """`path` below `root` if its spelling stays inside one of `roots`; names of other systems' drives do not."""
-    foreign = PureWindowsPath(path)
-    absolute = foreign.drive or foreign.root or PurePosixPath(path).is_absolute()
-    if absolute and not Path(path).is_absolute():
+    if is_foreign(path):
         return None
     place = Path(os.path.normpath(root / path))
     return root / path if any(place.is_relative_to(other.absolute()) for other in roots) else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
+
+from acestep_core.io import system
 
 
 def download_folder(package: Path = Path(__file__).parents[1]) -> Path:
@@ -18,9 +19,9 @@ def download_folder(package: Path = Path(__file__).parents[1]) -> Path:
 
 def user_folder() -> Path:
     """The user's cache, in the place this system has for it."""
-    if sys.platform == "win32":
+    if system.WINDOWS:
         cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
+    elif system.MACOS:
         cache = Path.home() / "Library" / "Caches"
     else:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

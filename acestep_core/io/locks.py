@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from acestep_core.errors import StorageError
-from acestep_core.io import atomic
+from acestep_core.io import system
 
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _PLACE = 1 << 30
@@ -100,7 +100,7 @@ def _take(path: Path, certain: bool = False) -> int | None:
 
 def _lock(descriptor: int, certain: bool) -> bool:
     try:
-        if sys.platform == "win32":
+        if sys.platform == "win32":  # in these words, so that type checkers know which module is there
             import msvcrt
 
             os.lseek(descriptor, _PLACE, os.SEEK_SET)
@@ -120,7 +120,7 @@ def _lock(descriptor: int, certain: bool) -> bool:
 
 
 def _drop(path: Path, descriptor: int) -> None:
-    if atomic.WINDOWS:
+    if system.WINDOWS:
         os.close(descriptor)
         descriptor = -1
     with suppress(OSError):  # gone with its folder, or taken by the next one

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from acestep_core.io import atomic
+from acestep_core.io import system
 
 
 def maps_files() -> bool:
@@ -13,4 +11,4 @@ def maps_files() -> bool:
     Not on Windows, where a mapped file counts against the page file, cannot be replaced, and has ended processes
     (safetensors 693, ComfyUI 15424); nor on macOS, whose GPUs share main memory and get a copy anyway.
     """
-    return not atomic.WINDOWS and sys.platform != "darwin"
+    return not (system.WINDOWS or system.MACOS)

@@ -1,4 +1,4 @@
-"""The one writer of files of tensors: the same tensors with the same words are the same bytes."""
+"""Files of tensors, read and written. The same tensors with the same words are the same bytes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 _SIZE = 8
 """Bytes before the header, which say how long it is."""
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, read and not mapped, so that the file may be replaced while they live."""
+    with safe_open(path, framework="pt", device="cpu", backend="pread") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, words: Mapping[str, str] | None = None) -> None:

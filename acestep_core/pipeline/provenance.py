@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from acestep_core.checkpoints.layouts import FILE_LAYOUTS
 from acestep_core.checkpoints.weights import open_weights
+from acestep_core.io import system
 from acestep_core.records.song_record import FileRecord, SongRecord, describe_file, versions
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def machine_of(models: Models) -> dict[str, Any]:
 
     device = devices.pick_device(models.model.device)
     handles = {"dit": models.model, "text": models.model.text, "vae": models.vae}
-    found: dict[str, Any] = {"device": str(device), "name": devices.device_name(device), "system": platform.system()}
+    found: dict[str, Any] = {"device": str(device), "name": devices.device_name(device), "system": system.NAME}
     for role, handle in handles.items():
         if handle is not None:
             place = devices.pick_device(handle.device)

@@ -7,7 +7,6 @@ logits are scaled until they are as decided as a trained model's.
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.errors import InvalidInput
+from acestep_core.io import system
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Runs the variants in turn and returns seconds per token of each, prefill taken off, with all settings."""
     import torch
 
-    from acestep_core.devices import is_host, pick_device
+    from acestep_core.devices import device_name, is_host, pick_device
 
     if min(options.batch, options.prompt, options.tokens, options.rounds) < 1:
         raise InvalidInput("batch, prompt, tokens and rounds must be at least 1.")
@@ -74,7 +74,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     floor = None if is_host(device) else memory_floor(lm, options)
     return {
         "benchmark": "lm",
-        "device": _name(device),
+        "device": system.processor_name() if is_host(device) else device_name(device),
         "dtype": str(lm.dtype).removeprefix("torch."),
         "settings": {name: getattr(options, name) for name in ("size", "batch", "prompt", "tokens", "rounds", "cfg")},
         "seconds_per_token": result,
@@ -217,16 +217,6 @@ def bandwidth(device: torch.device) -> float:
     for _ in range(10):
         best = min(best, _timed(lambda _: target.copy_(source), 0, clock))
     return 2 * source.numel() / best
-
-
-def _name(device: torch.device) -> str:
-    import torch
-
-    from acestep_core.devices import is_host
-
-    if is_host(device):
-        return platform.processor() or platform.machine()
-    return getattr(torch, device.type).get_device_name(device) if hasattr(torch, device.type) else device.type
 
 
 def _clock(device: torch.device) -> Callable[[], float]:

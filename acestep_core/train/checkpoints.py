@@ -26,13 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from acestep_core.errors import InvalidInput, StorageError
 from acestep_core.io.atomic import atomic_write, clear_errors, sync, sync_folder
 from acestep_core.io.locks import locked
-from acestep_core.io.tensor_file import save_tensors
+from acestep_core.io.tensor_file import read_tensors, save_tensors
 from acestep_core.io.text import json_object, read_text
 from acestep_core.records.fingerprints import content_hash
 from acestep_core.train.settings import FIXED, FREE_TO_CHANGE
@@ -63,7 +62,7 @@ class Checkpoint:
         return int(self.state["step"])
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        return load_file(self.folder / name)
+        return read_tensors(self.folder / name)
 
     def has(self, name: str) -> bool:
         return name in self.state["files"]

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, Final
 
 from acestep_core.errors import DatasetError, InvalidInput
 from acestep_core.io.atomic import atomic_write
-from acestep_core.io.confine import confine
+from acestep_core.io.confine import confine, is_foreign
 from acestep_core.io.text import read_text
 from acestep_core.song.description import normalize_text
 from acestep_core.train.dataset import Dataset, Sample, TimedText
@@ -297,8 +297,7 @@ class _Finder:
 
     def find(self, written: str, remark: Callable[[str], None]) -> Path | None:
         """The recording; where it cannot be found, the place where it should be, with a remark. None is forbidden."""
-        spelled = written.replace("\\", "/") if os.name != "nt" else written
-        foreign = os.name != "nt" and written[1:2] in (":", "\\", "/") and bool(PureWindowsPath(written).drive)
+        spelled, foreign = written.replace("\\", "/"), is_foreign(written)
         places = [Path(os.path.normpath(self.folder / name)) for name in dict.fromkeys((written, spelled))]
         for place in () if foreign else places:
             if _is_file(place):

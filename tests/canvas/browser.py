@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,17 @@ FRONTEND = "ACESTEP_FRONTEND"
 """Names a folder with another frontend, from `pip install --target FOLDER --no-deps comfyui-frontend-package==…`."""
 
 
+@cache
 def chromium() -> str | None:
-    """The browser to use: `CHROMIUM`, or the system's."""
-    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    """The browser to use: `CHROMIUM`, the system's, or that of `playwright install chromium`."""
+    named = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if named or importlib.util.find_spec("playwright") is None:
+        return named
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    return own if Path(own).is_file() else None
 
 
 def require_browser() -> None:

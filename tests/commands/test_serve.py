@@ -2,17 +2,17 @@
 
 import pytest
 
-from acestep_core.commands import serve
+from acestep_core.io import system
 
 
 @pytest.mark.parametrize(
-    ("system", "display", "opens"),
-    [("linux", "", False), ("linux", ":0", True), ("darwin", "", True), ("win32", "", True)],
+    ("own", "display", "opens"), [("", "", False), ("", ":0", True), ("MACOS", "", True), ("WINDOWS", "", True)]
 )
 def test_a_browser_is_opened_only_where_it_has_a_window(
-    system: str, display: str, opens: bool, monkeypatch: pytest.MonkeyPatch
+    own: str, display: str, opens: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serve.sys, "platform", system)
+    for name in ("MACOS", "WINDOWS"):
+        monkeypatch.setattr(system, name, name == own)
     monkeypatch.setenv("DISPLAY", display)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert serve.has_window() is opens
+    assert system.has_window() is opens

@@ -13,7 +13,9 @@ from acestep_core.host.queue.history import History
 from acestep_core.host.queue.job import Job, Outcome
 from acestep_core.host.queue.prompt_queue import PromptQueue
 from acestep_core.host.queue.queue_log import QueueLog, Restored
+from tests.capabilities import needs_proc
 from tests.crash_sweep import sweep
+from tests.pretended_files import windows
 
 
 def job(name: str, number: float = 0, text: str = "x") -> Job:
@@ -37,6 +39,13 @@ class Desk:
         self.queue.done()
 
 
+def kept(path: Path) -> list[tuple[str, int, bool]]:
+    """What a host would find that has nothing left to do."""
+    desk = Desk(path)
+    desk.log.close()
+    return kinds(desk.restored)
+
+
 def kinds(restored: list[Restored]) -> list[tuple[str, int, bool]]:
     return [(before.job.id, before.starts, before.ended is not None) for before in restored]
 
@@ -51,6 +60,7 @@ def test_jobs_are_restored_as_they_were(tmp_path: Path) -> None:
     desk.run(Outcome(success=False))
     desk.queue.delete("d")
     desk.queue.get(0)  # c runs, and then the process is gone
+    desk.log.close()
     again = Desk(path)
     assert kinds(again.restored) == [("c", 1, False), ("e", 0, False), ("a", 1, True), ("b", 1, True)]
     assert again.restored[0].job == job("c", 2)
@@ -70,11 +80,13 @@ def test_what_was_removed_does_not_come_back(tmp_path: Path) -> None:
     desk.run()
     desk.history.delete("a")
     desk.queue.clear()
-    assert kinds(Desk(path).restored) == [("b", 1, True)]
+    desk.log.close()
+    assert kept(path) == [("b", 1, True)]
     desk = Desk(path)
     desk.history.restore(job("b"), desk.restored[0].ended or {})
     desk.history.clear()
-    assert Desk(path).restored == []
+    desk.log.close()
+    assert kept(path) == []
 
 
 def test_torn_and_foreign_lines_are_passed_over(tmp_path: Path) -> None:
@@ -85,10 +97,11 @@ def test_torn_and_foreign_lines_are_passed_over(tmp_path: Path) -> None:
     whole = path.read_bytes()
     junk = [b'{"id": "z", "started": true}', b'{"id": "y", "queued": 3}', b"[]", b"{}", b"\xff\xfe", b'{"id": 3}']
     path.write_bytes(b"\n".join(junk) + b"\n" + whole + whole[:20])
-    assert kinds(Desk(path).restored) == [("a", 0, False)]
+    assert kept(path) == [("a", 0, False)]
     later = Desk(path)  # the torn line does not swallow the next one
     later.queue.put(job("b", 1))
-    assert kinds(Desk(path).restored) == [("a", 0, False), ("b", 0, False)]
+    later.log.close()
+    assert kept(path) == [("a", 0, False), ("b", 0, False)]
 
 
 def test_every_cut_of_the_file_is_a_moment_that_was(tmp_path: Path) -> None:
@@ -102,7 +115,7 @@ def test_every_cut_of_the_file_is_a_moment_that_was(tmp_path: Path) -> None:
     seen = set()
     for size in range(len(whole) + 1):
         path.write_bytes(whole[:size])
-        seen.add(tuple(kinds(Desk(path).restored)))
+        seen.add(tuple(kept(path)))
     assert seen == {
         (),
         (("a", 0, False),),
@@ -122,9 +135,21 @@ def test_the_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         desk.queue.put(job(f"j{number}", number, "x" * 1000))
         desk.run()
         assert path.stat().st_size < 10_000 + 3 * 25_000
-    found = kinds(Desk(path).restored)
+    desk.log.close()
+    found = kept(path)
     assert found[0] == ("last", 0, False)
     assert 5 < len(found) < 20 and found[-1] == ("j199", 1, True)
+
+
+@needs_proc
+def test_it_is_kept_where_open_files_cannot_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    windows(monkeypatch, tmp_path)
+    desk = Desk(tmp_path / "queue.jsonl")
+    desk.queue.put(job("a"))
+    desk.log.close()
+    assert kept(tmp_path / "queue.jsonl") == [("a", 0, False)] and not caplog.records
 
 
 def test_a_full_disk_stops_the_log_and_not_the_host(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from acestep_core.errors import StorageError
-from acestep_core.io import atomic
+from acestep_core.io import system
 from acestep_core.io.atomic import atomic_write
 
 
@@ -76,6 +76,6 @@ def test_names_that_the_system_refuses(code: int, tmp_path: Path, monkeypatch: p
         raise OSError(code, "refused")
 
     monkeypatch.setattr(Path, "touch", refuse)
-    monkeypatch.setattr(atomic, "WINDOWS", code == errno.ENOENT)
+    monkeypatch.setattr(system, "WINDOWS", code == errno.ENOENT)
     with pytest.raises(StorageError, match="too long or not allowed"), atomic_write(tmp_path / "x"):
         pytest.fail("must not get here")

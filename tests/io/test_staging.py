@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from acestep_core.errors import StorageError
-from acestep_core.io import atomic, staging
+from acestep_core.io import atomic, staging, system
 from acestep_core.io.atomic import atomic_write, place
 from acestep_core.io.names import PLAIN, ROW
 from acestep_core.io.staging import SAVER, finish_leftovers, keep_copy, write_song
@@ -428,7 +428,7 @@ def test_windows_waits_for_a_scanner(tmp_path: Path, monkeypatch: pytest.MonkeyP
         real(source, target)
 
     monkeypatch.setattr(os, "replace", scanned)
-    monkeypatch.setattr(atomic, "WINDOWS", True)
+    monkeypatch.setattr(system, "WINDOWS", True)
     monkeypatch.setattr(atomic, "_PAUSE", 0.0)
     with atomic_write(tmp_path / "x") as temporary:
         temporary.write_text("x")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors import safe_open
 
-from acestep_core.io.tensor_file import save_tensors
+from acestep_core.io.atomic import atomic_write
+from acestep_core.io.tensor_file import read_tensors, save_tensors
+from tests.capabilities import needs_proc
+from tests.pretended_files import windows
 
 WORDS = {"format": "pt", "ss_network_dim": "4", "title": 'a "quoted" 노래 🎵\n\t\x1f\x7f\\', "a": "", "z": "é"}
 
@@ -29,3 +33,17 @@ def test_without_words(tmp_path: Path) -> None:
     save_tensors({"a": torch.ones(1)}, tmp_path / "x.safetensors")
     with safe_open(tmp_path / "x.safetensors", "pt") as file:
         assert not file.metadata() and list(file.keys()) == ["a"]
+
+
+@needs_proc
+def test_a_file_that_was_read_may_be_replaced_while_its_tensors_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint of a training that goes on is: Windows replaces no mapped file."""
+    windows(monkeypatch, tmp_path)
+    file = tmp_path / "x.safetensors"
+    save_tensors({"a": torch.arange(3)}, file)
+    read = read_tensors(file)
+    with atomic_write(file) as new:
+        save_tensors({"a": torch.zeros(3)}, new)
+    assert torch.equal(read["a"], torch.arange(3))

@@ -55,6 +55,7 @@ def test_what_a_device_does_not_have_is_said(suspect, monkeypatch):
         selftest.check(suspect)
 
 
+@pytest.mark.processor
 def test_trusted_devices_are_not_tested(monkeypatch):
     monkeypatch.setattr(selftest, "_work", None)
     selftest.check(torch.device("cpu"))

@@ -10,10 +10,10 @@ from tests.pretended_mps import pretended_mps
 LYRICS = "[Verse]\nla la la\nstars above the sea"
 
 
-def test_a_thinking_song_on_a_mac_before_15_1(monkeypatch, tiny_models):
+def test_a_thinking_song_on_a_mac_before_15_1(tiny_models):
     wanted = {"lyrics": LYRICS, "duration": 20, "seed": 1, "batch": 2, "think": True, "models": tiny_models}
     expected = generate("calm", **wanted)
-    with pretended_mps(monkeypatch, devices.MPS_BEFORE_15_1) as seen:
+    with pretended_mps(devices.MPS_BEFORE_15_1) as seen:
         found = generate("calm", **wanted)
         edited = repaint(found.select([0]), start=4, end=8, caption="calm", seed=2, models=tiny_models)
     assert {"conv1d", "fused attention", "softmax"} <= {name.strip("_") for name in seen.seen}

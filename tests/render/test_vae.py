@@ -78,6 +78,7 @@ def test_too_short_audio_is_refused(vae):
         tiling.encode(vae, torch.zeros(1, 2, 1919))
 
 
+@pytest.mark.processor
 def test_tiles_shrink_with_the_free_memory_and_too_little_is_refused(vae, tiny_models, monkeypatch):
     monkeypatch.setattr(devices, "free_memory", lambda device: 2 * tiling.encoding(vae, 64))
     assert tiling.pick_tile(vae) == 64
@@ -90,6 +91,7 @@ def test_tiles_shrink_with_the_free_memory_and_too_little_is_refused(vae, tiny_m
         encode_audio(tiny_models.vae, torch.zeros(1, 2, 200 * 1920))
 
 
+@pytest.mark.processor
 @torch.inference_mode()
 def test_cancel_stops_between_tiles(vae):
     ticks = []
@@ -120,7 +122,7 @@ def test_no_convolution_is_longer_than_the_device_can_do(vae, monkeypatch):
     """Apple's GPUs before macOS 15.1 refuse an output of more than 65,536 positions, whoever chose the tile."""
     latents, audio = torch.randn(1, 70, 64), torch.randn(1, 2, 1920 * 70 + 700)
     wholes = tiling.decode(vae, latents, tile=1000), tiling.encode(vae, audio, tile=1000)
-    with pretended_mps(monkeypatch, devices.MPS_BEFORE_15_1) as seen:
+    with pretended_mps(devices.MPS_BEFORE_15_1) as seen:
         tiled = tiling.decode(vae, latents, tile=1000), tiling.encode(vae, audio, tile=1000)
         assert tiling.pick_tile(vae) == 15
     assert "conv1d" in seen.seen

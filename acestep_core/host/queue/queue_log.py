@@ -170,14 +170,15 @@ class QueueLog:
         size = 0
         moved: dict[str, list[tuple[int, int]]] = {}
         kept = {**self._waiting, **self._ended}
-        with atomic_write(self._path) as temporary, temporary.open("wb") as new:
-            for job_id, lines in kept.items():
-                for offset, length in lines.lines:
-                    self._file.seek(offset)
-                    new.write(self._file.read(length))
-                    moved.setdefault(job_id, []).append((size, length))
-                    size += length
-        self._file.close()
+        with atomic_write(self._path) as temporary:
+            with temporary.open("wb") as new:
+                for job_id, lines in kept.items():
+                    for offset, length in lines.lines:
+                        self._file.seek(offset)
+                        new.write(self._file.read(length))
+                        moved.setdefault(job_id, []).append((size, length))
+                        size += length
+            self._file.close()  # Windows replaces no file that is open
         self._file = self._path.open("a+b")
         self._size = self._live = size
         self._written = 0

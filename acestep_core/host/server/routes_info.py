@@ -7,7 +7,6 @@ import importlib.metadata
 import importlib.util
 import json
 import logging
-import platform
 import sys
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from acestep_core.errors import InvalidInput
 from acestep_core.host.graph.packs import Pack
 from acestep_core.host.graph.wire import dumps
 from acestep_core.host.server.host import Host
+from acestep_core.io import system
 from acestep_core.io.confine import confine
 
 _log = logging.getLogger(__name__)
@@ -243,7 +243,7 @@ def system_stats() -> dict[str, Any]:
     memory = psutil.virtual_memory()
     return {
         "system": {
-            "os": sys.platform,
+            "os": system.KIND,
             "ram_total": memory.total,
             "ram_free": memory.available,
             "comfyui_version": PROTOCOL,
@@ -268,7 +268,7 @@ def _devices(total: int, free: int) -> list[dict[str, Any]]:
 
         found = describe_accelerators()
     memory = {"vram_total": total, "vram_free": free, "torch_vram_total": total, "torch_vram_free": free}
-    return found or [{"name": platform.processor() or "cpu", "type": "cpu", "index": None, **memory}]
+    return found or [{"name": system.processor_name(), "type": "cpu", "index": None, **memory}]
 
 
 @cache
