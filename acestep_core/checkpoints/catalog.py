@@ -230,6 +230,12 @@ def _of_published_file(name: str, xl: bool) -> Variant | None:
     return VARIANTS.get(f"{'xl-' if xl else ''}{found['variant'].lower().replace('_', '-')}")
 
 
+def published_as(name: str, xl: bool) -> Variant | None:
+    """The variant whose folder or file in any layout is published under `name`, None where it is somebody's own."""
+    folders = {variant.folder: variant for variant in VARIANTS.values()}
+    return folders.get(name.removesuffix("-diffusers")) or _of_published_file(name, xl)
+
+
 def _turbo_flavour(name: str) -> str:
     for hint in ("shift1", "shift3", "continuous"):
         if hint in name.lower():
