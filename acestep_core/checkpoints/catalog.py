@@ -195,8 +195,8 @@ def classify(config: Mapping[str, Any], xl: bool, name: str, variant: str | None
             return published
         choices = ", ".join(choice for choice, entry in VARIANTS.items() if entry.xl == xl)
         raise CheckpointError(
-            f"{name} does not say whether it is a turbo, base or SFT model; say so with `variant`, one of {choices}, "
-            "or give the file its published name."
+            f"{name} does not say whether it is a turbo, base or SFT model; say so once with `variant`, one of "
+            f"{choices}, or give the file its published name."
         )
     if known == "not turbo":
         raise CheckpointError(

@@ -13,6 +13,7 @@ from acestep_core.checkpoints.configs import read_config
 from acestep_core.checkpoints.layouts import (
     FILE_LAYOUTS,
     QwenFiles,
+    classified,
     display_name,
     is_upstream_dit,
     is_xl,
@@ -332,7 +333,7 @@ def _named_dit(entry: ModelEntry, part: Weights) -> ModelEntry:
     except CheckpointError as error:
         return replace(entry, problem=str(error))
     try:
-        variant = catalog.classify(config or {}, xl, entry.path.name).name
+        variant = classified(config or {}, xl, entry.path).name
     except CheckpointError:
         variant = None  # who opens it says which, or is asked to
     return replace(entry, variant=variant, size="XL" if xl else "2B")

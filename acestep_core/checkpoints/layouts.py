@@ -25,6 +25,7 @@ from acestep_core.checkpoints import catalog, keymaps, shapes
 from acestep_core.checkpoints.catalog import Variant, again
 from acestep_core.checkpoints.configs import checked, read_config
 from acestep_core.checkpoints.qwen_tokenizer import Fit, fit_of
+from acestep_core.checkpoints.remembered import remembered
 from acestep_core.checkpoints.weights import (
     Weights,
     load_pt,
@@ -207,10 +208,21 @@ def _dit(
     config: dict[str, Any], tensors: Weights, silence: Tensor | None, variant: str | None, source: Path
 ) -> DitFiles:
     require_match(shapes.dit_shapes(config), tensors.shapes, source)
-    chosen = catalog.classify(config, is_xl(config), display_name(source), variant)
+    chosen = classified(config, is_xl(config), source, variant)
     # What the caller or the folder name settled belongs in the config too: whoever builds the model reads it there.
     config = config | {"is_turbo": chosen.is_turbo, "model_version": chosen.kind}
     return DitFiles(config, tensors, silence, chosen, source)
+
+
+def classified(config: Mapping[str, Any], xl: bool, source: Path, variant: str | None = None) -> Variant:
+    """Which variant a checkpoint is: by what it says, see `catalog.classify`, else by what was said about it before."""
+    try:
+        return catalog.classify(config, xl, display_name(source), variant)
+    except CheckpointError:
+        said = remembered(source) if variant is None else None
+        if said is None:
+            raise
+        return catalog.classify(config, xl, display_name(source), said)
 
 
 def kept_config(weights: Weights, source: Path) -> dict[str, Any] | None:

@@ -128,21 +128,19 @@ def _opened(found: Found, dtype: str | None, variant: str | None) -> tuple[Parts
     beside = {kind: next(iter(candidates(kind, found, entry)), None) for kind in ("vae", "text_encoder", "lm")}
     if dit is None and not any(beside.values()):
         raise missing("dit", found)
-    opened: list[Any] = [
-        dit,
-        *(
-            None if part is None else open_part(part.path)
-            for part, open_part in zip(beside.values(), (open_vae, open_text_encoder, open_lm), strict=True)
-        ),
-    ]
+    opened: tuple[Any, ...] = tuple(
+        None if part is None else open_part(part.path)
+        for part, open_part in zip(beside.values(), (open_vae, open_text_encoder, open_lm), strict=True)
+    )
     silence, remarks = dit.silence if dit else None, []
     if dit is not None and silence is None:
         silence = _silence_of(beside["vae"], found, entry)
         remarks.append("The silence latent was made with the VAE, because no file here holds it.")
-    if any(files is not None and files.tensors.format for files in opened) and dtype is None:
+    if any(files is not None and files.tensors.format for files in (dit, *opened)) and dtype is None:
         remarks.append(f"Packed weights were unpacked to {PACKED_AS}.")
     lm = beside["lm"]
-    return Parts(*(_as(files, dtype) for files in opened), silence, lm.size if lm else ""), tuple(remarks)
+    vae, text, planner = (_as(files, dtype) for files in opened)
+    return Parts(_as(dit, dtype), vae, text, planner, silence, lm.size if lm else ""), tuple(remarks)
 
 
 def _silence_of(vae: ModelEntry | None, found: Found, dit: ModelEntry | None) -> Tensor:
