@@ -57,7 +57,17 @@ def test_importing_loads_nothing_but_the_standard_library():
 # --- what ComfyUI's registry asks for, by the rules of `comfy node validate` and `comfy node pack` --------------------
 
 COMFY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["comfy"]
-NEEDED = ("__init__.py", "acestep_core", "nodes", "web", "locales", "workflows", "pyproject.toml", "requirements.txt")
+NEEDED = (
+    "__init__.py",
+    "acestep_core",
+    "nodes",
+    "web",
+    "locales",
+    "workflows",
+    "subgraphs",
+    "pyproject.toml",
+    "requirements.txt",
+)
 MOST_BYTES = 3_000_000
 
 
