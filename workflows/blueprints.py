@@ -155,7 +155,7 @@ def blueprint_form(name: str, blueprint: Blueprint, definitions: Definitions) ->
     }
     shown = [["-1", socket["name"]] for socket in sockets if "widget" in socket]
     use = {
-        "id": 1,
+        "id": drawn["last_node_id"] + 1,  # the frontend renumbers nodes whose numbers others have
         "type": graph["id"],
         "title": name,
         "pos": [0, 0],
@@ -171,7 +171,7 @@ def blueprint_form(name: str, blueprint: Blueprint, definitions: Definitions) ->
     return {
         "id": _id(f"{name}/file"),
         "revision": 0,
-        "last_node_id": 1,
+        "last_node_id": use["id"],
         "last_link_id": 0,
         "nodes": [use],
         "links": [],

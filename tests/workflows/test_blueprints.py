@@ -46,16 +46,16 @@ def used(name: str, save: bool = True, **values: Any) -> dict[str, Any]:
         use["widgets_values"][places.index(entry)] = value
     if use["inputs"][0]["name"] == "audio":
         use["inputs"][0]["link"] = 1
-        canvas["links"].append([1, 8, 0, 1, 0, "AUDIO"])
+        canvas["links"].append([1, 98, 0, use["id"], 0, "AUDIO"])
         output = {"name": "AUDIO", "type": "AUDIO", "links": [1]}
         values = ["acestep_example_song.mp3"]
         sockets = [{"name": "audio", "type": "COMBO", "widget": {"name": "audio"}, "link": None}]
-        recording = {"id": 8, "type": "LoadAudio", "inputs": sockets, "outputs": [output], "widgets_values": values}
+        recording = {"id": 98, "type": "LoadAudio", "inputs": sockets, "outputs": [output], "widgets_values": values}
         canvas["nodes"].append({**recording, "mode": 0})
     if save:
         sockets = [{"name": "audio", "type": "AUDIO", "link": 2}]
-        canvas["links"].append([2, 1, 0, 9, 0, "AUDIO"])
-        canvas["nodes"].append({"id": 9, "type": "ACEStepSaveSong", "inputs": sockets, "outputs": [], "mode": 0})
+        canvas["links"].append([2, use["id"], 0, 99, 0, "AUDIO"])
+        canvas["nodes"].append({"id": 99, "type": "ACEStepSaveSong", "inputs": sockets, "outputs": [], "mode": 0})
     return canvas
 
 
