@@ -195,6 +195,11 @@ class ACEStepLoRALoader:
             },
         }
 
+    @classmethod
+    def IS_CHANGED(cls, lora: str, **_: Any) -> Any:
+        """Other files under the same name are another adapter."""
+        return models.lora_stamp(lora)
+
     def load(self, model: ModelHandle, lora: str, strength: float, enabled: bool = True) -> Told:
         if lora == models.NO_LORA or strength == 0 or not enabled:
             return (model,)

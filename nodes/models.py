@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acestep_core.checkpoints.catalog import AUTO_TIER, TIERS, TINY, VARIANTS
-from acestep_core.errors import CheckpointError
+from acestep_core.errors import AceStepError, CheckpointError
 from acestep_core.io.confine import confine
 
 from .host import host
@@ -79,3 +79,15 @@ def lora_path(name: str) -> Path:
     if not path.exists():
         raise CheckpointError(f"The adapter {name!r} is not there any more; choose another one or put the file back.")
     return path
+
+
+def lora_stamp(name: str) -> str:
+    """Changes when the files of an adapter do; nothing where there is none, which loading it will say."""
+    if name == NO_LORA:
+        return ""
+    try:
+        path = lora_path(name)
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return str([(file.name, stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()]])
+    except (AceStepError, OSError):
+        return ""

@@ -20,7 +20,7 @@ from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
 from acestep_core.checkpoints.weights import DERIVED, Weights
 from acestep_core.errors import InvalidInput
 from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
-from acestep_core.models.lent import lent_lm, lent_model, lent_text, variant_of
+from acestep_core.models.lent import LentOobleck, lent_lm, lent_model, lent_text, variant_of
 from acestep_core.models.manager import manager
 from acestep_core.models.oobleck import OobleckConfig
 from acestep_core.models.silence import encode_silence, silence_bytes
@@ -144,29 +144,8 @@ class LentQwen(Patched):
         return self.tensors(getattr(self.patcher.model, self.part).transformer, qwen_name)
 
 
-class Oobleck:
-    """ComfyUI's audio VAE with the interface of `OobleckVAE`. Its own layers compute: ours would need their weights in
-    another form.
-    """
-
-    def __init__(self, module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-        self.module, self.device, self.dtype = module, device, dtype
-        layers = module.decoder.layers
-        self.config = OobleckConfig(decoder_channels=layers[-2].in_channels, encoder_hidden_size=layers[-2].in_channels)
-
-    def posterior(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        mean, scale = self.module.encoder(audio).float().chunk(2, dim=1)
-        return mean, nn.functional.softplus(scale) + 1e-4
-
-    def encode(self, audio: Tensor) -> Tensor:
-        return self.posterior(audio)[0]
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return self.module.decoder(latents)
-
-
 class LentVAE(Patched):
-    """A VAE as `OobleckVAE`."""
+    """A VAE as `OobleckVAE`. ComfyUI's own layers compute: ours would need their weights in another form."""
 
     def __init__(self, vae: Any) -> None:
         if type(getattr(vae, "first_stage_model", None)).__name__ != "AudioOobleckVAE":
@@ -176,7 +155,10 @@ class LentVAE(Patched):
 
     @contextmanager
     def resident(self, working: Callable[[Any], int]) -> Iterator[Any]:
-        made = Oobleck(self.vae.first_stage_model, torch.device(self.vae.device), self.vae.vae_dtype)
+        module = self.vae.first_stage_model
+        width = module.decoder.layers[-2].in_channels
+        config = OobleckConfig(decoder_channels=width, encoder_hidden_size=width)
+        made = LentOobleck(module, config, torch.device(self.vae.device), self.vae.vae_dtype)
         self.loaded(working(made))
         yield made
 

@@ -1,7 +1,8 @@
 """Writes every workflow of this folder from the short descriptions in `graphs.py`.
 
 For each one: the canvas file, the same as an app (a form with a player), a picture of both, and the API form in `api/`;
-and the gallery in three languages in `index/`. Run it after changing a description: `python workflows/build.py`.
+the gallery in three languages in `index/`, and the blueprints of `blueprints.py` in `subgraphs/` beside this one. Run
+it after changing a description: `python workflows/build.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 LOCALES = HERE.parent / "locales"
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+from blueprints import BLUEPRINTS, blueprint_form  # noqa: E402
 from cards import CARDS, GROUPS, NEEDS  # noqa: E402
 from graphs import GRAPHS, Graph  # noqa: E402
 from pictures import picture  # noqa: E402
@@ -35,7 +37,7 @@ LABEL = re.compile(r"( (original|retake))?( \d+%?| [AB])?$")
 
 
 def build_all(folder: Path = HERE) -> list[Path]:
-    """Writes all files below `folder` and returns their paths."""
+    """Writes all files below `folder`, the blueprints beside it, and returns their paths."""
     definitions = Registry([*PACKS, load_pack(HERE.parent)]).definitions()
     (folder / "api").mkdir(parents=True, exist_ok=True)
     written = []
@@ -50,6 +52,10 @@ def build_all(folder: Path = HERE) -> list[Path]:
             shown.save(folder / f"{stem}.jpg", quality=72, optimize=True)
             written.append(folder / f"{stem}.jpg")
         written.append(_write(folder / "api" / f"{name}.json", api_form(graph.sketch, definitions)))
+    beside = folder.parent / "subgraphs"
+    beside.mkdir(exist_ok=True)
+    for name, blueprint in BLUEPRINTS.items():
+        written.append(_write(beside / f"{name}.json", blueprint_form(name, blueprint, definitions)))
     (folder / "index").mkdir(exist_ok=True)
     for language in ("en", "ko", "zh"):
         written.append(_write(folder / "index" / f"{language}.json", index_of(language)))

@@ -8,7 +8,6 @@ and comes to an end. Everything that loads it would load the real checkpoint.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -19,11 +18,12 @@ import torch
 from torch import Tensor
 
 from acestep_core.builtin import tiny_tokenizer
-from acestep_core.builtin.tiny_layouts import write_comfyui, write_diffusers, write_json, write_tensors
+from acestep_core.builtin.tiny_layouts import write_comfyui, write_diffusers
 from acestep_core.checkpoints import catalog, shapes
 from acestep_core.checkpoints.find import TINY_MARK
+from acestep_core.checkpoints.qwen_tokenizer import tokenizer_config
+from acestep_core.checkpoints.writing import write_json, write_silence, write_tensors
 from acestep_core.errors import AceStepError, CheckpointError
-from acestep_core.io.atomic import atomic_write
 from acestep_core.io.text import read_text
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_norm
 
@@ -145,25 +145,17 @@ def _write_all(
     _write_qwen(dest / catalog.TEXT_ENCODER, seed, codes=False)
     _write_qwen(dest / LM_FOLDER, seed, codes=True)
 
-    silence = silence_latent(vae, vae_config).transpose(1, 2).contiguous()
+    silence = silence_latent(vae, vae_config)
     for variant in variants:
         folder = dest / variant.folder
         config = dit_config(variant)
         write_json(folder / "config.json", config)
         write_tensors(folder / "model.safetensors", dit_tensors(config, seed, variant.name), 2 if variant.xl else 1)
-        _save_pt(folder / "silence_latent.pt", silence)
+        write_silence(folder / "silence_latent.pt", silence)
         if "diffusers" in layouts:
             write_diffusers(dest, variant.folder, dest / "diffusers" / f"{variant.folder}-diffusers")
         if "comfyui" in layouts:
             write_comfyui(dest, variant.folder, LM_FOLDER, dest / "comfyui")
-
-
-def _save_pt(path: Path, tensor: Tensor) -> None:
-    """`torch.save` by way of memory, because it writes the name of the file into the file."""
-    buffer = io.BytesIO()
-    torch.save(tensor, buffer)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
 
 
 # --- DiT ------------------------------------------------------------------------------------------------------------
@@ -265,7 +257,7 @@ def _write_qwen(folder: Path, seed: int, codes: bool) -> None:
     write_json(folder / "config.json", config)
     write_tensors(folder / "model.safetensors", {name: tensor.bfloat16() for name, tensor in tensors.items()})
     (folder / "tokenizer.json").write_text(tiny_tokenizer.tokenizer_json(codes), encoding="utf-8")
-    write_json(folder / "tokenizer_config.json", tiny_tokenizer.tokenizer_config(codes))
+    write_json(folder / "tokenizer_config.json", tokenizer_config(codes))
 
 
 # --- VAE ------------------------------------------------------------------------------------------------------------

@@ -13,10 +13,10 @@ from typing import Any
 
 from acestep_core.checkpoints.qwen_tokenizer import (
     AUDIO_CODES,
-    BYTE_LEVEL,
     CONTROL_TOKENS,
     SPECIAL_TOKENS,
     description,
+    ended,
 )
 
 # Words that become single tokens, with and without a space before them.
@@ -91,42 +91,11 @@ def tokenizer_json(codes: bool) -> str:
     tokens = [*SPECIAL_TOKENS, *(f"<|audio_code_{n}|>" for n in range(AUDIO_CODES if codes else 0))]
     values = description(ids, merges, [_added(len(ids) + i, token) for i, token in enumerate(tokens)])
     if not codes:
-        values["post_processor"] = _append_end(BYTE_LEVEL, len(ids))
+        values["post_processor"] = ended(len(ids))
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
-
-
-def tokenizer_config(codes: bool) -> dict[str, Any]:
-    """The `tokenizer_config.json` beside it, with the keys that Hugging Face readers look for."""
-    return {
-        "add_bos_token": False,
-        "add_prefix_space": False,
-        "bos_token": None,
-        "clean_up_tokenization_spaces": False,
-        "eos_token": "<|im_end|>" if codes else "<|endoftext|>",
-        "errors": "replace",
-        "model_max_length": 131072,
-        "pad_token": "<|endoftext|>",
-        "split_special_tokens": False,
-        "tokenizer_class": "Qwen2Tokenizer",
-        "unk_token": None,
-    }
 
 
 def _added(number: int, content: str) -> dict[str, Any]:
     special = content in CONTROL_TOKENS
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": special}
     return {"id": number, "content": content, **flags}
-
-
-def _append_end(byte_level: dict[str, Any], end: int) -> dict[str, Any]:
-    """Qwen3-Embedding's post-processor: one `<|endoftext|>` after every text."""
-    token = SPECIAL_TOKENS[0]
-    first, last = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": token, "type_id": 0}}
-    second = {"Sequence": {"id": "B", "type_id": 1}}
-    template = {
-        "type": "TemplateProcessing",
-        "single": [first, last],
-        "pair": [first, last, second, {"SpecialToken": {"id": token, "type_id": 1}}],
-        "special_tokens": {token: {"id": token, "ids": [end], "tokens": [token]}},
-    }
-    return {"type": "Sequence", "processors": [byte_level, template]}

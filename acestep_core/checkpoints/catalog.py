@@ -195,8 +195,8 @@ def classify(config: Mapping[str, Any], xl: bool, name: str, variant: str | None
             return published
         choices = ", ".join(choice for choice, entry in VARIANTS.items() if entry.xl == xl)
         raise CheckpointError(
-            f"{name} does not say whether it is a turbo, base or SFT model; say so with `variant`, one of {choices}, "
-            "or give the file its published name."
+            f"{name} does not say whether it is a turbo, base or SFT model; say so once with `variant`, one of "
+            f"{choices}, or give the file its published name."
         )
     if known == "not turbo":
         raise CheckpointError(
@@ -228,6 +228,12 @@ def _of_published_file(name: str, xl: bool) -> Variant | None:
     if found is None or bool(found["xl"]) != xl:
         return None
     return VARIANTS.get(f"{'xl-' if xl else ''}{found['variant'].lower().replace('_', '-')}")
+
+
+def published_as(name: str, xl: bool) -> Variant | None:
+    """The variant whose folder or file in any layout is published under `name`, None where it is somebody's own."""
+    folders = {variant.folder: variant for variant in VARIANTS.values()}
+    return folders.get(name.removesuffix("-diffusers")) or _of_published_file(name, xl)
 
 
 def _turbo_flavour(name: str) -> str:

@@ -13,10 +13,11 @@ from acestep_core.checkpoints.configs import read_config
 from acestep_core.checkpoints.layouts import (
     FILE_LAYOUTS,
     QwenFiles,
+    classified,
     display_name,
-    gguf_config,
     is_upstream_dit,
     is_xl,
+    kept_config,
 )
 from acestep_core.checkpoints.qwen_tokenizer import LM_ROWS, TEXT_ROWS, Fit, fit_of, is_lm
 from acestep_core.checkpoints.safetensors_header import MAX_HEADER
@@ -142,7 +143,7 @@ def _around(root: Path) -> list[Path]:
     for folder in list(root.parents)[:4] if root.is_file() else [root]:
         if folder.name in COMFYUI_FOLDERS:
             return [folder, *(folder.parent / name for name in COMFYUI_FOLDERS)]
-    return [root.parent] if root.is_file() or is_upstream_dit(root) else []
+    return [root.parent] if root.is_file() or is_upstream_dit(root) or is_diffusers(root) else []
 
 
 def find_tokenizer(files: QwenFiles, roots: Iterable[Path] | None = None) -> Path:
@@ -247,9 +248,14 @@ def _children(folder: Path) -> list[Path]:
         return []
 
 
+def is_diffusers(folder: Path) -> bool:
+    """Whether a folder is an ACE-Step pipeline of diffusers."""
+    return (folder / "transformer" / "config.json").is_file() and (folder / "condition_encoder").is_dir()
+
+
 def _scan_folder(folder: Path) -> Iterator[ModelEntry]:
     """The entries of one model folder (upstream or diffusers); none where it is something else."""
-    if (folder / "transformer" / "config.json").is_file() and (folder / "condition_encoder").is_dir():
+    if is_diffusers(folder):
         yield _dit_entry(folder, "diffusers", folder / "transformer" / "config.json")
         for kind, name in (("vae", "vae"), ("text_encoder", "text_encoder")):
             if (folder / name).is_dir():
@@ -327,12 +333,12 @@ def _kind_of_file(path: Path) -> str:
 def _named_dit(entry: ModelEntry, part: Weights) -> ModelEntry:
     """The DiT of a single file, with its size and, under a published name, its variant."""
     try:
-        config = gguf_config(part, entry.path)
+        config = kept_config(part, entry.path)
         xl = is_xl(config or shapes.dit_config(part.shapes, entry.path))
     except CheckpointError as error:
         return replace(entry, problem=str(error))
     try:
-        variant = catalog.classify(config or {}, xl, entry.path.name).name
+        variant = classified(config or {}, xl, entry.path).name
     except CheckpointError:
         variant = None  # who opens it says which, or is asked to
     return replace(entry, variant=variant, size="XL" if xl else "2B")

@@ -25,6 +25,7 @@ from acestep_core.checkpoints import catalog, keymaps, shapes
 from acestep_core.checkpoints.catalog import Variant, again
 from acestep_core.checkpoints.configs import checked, read_config
 from acestep_core.checkpoints.qwen_tokenizer import Fit, fit_of
+from acestep_core.checkpoints.remembered import remembered
 from acestep_core.checkpoints.weights import (
     Weights,
     load_pt,
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 
 FILE_LAYOUTS = {".safetensors": "comfyui", ".gguf": "gguf"}
 """Single files of weights."""
-GGUF_CONFIG = "acestep.config_json"
+KEPT_CONFIG = "acestep.config_json"
+"""In the header of a file: the `config.json` of the model, as acestep.cpp and `acestep models convert` put it there."""
 SILENCE_FILE = "silence_latent.pt"
 SILENCE_FRAMES = 15000  # 600 s, the longest song
 _BLOCK = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
@@ -160,7 +162,7 @@ def _dit_from_upstream(folder: Path, variant: str | None) -> DitFiles:
 
 
 def _dit_from_diffusers(folder: Path, variant: str | None) -> DitFiles:
-    configs, tensors = {}, Weights({})
+    configs, tensors, kept = {}, Weights({}), None
     for component in keymaps.COMPONENTS.values():
         if not (folder / component).is_dir():
             raise CheckpointError(
@@ -169,10 +171,11 @@ def _dit_from_diffusers(folder: Path, variant: str | None) -> DitFiles:
         configs[component] = read_config(folder / component / "config.json")
         _require_keys(configs[component], DIFFUSERS_KEYS[component], folder / component)
         opened = open_weights(folder / component)
+        kept = kept or kept_config(opened, folder / component)
         tensors = tensors.merged(opened.renamed(lambda name, c=component: keymaps.dit_from_diffusers(c, name)))  # type: ignore[misc]
     silence = _diffusers_silence(folder, tensors)
     tensors = tensors.renamed(lambda name: None if name == f"encoder.{keymaps.SILENCE}" else name)
-    return _dit(diffusers_config(configs), without_derived(tensors), silence, variant, folder)
+    return _dit(kept or diffusers_config(configs), without_derived(tensors), silence, variant, folder)
 
 
 def _dit_from_file(path: Path, variant: str | None) -> DitFiles:
@@ -186,9 +189,9 @@ def _dit_from_file(path: Path, variant: str | None) -> DitFiles:
     beside = path.parent / SILENCE_FILE
     silence = read_silence(beside) if beside.is_file() else None
     if keymaps.SILENCE in tensors:
-        silence = checked_silence(tensors.unmapped()[keymaps.SILENCE].float()[None], path)
+        silence = checked_silence(tensors.unmapped()[keymaps.SILENCE][None], path)
         tensors = tensors.renamed(lambda name: None if name == keymaps.SILENCE else name)
-    config = gguf_config(opened, path) or shapes.dit_config(tensors.shapes, path)
+    config = kept_config(opened, path) or shapes.dit_config(tensors.shapes, path)
     return _dit_of(config, tensors, silence, variant, path)
 
 
@@ -205,15 +208,26 @@ def _dit(
     config: dict[str, Any], tensors: Weights, silence: Tensor | None, variant: str | None, source: Path
 ) -> DitFiles:
     require_match(shapes.dit_shapes(config), tensors.shapes, source)
-    chosen = catalog.classify(config, is_xl(config), display_name(source), variant)
+    chosen = classified(config, is_xl(config), source, variant)
     # What the caller or the folder name settled belongs in the config too: whoever builds the model reads it there.
     config = config | {"is_turbo": chosen.is_turbo, "model_version": chosen.kind}
     return DitFiles(config, tensors, silence, chosen, source)
 
 
-def gguf_config(weights: Weights, source: Path) -> dict[str, Any] | None:
-    """The `config.json` that acestep.cpp puts into a GGUF file. Raises CheckpointError where it is damaged."""
-    text = weights.metadata.get(GGUF_CONFIG)
+def classified(config: Mapping[str, Any], xl: bool, source: Path, variant: str | None = None) -> Variant:
+    """Which variant a checkpoint is: by what it says, see `catalog.classify`, else by what was said about it before."""
+    try:
+        return catalog.classify(config, xl, display_name(source), variant)
+    except CheckpointError:
+        said = remembered(source) if variant is None else None
+        if said is None:
+            raise
+        return catalog.classify(config, xl, display_name(source), said)
+
+
+def kept_config(weights: Weights, source: Path) -> dict[str, Any] | None:
+    """The `config.json` that a file keeps in its header, if it does. Raises CheckpointError where it is damaged."""
+    text = weights.metadata.get(KEPT_CONFIG)
     if text is None:
         return None
     return checked(json_object(str(text), f"The config in {source}", again(), CheckpointError), source)
@@ -296,7 +310,7 @@ def open_vae(path: Path) -> VaeFiles:
         config = read_config(folder / "config.json") if (folder / "config.json").is_file() else None
     else:
         folder, opened = path, open_weights(path)
-        config = gguf_config(opened, path)
+        config = kept_config(opened, path)
     prefix = _prefix(opened, keymaps.COMFYUI_VAE, (keymaps.SAT_VAE_MARK, keymaps.DIFFUSERS_VAE_MARK))
     if prefix is None:
         raise CheckpointError(f"{folder} holds no audio VAE; choose the vae/ folder or ace_1.5_vae.safetensors.")
@@ -347,7 +361,7 @@ def _open_qwen(path: Path, prefixes: Iterable[str], kind: str, example: str) -> 
     _require_tied_head(opened, path)
     tensors = without_derived(opened.renamed(keymaps.qwen_name))
     config_file = path / "config.json"
-    config = read_config(config_file) if path.is_dir() and config_file.is_file() else gguf_config(opened, path)
+    config = read_config(config_file) if path.is_dir() and config_file.is_file() else kept_config(opened, path)
     if config is not None:
         _require_keys(
             config, ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"), path

@@ -139,6 +139,26 @@ def load_tokenizer(path: Path, rows: int) -> Tokenizer:
     """
     from tokenizers import Tokenizer
 
+    values = _described(path, rows)
+    try:
+        return Tokenizer.from_str(json.dumps(values))
+    except Exception as error:  # the library raises nothing more specific
+        raise CheckpointError(f"The tokenizer {path} cannot be read; {again()}.") from error
+
+
+def tokenizer_text(path: Path, rows: int) -> str:
+    """The `tokenizer.json` of a model whose embedding has `rows` rows, of the words that `path` holds. Raises
+    CheckpointError as `load_tokenizer` does.
+    """
+    values = _described(path, rows)
+    if not is_lm(rows):
+        values["post_processor"] = ended(
+            next(t["id"] for t in values["added_tokens"] if t["content"] == SPECIAL_TOKENS[0])
+        )
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def _described(path: Path, rows: int) -> dict[str, Any]:
     words = read_words(path).for_rows(rows)
     largest = 1 + max(words.ids)
     if largest > rows:
@@ -146,10 +166,7 @@ def load_tokenizer(path: Path, rows: int) -> Tokenizer:
             f"The tokenizer {path} has {largest} tokens, but its model knows {rows}; "
             "put the model's own tokenizer.json there."
         )
-    try:
-        return Tokenizer.from_str(json.dumps(description(words.vocabulary, words.merges, words.added)))
-    except Exception as error:  # the library raises nothing more specific
-        raise CheckpointError(f"The tokenizer {path} cannot be read; {again()}.") from error
+    return description(words.vocabulary, words.merges, words.added)
 
 
 def read_words(path: Path) -> Words:
@@ -238,4 +255,35 @@ def description(vocabulary: dict[str, int], merges: list[Any], added: list[dict[
             "vocab": vocabulary,
             "merges": merges,
         },
+    }
+
+
+def ended(end: int) -> dict[str, Any]:
+    """Qwen3-Embedding's post-processor: one `<|endoftext|>`, whose id is `end`, after every text."""
+    token = SPECIAL_TOKENS[0]
+    first, last = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": token, "type_id": 0}}
+    second = {"Sequence": {"id": "B", "type_id": 1}}
+    template = {
+        "type": "TemplateProcessing",
+        "single": [first, last],
+        "pair": [first, last, second, {"SpecialToken": {"id": token, "type_id": 1}}],
+        "special_tokens": {token: {"id": token, "ids": [end], "tokens": [token]}},
+    }
+    return {"type": "Sequence", "processors": [BYTE_LEVEL, template]}
+
+
+def tokenizer_config(codes: bool) -> dict[str, Any]:
+    """The `tokenizer_config.json` beside it, with the keys that Hugging Face readers look for."""
+    return {
+        "add_bos_token": False,
+        "add_prefix_space": False,
+        "bos_token": None,
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "<|im_end|>" if codes else "<|endoftext|>",
+        "errors": "replace",
+        "model_max_length": 131072,
+        "pad_token": "<|endoftext|>",
+        "split_special_tokens": False,
+        "tokenizer_class": "Qwen2Tokenizer",
+        "unk_token": None,
     }

@@ -50,7 +50,7 @@ class Weights(Mapping[str, "Tensor"]):
     open files.
 
     Attributes:
-        metadata: of a GGUF file; empty for others.
+        metadata: of a single file; empty for shards.
     """
 
     def __init__(
@@ -193,7 +193,8 @@ def open_weights(path: Path) -> Weights:
         raise CheckpointError(
             f"{path} is neither a safetensors nor a GGUF file; use the safetensors version of this model."
         )
-    return Weights(_scaled(read_header(path).tensors))
+    plain = read_header(path)
+    return Weights(_scaled(plain.tensors), metadata=plain.metadata)
 
 
 def weights_file(folder: Path) -> Path:

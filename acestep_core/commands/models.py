@@ -1,4 +1,5 @@
-"""`acestep models list | check | download | tiny`: what is on disk, whether it is whole, and how to get more."""
+"""`acestep models list | check | download | convert | tiny`: what is on disk, whether it is whole, how to get more, and
+another layout for other programs."""
 
 from __future__ import annotations
 
@@ -24,12 +25,13 @@ def add_parser(subparsers: Any) -> None:
 
     parser = subparsers.add_parser(
         "models",
-        help="list, check, download or build models",
+        help="list, check, download, convert or build models",
         description=__doc__,
         **examples(
             "acestep models download main",
             "acestep models list",
             "acestep models check checkpoints/acestep-v15-turbo",
+            "acestep models convert ComfyUI/models checkpoints --layout upstream",
         ),
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -52,6 +54,13 @@ def add_parser(subparsers: Any) -> None:
     )
     download.add_argument("--source", choices=["huggingface", "modelscope"], default="huggingface")
 
+    convert = actions.add_parser("convert", help="write a checkpoint in another layout, with the very same weights")
+    convert.add_argument("source", type=Path, metavar="SRC", help="a checkpoints folder, a model folder or a file")
+    convert.add_argument("dest", type=Path, metavar="DST", help="the folder of models to write into")
+    convert.add_argument("--layout", required=True, choices=["upstream", "diffusers", "comfyui"])
+    convert.add_argument("--dtype", choices=["bf16", "fp16", "fp32"], help="number format of all weights")
+    convert.add_argument("--variant", choices=list(VARIANTS), help="which DiT, or what a single file is")
+
     tiny = actions.add_parser("tiny", help="build the tiny checkpoint, which makes sound but no music")
     tiny.add_argument("folder", type=Path)
     tiny.add_argument("--seed", type=int, default=0)
@@ -66,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         "list": _list,
         "check": _check,
         "download": _download,
+        "convert": _convert,
         "tiny": _tiny,
     }
     return actions[args.action](args)
@@ -117,6 +127,16 @@ def _download(args: argparse.Namespace) -> int:
         folders = download(args.name, args.to, args.source, Monitor(megabytes))
     for folder in folders:
         _say(str(folder))
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from acestep_core.models.convert import convert
+
+    with ProgressBar() as bar:
+        done = convert(args.source, args.dest, args.layout, args.dtype, args.variant, Monitor(bar))
+    for line in (*done.paths, *done.remarks):
+        _say(str(line))
     return 0
 
 

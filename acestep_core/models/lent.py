@@ -12,11 +12,12 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from acestep_core.checkpoints import catalog, shapes
-from acestep_core.checkpoints.layouts import is_xl
+from acestep_core.checkpoints.layouts import classified, is_xl
 from acestep_core.checkpoints.weights import assign, require_match
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.language_model import LanguageModel
+from acestep_core.models.oobleck import OobleckConfig
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 from acestep_core.models.text import TextEncoder
 
@@ -52,7 +53,7 @@ def lent_model(tensors: Mapping[str, Tensor], source: Path, variant: str | None,
 def variant_of(tensors: Mapping[str, Tensor], source: Path, variant: str | None) -> catalog.Variant:
     """What a DiT is; raises CheckpointError where neither its name nor the caller says."""
     config = shapes.dit_config(_shapes(tensors), source)
-    return catalog.classify({}, is_xl(config), source.name, variant)
+    return classified({}, is_xl(config), source, variant)
 
 
 def lent_text(tensors: Mapping[str, Tensor], source: Path, tokenizer: Tokenizer) -> TextEncoder:
@@ -63,6 +64,23 @@ def lent_text(tensors: Mapping[str, Tensor], source: Path, tokenizer: Tokenizer)
 def lent_lm(tensors: Mapping[str, Tensor], source: Path, tokenizer: Tokenizer) -> LanguageModel:
     """The language model over tensors in upstream's names, which are not copied."""
     return LanguageModel(_qwen(tensors, source), tokenizer)
+
+
+class LentOobleck:
+    """Somebody else's Oobleck module, which computes itself, with the interface of `OobleckVAE`."""
+
+    def __init__(self, module: Any, config: OobleckConfig, device: torch.device, dtype: torch.dtype) -> None:
+        self.module, self.config, self.device, self.dtype = module, config, device, dtype
+
+    def posterior(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        mean, scale = self.module.encoder(audio).float().chunk(2, dim=1)
+        return mean, nn.functional.softplus(scale) + 1e-4
+
+    def encode(self, audio: Tensor) -> Tensor:
+        return self.posterior(audio)[0]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.module.decoder(latents)
 
 
 def _qwen(tensors: Mapping[str, Tensor], source: Path) -> Qwen3:

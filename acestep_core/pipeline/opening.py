@@ -6,24 +6,27 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from acestep_core.checkpoints.catalog import AUTO_TIER, TINY, fetch, variant_named
 from acestep_core.checkpoints.choose import Choice, candidates, choose, is_bare, missing, tier_named
 from acestep_core.checkpoints.find import Found, ModelEntry, find_checkpoint, find_models, find_tokenizer, search_roots
 from acestep_core.checkpoints.layouts import QwenFiles, open_dit, open_lm, open_text_encoder
+from acestep_core.checkpoints.remembered import remember, remembered
 from acestep_core.devices import unused_card
 from acestep_core.errors import CheckpointError, InvalidInput, UnsupportedTask
 from acestep_core.io.atomic import clear_errors
 from acestep_core.io.folders import user_folder
 from acestep_core.io.locks import locked, patience
 from acestep_core.models.handles import LMHandle, ModelHandle, Models, TextHandle, VAEHandle
+from acestep_core.models.lent_pipeline import handles_of_pipeline, is_pipeline
 from acestep_core.render.tasks import check_task
 
 log = logging.getLogger(__name__)
 
 
 def open_models(
-    path: str | Path | None = None,
+    path: str | Path | Any | None = None,
     variant: str | None = None,
     lm: str | Path | None = None,
     dtype: str = "auto",
@@ -38,7 +41,8 @@ def open_models(
 
     Args:
         path: a checkpoints folder, a model folder or a weights file, and nothing else is looked at; None looks in
-            `roots` and takes the tiny checkpoint where nothing lies and nothing was asked for.
+            `roots` and takes the tiny checkpoint where nothing lies and nothing was asked for. Or a loaded
+            `AceStepPipeline` of diffusers, whose weights are used where they are; the language model is looked for.
         variant: which DiT to take where there are several, such as `turbo` or `xl-base`; what a single file is, where
             it cannot say.
         lm: a language model's folder or file, or part of its name (`1.7B`); None takes the best one.
@@ -51,6 +55,8 @@ def open_models(
     Raises:
         CheckpointError: nothing usable is there; the message says what is missing.
     """
+    if is_pipeline(path):
+        return _of_pipeline(path, variant, lm, tier, dtype, device, roots)
     if path == TINY:
         path, name = None, TINY
     found = _found(path, roots, name, variant, lm, tier)
@@ -63,6 +69,24 @@ def open_models(
     for text in remarks:
         log.warning("%s", text)
     return Models(model, model.vae, planner, remarks)
+
+
+def _of_pipeline(
+    pipeline: Any,
+    variant: str | None,
+    lm: str | Path | None,
+    tier: str | None,
+    dtype: str,
+    device: str,
+    roots: Iterable[Path] | None,
+) -> Models:
+    if (dtype, device) != ("auto", "auto"):
+        raise InvalidInput("A loaded pipeline has its own number format and device; move it with its own .to().")
+    model = handles_of_pipeline(pipeline, variant)
+    assert model.vae is not None
+    found = find_models(search_roots() if roots is None else roots)
+    planner, remark = _lm(found, lm, tier, None, dtype, device)
+    return Models(model, model.vae, planner, (remark,) if remark else ())
 
 
 def models_beside(models: Models, variant: str | None = None, task: str = "text2music") -> Models:
@@ -163,6 +187,9 @@ def _model(
             if entry.kind == "dit" and entry.problem:
                 log.warning("Passed over: %s", entry.problem)
     files = open_dit(choice.entry.path, choice.variant)
+    said, path = choice.variant, choice.entry.path
+    if said is not None and path.is_file() and (choice.entry.variant is None or remembered(path)):
+        remember(path, files.variant.name)
     text = choose("text_encoder", roots=found, beside=choice.entry).entry
     vaes = candidates("vae", found, choice.entry)
     handle = ModelHandle(
@@ -178,7 +205,7 @@ def _model(
 
 
 def _lm(
-    found: Found, lm: str | Path | None, tier: str | None, dit: ModelEntry, dtype: str, device: str
+    found: Found, lm: str | Path | None, tier: str | None, dit: ModelEntry | None, dtype: str, device: str
 ) -> tuple[LMHandle | None, str]:
     """The language model and what there is to say about it; none where there is none and none was named."""
     size = tier_named(tier).lm

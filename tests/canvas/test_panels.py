@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from acestep_core.host.graph.canvas import convert
 from tests.canvas.browser import Canvas, require_browser
 from tests.canvas.desk import ROOT, Desk, read
 
@@ -41,3 +44,27 @@ def test_models_are_listed_and_checked(desk: Desk, page: Canvas) -> None:
         assert await page.js("() => document.querySelectorAll('.ace-front').length") == 0
 
     desk.look(page, "after_models", scenario())
+
+
+def test_blueprints_are_listed_and_give_the_prompt_of_their_graph(desk: Desk, page: Canvas) -> None:
+    """The frontend's own store has them all; one that is opened becomes the prompt that we make of its file."""
+
+    async def scenario() -> None:
+        definitions = (await desk.site.get("/object_info"))[1]
+        files = sorted((ROOT / "subgraphs").glob("*.json"))
+        listed = (await desk.site.get("/global_subgraphs"))[1]
+        assert sorted(entry["name"] for entry in listed.values()) == [path.stem for path in files]
+        for path in files:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            await page.js("graph => app.loadGraphData(graph)", data)
+            made = await page.js("() => app.graphToPrompt().then(found => found.output)")
+            expected = convert(data, definitions).prompt
+            assert {key: node["inputs"] for key, node in made.items()} == {
+                key: {name: value for name, value in node["inputs"].items() if name in made[key]["inputs"]}
+                for key, node in expected.items()
+            }, path.stem
+            use = await page.js("() => app.graph.nodes[0].widgets.map(widget => widget.name)")
+            assert {name for _, name in data["nodes"][0]["properties"]["proxyWidgets"]} <= set(use), path.stem
+        await page.screenshot("blueprint")
+
+    desk.look(page, "after_blueprints", scenario())

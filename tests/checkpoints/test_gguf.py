@@ -116,7 +116,7 @@ def test_files_made_for_comfyui_in_its_folders(tiny_root: Path, tmp_path: Path):
         opened = open_dit(entry.path, "turbo")
         assert_stands_for(opened.tensors, dict(dit.tensors), entry.format)
         assert opened.silence is None
-    with pytest.raises(CheckpointError, match="say so with `variant`"):
+    with pytest.raises(CheckpointError, match="say so once with `variant`"):
         open_dit(models / "diffusion_models" / "mine" / "acestep-v15-mix-Q5_1.gguf")
 
 

@@ -149,7 +149,7 @@ def test_without_config_the_caller_says_what_it_is(all_layouts: Path, tmp_path: 
     folder = tmp_path / "mine"
     shutil.copytree(all_layouts / TURBO, folder)
     (folder / "config.json").unlink()
-    with pytest.raises(CheckpointError, match="say so with `variant`"):
+    with pytest.raises(CheckpointError, match="say so once with `variant`"):
         open_dit(folder)
     assert open_dit(folder, "sft").variant.name == "sft"
 

@@ -122,7 +122,7 @@ def test_dit_names_go_to_diffusers_and_back(config):
         AceStepConditionEncoder,
     )
 
-    from acestep_core.builtin.tiny_layouts import component_config
+    from acestep_core.checkpoints.writing import component_config
 
     config = config | {"is_turbo": True}
     classes = {

@@ -32,7 +32,7 @@ from tests.host.lab_site import LAB_PACK, Site, eventually
 
 ROOT = Path(__file__).parents[2]
 PACK = "acestep-nodes"
-PARTS = ("__init__.py", "acestep_core", "nodes", "web", "locales", "workflows", "pyproject.toml")
+PARTS = ("__init__.py", "acestep_core", "nodes", "web", "locales", "workflows", "subgraphs", "pyproject.toml")
 """What a user's `custom_nodes` folder gets to see; nothing of the tests, nothing installed."""
 EXTRA_DIT = "acestep-v15-xl-turbo"
 """This model lies in a folder that only `extra_model_paths.yaml` names."""

@@ -33,6 +33,7 @@ import nodes  # noqa: E402
 from acestep_core.builtin import tiny  # noqa: E402
 from acestep_core.checkpoints.qwen_tokenizer import LM_ROWS, TEXT_ROWS  # noqa: E402
 from acestep_core.host.graph.packs import load_pack  # noqa: E402
+from acestep_core.models.convert import convert  # noqa: E402
 from acestep_core.models.manager import manager  # noqa: E402
 from acestep_core.render.conditioned import Branch, Conditioning  # noqa: E402
 from acestep_core.render.conditioning import text_context  # noqa: E402
@@ -88,8 +89,8 @@ def tiny_clip():
     return clip
 
 
-def tiny_model():
-    sd = comfy.utils.load_torch_file(str(unet))
+def tiny_model(file=None):
+    sd = comfy.utils.load_torch_file(str(file or unet))
     config = {
         **{
             "hidden_size": 64,
@@ -121,11 +122,11 @@ def tiny_model():
     return patcher
 
 
-def tiny_vae():
+def tiny_vae(file=None):
     whole = comfy.sd.AudioOobleckVAE
     comfy.sd.AudioOobleckVAE = functools.partial(whole, channels=8)
     try:
-        return comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(vae_file)), dtype=torch.float32)
+        return comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(file or vae_file)), dtype=torch.float32)
     finally:
         comfy.sd.AudioOobleckVAE = whole
 
@@ -156,6 +157,30 @@ def difference(one, other):
 model, clip, vae = tiny_model(), tiny_clip(), tiny_vae()
 song = out("ACEStepSong", caption="calm", lyrics="[Verse]\nla la", duration=10.0)[0]
 sigmas = torch.tensor([1.0, 0.75, 0.5, 0.25, 0.0])
+
+# --- what `acestep models convert` writes, in ComfyUI's own classes ---------------------------------------------------
+
+convert(place / "made", place / "converted", "comfyui")
+own_file, own_vae = (next((place / "converted" / part).glob("*.safetensors")) for part in ("diffusion_models", "vae"))
+
+
+def same(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+found["converted"] = [
+    same(tiny_model(own_file).model, model.model),
+    same(tiny_vae(own_vae).first_stage_model, vae.first_stage_model),
+    *(
+        comfy.utils.load_torch_file(str(place / "converted" / "text_encoders" / name)).keys()
+        == {key for key in getattr(clip.cond_stage_model, part).transformer.state_dict() if "lm_head" not in key}
+        for name, part in (
+            ("qwen_0.6b_ace15.safetensors", "qwen3_06b"),
+            ("acestep_5hz_lm_0.6b.safetensors", "qwen3_2b"),
+        )
+    ),
+]
 
 # --- from ComfyUI's models to ours ------------------------------------------------------------------------------------
 

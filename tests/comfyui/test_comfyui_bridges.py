@@ -40,6 +40,10 @@ def test_models_of_comfyui_are_ours_without_a_second_copy(found: dict[str, Any])
     assert found["native shares"], "nor the other way round"
 
 
+def test_comfyuis_classes_load_what_was_converted(found: dict[str, Any]) -> None:
+    assert found["converted"] == [True] * 4, "model and VAE tensor by tensor, the names of both Qwen3 models"
+
+
 def test_the_song_is_the_same_on_both_sides(found: dict[str, Any]) -> None:
     assert found["file and lent"] == 0, "a file of ours, and ComfyUI's model of it"
     assert found["ComfyUI's own pipeline"] < 1e-3, "its text nodes, its network with encoders; measured 1e-4"

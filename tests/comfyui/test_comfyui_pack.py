@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from acestep_core.host.graph.context import Folders
-from tests.comfyui.comfy_server import EXTRA_DIT, PACK, Comfy
+from tests.comfyui.comfy_server import EXTRA_DIT, PACK, ROOT, Comfy
 from tests.host.lab_site import open_site
 
 
@@ -47,6 +47,15 @@ def test_comfyui_reports_no_failed_import(comfy: Comfy) -> None:
 
 
 _IMPORTS = re.compile(r"^ +(\d+\.\d) seconds( \(IMPORT FAILED\))?: (.+)$", re.MULTILINE)
+
+
+def test_comfyui_lists_our_blueprints(comfy: Comfy) -> None:
+    listed = {key: entry for key, entry in comfy.get("/global_subgraphs").items() if PACK in entry["info"]["node_pack"]}
+    files = {path.stem: path for path in (ROOT / "subgraphs").glob("*.json")}
+    assert sorted(entry["name"] for entry in listed.values()) == sorted(files) and len(files) == 6
+    for key, entry in listed.items():
+        data = comfy.get(f"/global_subgraphs/{key}")["data"]
+        assert json.loads(data) == json.loads(files[entry["name"]].read_text(encoding="utf-8"))
 
 
 def test_the_definitions_are_cheap(comfy: Comfy) -> None:

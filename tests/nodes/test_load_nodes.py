@@ -70,6 +70,27 @@ def test_auto_notices_new_models(pack: Any, tmp_path: Any, tiny_root: Any, monke
         assert loader.IS_CHANGED("vae") == loader.IS_CHANGED("vae")
 
 
+@pytest.mark.parametrize("peft", [False, True], ids=["file", "folder"])
+def test_a_lora_that_was_replaced_is_another_one(pack: Any, tmp_path: Path, peft: bool) -> None:
+    loader = pack.classes["ACEStepLoRALoader"]
+    folders = Folders.under(tmp_path / "some")
+    name = "mine" if peft else "mine.safetensors"
+    with hosting(folders):
+        file = (
+            folders.models / "loras" / name / "adapter_model.safetensors" if peft else folders.models / "loras" / name
+        )
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"one")
+        if peft:
+            (file.parent / "adapter_config.json").write_text("{}")
+        before = loader.IS_CHANGED(lora=name, strength=1.0, model=None)
+        assert loader.IS_CHANGED(lora=name, strength=1.0, model=None) == before != ""
+        file.write_bytes(b"two, which is longer")
+        assert loader.IS_CHANGED(lora=name, strength=1.0, model=None) != before
+        assert loader.IS_CHANGED(lora="none") == loader.IS_CHANGED(lora="gone") == ""
+        assert loader.IS_CHANGED(lora="../outside") == ""
+
+
 def test_the_loader_takes_no_tiny_models_beside_real_ones(
     call: Any, folders: Any, install: Any, tmp_path: Path
 ) -> None:

@@ -6,11 +6,15 @@ measures them from the other end), cover strength, repaint.
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 from acestep_core import generate
+from acestep_core.errors import InvalidInput
+from acestep_core.models.manager import manager
 from acestep_core.options import RenderSettings
 from acestep_core.pipeline.opening import open_models
 from acestep_core.render.tasks import text2music
@@ -101,3 +105,47 @@ def test_diffusers_folders_load_in_our_library(roots):
     """The same weights in both layouts give the same bits."""
     folder = roots / "diffusers" / "acestep-v15-turbo-diffusers"
     assert torch.equal(ours(roots, "turbo").audio, ours(roots, "turbo", folder).audio)
+
+
+def test_a_loaded_pipeline_is_used_where_it_is(roots, pipelines):
+    """The same song as from its folder, over the same memory; the language model is looked for."""
+    pipeline = pipelines["turbo"]
+    models = open_models(pipeline, roots=[roots])
+    assert models.model.variant == "turbo" and models.lm is not None
+    with manager.resident(models.model) as module:
+        mine = {name: tensor.data_ptr() for name, tensor in module.state_dict().items()}
+    parts = ("transformer", "condition_encoder", "audio_tokenizer", "audio_token_detokenizer")
+    named = (getattr(pipeline, part).named_parameters() for part in parts)
+    theirs = {tensor.data_ptr() for name, tensor in chain(*named)}
+    assert len(mine) > 200 and set(mine.values()) <= theirs
+    with manager.resident(models.model.text) as text:
+        weights = {tensor.data_ptr() for tensor in pipeline.text_encoder.parameters()}
+        assert {tensor.data_ptr() for tensor in text.model.state_dict().values()} <= weights
+
+    folder = roots / "diffusers" / "acestep-v15-turbo-diffusers"
+    asked = {"lyrics": LYRICS, "duration": SECONDS, "language": "en", "seed": 11}
+    lent = generate("a calm piano, 60s", models=models, **asked)
+    read = generate("a calm piano, 60s", models=open_models(folder, dtype="fp32"), **asked)
+    assert torch.equal(lent.latents, read.latents)
+    assert_close(lent.audio, read.audio, atol=2e-5, rtol=1e-4)  # their VAE normalises its weights at each call
+
+
+def test_a_pipeline_that_cannot_be_used_says_so(roots):
+    from diffusers import AceStepPipeline
+
+    folder = roots / "diffusers" / "acestep-v15-base-diffusers"
+    pipeline = AceStepPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    with pytest.raises(InvalidInput, match=r"move it with its own \.to\(\)"):
+        open_models(pipeline, dtype="bf16")
+    assert open_models(pipeline).model.variant == "base"
+    layer = pipeline.transformer.layers[0].self_attn
+    layer.lora_A = torch.nn.Linear(2, 2)
+    with pytest.raises(InvalidInput, match=r"call its fuse_lora\(\)"):
+        open_models(pipeline)
+    del layer.lora_A
+    pipeline.transformer.to("meta")
+    with pytest.raises(InvalidInput, match="without sequential offload"):
+        open_models(pipeline)
+    pipeline.audio_tokenizer = None
+    with pytest.raises(InvalidInput, match="has no audio_tokenizer"):
+        open_models(pipeline)

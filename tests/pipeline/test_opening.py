@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from acestep_core.builtin.tiny import build_tiny
 from acestep_core.checkpoints.catalog import TIERS, TINY
 from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
 from acestep_core.errors import CheckpointError
@@ -226,3 +228,53 @@ def test_an_all_in_one_file_brings_its_parts(install: Callable[..., Path], tmp_p
     name = "checkpoints/ace_step_1.5_turbo_aio.safetensors"
     models = open_models(roots=[install(tmp_path, name)])
     assert {p.path for p in (models.model, models.vae, models.model.text, models.lm)} == {tmp_path / name}
+
+
+@pytest.fixture
+def merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """ComfyUI's folder with a merge of variants, as people share them, and a user's folder that is new."""
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    made = build_tiny(tmp_path / "made", variants=["turbo"], layouts=["comfyui"]) / "comfyui"
+    shutil.rmtree(made / "checkpoints")
+    file = made / "diffusion_models" / "acestep_v1.5_merge_sft_turbo_ta_0.5.safetensors"
+    (made / "diffusion_models" / "acestep_v1.5_turbo.safetensors").rename(file)
+    return file
+
+
+def test_what_a_merge_is_is_asked_once(merge: Path) -> None:
+    with pytest.raises(CheckpointError, match="say so once with `variant`"):
+        open_models(merge)
+    assert open_models(merge, "sft").model.variant == "sft"
+    assert open_models(merge).model.variant == "sft"
+    models = merge.parents[1]
+    assert open_models(models, "sft").model.path == merge, "it is found among others as what it is"
+    assert model_handle(merge.stem, roots=[models]).variant == "sft", "as on the canvas"
+    assert model_handle(merge.stem, "turbo", roots=[models]).variant == "turbo", "who says something else is heard"
+    assert open_models(merge).model.variant == "turbo"
+
+
+def test_another_file_under_the_same_name_is_asked_about_again(merge: Path) -> None:
+    open_models(merge, "sft")
+    content = merge.read_bytes()
+    merge.unlink()
+    merge.write_bytes(content)
+    os.utime(merge, ns=(1, 1))
+    with pytest.raises(CheckpointError, match="say so once with `variant`"):
+        open_models(merge)
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"x": 1}', ""])
+def test_a_damaged_memory_is_no_memory(merge: Path, damage: str) -> None:
+    open_models(merge, "sft")
+    memory = next(merge.parents[3].rglob("variants.json"))
+    memory.write_text(damage)
+    with pytest.raises(CheckpointError, match="say so once with `variant`"):
+        open_models(merge)
+    assert open_models(merge, "sft").model.variant == open_models(merge).model.variant == "sft"
+
+
+def test_what_a_published_file_says_is_not_remembered(merge: Path) -> None:
+    published = merge.rename(merge.with_name("acestep_v1.5_turbo.safetensors"))
+    open_models(published, "turbo")
+    assert not list(merge.parents[3].rglob("variants.json"))

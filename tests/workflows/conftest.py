@@ -56,7 +56,14 @@ class Stage:
 
     def quick(self, name: str, **changes: Any) -> Workflow:
         """A workflow with short songs and few steps. Changes are `Title__input=value`, spaces as `_`."""
-        workflow = self.load(f"api/{name}")
+        workflow = self.short(self.load(f"api/{name}"))
+        for place, value in changes.items():
+            title, _, field = place.partition("__")
+            workflow.prompt[self.node(workflow, title)]["inputs"][field] = value
+        return workflow
+
+    def short(self, workflow: Workflow) -> Workflow:
+        """The workflow with short songs and few steps."""
         for node_id, node in workflow.prompt.items():
             declared = self.registry.cls(node["class_type"]).INPUT_TYPES()
             for field, value in QUICK.items():
@@ -65,9 +72,6 @@ class Stage:
                     workflow.put(node_id, field, value)
             if node["class_type"] == "ACEStepPlanCodes":
                 node["inputs"]["batch_size"] = min(node["inputs"]["batch_size"], MOST_CODES)
-        for place, value in changes.items():
-            title, _, field = place.partition("__")
-            workflow.prompt[self.node(workflow, title)]["inputs"][field] = value
         return workflow
 
     def node(self, workflow: Workflow, title: str) -> str:
