@@ -45,12 +45,12 @@ class Entry:
 
 def dump(values: Mapping[str, Any]) -> str:
     """YAML as in the model's training data, without the final newline: PyYAML decides on folding and quoting."""
-    return yaml.dump(dict(values), allow_unicode=True, sort_keys=True).strip() if values else ""
+    return yaml.dump(dict(values), allow_unicode=True, sort_keys=True).removesuffix("\n") if values else ""
 
 
 def plan_yaml(metas: Mapping[str, Any]) -> str:
     """The fields as the model reads and writes them. Numbers lose their quotes, `4/4` becomes 4, seconds are whole."""
-    return dump({name: _plain(name, metas[name]) for name in PLAN_FIELDS if metas.get(name) is not None})
+    return dump({name: _plain(name, metas[name]) for name in PLAN_FIELDS if metas.get(name) is not None}).strip()
 
 
 def serialize_cot(metas: Mapping[str, Any]) -> str:
@@ -87,7 +87,7 @@ def scalar(written: str) -> str:
     """
     text = written.strip(" \t\n\r")
     if not _STYLED.match(text):
-        return " ".join(line.strip(" \t\r") for line in text.split("\n") if line.strip())
+        return " ".join(filter(None, (line.strip(" \t\r") for line in text.split("\n"))))
     return yaml.load(f"value: {text}\n", Loader=yaml.BaseLoader)["value"]
 
 

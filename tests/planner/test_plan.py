@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from acestep_core.errors import InvalidInput, PlanError
@@ -29,6 +29,8 @@ def plans(draw):
 
 @settings(max_examples=300)
 @given(plans())
+@example(Plan(caption="\xa0"))
+@example(Plan(caption="a\n\u3000\nb"))
 def test_text_round_trip(plan):
     assert Plan.from_text(plan.to_text()) == plan
 
