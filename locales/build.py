@@ -1,5 +1,6 @@
 """Writes what is said about nodes in English from the nodes themselves: `en/nodeDefs.json` and the tables of the help
-pages. Names what the other languages lack. Run it after changing a node or an option: `python locales/build.py`.
+pages. Names what the other languages lack, sentences included. Run it after changing a node, an option or a sentence:
+`python locales/build.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
 
 from labels import label_of  # noqa: E402
+from sentences import spoken, translations  # noqa: E402
 
 from acestep_core.host.graph.packs import load_pack  # noqa: E402
 
@@ -101,6 +103,7 @@ def main() -> int:
     for language in (name for name in HEADINGS if name != "en"):
         there = json.loads((HERE / language / "nodeDefs.json").read_text(encoding="utf-8"))
         wanting += (found := [f"{language}: {path}" for path in lacking(there, english)])
+        wanting += [f"{language}, sentences: {text}" for text in spoken() if text not in translations(language)]
         titles = {} if found else {node.TITLE: there[node_id]["display_name"] for node_id, node in classes.items()}
         for node_id, page_text in pages.items() if titles else ():
             page = ROOT / "web" / "docs" / node_id / f"{language}.md"

@@ -13,6 +13,7 @@ import { showGallery } from "./gallery.js";
 import { showModels } from "./models.js";
 import { makeForm, makeSong } from "./make.js";
 import { migrate, offer } from "./migrate.js";
+import { readSentences, told, translateErrors } from "./sentences.js";
 import { readShipped, translate } from "./shipped.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
@@ -26,6 +27,8 @@ import { say } from "./words.js";
 
 const PLAYER = "ACESTEP_PLAYER";
 const SHOW_TEXT = "ACEStepShowText";
+/** Nodes whose text is no remark, but what somebody or a model wrote. */
+const WRITERS = [SHOW_TEXT, "ACEStepCreateSong", "ACEStepFormatSong", "ACEStepUnderstand"];
 /** Node -> its text input that has an editor of its own, and the type under which that is asked for. */
 const EDITORS = { ACEStepSong: ["lyrics", "ACESTEP_LYRICS"], ACEStepPlan: ["edited_plan", "ACESTEP_PLAN"] };
 const OPEN = ["auto", "unknown"];
@@ -108,7 +111,8 @@ function show(node, output) {
     return;
   }
   if (!output.text?.length && !shown.get(node)?.text) return;
-  text(node).show(output.text ?? []);
+  const texts = output.text ?? [];
+  text(node).show(WRITERS.includes(node.comfyClass) ? texts : texts.map(told));
   const canBeTaken = output.song?.length && !app.graph?.extra?.linearMode;
   text(node).offer(canBeTaken ? () => takeOver(node, JSON.parse(output.song[0])) : null);
   fit(node);
@@ -135,6 +139,8 @@ app.registerExtension({
   },
   setup() {
     follow();
+    readSentences();
+    translateErrors();
     followRuns(widgets);
     addSongbook();
     takeDrops();

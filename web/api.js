@@ -1,6 +1,7 @@
 // What the widgets ask the server for.
 
 import { api } from "../../scripts/api.js";
+import { told } from "./sentences.js";
 
 /** The folder of this pack as the server names it. */
 const PACK = new URL(import.meta.url).pathname.split("/extensions/")[1].split("/")[0];
@@ -80,7 +81,7 @@ export function remember(item, told) {
 export async function times(text, meter) {
   const asked = { text, bpm: meter?.bpm ?? 0, timesignature: meter?.beats ?? "" };
   const found = await answer(api.fetchApi(`/acestep/times?${new URLSearchParams(asked)}`));
-  if (found.error) throw new Error(found.error);
+  if (found.error) throw new Error(told(found.error));
   return found;
 }
 
@@ -112,7 +113,7 @@ export function planned(asked) {
 /** A value of a recording in its one spelling, such as "Am" for the key; fails with the reason where it makes no sense. */
 export async function field(name, value) {
   const { problem, value: read } = await post("/acestep/field", { name, value });
-  if (problem) throw new Error(problem);
+  if (problem) throw new Error(told(problem));
   return read;
 }
 
@@ -171,6 +172,6 @@ export function post(path, body) {
 async function answer(asked) {
   const response = await asked;
   const found = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(found.error ?? `${response.status} ${response.statusText}`);
+  if (!response.ok) throw new Error(told(found.error) ?? `${response.status} ${response.statusText}`);
   return found;
 }

@@ -6,6 +6,7 @@ import { Edits } from "./edits.js";
 import { Player } from "./player.js";
 import { Rows } from "./rows.js";
 import { SampleForm } from "./sample.js";
+import { told } from "./sentences.js";
 import { themed } from "./theme.js";
 import { number, say } from "./words.js";
 
@@ -152,7 +153,7 @@ export class DatasetTable {
   }
 
   reason(row, state) {
-    const [first] = row.problems;
+    const first = told(row.problems[0]);
     return state === "problem" ? first.replace(`${row.name}: `, "").replace(`${row.name} `, "") : say(`s_${state}`);
   }
 

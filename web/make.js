@@ -22,6 +22,7 @@ import {
 } from "./fields.js";
 import { showGallery } from "./gallery.js";
 import { hasRealModel, showModels } from "./models.js";
+import { told } from "./sentences.js";
 import { SongWidget } from "./song.js";
 import { inEnglish, language, say } from "./words.js";
 
@@ -307,7 +308,7 @@ class MakeForm {
     this.tell("");
     const queued = await app.queuePrompt(0, 1);
     const refused = Object.values(app.lastNodeErrors ?? {})[0]?.errors?.[0];
-    if (queued === false || refused) this.tell(refused?.details || refused?.message || say("failed", ""));
+    if (queued === false || refused) this.tell(told(refused?.details || refused?.message) || say("failed", ""));
   }
 
   hear(event, detail) {

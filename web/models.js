@@ -2,6 +2,7 @@
 
 import { asked, post } from "./api.js";
 import { button, clock, el, icon, visible } from "./dom.js";
+import { told } from "./sentences.js";
 import { number, say } from "./words.js";
 
 const EVERY = 1000;
@@ -71,7 +72,7 @@ export function showModels() {
           text: [entry.kind, entry.what, size(entry.bytes)].filter(Boolean).join(" · "),
         }),
         el("span", { class: "ace-quiet ace-cut", text: entry.path, title: entry.path }),
-        entry.problem && el("span", { class: "ace-bad", text: entry.problem }),
+        entry.problem && el("span", { class: "ace-bad", text: told(entry.problem) }),
         button({
           icon: "check",
           label: say("verify"),
@@ -147,7 +148,7 @@ class JobLine {
         : "";
     const state = running
       ? bytes || say("workingOn")
-      : [say(`job_${job.state}`), job.state === "done" ? "" : job.told].join(" ");
+      : [say(`job_${job.state}`), job.state === "done" ? "" : told(job.told)].join(" ");
     this.text.textContent = `${job.name}: ${state}`;
     this.text.classList.toggle("ace-bad", job.state === "failed");
     visible(this.press, running || job.state === "paused");

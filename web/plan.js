@@ -7,6 +7,7 @@ import { spelled } from "./drawers.js";
 import { button, clock, disable, el, icon, visible } from "./dom.js";
 import { alone } from "./editor.js";
 import { runUpTo } from "./part.js";
+import { told } from "./sentences.js";
 import { languageName, say } from "./words.js";
 
 /** Field -> the switch of the node with which the model decides it. */
@@ -105,7 +106,7 @@ export class PlanForm {
     try {
       const { fields, problems } = text.trim() ? await planned({ text }) : { fields: {}, problems: {} };
       if (text !== this.written) return;
-      this.fault(problems.text);
+      this.fault(told(problems.text));
       const free = Object.keys(fields).filter((name) => name in kept && String(kept[name]) === String(fields[name]));
       this.chosen = { ...(text.trim() ? Object.fromEntries(free.map((name) => [name, fields[name]])) : kept) };
       this.given = Object.fromEntries(Object.entries(fields).filter(([name]) => !free.includes(name)));
@@ -178,7 +179,7 @@ export class PlanForm {
     const { problems } = await planned({ fields: given }).catch(() => ({ problems: {} }));
     for (const [name, { field, problem }] of Object.entries(this.rows)) {
       if (this.given[name] !== given[name]) continue;
-      const wrong = problems[name] ?? "";
+      const wrong = told(problems[name] ?? "");
       problem.textContent = wrong;
       visible(problem, Boolean(wrong));
       field.setAttribute("aria-invalid", String(Boolean(wrong)));

@@ -2,6 +2,7 @@
 
 import { field } from "./api.js";
 import { button, disable, el, visible } from "./dom.js";
+import { told } from "./sentences.js";
 import { languageName, number, say } from "./words.js";
 
 const SWITCHES = {
@@ -104,9 +105,9 @@ export class SampleForm {
     for (const part of [this.previous, this.next, this.place]) visible(part, !several);
     disable(this.previous, place <= 0 && say("previousOne"));
     disable(this.next, place >= all - 1 && say("nextOne"));
-    const told = several ? [] : (rows[0]?.problems ?? []);
-    this.problems.replaceChildren(...told.map((text) => el("div", { text })));
-    visible(this.problems, told.length > 0);
+    const said = several ? [] : (rows[0]?.problems ?? []);
+    this.problems.replaceChildren(...said.map((text) => el("div", { text: told(text) })));
+    visible(this.problems, said.length > 0);
     for (const [name, { input, wrong }] of Object.entries(this.inputs)) {
       const values = rows.map((row) => edits.value(row, name));
       const equal = values.every((value) => value === values[0]);

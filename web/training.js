@@ -6,6 +6,7 @@ import { run, wish } from "./api.js";
 import { LossChart, averaged } from "./chart.js";
 import { button, disable, disabled, el, icon, visible } from "./dom.js";
 import { widgets } from "./song.js";
+import { told } from "./sentences.js";
 import { TestSongs } from "./testsongs.js";
 import { themed } from "./theme.js";
 import { number, say } from "./words.js";
@@ -212,10 +213,10 @@ export class TrainingMonitor {
     }
     if (record.kind === "sample") this.waits(this.hear, false);
     const text = {
-      warning: record.text,
-      start: record.text,
-      failed: record.text,
-      done: record.text,
+      warning: told(record.text),
+      start: told(record.text),
+      failed: told(record.text),
+      done: told(record.text),
       checkpoint: say("savedAt", number(record.step)),
     }[record.kind];
     if (text) this.texts = [...this.texts, text].slice(-LINES);
@@ -288,7 +289,7 @@ export class TrainingMonitor {
     this.bar.firstChild.style.width = `${share}%`;
     this.bar.setAttribute("aria-valuenow", String(share));
     visible(this.failure, state === "failed");
-    this.failure.lastChild.textContent = this.end?.text ?? "";
+    this.failure.lastChild.textContent = told(this.end?.text ?? "");
     this.chart.show({
       steps: this.steps,
       looks: this.looks,

@@ -205,9 +205,10 @@ def _laid_out(path: Path, places: Iterable[TensorInfo], start: int, alignment: i
             raise ValueError(f"{info.key[:80]!a} does not begin where the tensor before it ends")
         last = info.begin + info.nbytes
         found[info.key] = TensorInfo(path, info.key, info.dtype, info.shape, begin=start + info.begin)
-    if not start + last <= size <= start + _up(last, alignment):
-        what = "is incomplete: it has" if size < start + last else "holds more than its tensors:"
-        raise CheckpointError(f"{path} {what} {size} of {start + last} bytes; {again()}.")
+    if size < start + last:
+        raise CheckpointError(f"{path} is incomplete: it has {size} of {start + last} bytes; {again()}.")
+    if size > start + _up(last, alignment):
+        raise CheckpointError(f"{path} holds more than its tensors: {size} of {start + last} bytes; {again()}.")
     return found
 
 

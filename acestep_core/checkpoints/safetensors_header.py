@@ -56,9 +56,10 @@ def read_header(path: Path, error: type[AceStepError] = CheckpointError, advice:
         why = f": {cause}" if type(cause) is ValueError else ""
         raise error(f"{path} has a damaged header{why}; {advice}.") from cause
     whole = 8 + len(raw) + end
-    if size != whole:
-        what = "is incomplete: it has" if size < whole else "holds more than its tensors:"
-        raise error(f"{path} {what} {size} of {whole} bytes; {advice}.")
+    if size < whole:
+        raise error(f"{path} is incomplete: it has {size} of {whole} bytes; {advice}.")
+    if size > whole:
+        raise error(f"{path} holds more than its tensors: {size} of {whole} bytes; {advice}.")
     return Header({name: info for name, (info, _) in places.items()}, metadata)
 
 

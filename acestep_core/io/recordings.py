@@ -204,7 +204,7 @@ def _converted(sound: Sound, name: str, start: float | None, end: float | None, 
         waveform = waveform / peak
         remarks.append(f"{name} is too loud and would clip, so it was turned down by {20 * log10(peak):.1f} dB.")
     elif peak < _QUIET:
-        remarks.append(f"{name} is silent.")
+        remarks.append(f"{name} is silent; choose another if need be.")
     return Recording(waveform.clamp_(-1.0, 1.0), _conversion(name, sound), tuple(remarks))
 
 

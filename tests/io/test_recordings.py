@@ -263,13 +263,15 @@ def test_a_rounding_error_beyond_full_scale_is_no_remark() -> None:
 
 
 def test_silence_is_said() -> None:
-    assert load_recording((torch.zeros(2, SECOND), SECOND)).remarks == ("The recording is silent.",)
+    assert load_recording((torch.zeros(2, SECOND), SECOND)).remarks == (
+        "The recording is silent; choose another if need be.",
+    )
 
 
 def test_remarks_are_warnings_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         load_source((torch.zeros(2, SECOND), SECOND))
-    assert [record.getMessage() for record in caplog.records] == ["The recording is silent."]
+    assert [record.getMessage() for record in caplog.records] == ["The recording is silent; choose another if need be."]
 
 
 # Headers that lie

@@ -24,7 +24,8 @@ def test_audio_is_converted_like_a_file() -> None:
 def test_what_is_wrong_is_said_for_each_item() -> None:
     audio = {"waveform": torch.stack([torch.zeros(2, 100), torch.full((2, 100), 2.0)]), "sample_rate": RATE}
     assert wires.from_audio(audio)[1] == (
-        "Recording 1 is silent. Recording 2 is too loud and would clip, so it was turned down by 6.0 dB."
+        "Recording 1 is silent; choose another if need be. "
+        "Recording 2 is too loud and would clip, so it was turned down by 6.0 dB."
     )
 
 
