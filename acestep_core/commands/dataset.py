@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import combining, east_asian_width, normalize
 
 from acestep_core.commands.flags import add_flags, examples, given
 from acestep_core.declared import options_of
@@ -43,6 +44,8 @@ def add_parser(subparsers: Any) -> None:
     scan.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="dataset file (.json); one that "
                       "is there keeps what people and models wrote into it")  # fmt: skip
     add_flags(scan, options_of(Scanning))
+    _add_word(scan, "--instrumental", "all_instrumental", True, "recordings without lyrics have no vocals (default)")
+    _add_word(scan, "--vocals", "all_instrumental", False, "recordings without lyrics are sung, too")
 
     show = actions.add_parser("show", help="show a dataset as a table")
     show.add_argument("file", type=Path)
@@ -56,10 +59,12 @@ def add_parser(subparsers: Any) -> None:
     edit.add_argument(
         "--from", dest="sheet", type=Path, metavar="CSV", help="a sheet with a column File (or ids in it)"
     )
+    add_flags(edit, (option for option in options_of(Scanning) if option.name == "encoding"))
 
     label = actions.add_parser("label", help="let the language model write captions, genres, tempo and key")
     label.add_argument("file", type=Path)
     add_flags(label, options_of(Labelling))
+    _add_word(label, "--all", "only_unlabeled", False, "also listen to samples that have a caption")
     label.add_argument("--seed", type=int, default=0, metavar="N", help="another one hears it in other words")
     label.add_argument("--lm", metavar="NAME", help="language model: a folder, or part of a name such as 1.7B")
     label.add_argument("--cache", type=Path, metavar="FOLDER", help="keeps latents and codes (default: the trainset)")
@@ -80,6 +85,13 @@ def add_parser(subparsers: Any) -> None:
                         help="upstream wants whole paths (default: us)")  # fmt: skip
     export.add_argument("--sidecars", type=Path, metavar="FOLDER", help="write texts and JSON for each recording there")
     parser.set_defaults(run=run)
+
+
+def _add_word(parser: argparse.ArgumentParser, flag: str, name: str, value: bool, text: str) -> None:
+    """One more word for a switch of the table of options."""
+    parser.add_argument(
+        flag, dest=name, action="store_const", const=value, default=argparse.SUPPRESS, help=text
+    )
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -140,12 +152,13 @@ def _show(told: argparse.Namespace) -> int:
 
 def _edit(told: argparse.Namespace) -> int:
     from acestep_core.train.dataset_file import load_dataset, save_dataset
+    from acestep_core.train.sample_fields import FIELDS
     from acestep_core.train.sidecars import read_sheet
 
     dataset = load_dataset(told.file)
     edits: dict[str, dict[str, Any]] = {}
     if told.sheet is not None:
-        edits |= {name: dict(values) for name, values in read_sheet(told.sheet).rows}
+        edits |= {name: dict(values) for name, values in read_sheet(told.sheet, getattr(told, "encoding", ""), FIELDS).rows}
     if told.sample is not None:
         changes = dict(_change(text) for text in told.changes)
         edits[told.sample] = {**edits.get(told.sample, {}), **changes}
@@ -189,7 +202,7 @@ def _label(told: argparse.Namespace) -> int:
     changed = sum(a != b for a, b in zip(dataset.samples, done.samples, strict=True))
     _say(f"{changed} of {counted(len(done.samples), 'sample')} changed: {told.file}")
     if not changed and options.only_unlabeled:
-        _say("All of them have captions already; --no-only-unlabeled listens to them, too.")
+        _say("All of them have captions already; --all listens to them, too.")
     return 0
 
 
@@ -256,8 +269,17 @@ def _minutes(dataset: Dataset) -> str:
 
 
 def _row(*cells: str) -> str:
-    cut = (cell if len(cell) <= width else f"{cell[: width - 1]}…" for cell, width in zip(cells, _WIDTHS, strict=True))
-    return "  ".join(f"{cell:<{width}}" for cell, width in zip(cut, _WIDTHS, strict=True)).rstrip()
+    return "  ".join(_fitted(cell, width) for cell, width in zip(cells, _WIDTHS, strict=True)).rstrip()
+
+
+def _fitted(cell: str, width: int) -> str:
+    """A cell of so many columns of a terminal, where letters of East Asia take two and marks none."""
+    cell = normalize("NFC", cell)
+    columns = [0 if combining(char) else 1 + (east_asian_width(char) in "WF") for char in cell]
+    if sum(columns) > width:
+        kept = next(n for n in range(len(cell)) if sum(columns[: n + 1]) > width - 1)
+        cell, columns = f"{cell[:kept]}…", [*columns[:kept], 1]
+    return cell + " " * (width - sum(columns))
 
 
 def _note(text: str) -> None:

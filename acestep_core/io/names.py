@@ -29,7 +29,7 @@ COPY = "copy"
 
 def same_name(name: str, other: str) -> bool:
     """Whether some system takes the two for one file: macOS ignores case and the form of accents, Windows case."""
-    return _folded(name) == _folded(other)
+    return folded(name) == folded(other)
 
 
 def safe_name(name: str, fallback: str = "_") -> str:
@@ -58,18 +58,18 @@ class Taken:
     """The names in a folder."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names = {_folded(name) for name in names}
+        self._names = {folded(name) for name in names}
 
     def add(self, names: Iterable[str]) -> None:
-        self._names |= {_folded(name) for name in names}
+        self._names |= {folded(name) for name in names}
 
     def has(self, stem: str, suffixes: Iterable[str]) -> bool:
         """Whether a file has this stem with one of the suffixes."""
-        return any(_folded(stem + suffix) in self._names for suffix in suffixes)
+        return any(folded(stem + suffix) in self._names for suffix in suffixes)
 
     def highest(self, stem: str) -> int:
         """The highest number that a file `stem_00001…` has, whatever its suffix; 0 where there is none."""
-        pattern = re.compile(rf"\.?{re.escape(_folded(stem))}_(\d{{5,9}})_?(\..*)?", re.DOTALL)
+        pattern = re.compile(rf"\.?{re.escape(folded(stem))}_(\d{{5,9}})_?(\..*)?", re.DOTALL)
         found = (pattern.fullmatch(name) for name in self._names)
         return max((int(match[1]) for match in found if match), default=0)
 
@@ -107,5 +107,6 @@ def _cut(name: str, size: int) -> str:
     return name.encode(errors="surrogateescape")[:size].decode(errors="ignore") if len(name) * 4 > size else name
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name as every system compares it: macOS writes accents and syllables apart, Windows ignores case."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

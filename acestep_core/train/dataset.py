@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from acestep_core.errors import DatasetError, InvalidInput
+from acestep_core.io.names import folded
 from acestep_core.song.description import Song
 from acestep_core.train.dataset_options import TAG_POSITIONS
 from acestep_core.train.sample_fields import FIELDS, field_named, read_field
@@ -163,19 +164,24 @@ class Dataset:
         return tuple(sample for sample in self.samples if not sample.excluded)
 
     def find(self, name: str) -> Sample:
-        """The sample with this id, path or file name, with or without its ending.
+        """The sample with this id, path, end of a path or file name, with or without its ending.
+
+        What is written letter by letter counts first, then what some system takes for the same name.
 
         Raises:
             DatasetError: there is none, or several files are called so.
         """
         wanted = name.strip()
-        for of in (
-            lambda s: s.id,
-            lambda s: Path(s.audio_path).as_posix(),
-            lambda s: s.filename,
-            lambda s: Path(s.filename).stem,
+        end = folded(wanted.replace("\\", "/").removeprefix("./"))
+        for fits in (
+            lambda s: s.id == wanted,
+            lambda s: Path(s.audio_path).as_posix() == wanted,
+            lambda s: s.filename == wanted,
+            lambda s: Path(s.filename).stem == wanted,
+            lambda s: folded(f"/{Path(s.audio_path).as_posix()}").endswith(f"/{end}"),
+            lambda s: end in (folded(s.filename), folded(Path(s.filename).stem)),
         ):
-            found = [sample for sample in self.samples if of(sample) == wanted]
+            found = [sample for sample in self.samples if fits(sample)]
             if len(found) == 1:
                 return found[0]
             if found:

@@ -21,6 +21,7 @@ from typing import Any, Final
 from acestep_core.errors import DatasetError, InvalidInput
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.confine import confine, is_foreign
+from acestep_core.io.names import folded
 from acestep_core.io.text import read_text
 from acestep_core.song.description import normalize_text
 from acestep_core.train.dataset import Dataset, Sample, TimedText
@@ -303,7 +304,7 @@ class _Finder:
             if _is_file(place):
                 return self._allowed(place, remark)
         name = spelled.rpartition("/")[2]
-        found = self._below().get(name.casefold(), [])
+        found = self._below().get(folded(name), [])
         if len(found) == 1:
             remark(f"{written!r} is not there; {found[0].relative_to(self.folder).as_posix()!r} is taken")
             return found[0]
@@ -330,7 +331,7 @@ class _Finder:
             for parent, folders, files in os.walk(self.folder):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 for name in files:
-                    self._named.setdefault(name.casefold(), []).append(Path(parent, name))
+                    self._named.setdefault(folded(name), []).append(Path(parent, name))
                 count += len(files)
                 if count > _LOOKED_AT:
                     break

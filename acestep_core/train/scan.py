@@ -13,12 +13,13 @@ from typing import Final
 
 from acestep_core.errors import AceStepError, AudioError, DatasetError
 from acestep_core.io.measure import measured
+from acestep_core.io.names import folded
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.records.fingerprints import sha256_of
 from acestep_core.train.dataset import UNTITLED, Dataset, Sample
 from acestep_core.train.dataset_file import sample_id
 from acestep_core.train.dataset_options import Scanning
-from acestep_core.train.sidecars import Source, folded, read_sheet, told_about
+from acestep_core.train.sidecars import Source, read_sheet, told_about
 from acestep_core.train.trainset import MANIFEST
 from acestep_core.vocabulary import INSTRUMENTAL_LYRICS, SAMPLE_RATE
 

@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from acestep_core.errors import AceStepError, DatasetError
 from acestep_core.io.atomic import atomic_write
+from acestep_core.io.names import folded
 from acestep_core.io.tags import read_tags
 from acestep_core.io.text import read_text
 from acestep_core.judge.subtitles import parse_lrc
@@ -76,11 +76,6 @@ class Told:
                 values[name], origins[name], names[name] = value, source.origin, source.name
         self.problems += disputed.values()
         return values, origins
-
-
-def folded(name: str) -> str:
-    """A name as every system compares it: macOS writes accents apart, Windows ignores case."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def told_about(audio: Path, beside: Mapping[str, Path], rows: Iterable[Source] = (), encoding: str = "") -> Told:
@@ -260,8 +255,11 @@ class Sheet:
         return found
 
 
-def read_sheet(path: Path, encoding: str = "") -> Sheet:
+def read_sheet(path: Path, encoding: str = "", columns: Sequence[str] = _IN_JSON) -> Sheet:
     """A CSV file with a column `File`; its delimiter is a comma, semicolon or tab.
+
+    Args:
+        columns: of `sample_fields.FIELDS`, those that count.
 
     Raises:
         DatasetError: it cannot be read, or has no such column.
@@ -277,7 +275,7 @@ def read_sheet(path: Path, encoding: str = "") -> Sheet:
         if "file" not in lower:
             continue
         place = lower.index("file")
-        known = {n: name for n, name in enumerate(header) if n != place and field_named(name) in _IN_JSON}
+        known = {n: name for n, name in enumerate(header) if n != place and field_named(name) in columns}
         found = [
             (row[place].strip(), {name: row[n].strip() for n, name in known.items() if n < len(row) and row[n].strip()})
             for row in rows[1:]

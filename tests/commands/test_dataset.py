@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,43 @@ def test_edits_from_a_sheet_and_exports(songs: Path, tmp_path: Path, capsys: pyt
     capsys.readouterr()
     assert main(["dataset", "show", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metadata"]["num_samples"] == 3
+
+
+def test_words_for_switches_and_an_encoding_for_sheets(
+    songs: Path, tmp_path: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, sheet = tmp_path / "set.json", tmp_path / "edits.csv"
+
+    def told(name: str) -> list[object]:
+        return [sample[name] for sample in json.loads(file.read_text())["samples"]]
+
+    for word, wanted in (("--vocals", [False, False, False]), ("--instrumental", [False, True, True])):
+        assert main(["dataset", "scan", str(songs), "-o", str(file), word]) == 0
+        assert told("is_instrumental") == wanted
+    sheet.write_bytes("File;Caption;Excluded\r\n0;봄 노래;no\r\n1.wav;;yes\r\n2.wav;둘;\r\n".encode("cp949"))
+    assert main(["dataset", "edit", str(file), "--from", str(sheet)]) == 1
+    assert main(["dataset", "edit", str(file), "--from", str(sheet), "--encoding", "cp949"]) == 0
+    assert told("caption") == ["봄 노래", "", "둘"]
+    assert [own["excluded"] for own in told("acestep_nodes")] == [False, True, False]  # type: ignore[index]
+    models = ["--models", str(tiny_root), "--device", "cpu", "--mode", "overwrite"]
+    assert main(["dataset", "label", str(file), *models]) == 0 and told("caption")[0] == "봄 노래"
+    assert "--all" in capsys.readouterr().out
+    assert main(["dataset", "label", str(file), *models, "--all"]) == 0
+    assert told("caption")[0] != "봄 노래" and not told("caption")[1]
+
+
+def test_the_table_is_straight_with_letters_of_two_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.wav", unicodedata.normalize("NFD", "봄비.wav"), "봄" * 20 + ".wav", "é" * 30 + ".wav"):
+        write_tone(tmp_path / "songs" / name, 2.0)
+        (tmp_path / "songs" / name).with_suffix(".caption.txt").write_text("|")
+    main(["dataset", "scan", str(tmp_path / "songs"), "-o", str(tmp_path / "set.json")])
+    main(["dataset", "show", str(tmp_path / "set.json")])
+    rows = [line for line in capsys.readouterr().out.split("\n") if "|" in line]
+    assert len(rows) == 4
+    before = [row.partition("|")[0] for row in rows]
+    assert {sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text) for text in before} == {56}
 
 
 def test_names_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -107,6 +108,26 @@ def test_a_sample_is_found_without_the_ending_of_its_file() -> None:
     assert dataset.find("1") == dataset.samples[0] and dataset.find("2.wav") == dataset.samples[1]
     with pytest.raises(DatasetError, match="Several"):
         dataset.find("2")
+
+
+def test_a_sample_is_found_however_a_system_writes_its_name() -> None:
+    apart = unicodedata.normalize("NFD", "고백.ogg")
+    songs = (
+        replace(sample(1), audio_path=f"/songs/{apart}", filename=apart),
+        replace(sample(2), audio_path="/songs/live/Demo.WAV", filename="Demo.WAV"),
+        replace(sample(3), audio_path="/songs/studio/Demo.WAV", filename="Demo.WAV"),
+    )
+    dataset = Dataset(samples=songs)
+    for name in ("고백.ogg", "고백", apart, "songs/고백.OGG"):
+        assert dataset.find(name) == songs[0]
+    for name in ("live/Demo.WAV", "live\\demo.wav", "./live/Demo.WAV"):
+        assert dataset.find(name) == songs[1]
+    for name in ("demo.wav", "demo"):
+        with pytest.raises(DatasetError, match="00000002, 00000003"):
+            dataset.find(name)
+    for name in ("ive/Demo.WAV", "", "ogg"):
+        with pytest.raises(DatasetError, match="no sample"):
+            dataset.find(name)
 
 
 def test_what_many_samples_lack_is_said_once() -> None:

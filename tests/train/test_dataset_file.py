@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import time
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -127,6 +128,12 @@ def test_what_is_wrong_with_a_sample_is_named_and_the_rest_is_read(tmp_path: Pat
                  "metadata: tag_position", "metadata: genre_ratio"):  # fmt: skip
         assert part in told, part
     assert all(text.endswith(".") for text in dataset.problems)
+
+
+def test_a_recording_that_moved_is_known_by_its_name_on_every_system(tmp_path: Path) -> None:
+    (tmp_path / unicodedata.normalize("NFD", "고백.ogg")).touch()
+    dataset = parse_dataset(json.dumps([{"id": "x", "audio_path": "D:\\노래\\고백.OGG"}]), tmp_path / "set.json")
+    assert Path(dataset.samples[0].audio_path).is_file() and "is taken" in dataset.problems[0]
 
 
 def test_recordings_outside_the_folders_are_not_looked_at(tmp_path: Path) -> None:
