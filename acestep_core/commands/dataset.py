@@ -89,9 +89,7 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_word(parser: argparse.ArgumentParser, flag: str, name: str, value: bool, text: str) -> None:
     """One more word for a switch of the table of options."""
-    parser.add_argument(
-        flag, dest=name, action="store_const", const=value, default=argparse.SUPPRESS, help=text
-    )
+    parser.add_argument(flag, dest=name, action="store_const", const=value, default=argparse.SUPPRESS, help=text)
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -158,7 +156,9 @@ def _edit(told: argparse.Namespace) -> int:
     dataset = load_dataset(told.file)
     edits: dict[str, dict[str, Any]] = {}
     if told.sheet is not None:
-        edits |= {name: dict(values) for name, values in read_sheet(told.sheet, getattr(told, "encoding", ""), FIELDS).rows}
+        edits |= {
+            name: dict(values) for name, values in read_sheet(told.sheet, getattr(told, "encoding", ""), FIELDS).rows
+        }
     if told.sample is not None:
         changes = dict(_change(text) for text in told.changes)
         edits[told.sample] = {**edits.get(told.sample, {}), **changes}

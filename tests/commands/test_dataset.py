@@ -84,9 +84,7 @@ def test_words_for_switches_and_an_encoding_for_sheets(
     assert told("caption")[0] != "봄 노래" and not told("caption")[1]
 
 
-def test_the_table_is_straight_with_letters_of_two_columns(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_table_is_straight_with_letters_of_two_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a.wav", unicodedata.normalize("NFD", "봄비.wav"), "봄" * 20 + ".wav", "é" * 30 + ".wav"):
         write_tone(tmp_path / "songs" / name, 2.0)
         (tmp_path / "songs" / name).with_suffix(".caption.txt").write_text("|")

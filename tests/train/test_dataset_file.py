@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 import time
+import unicodedata
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
