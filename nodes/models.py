@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from acestep_core.checkpoints.catalog import AUTO_TIER, TIERS, TINY, VARIANTS
 from acestep_core.errors import AceStepError, CheckpointError
 from acestep_core.io.confine import confine
+from acestep_core.io.stamps import file_stamp
 
 from .host import host
 
@@ -88,6 +89,6 @@ def lora_stamp(name: str) -> str:
     try:
         path = lora_path(name)
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-        return str([(file.name, stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()]])
+        return str([file_stamp(file) for file in files])
     except (AceStepError, OSError):
         return ""

@@ -99,6 +99,8 @@ VARIANTS: dict[str, Variant] = {
 TINY = "tiny (test model)"  # the name of the built-in tiny checkpoint, wherever a model is named
 TOKENIZER = "tokenizer"  # Qwen3's alone, for ComfyUI's files, which hold none
 TEXT_ENCODER = "Qwen3-Embedding-0.6B"
+LAYOUTS = ("upstream", "diffusers", "comfyui")
+"""That models can be converted into."""
 VAE = "vae"
 LM_SIZES = ("0.6B", "1.7B", "4B")
 LANGUAGE_MODELS = tuple(f"acestep-5Hz-lm-{size}" for size in LM_SIZES)

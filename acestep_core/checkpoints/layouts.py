@@ -46,24 +46,25 @@ KEPT_CONFIG = "acestep.config_json"
 """In the header of a file: the `config.json` of the model, as acestep.cpp and `acestep models convert` put it there."""
 SILENCE_FILE = "silence_latent.pt"
 SILENCE_FRAMES = 15000  # 600 s, the longest song
-_BLOCK = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
+BLOCK_KEYS = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
+ENCODER_KEYS = (
+    "text_hidden_dim",
+    "timbre_hidden_dim",
+    "num_lyric_encoder_hidden_layers",
+    "num_timbre_encoder_hidden_layers",
+)
+TOKENIZER_KEYS = (
+    "pool_window_size",
+    "fsq_dim",
+    "fsq_input_levels",
+    "fsq_input_num_quantizers",
+    "num_attention_pooler_hidden_layers",
+)
 # What each config of a diffusers checkpoint must say: what becomes upstream's one config.
 DIFFUSERS_KEYS: dict[str, tuple[str, ...]] = {
-    "transformer": (*_BLOCK, "num_hidden_layers", "head_dim"),
-    "condition_encoder": (
-        *_BLOCK,
-        "text_hidden_dim",
-        "timbre_hidden_dim",
-        "num_lyric_encoder_hidden_layers",
-        "num_timbre_encoder_hidden_layers",
-    ),
-    "audio_tokenizer": (
-        "pool_window_size",
-        "fsq_dim",
-        "fsq_input_levels",
-        "fsq_input_num_quantizers",
-        "num_attention_pooler_hidden_layers",
-    ),
+    "transformer": (*BLOCK_KEYS, "num_hidden_layers", "head_dim"),
+    "condition_encoder": (*BLOCK_KEYS, *ENCODER_KEYS),
+    "audio_tokenizer": TOKENIZER_KEYS,
     "audio_token_detokenizer": (),
 }
 
@@ -243,13 +244,13 @@ def diffusers_config(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
     decoder, encoder = configs["transformer"], configs["condition_encoder"]
     tokenizer = configs["audio_tokenizer"]
     config = shapes.DIT_DEFAULTS | {key: value for key, value in decoder.items() if not key.startswith("_")}
-    for key in DIFFUSERS_KEYS["condition_encoder"][len(_BLOCK) :]:
+    for key in ENCODER_KEYS:
         config[key] = encoder[key]
-    for key in DIFFUSERS_KEYS["audio_tokenizer"]:
+    for key in TOKENIZER_KEYS:
         config[key] = tokenizer[key]
     config.pop("encoder_hidden_size", None)
     if encoder["hidden_size"] != decoder["hidden_size"]:
-        for key in _BLOCK:
+        for key in BLOCK_KEYS:
             config[f"encoder_{key}"] = encoder[key]
     # diffusers fills a missing flag with False and a missing version with None, so only what is set says anything.
     version = str(decoder.get("model_version") or "")

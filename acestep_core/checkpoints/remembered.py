@@ -9,6 +9,7 @@ from pathlib import Path
 from acestep_core.errors import AceStepError
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.folders import user_folder
+from acestep_core.io.stamps import file_stamp
 from acestep_core.io.text import json_object, read_text
 
 log = logging.getLogger(__name__)
@@ -45,5 +46,4 @@ def _all() -> dict[str, object]:
 
 
 def _stamp(path: Path) -> list[int]:
-    found = path.stat()
-    return [found.st_size, found.st_mtime_ns]
+    return list(file_stamp(path)[1:])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.checkpoints import keymaps
-from acestep_core.checkpoints.layouts import KEPT_CONFIG, DitFiles, VaeFiles
+from acestep_core.checkpoints.layouts import BLOCK_KEYS, ENCODER_KEYS, KEPT_CONFIG, TOKENIZER_KEYS, DitFiles, VaeFiles
 from acestep_core.checkpoints.qwen_tokenizer import Fit, fit_of, is_lm, tokenizer_config, tokenizer_text
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.tensor_file import save_tensors
@@ -46,20 +46,8 @@ SHARED_KEYS = (
 )
 COMPONENT_KEYS = {
     "transformer": ("num_hidden_layers", "in_channels", "audio_acoustic_hidden_dim", "patch_size", "layer_types"),
-    "condition_encoder": (
-        "text_hidden_dim",
-        "timbre_hidden_dim",
-        "num_lyric_encoder_hidden_layers",
-        "num_timbre_encoder_hidden_layers",
-    ),
-    "audio_tokenizer": (
-        "audio_acoustic_hidden_dim",
-        "pool_window_size",
-        "fsq_dim",
-        "fsq_input_levels",
-        "fsq_input_num_quantizers",
-        "num_attention_pooler_hidden_layers",
-    ),
+    "condition_encoder": ENCODER_KEYS,
+    "audio_tokenizer": ("audio_acoustic_hidden_dim", *TOKENIZER_KEYS),
     "audio_token_detokenizer": (
         "audio_acoustic_hidden_dim",
         "pool_window_size",
@@ -142,8 +130,7 @@ def component_config(config: Mapping[str, Any], component: str) -> dict[str, Any
     """The config of one diffusers component, from upstream's."""
     values: dict[str, Any] = {"_class_name": CLASS_NAMES[component]}
     values |= {key: config[key] for key in (*SHARED_KEYS, *COMPONENT_KEYS[component])}
-    widths = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
-    for key in widths:
+    for key in BLOCK_KEYS:
         own = None if component == "transformer" else config.get(f"encoder_{key}")
         values[key] = own or config[key]
     if component == "transformer":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Any) -> None:
     """Adds `models` and its four actions."""
-    from acestep_core.checkpoints.catalog import VARIANTS, download_names
+    from acestep_core.checkpoints.catalog import LAYOUTS, VARIANTS, download_names
 
     parser = subparsers.add_parser(
         "models",
@@ -57,7 +57,7 @@ def add_parser(subparsers: Any) -> None:
     convert = actions.add_parser("convert", help="write a checkpoint in another layout, with the very same weights")
     convert.add_argument("source", type=Path, metavar="SRC", help="a checkpoints folder, a model folder or a file")
     convert.add_argument("dest", type=Path, metavar="DST", help="the folder of models to write into")
-    convert.add_argument("--layout", required=True, choices=["upstream", "diffusers", "comfyui"])
+    convert.add_argument("--layout", required=True, choices=LAYOUTS)
     convert.add_argument("--dtype", choices=["bf16", "fp16", "fp32"], help="number format of all weights")
     convert.add_argument("--variant", choices=list(VARIANTS), help="which DiT, or what a single file is")
 

@@ -94,7 +94,7 @@ def convert(
         dest: a folder for models: `dest/acestep-v15-turbo` and its neighbours for `upstream`, `dest/diffusion_models`
             and so on for `comfyui`, `dest/acestep-v15-turbo-diffusers` (and the language model beside it) for
             `diffusers`. A model that is not a published one keeps its own name.
-        layout: one of `LAYOUTS`.
+        layout: one of `catalog.LAYOUTS`.
         dtype: `bf16`, `fp16` or `fp32` for all weights; None keeps what they have, and unpacks packed ones to bf16.
         variant: which DiT to take, or what a single file is that cannot say.
 
@@ -102,11 +102,11 @@ def convert(
         CheckpointError: nothing usable is there, it cannot say its variant, a part that the layout needs is missing,
             or something lies where a part would be written.
     """
-    if layout not in LAYOUTS:
-        raise CheckpointError(f"There is no layout called {layout!r}; choose one of {', '.join(LAYOUTS)}.")
+    if layout not in catalog.LAYOUTS:
+        raise CheckpointError(f"There is no layout called {layout!r}; choose one of {', '.join(catalog.LAYOUTS)}.")
     found = find_checkpoint(Path(source))
     parts, remarks = _opened(found, dtype, variant)
-    jobs = LAYOUTS[layout](parts, Path(dest).expanduser(), found)
+    jobs = _JOBS[layout](parts, Path(dest).expanduser(), found)
     for job in jobs:
         if job.path.is_file() or (job.path.is_dir() and any(job.path.iterdir())):
             raise CheckpointError(f"{job.path} is there already; choose another folder, or remove it.")
@@ -219,11 +219,9 @@ def _comfyui(parts: Parts, dest: Path, found: Found) -> list[Job]:
     return jobs
 
 
-LAYOUTS: dict[str, Callable[[Parts, Path, Found], list[Job]]] = {
-    "upstream": _upstream,
-    "diffusers": _diffusers,
-    "comfyui": _comfyui,
-}
+_JOBS: dict[str, Callable[[Parts, Path, Found], list[Job]]] = dict(
+    zip(catalog.LAYOUTS, (_upstream, _diffusers, _comfyui), strict=True)
+)
 
 
 def _comfyui_qwen(files: QwenFiles, path: Path) -> list[Job]:

@@ -27,6 +27,7 @@ from acestep_core import devices
 from acestep_core.checkpoints.catalog import fetch
 from acestep_core.errors import CheckpointError, OutOfMemory
 from acestep_core.io.mapping import maps_files
+from acestep_core.io.stamps import file_stamp
 from acestep_core.models import loading, selftest
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import Handle, LMHandle, ModelHandle, TextHandle, VAEHandle
@@ -395,8 +396,7 @@ def _stamps(read: tuple[Path, ...]) -> tuple[tuple[str, int, int], ...]:
     for path in read:
         for file in [f for f in path.iterdir() if f.suffix in _READ] if path.is_dir() else [path]:
             with suppress(FileNotFoundError):  # never there, or gone since it was listed
-                stat = file.stat()
-                found.append((str(file), stat.st_size, stat.st_mtime_ns))
+                found.append(file_stamp(file))
     return tuple(sorted(found))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from acestep_core.errors import InvalidInput, StorageError
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.folders import user_folder
+from acestep_core.io.stamps import file_stamp
 from acestep_core.io.text import read_text
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,7 @@ LARGE = 64 << 20
 def sha256_of(path: Path) -> str:
     """64 hexadecimal digits. A file counts as unchanged while its size and time of change are the same."""
     path = path.resolve()
-    stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+    return _sha256(path, *file_stamp(path)[1:])
 
 
 @lru_cache(maxsize=256)

@@ -17,6 +17,7 @@ from torch import Tensor
 from acestep_core.devices import dtype_for, pick_device
 from acestep_core.errors import AudioError, DatasetError, GenerationError
 from acestep_core.io.recordings import load_recording
+from acestep_core.io.stamps import file_stamp
 from acestep_core.models.acestep import tokenizing_bytes
 from acestep_core.models.handles import Handle, ModelHandle, VAEHandle
 from acestep_core.models.manager import manager
@@ -123,8 +124,7 @@ class LatentStore:
         """SHA-256 of the recording as it is now."""
         path = Path(sample.audio_path)
         try:
-            stat = path.stat()
-            key = (str(path), stat.st_size, stat.st_mtime_ns)
+            key = file_stamp(path)
             if key not in self.known:
                 self.known[key] = sha256_of(path)
         except OSError as error:

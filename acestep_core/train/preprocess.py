@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from acestep_core.errors import AudioError, DatasetError, GenerationError, InvalidInput
+from acestep_core.io.stamps import file_stamp
 from acestep_core.io.text import read_text
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import ModelHandle, VAEHandle
@@ -287,7 +288,6 @@ def _entry(
     dataset: Dataset, job: _Job, store: LatentStore, shares: Mapping[str, float], known: TrainEntry | None
 ) -> TrainEntry:
     sample, path = job.sample, Path(job.sample.audio_path)
-    stat = path.stat()
     same = known is not None and known.key == job.key and not store.written & {job.encoded.name, job.file}
     digests = known.sha256 if known is not None and same else (
         content_hash(store.folder / job.encoded.name), content_hash(store.folder / job.file))  # fmt: skip
@@ -304,6 +304,6 @@ def _entry(
         windows=job.windows,
         lyrics=job.lyrics,
         key=job.key,
-        audio=(str(path), stat.st_size, stat.st_mtime_ns, store.content(sample)),
+        audio=(*file_stamp(path), store.content(sample)),
         problems=job.encoded.remarks,
     )

@@ -14,6 +14,7 @@ from typing import Final
 from acestep_core.errors import AceStepError, AudioError, DatasetError
 from acestep_core.io.measure import measured
 from acestep_core.io.names import folded
+from acestep_core.io.stamps import file_stamp
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.records.fingerprints import sha256_of
 from acestep_core.train.dataset import UNTITLED, Dataset, Sample
@@ -111,8 +112,7 @@ def folder_stamp(folder: Path | str) -> str:
         folders[:] = sorted(name for name in folders if not _is_passed_over(name))
         for path in (Path(parent, name) for name in sorted(files)):
             with suppress(OSError):  # gone since it was listed
-                stat = path.stat()
-                found.append((str(path), stat.st_size, stat.st_mtime_ns))
+                found.append(file_stamp(path))
     return hashlib.sha256(repr(found).encode()).hexdigest()
 
 

@@ -12,9 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from acestep_core.builtin.tiny import build_tiny
+from acestep_core.checkpoints.catalog import LAYOUTS
 from acestep_core.checkpoints.layouts import layout_of, open_dit, open_lm, open_text_encoder, open_vae
 from acestep_core.errors import CheckpointError
-from acestep_core.models.convert import LAYOUTS, convert
+from acestep_core.models.convert import convert
 from acestep_core.pipeline.opening import open_models
 
 TURBO, XL = "acestep-v15-turbo", "acestep-v15-xl-turbo"

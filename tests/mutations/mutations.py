@@ -132,7 +132,7 @@ MUTATIONS = (
     ),
     # records
     Mutation("entry[:2] == [size, changed]", "entry[:1] == [size]", "tests/records"),
-    Mutation("stat.st_size, stat.st_mtime_ns)\n\n\n@lru_cache", "stat.st_size, 0)\n\n\n@lru_cache", "tests/records"),
+    Mutation("_sha256(path, *file_stamp(path)[1:])", "_sha256(path, file_stamp(path)[1], 0)", "tests/records"),
     # models
     Mutation(
         "free_memory(device) < needed + RESERVE", "free_memory(device) < needed", "tests/models/test_placement.py"
@@ -141,8 +141,8 @@ MUTATIONS = (
     Mutation("if entry is keep or entry.pins or", "if entry is keep or", "tests/models/test_placement.py"),
     Mutation("smaller = max(min(least, size), size // 2)", "smaller = size", "tests/models/test_placement.py"),
     Mutation(
-        "(str(file), stat.st_size, stat.st_mtime_ns))",
-        "(str(file), stat.st_size, 0))",
+        "found.append(file_stamp(file))",
+        "found.append((*file_stamp(file)[:2], 0))",
         "tests/models/test_replaced_files.py",
     ),
     Mutation(
