@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from acestep_core.checkpoints.catalog import AUTO_TIER, TIERS, TINY, VARIANTS
 from acestep_core.errors import AceStepError, CheckpointError
 from acestep_core.io.confine import confine
-from acestep_core.io.stamps import file_stamp
 
 from .host import host
 
@@ -84,6 +83,8 @@ def lora_path(name: str) -> Path:
 
 def lora_stamp(name: str) -> str:
     """Changes when the files of an adapter do; nothing where there is none, which loading it will say."""
+    from acestep_core.io.stamps import file_stamp
+
     if name == NO_LORA:
         return ""
     try:

@@ -59,6 +59,7 @@ async def opened(desk: Desk, page: Canvas, stem: str, kind: str, width: int = 90
     await page.until("!!region.querySelector('.ace-region-shown')?.checkVisibility()")
     size = "wide" if width > 700 else "narrow"
     await page.until(f"region.querySelector('.ace-region-body').dataset.size === '{size}'")
+    await page.until("(audio => audio.src.includes('song.flac') && audio.readyState)(region.querySelector('audio'))")
     return node
 
 
