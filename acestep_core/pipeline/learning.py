@@ -76,10 +76,11 @@ def train_adapter(
         )
     settings = TrainSettings.of(**flat) if settings is None else settings
     opened = trainset if isinstance(trainset, Trainset) else Trainset.open(trainset)
+    origin = None
     if folder_given:
         origin = RunFolder(place.resolve().parents[1]).at(place.resolve().name)
-    else:
-        origin = None if resume in ("auto", "new") else existing_run(Path(runs), name).at(resume)
+    elif resume not in ("auto", "new"):
+        origin = existing_run(Path(runs), name).at(resume)
     folder = ranks.told(run_folder(Path(runs), name, new=resume != "auto"))
     hear = None
     if settings.test_songs.every and test_song is None:

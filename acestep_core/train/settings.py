@@ -134,7 +134,8 @@ class TestSongs(Options):
 
     PREFIX = "test_"
 
-    every: int = option(0, "Epochs between test songs; 0 makes one at the end.", widget="test_every", low=0, high=10_000)
+    every: int = option(0, "Epochs between test songs; 0 makes one at the end.",
+        widget="test_every", low=0, high=10_000)
     seed: int = option(0, "Seed of the test songs.", widget="test_seed", low=0, high=MAX_SEED)
 # fmt: on
 
