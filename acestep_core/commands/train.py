@@ -48,13 +48,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "acestep train export my_style --format kohya",
         ),
     )
-    parser.add_argument("what", metavar="TRAINSET|status|stop|hear|export", help="what to learn from, or what to do")
+    parser.add_argument("what", nargs="?", metavar="TRAINSET|FILE.toml|status|stop|hear|export",
+                        help="what to learn from, or settings that name it, or what to do")  # fmt: skip
     parser.add_argument("run", nargs="?", metavar="NAME", help="with status, stop, hear and export: the run")
     parser.add_argument("--name", help="of the run, and of the adapter (default: that of the trainset)")
     parser.add_argument("--runs", default=str(RUNS), metavar="FOLDER", help=f"where runs lie (default {RUNS})")
     parser.add_argument("--settings", metavar="FILE", help="a TOML file with everything that flags can say")
     parser.add_argument("--resume", default="auto", metavar="auto|new|STEP", help="auto goes on with a run that is "
-                        "there; a step, best or latest begins a new one with that checkpoint of it")  # fmt: skip
+                        "there; a step, best, latest or a checkpoint's folder begins a new one with that")  # fmt: skip
     parser.add_argument("--allow-changed-data", action="store_true", help="go on although the songs have changed")
     parser.add_argument("--estimate", action="store_true", help="say how much memory and time it takes, and end")
     parser.add_argument("--models", metavar="PATH", help="checkpoints folder, model folder or file")
@@ -84,10 +85,14 @@ def _train(told: argparse.Namespace) -> int:
     from acestep_core.pipeline.opening import open_models
     from acestep_core.train.ranks import together
 
-    file = _read_settings(told.settings)
+    given_file = told.what if told.what is not None and told.what.endswith(".toml") else None
+    file = _read_settings(told.settings or given_file)
+    trainset = file.get("trainset") if given_file or told.what is None else told.what
+    if trainset is None:
+        raise InvalidInput('Say what to learn from: acestep train TRAINSET, or trainset = "..." in the settings.')
     settings = TrainSettings.of(**{**file.pop("settings", {}), **given(told, GROUPS.values())})
     variant = told.variant or file.get("variant")
-    name = told.name or file.get("name") or Path(told.what).resolve().name
+    name = told.name or file.get("name") or Path(trainset).resolve().name
     song = _test_song(told, file.get("test_song", {}))
     with together(told.device) as ranks:
         models = open_models(told.models, variant, dtype=told.dtype, device=ranks.device)
@@ -96,10 +101,10 @@ def _train(told: argparse.Namespace) -> int:
         if told.estimate:
             if ranks.count > 1:
                 raise InvalidInput("An estimate is made by one process; run it without accelerate.")
-            return _estimate(told.what, models, settings)
+            return _estimate(trainset, models, settings)
         with ProgressBar() as bar, _ending(ranks.count > 1) as asked:
             records = train_adapter(
-                told.what, models, name, told.runs, settings, resume=told.resume, changed_data=told.allow_changed_data,
+                trainset, models, name, told.runs, settings, resume=told.resume, changed_data=told.allow_changed_data,
                 test_song=song, monitor=Monitor(bar if ranks.first else None, asked), ranks=ranks,
             )  # fmt: skip
             for record in records:

@@ -18,7 +18,7 @@ from acestep_core.options import TextToMusic
 from acestep_core.pipeline.generation import make
 from acestep_core.pipeline.request import Request
 from acestep_core.song.description import Song
-from acestep_core.train.checkpoints import RunFolder
+from acestep_core.train.checkpoints import STATE, RunFolder
 from acestep_core.train.export import Exported, export
 from acestep_core.train.ranks import ALONE, Ranks
 from acestep_core.train.settings import TrainSettings
@@ -55,10 +55,11 @@ def train_adapter(
         name: of the run, a folder below `runs`.
         settings: all of them; or some by their names (`rank=32`), the rest as usual.
         resume: `auto` goes on with the run of that name where there is one; `new` takes another name then; a step,
-            `best` or `latest` begins a run under another name with this checkpoint of the run called `name`.
+            `best` or `latest` begins a run under another name with this checkpoint of the run called `name`, and the
+            folder of a checkpoint with that one.
         changed_data: goes on although the songs are not those it began with.
         ranks: which of several processes this is, see `train.ranks`; only the first yields records.
-        test_song: made every `test_every` epochs, and whenever the run is asked for one.
+        test_song: made every `test_every` epochs, at the end, and whenever the run is asked for one.
 
     Yields:
         Records, see `train.trainer`. The last one, `done` or `stopped`, names the folder of the adapter.
@@ -67,11 +68,19 @@ def train_adapter(
         InvalidInput: a setting is none, or `resume` is no beginning or names no checkpoint.
         DatasetError, CheckpointError, StorageError, OutOfMemory, TrainingError: see `train.trainer`.
     """
-    if resume not in BEGINNINGS and not resume.isdecimal():
-        raise InvalidInput(f"A run is resumed with {', '.join(BEGINNINGS)} or a step, not with {resume!r}.")
+    place = Path(resume)
+    folder_given = resume not in BEGINNINGS and not resume.isdecimal()
+    if folder_given and not (place / STATE).is_file():
+        raise InvalidInput(
+            f"A run is resumed with {', '.join(BEGINNINGS)}, a step or the folder of a checkpoint, not with {resume!r}."
+        )
     settings = TrainSettings.of(**flat) if settings is None else settings
     opened = trainset if isinstance(trainset, Trainset) else Trainset.open(trainset)
-    origin = None if resume in ("auto", "new") else existing_run(Path(runs), name).at(resume)
+    origin = None
+    if folder_given:
+        origin = RunFolder(place.resolve().parents[1]).at(place.resolve().name)
+    elif resume not in ("auto", "new"):
+        origin = existing_run(Path(runs), name).at(resume)
     folder = ranks.told(run_folder(Path(runs), name, new=resume != "auto"))
     hear = None
     if settings.test_songs.every and test_song is None:

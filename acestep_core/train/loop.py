@@ -171,15 +171,15 @@ class Loop:
         if every and epoch % every == 0:
             yield from self._heard()
 
-    def _heard(self) -> Iterator[Record]:
-        """A test song, with the adapter of a checkpoint."""
+    def _heard(self, adapter: Path | None = None) -> Iterator[Record]:
+        """A test song, with an adapter: that of a checkpoint of this step, if none is named."""
         if self.trainer.hear is None:
             yield self._logged({"kind": "warning", "text": "No test song was made; say first what it should be."})
             return
         if self.saved != self.step:
             yield self._checkpoint()
         with self.network.away():
-            files = self.trainer.hear(self.run.checkpoints / str(self.step), self.step)
+            files = self.trainer.hear(adapter or self.run.checkpoints / str(self.step), self.step)
         yield self._logged({"kind": "sample", "step": self.step, "files": [str(file) for file in files]})
 
     # --- one step ---------------------------------------------------------------------------------------------------
@@ -300,8 +300,14 @@ class Loop:
         error = agreement(self.network, adapter, self.drawing.item(self.places(0)[0]))
         kind = "stopped" if stopped else "done"
         text = "exactly" if error == 0 else f"to {error:.1e}"
+        if self.trainer.hear is not None and not stopped and not self._was_heard():
+            yield from self._heard(adapter)
         yield self._logged({"kind": kind, "step": self.step, "steps": self.trainer.steps, "adapter": str(adapter),
                             "text": f"The written adapter is the trained network {text}."})  # fmt: skip
+
+    def _was_heard(self) -> bool:
+        """Whether there is a test song of this step."""
+        return any(r["kind"] == "sample" and r["step"] == self.step for r in self.run.records())
 
     def _about(self, stopped: bool) -> Record:
         manifest, preset, trainer = self.trainer.trainset.manifest, self.trainer.model.preset, self.trainer

@@ -39,7 +39,8 @@ class AdapterOptions(Options):
     kind: str = option("lora",
         "lora is the usual one; rslora scales by the root of the rank; dora also trains lengths; lokr is smallest.",
         choices=KINDS)
-    rank: int = option(64, "Higher learns more and needs more memory.", low=1, high=1024, step=4)
+    rank: int = option(64, "Higher learns more and needs more memory.", low=1, high=1024, step=4,
+        field={"min": 4})
     alpha: float = option(128.0, "Strength of what is learned, relative to the rank; twice the rank is usual.",
         low=1.0, high=2048.0, step=1.0)
     dropout: float = option(0.1, "Share of the adapter's input that is left out at random; not used by lokr.",
@@ -133,7 +134,8 @@ class TestSongs(Options):
 
     PREFIX = "test_"
 
-    every: int = option(0, "Epochs between test songs; 0 makes none.", widget="test_every", low=0, high=10_000)
+    every: int = option(0, "Epochs between test songs; 0 makes one at the end.",
+        widget="test_every", low=0, high=10_000)
     seed: int = option(0, "Seed of the test songs.", widget="test_seed", low=0, high=MAX_SEED)
 # fmt: on
 

@@ -1,7 +1,7 @@
 """What a model is trained with: a folder of tensors and its manifest.
 
 ```
-manifest.json                               written last, anew after each song
+manifest.json                               written last; the files before it are found again without it
 latents/<audio>-<VAE>.safetensors           mean [T, 64], std [T, 64], fp32
 conditions/<encoders>/shared.safetensors    silence [N, 64] fp32, lyrics.none [L, D]
 conditions/<encoders>/<song>.safetensors    caption.<kind>[.window] [Lt, D], lyrics[.<window>] [Ll, D],

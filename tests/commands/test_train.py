@@ -47,6 +47,20 @@ def test_the_whole_way(trainset: Path, tiny_root: Path, capsys: pytest.CaptureFi
     assert RunFolder(Path("output/acestep/runs/mine_00002")).finished
 
 
+def test_a_file_of_settings_says_all_of_it(trainset: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = 'variant = "base"\n[adapter]\nrank = 4\n[training]\nepochs = 1\n'
+    Path("run.toml").write_text(f'trainset = "{trainset.name}"\n{text}')
+    Path("bare.toml").write_text(text)
+    models = ["--models", str(tiny_root)]
+    for words in (["run.toml"], ["--settings", "run.toml", "--name", "other"]):
+        assert main(["train", *words, *models]) == 0
+    for name in (trainset.name, "other"):  # the trainset's name where there is none
+        assert RunFolder(Path("output/acestep/runs") / name).about()["rank"] == 4
+    for words in ([], ["bare.toml"], ["--settings", "bare.toml"]):
+        assert main(["train", *words, *models]) == 1
+        assert "Say what to learn from" in capsys.readouterr().err
+
+
 def test_wishes_are_for_runs_that_go_on(trainset: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--models", str(tiny_root), "--variant", "base", "--rank", "4", "--max-steps", "1", "--name", "mine"]
     main(["train", str(trainset), *flags])

@@ -62,6 +62,15 @@ def test_every_input_explains_itself(node_id: str) -> None:
 
 
 @every_node
+def test_the_canvas_can_say_every_default(node_id: str) -> None:
+    """It rounds whole numbers to steps that begin at the lowest: with 1 and steps of 4, a typed 64 becomes 65."""
+    for name, (kind, options) in widgets(node_id).items():
+        if kind == "INT":
+            low, step = options["min"] % options["step"], options["step"]
+            assert (options["default"] - low) % step == 0 and (low == 0 or step == 1), name
+
+
+@every_node
 def test_every_node_introduces_itself(node_id: str) -> None:
     node = CLASSES[node_id]
     assert node_id.startswith("ACEStep") and node.TITLE and callable(getattr(node, node.FUNCTION))

@@ -31,9 +31,40 @@ def test_a_run_its_test_song_and_its_file(tiny_base, tmp_path):
     assert done.error == 0 and "as trained" in str(done)
 
 
+def test_the_last_song_is_heard_once_with_the_finished_adapter(tiny_base, tmp_path):
+    write_trainset(tmp_path / "set", (150,))
+    song = Song("wavy", duration=10)
+    for name, every, epochs, wanted in (("end", 0, 2, [2]), ("both", 1, 2, [1, 2]), ("late", 2, 3, [2, 3])):
+        records = list(
+            acestep_core.train_adapter(
+                tmp_path / "set", tiny_base, name, tmp_path / "runs", rank=4, epochs=epochs, test_every=every,
+                test_song=song, ema=0.5,
+            )
+        )  # fmt: skip
+        assert [r["step"] for r in records if r["kind"] == "sample"] == wanted
+    made = json.loads((tmp_path / "runs" / "end" / "samples" / "00000002.json").read_text())
+    assert [file["name"] for file in made["files"] if file["role"] == "adapter"] == ["adapter"]
+
+
+def test_a_checkpoint_named_by_its_folder_begins_a_run(tiny_base, tmp_path):
+    write_trainset(tmp_path / "set", (150,))
+    flat = {"rank": 4, "log_every": 1}
+    list(acestep_core.train_adapter(tmp_path / "set", tiny_base, "old", tmp_path / "runs", epochs=2, **flat))
+    place = tmp_path / "runs" / "old" / "checkpoints" / "2"
+    records = list(
+        acestep_core.train_adapter(
+            tmp_path / "set", tiny_base, "next", tmp_path / "other", resume=str(place), epochs=3, **flat
+        )
+    )
+    assert records[0]["kind"] == "start" and records[0]["step"] == 2
+    assert existing_run(tmp_path / "other", "next").about()["trained"]["steps"] == 3
+    with pytest.raises(InvalidInput, match="folder of a checkpoint, not with"):
+        acestep_core.train_adapter(tmp_path / "set", tiny_base, "x", tmp_path, resume=str(place.parent))
+
+
 def test_refusals(tiny_base, tmp_path):
     write_trainset(tmp_path / "set", (150,))
-    with pytest.raises(InvalidInput, match="auto, new, best, latest or a step"):
+    with pytest.raises(InvalidInput, match="auto, new, best, latest, a step or the folder of a checkpoint"):
         acestep_core.train_adapter(tmp_path / "set", tiny_base, "x", tmp_path, resume="maybe")
     with pytest.raises(InvalidInput, match="needs a name"):
         run_folder(tmp_path, " .. ")

@@ -243,8 +243,8 @@ def test_a_test_song_can_be_asked_for(songs, tiny_base, tmp_path):
         return [adapter / "song.flac"]
 
     records = train(songs, tiny_base, run.folder, Monitor(ask), hear)
-    assert made == [("5", True, 5)] and not run.asked(HEAR)
-    assert [r["step"] for r in records if r["kind"] == "sample"] == [5]
+    assert made == [("5", True, 5), ("adapter", True, 12)] and not run.asked(HEAR)
+    assert [r["step"] for r in records if r["kind"] == "sample"] == [5, 12]
     assert [r["hears"] for r in records if r["kind"] == "start"] == [True]
     train(songs, tiny_base, tmp_path / "plain")
     assert content(run, 12) == content(RunFolder(tmp_path / "plain"), 12)
