@@ -21,7 +21,7 @@ from acestep_core.builtin import tiny_tokenizer
 from acestep_core.builtin.tiny_layouts import write_comfyui, write_diffusers
 from acestep_core.checkpoints import catalog, shapes
 from acestep_core.checkpoints.find import TINY_MARK
-from acestep_core.checkpoints.qwen_tokenizer import tokenizer_config
+from acestep_core.checkpoints.qwen_tokenizer import byte_alphabet, tokenizer_config
 from acestep_core.checkpoints.writing import write_json, write_silence, write_tensors
 from acestep_core.errors import AceStepError, CheckpointError
 from acestep_core.io.text import read_text
@@ -229,7 +229,7 @@ def prefer_words(tensors: dict[str, Tensor], config: Mapping[str, Any], bias: Te
 def word_bias(rows: int) -> Tensor:
     """What the tiny language model likes to write `[rows]`: words, now and then a line end, and in the end a stop."""
     ids, _ = tiny_tokenizer.vocabulary()
-    newline, space = tiny_tokenizer.byte_alphabet()[10], tiny_tokenizer.byte_alphabet()[32]
+    newline, space = byte_alphabet()[10], byte_alphabet()[32]
     words = {space + word for word in tiny_tokenizer.WORDS}
     bias = torch.full((rows,), -8.0)
     for token, number in ids.items():

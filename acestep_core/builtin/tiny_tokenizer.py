@@ -15,6 +15,7 @@ from acestep_core.checkpoints.qwen_tokenizer import (
     AUDIO_CODES,
     CONTROL_TOKENS,
     SPECIAL_TOKENS,
+    byte_alphabet,
     description,
     ended,
 )
@@ -39,13 +40,6 @@ de en es fr it ja ko pt ru yue zh
 )
 # Merges that are not words: blank lines and the line ends that Qwen has as one token.
 SIGNS = ("\n\n", ":\n", "]\n", ".\n", ",\n", "  ", "##", "...", "\n\n\n")
-
-
-def byte_alphabet() -> dict[int, str]:
-    """GPT-2's printable stand-in for every byte, in the order of its ids."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(rest)}
 
 
 @cache

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.checkpoints.catalog import again
 from acestep_core.checkpoints.gguf_header import read_gguf
 from acestep_core.checkpoints.weights import read_json
-from acestep_core.errors import CheckpointError
+from acestep_core.errors import CheckpointError, InvalidInput
 from acestep_core.io.text import read_text
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ SPECIAL_TOKENS = (
 )
 # The first 14 are hidden by `skip_special_tokens`; the rest are text to Qwen.
 CONTROL_TOKENS = SPECIAL_TOKENS[:14]
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _CODE = re.compile(r"<\|audio_code_\d+\|>")
 GGUF_WORDS, GGUF_MERGES, GGUF_KINDS = (f"tokenizer.ggml.{name}" for name in ("tokens", "merges", "token_type"))
 GGUF_CONTROL, GGUF_USER = 3, 4
@@ -137,20 +140,27 @@ def load_tokenizer(path: Path, rows: int) -> Tokenizer:
     Only the words of a file are taken over; the rules are Qwen's. So nothing in it cuts or pads texts, or reaches the
     library unseen. Raises CheckpointError where it is damaged or another model's.
     """
-    from tokenizers import Tokenizer
+    from tokenizers import AddedToken, Tokenizer
+    from tokenizers.models import BPE
 
-    values = _described(path, rows)
+    words = _words_for(path, rows)
+    tokenizer = Tokenizer.from_str(json.dumps(description({}, [], [])))
     try:
-        return Tokenizer.from_str(json.dumps(values))
+        # As values; written and parsed as one text, they take twice as long.
+        merges = [tuple(pair.split(" ") if isinstance(pair, str) else pair) for pair in words.merges]
+        tokenizer.model = BPE(words.vocabulary, merges, continuing_subword_prefix="", end_of_word_suffix="")
+        tokenizer.add_tokens([AddedToken(t["content"], **{name: t[name] for name in _FLAGS}) for t in words.added])
     except Exception as error:  # the library raises nothing more specific
         raise CheckpointError(f"The tokenizer {path} cannot be read; {again()}.") from error
+    return tokenizer
 
 
 def tokenizer_text(path: Path, rows: int) -> str:
     """The `tokenizer.json` of a model whose embedding has `rows` rows, of the words that `path` holds. Raises
     CheckpointError as `load_tokenizer` does.
     """
-    values = _described(path, rows)
+    words = _words_for(path, rows)
+    values = description(words.vocabulary, words.merges, words.added)
     if not is_lm(rows):
         values["post_processor"] = ended(
             next(t["id"] for t in values["added_tokens"] if t["content"] == SPECIAL_TOKENS[0])
@@ -158,7 +168,7 @@ def tokenizer_text(path: Path, rows: int) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
-def _described(path: Path, rows: int) -> dict[str, Any]:
+def _words_for(path: Path, rows: int) -> Words:
     words = read_words(path).for_rows(rows)
     largest = 1 + max(words.ids)
     if largest > rows:
@@ -166,7 +176,29 @@ def _described(path: Path, rows: int) -> dict[str, Any]:
             f"The tokenizer {path} has {largest} tokens, but its model knows {rows}; "
             "put the model's own tokenizer.json there."
         )
-    return description(words.vocabulary, words.merges, words.added)
+    return words
+
+
+@cache
+def byte_alphabet() -> dict[int, str]:
+    """The printable stand-in of byte-level BPE for each byte (Radford et al. 2019, GPT-2), in the order of ids."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(rest)}
+
+
+def token_bytes(tokenizer: Tokenizer, ids: Sequence[int]) -> list[bytes]:
+    """The UTF-8 bytes that each token of a byte-level tokenizer stands for; joined they are the text."""
+    stand_ins, added = set(byte_alphabet().values()), tokenizer.get_added_tokens_decoder()
+    back = str.maketrans({char: chr(byte) for byte, char in byte_alphabet().items()})
+    pieces = []
+    for token in ids:
+        name = tokenizer.id_to_token(token)
+        if name is None:
+            raise InvalidInput(f"Token {token} is not in this tokenizer; use the one that made the tokens.")
+        plain = token in added or not stand_ins.issuperset(name)
+        pieces.append(name.encode() if plain else name.translate(back).encode("latin-1"))
+    return pieces
 
 
 def read_words(path: Path) -> Words:
@@ -216,8 +248,7 @@ def _is_id(number: Any) -> bool:
 
 
 def _token(number: int, content: str, special: bool = False) -> dict[str, Any]:
-    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    return {"id": number, "content": content, **flags, "special": special}
+    return {"id": number, "content": content, **dict.fromkeys(_FLAGS, False), "special": special}
 
 
 def description(vocabulary: dict[str, int], merges: list[Any], added: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acestep_core.checkpoints.qwen_tokenizer import token_bytes
 from acestep_core.errors import InvalidInput
 from acestep_core.judge.alignment import Alignment, AlignmentScore, Method, align, combine_heads
 from acestep_core.judge.attention import BLOCK, HeadMap, alignment_heads, capture, query_latents
@@ -22,7 +23,6 @@ from acestep_core.judge.lyric_tokens import (
     is_sung,
     lines_of,
     lyric_span,
-    token_bytes,
     words_of,
 )
 from acestep_core.judge.timing import Line, TimedLyrics, Word

@@ -10,40 +10,13 @@ import codecs
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING
 
-from acestep_core.errors import InvalidInput
 from acestep_core.song.lyrics import heading_spans
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 _LYRIC_HEADER = b"# Lyric\n"
 _END_OF_LYRICS = b"<|endoftext|>"
 _UNSPACED = ((0x3001, 0x312F), (0x31F0, 0x9FFF), (0xF900, 0xFAFF), (0xFF00, 0xFF9F), (0x20000, 0x3FFFF))
 _SMALL_KANA = frozenset("ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー")
-
-
-@cache
-def _byte_alphabet() -> dict[str, int]:
-    """The printable stand-ins that byte-level BPE writes for the 256 bytes (Radford et al. 2019, GPT-2)."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-def token_bytes(tokenizer: Tokenizer, ids: Sequence[int]) -> list[bytes]:
-    """The UTF-8 bytes that each token of a byte-level tokenizer stands for; joined they are the text."""
-    alphabet, added = _byte_alphabet(), tokenizer.get_added_tokens_decoder()
-    pieces = []
-    for token in ids:
-        name = tokenizer.id_to_token(token)
-        if name is None:
-            raise InvalidInput(f"Token {token} is not in this tokenizer; use the one that made the tokens.")
-        plain = token in added or any(char not in alphabet for char in name)
-        pieces.append(name.encode() if plain else bytes(alphabet[char] for char in name))
-    return pieces
 
 
 def lyric_span(pieces: Sequence[bytes]) -> slice:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from acestep_core.checkpoints.qwen_tokenizer import token_bytes
 from acestep_core.errors import CheckpointError
 from acestep_core.models.qwen3 import Qwen3
 from acestep_core.vocabulary import CODEBOOK_SIZE
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 MAX_POSITIONS = 40_960
 """The longest sequence the model was made for, prompt and output together."""
-
-_CODE_TOKEN = re.compile(r"<\|audio_code_\d+\|>")
 
 
 @dataclass(frozen=True)
@@ -111,17 +108,9 @@ class LanguageModel:
     @cached_property
     def grammar_tokenizer(self) -> LLTokenizer:
         """The grammar engine's view of the text tokens. With the 64,000 codes in it, building would take minutes."""
-        from llguidance import LLTokenizer
+        from llguidance import LLTokenizer, TokenizerWrapper
 
-        description = json.loads(self.tokenizer.to_str())
-        description["added_tokens"] = [
-            token for token in description["added_tokens"] if not _CODE_TOKEN.fullmatch(token["content"])
-        ]
-        vocab = description["model"]["vocab"]
-        description["model"]["vocab"] = {token: index for token, index in vocab.items() if index < self.ids.first_code}
-        description["normalizer"] = None  # the engine compares bytes; a text that changes under its hands derails it
-        text = json.dumps(description, ensure_ascii=False)
-        return LLTokenizer(text, n_vocab=self.ids.first_code, eos_token=self.ids.end)
+        return LLTokenizer(TokenizerWrapper(_TextTokens(self)), n_vocab=self.ids.first_code, eos_token=self.ids.end)
 
     @torch.inference_mode()
     def forward_logits(
@@ -137,6 +126,26 @@ class LanguageModel:
         """
         hidden = self.model(ids.to(self.device))[:, positions]
         return torch.cat([self.model.logits(part, vocab) for part in hidden.split(at_once, dim=1)], dim=1)
+
+
+class _TextTokens:
+    """What the grammar engine asks of a tokenizer: the bytes of each token, and how a text is cut."""
+
+    bos_token_id = None
+
+    def __init__(self, lm: LanguageModel) -> None:
+        added = lm.tokenizer.get_added_tokens_decoder()
+        text = {index: token for index, token in added.items() if index < lm.ids.first_code}
+        self.eos_token_id = lm.ids.end
+        self.tokens = token_bytes(lm.tokenizer, range(lm.ids.first_code))
+        self.special_token_ids = list(text)  # of which a plan has none
+        self.tokenizer = Tokenizer(lm.tokenizer.model)
+        self.tokenizer.pre_tokenizer = lm.tokenizer.pre_tokenizer
+        self.tokenizer.add_tokens(list(text.values()))
+        # No normalizer: the engine compares bytes, and a text that changes under its hands derails it.
+
+    def __call__(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
 
 
 def _token_id(tokenizer: Tokenizer, token: str) -> int:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from acestep_core.checkpoints.qwen_tokenizer import token_bytes
 from acestep_core.errors import InvalidInput
-from acestep_core.judge.lyric_tokens import characters, is_sung, lines_of, lyric_span, token_bytes, words_of
+from acestep_core.judge.lyric_tokens import characters, is_sung, lines_of, lyric_span, words_of
 
 
 def text_of(chars):

@@ -3,6 +3,7 @@
 import pytest
 from tokenizers import Tokenizer, models
 
+from acestep_core.checkpoints.qwen_tokenizer import token_bytes
 from acestep_core.errors import CheckpointError
 from acestep_core.models.language_model import LanguageModel, TokenIds
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
@@ -31,6 +32,20 @@ def test_the_grammar_engine_has_the_same_tokens_without_the_codes():
     assert engine.vocab_size == lm.ids.first_code
     text = "bpm: 120\ncaption: a calm song\nkeyscale: F# minor\n"
     assert engine.tokenize_str(text) == lm.encode(text)
+    assert [engine.decode_bytes([token]) for token in lm.encode("温柔 é")] == token_bytes(
+        lm.tokenizer, lm.encode("温柔 é")
+    )
+    added = [t for t in lm.tokenizer.get_added_tokens_decoder() if t < lm.ids.first_code]
+    assert all(map(engine.is_special_token, added)), "no plan has those"
+    assert not any(map(engine.is_special_token, lm.encode(text)))
+
+
+def test_the_grammar_engine_leaves_texts_as_they_are():
+    """An é of two characters stays two; as a prompt it is one."""
+    lm = tiny_lm(codes=500)
+    apart = "cafe\u0301"
+    assert b"".join(token_bytes(lm.tokenizer, lm.grammar_tokenizer.tokenize_str(apart))) == apart.encode()
+    assert lm.decode(lm.encode(apart)) == "caf\u00e9"
 
 
 def test_plain_text_leaves_control_tokens_out():

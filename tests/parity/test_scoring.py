@@ -11,6 +11,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.testing import assert_close
 
+from acestep_core.checkpoints.qwen_tokenizer import token_bytes
 from acestep_core.errors import AlignmentError, InvalidInput
 from acestep_core.judge.alignment import align, alignment_score, combine_heads, dtw, median_filter, token_frames
 from acestep_core.judge.attention import capture
@@ -23,7 +24,7 @@ from acestep_core.judge.lm_score import (
     weighted_mean,
 )
 from acestep_core.judge.lyric_timing import listen, timed_lyrics
-from acestep_core.judge.lyric_tokens import is_sung, lyric_span, token_bytes
+from acestep_core.judge.lyric_tokens import is_sung, lyric_span
 from acestep_core.judge.subtitles import write_lrc
 from acestep_core.seeds import noise
 from tests.golden_data import case, case_ids, cases, load_tensors, rows, tables, tolerance
