@@ -274,12 +274,12 @@ class ModelManager:
         if handle.lent is not None:
             raise CheckpointError("Weights that ComfyUI holds cannot be trained; load their file with Load ACE-Step.")
         device = devices.pick_device(handle.device)
-        dtype = devices.dtype_for("dit", device, handle.dtype)
+        dtype = devices.dtype_for(handle.role, device, handle.dtype)
         with self._lock, torch.inference_mode(False):
             model, _, read = _load_model(self, handle, loading.How(dtype, None, self.mapped))
             del model.encoder, model.tokenizer, model.detokenizer
             prepare(model)
-            entry = Entry((*_key(handle, "dit", device, dtype), "private"), model, device, None, read, pins=1)
+            entry = Entry((*_key(handle, device, dtype), "private"), model, device, None, read, pins=1)
         needed = working(model) if callable(working) else working
         try:
             self._place(entry, needed)
@@ -312,9 +312,8 @@ class ModelManager:
 
     def _entry(self, handle: Handle) -> Entry:
         device = devices.pick_device(handle.device)
-        role, load = _LOADERS[type(handle)]
-        dtype = devices.dtype_for(role, device, handle.dtype)
-        key = _key(handle, role, device, dtype)
+        dtype = devices.dtype_for(handle.role, device, handle.dtype)
+        key = _key(handle, device, dtype)
         entry = self._entries.pop(key, None)
         if entry is not None and entry.stamps != _stamps(entry.read):
             log.info("%s has changed", handle.path)
@@ -322,8 +321,8 @@ class ModelManager:
                 self.placement.remove(entry)
             entry = None
         if entry is None:
-            log.info("loading %s from %s as %s", role, handle.path, dtype)
-            module, extra, read = load(self, handle, loading.How(dtype, device, self.mapped))
+            log.info("loading %s from %s as %s", handle.role, handle.path, dtype)
+            module, extra, read = _LOADERS[type(handle)](self, handle, loading.How(dtype, device, self.mapped))
             entry = Entry(key, module, device, extra, read)
         self._entries[key] = entry  # now the most recently used
         if self.limit is not None:
@@ -375,7 +374,7 @@ class ModelManager:
             return [f"{e.key[0]} {e.key[1]} {e.nbytes >> 20} MiB" for e in self._entries.values()]  # type: ignore[index]
 
 
-def _key(handle: Handle, role: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, ...]:
+def _key(handle: Handle, device: torch.device, dtype: torch.dtype) -> tuple[Any, ...]:
     """What is to be loaded and how."""
     path = handle.path.resolve()
     if not path.exists():
@@ -384,7 +383,7 @@ def _key(handle: Handle, role: str, device: torch.device, dtype: torch.dtype) ->
         )
     variant = handle.variant if isinstance(handle, ModelHandle) else None
     tokenizer = getattr(handle, "tokenizer", None)
-    return (role, str(path), variant, tokenizer, str(dtype), str(device))
+    return (handle.role, str(path), variant, tokenizer, str(dtype), str(device))
 
 
 _READ = (".safetensors", ".gguf", ".json", ".pt")
@@ -482,11 +481,11 @@ def _load_qwen(manager: ModelManager, handle: TextHandle | LMHandle, how: loadin
     return model, LanguageModel(model, tokenizer), read
 
 
-_LOADERS: dict[type[Handle], tuple[str, Callable[..., Loaded]]] = {
-    ModelHandle: ("dit", _load_model),
-    VAEHandle: ("vae", _load_vae),
-    TextHandle: ("text", _load_qwen),
-    LMHandle: ("lm", _load_qwen),
+_LOADERS: dict[type[Handle], Callable[..., Loaded]] = {
+    ModelHandle: _load_model,
+    VAEHandle: _load_vae,
+    TextHandle: _load_qwen,
+    LMHandle: _load_qwen,
 }
 
 
