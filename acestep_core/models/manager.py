@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from acestep_core import devices
 from acestep_core.checkpoints.catalog import fetch
 from acestep_core.errors import CheckpointError, OutOfMemory
+from acestep_core.io.heap import give_back
 from acestep_core.io.mapping import maps_files
 from acestep_core.io.stamps import file_stamp
 from acestep_core.models import loading, selftest
@@ -118,6 +119,10 @@ class Entry:
         """Back to main memory, without copying."""
         for name, tensor in self.tensors():
             tensor.data = self.home[name]
+
+    def let_go(self) -> None:
+        """Holds no weights any more, whoever still holds this entry."""
+        self.module, self.extra, self.home = nn.Module(), None, {}
 
 
 class OwnPlacement:
@@ -350,6 +355,9 @@ class ModelManager:
             went = True
             if drop:
                 self._entries.pop(entry.key, None)  # the host may have told us to forget it
+                entry.let_go()
+        if drop and went:
+            give_back()
         return went
 
     def used(self, device: torch.device | None = None) -> int:
@@ -367,6 +375,8 @@ class ModelManager:
         with self._lock:
             if not entry.pins and self._entries.get(entry.key) is entry:
                 del self._entries[entry.key]
+                entry.let_go()
+                give_back()
 
     def loaded(self) -> list[str]:
         """One line per cached model, for status pages."""

@@ -93,7 +93,9 @@ def test_the_first_press(name: str, native: tuple[Comfy, str], recording: Path, 
     """
     comfy, model = native
     if name in LACK_BASE:
-        with pytest.raises(AceStepError, match=r"There is no base model in .*, only turbo; .* models download base`\.$"):
+        with pytest.raises(
+            AceStepError, match=r"There is no base model in .*, only turbo; .* models download base`\.$"
+        ):
             asyncio.run(press(comfy, name, recording, tmp_path))
         return
     result = asyncio.run(press(comfy, name, recording, tmp_path))

@@ -134,7 +134,13 @@ def test_which_input_takes_the_place(inputs: list[str], output: str, wanted: str
         for n, kind in enumerate(inputs)
     ]
     sockets = [{"name": f"i{n}", "type": kind, "link": 10 + n} for n, kind in enumerate(inputs)]
-    middle = {"id": 2, "type": "Middle", "mode": BYPASSED, "inputs": sockets, "outputs": [{"name": "o", "type": output}]}
+    middle = {
+        "id": 2,
+        "type": "Middle",
+        "mode": BYPASSED,
+        "inputs": sockets,
+        "outputs": [{"name": "o", "type": output}],
+    }
     wants = {"id": 3, "type": "Wants", "inputs": [{"name": "it", "type": wanted, "link": 1}], "outputs": []}
     links = [[10 + n, 10 + n, 0, 2, n, kind] for n, kind in enumerate(inputs)] + [[1, 2, 0, 3, 0, wanted]]
     prompt = parse_workflow({"nodes": [*gives, middle, wants], "links": links}, known).prompt
