@@ -215,8 +215,8 @@ class ACEStepPlanCodes:
                     8, 1, 64, "How many are written at once; fewer need less memory and sound the same.", advanced=True
                 ),
                 "plan": inputs.text(
-                    "The plan, from ACE-Step Plan; its length is that of the codes. Without one the song's own settings "
-                    "are the plan.",
+                    "The plan, from ACE-Step Plan; its length is that of the codes. "
+                    "Without one the song's own settings are the plan.",
                     forceInput=True,
                 ),
             },

@@ -32,9 +32,8 @@ KINDS = {"split": (SPLIT, ("diffusion_models", "vae", "text_encoders")), "all-in
 LACK_BASE = ("add_track", "base_guidance", "compare", "complete", "extract_stems", "extract_track", "morph")
 """Cannot be made with turbo, which is all there is."""
 LAYERS = 24
-PUBLISHED = {
-    "num_hidden_layers": LAYERS, "layer_types": layer_types(LAYERS), "num_attention_heads": 16, "num_key_value_heads": 8,
-}  # fmt: skip
+HEADS = {"num_attention_heads": 16, "num_key_value_heads": 8}
+PUBLISHED = {"num_hidden_layers": LAYERS, "layer_types": layer_types(LAYERS), **HEADS}
 """The depth and the heads of the published decoder, which tell where it follows the lyrics."""
 
 

@@ -1,5 +1,5 @@
-"""Nodes that are switched off on the canvas: every one that takes and gives one type hands it on when it is bypassed, by
-the frontend's rule, and takes its links with it when it is muted.
+"""Nodes that are switched off on the canvas: every one that takes and gives one type hands it on when it is bypassed,
+by the frontend's rule, and takes its links with it when it is muted.
 """
 
 from __future__ import annotations
@@ -45,14 +45,13 @@ HANDED = {
     "ACEStepExportLoRA": {0: "lora"},
     **{name: {0: "value"} for name in DEFINITIONS if name.startswith("Primitive")},
     **{name: {0: "audio"} for name in DEFINITIONS if name.startswith(("SaveAudio", "PreviewAudio"))},
-    **dict.fromkeys(("TrimAudioDuration", "AudioAdjustVolume", "AudioEqualizer3Band"), {0: "audio"}),
+    **{name: {0: "audio"} for name in ("TrimAudioDuration", "AudioAdjustVolume", "AudioEqualizer3Band")},
     "SplitAudioChannels": {0: "audio", 1: "audio"},
     "JoinAudioChannels": {0: "audio_left"},
-    **dict.fromkeys(("AudioConcat", "AudioMerge"), {0: "audio1"}),
-    **dict.fromkeys(("LatentAdd", "LatentSubtract", "LatentInterpolate", "LatentBlend"), {0: "samples1"}),
-    **dict.fromkeys(("LatentConcat", "LatentBatch"), {0: "samples1"}),
-    **dict.fromkeys(("LatentMultiply", "LatentCut", "LatentCutToBatch", "LatentBatchSeedBehavior"), {0: "samples"}),
-    **dict.fromkeys(("LatentFromBatch", "RepeatLatentBatch"), {0: "samples"}),
+    **{name: {0: "audio1"} for name in ("AudioConcat", "AudioMerge")},
+    **{f"Latent{name}": {0: "samples1"} for name in ("Add", "Subtract", "Interpolate", "Blend", "Concat", "Batch")},
+    **{f"Latent{name}": {0: "samples"} for name in ("Multiply", "Cut", "CutToBatch", "BatchSeedBehavior", "FromBatch")},
+    "RepeatLatentBatch": {0: "samples"},
 }
 """Node -> output -> the input whose source takes the output's place."""
 
@@ -175,7 +174,8 @@ def test_two_in_a_row_hand_on_what_the_second_takes() -> None:
 
 
 LEFT_OUT = {
-    "ACEStepSampler", "ACEStepLoadRecord", "ACEStepScanDataset", "ACEStepLoadDataset", "ACEStepTrainLoRA", "ACEStepLMScore",
+    "ACEStepSampler", "ACEStepLoadRecord", "ACEStepScanDataset", "ACEStepLoadDataset", "ACEStepTrainLoRA",
+    "ACEStepLMScore",
 }  # fmt: skip
 """Begin a song, a dataset or a text, or end one: without them, what comes after has nothing."""
 

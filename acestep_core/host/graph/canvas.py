@@ -290,8 +290,8 @@ def _setter(scope: _Scope, getter: dict[str, Any]) -> tuple[_Scope, Any]:
 
 
 def _passed_through(node: dict[str, Any], slot: int, wanted: Any) -> dict[str, Any] | None:
-    """The input that a bypassed node hands on in the place of an output: the one at the same place if it fits the output
-    and what is `wanted`, else the first of exactly that type, else the first that fits both. The frontend's rule, which
+    """The input that a bypassed node hands on in an output's place: the one at the same place if it fits the output and
+    what is `wanted`, else the first of exactly that type, else the first that fits both. The frontend's rule, which
     takes whatever stands at that place where anything is wanted.
     """
     inputs = node.get("inputs") or []
