@@ -292,7 +292,10 @@ def unreadable(found: Mapping[str, Shape], source: Path) -> str:
     packing = _packing(found)
     if packing is None:
         return ""
-    return f"{source} is quantised as {packing}, which cannot be read; use the bf16, scaled fp8 or GGUF file of this model."
+    return (
+        f"{source} is quantised as {packing}, which cannot be read; "
+        "use the bf16, scaled fp8 or GGUF file of this model."
+    )
 
 
 def _packing(found: Mapping[str, Shape]) -> str | None:
