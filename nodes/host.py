@@ -52,8 +52,13 @@ class Host(Protocol):
     def dataset_folders(self) -> list[Path]:
         """Folders that the user lists for recordings and trainsets, besides input and output."""
 
-    def device(self) -> str:
-        """The name of the device that models run on, `auto` to let the library choose."""
+    def device(self, role: str = "dit") -> str:
+        """The name of the device that a `dit`, `vae`, `text` or `lm` runs on, `auto` to let the library choose."""
+
+    def precision(self, role: str) -> tuple[str, str]:
+        """The number format that the host was started with for models of a role, `auto` for none; and what to say where
+        it cannot be followed.
+        """
 
     def metadata_allowed(self) -> bool:
         """Whether the graph may be written into saved files."""
@@ -150,8 +155,11 @@ class EmbeddedHost:
     def dataset_folders(self) -> list[Path]:
         return _listed_folders()
 
-    def device(self) -> str:
+    def device(self, role: str = "dit") -> str:
         return "auto"
+
+    def precision(self, role: str) -> tuple[str, str]:
+        return "auto", ""
 
     def metadata_allowed(self) -> bool:
         return True  # where it is not, the host hands nodes no prompt and workflow
@@ -197,8 +205,11 @@ class NoHost:
     def dataset_folders(self) -> list[Path]:
         return _listed_folders()
 
-    def device(self) -> str:
+    def device(self, role: str = "dit") -> str:
         return "auto"
+
+    def precision(self, role: str) -> tuple[str, str]:
+        return "auto", ""
 
     def metadata_allowed(self) -> bool:
         return True
@@ -254,8 +265,13 @@ class ComfyUI:
         known = self.paths.folder_names_and_paths.get(DATASETS_FOLDER, ([], None))[0]
         return [*(Path(folder) for folder in known), *_listed_folders()]
 
-    def device(self) -> str:
-        return str(self.memory.get_torch_device())
+    def device(self, role: str = "dit") -> str:
+        return str(self.memory.vae_device() if role == "vae" else self.memory.get_torch_device())
+
+    def precision(self, role: str) -> tuple[str, str]:
+        from .comfy_flags import precision
+
+        return precision(role, sys.modules["comfy.cli_args"].args)
 
     def metadata_allowed(self) -> bool:
         return not sys.modules["comfy.cli_args"].args.disable_metadata

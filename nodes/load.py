@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import inputs, models, wires
@@ -56,7 +57,8 @@ class ACEStepModelLoader:
     def load(self, model: str, variant: str = "auto", dtype: str = "auto", device: str = "auto") -> Told:
         from acestep_core.pipeline.opening import model_handle
 
-        return _announced(model_handle(_asked(model), _asked(variant), dtype, _device(device), models.roots()))
+        handle = model_handle(_asked(model), _asked(variant), dtype, _device(device), models.roots())
+        return _announced(handle, dtype=dtype, device=device)
 
 
 class ACEStepVAELoader:
@@ -91,7 +93,8 @@ class ACEStepVAELoader:
     def load(self, vae: str, dtype: str = "auto", device: str = "auto") -> Told:
         from acestep_core.pipeline.opening import vae_handle
 
-        return _announced(vae_handle(_asked(vae), dtype, _device(device), models.roots()))
+        handle = vae_handle(_asked(vae), dtype, _device(device), models.roots())
+        return _announced(handle, dtype=dtype, device=device)
 
 
 class ACEStepLMLoader:
@@ -128,7 +131,8 @@ class ACEStepLMLoader:
     def load(self, lm: str, dtype: str = "auto", device: str = "auto") -> Told:
         from acestep_core.pipeline.opening import lm_handle
 
-        return _announced(lm_handle(_asked(lm), dtype, _device(device), models.roots()))
+        handle = lm_handle(_asked(lm), dtype, _device(device), models.roots())
+        return _announced(handle, dtype=dtype, device=device)
 
 
 class ACEStepLoader:
@@ -166,7 +170,8 @@ class ACEStepLoader:
         from acestep_core.pipeline.opening import open_models
 
         opened = open_models(dtype=dtype, device=_device(device), tier=preset, roots=models.roots())
-        return _announced(opened.model, opened.vae, opened.lm, remarks=opened.remarks)
+        handles = (opened.model, opened.vae, opened.lm)
+        return _announced(*handles, dtype=dtype, device=device, remarks=opened.remarks)
 
 
 class ACEStepLoRALoader:
@@ -209,11 +214,29 @@ class ACEStepLoRALoader:
         return told((model.with_adapter(path, strength),), str(inspect_adapter(path, model)))
 
 
-def _announced(first: Handle, *others: Any, remarks: Sequence[str] = ()) -> Told:
-    """Hands models on, and says what was taken, and as what."""
+def _announced(first: Handle, *others: Handle | None, dtype: str, device: str, remarks: Sequence[str] = ()) -> Told:
+    """Hands models on, and says what was taken, as what, and which wish of the host's was not followed."""
+    unfollowed: list[str] = []
+    handles = [handle and _as_started(handle, dtype, device, unfollowed) for handle in (first, *others)]
     variant = getattr(first, "variant", None)
     used = f"Using {first.path.name}{f' as {variant}' if variant else ''}"
-    return told((first, *others), " ".join(remarks) or (_TINY_NOTE if first.tiny else used))
+    said = " ".join(remarks) or (_TINY_NOTE if first.tiny else used)
+    return told(tuple(handles), *dict.fromkeys((said, *unfollowed)))
+
+
+def _as_started(handle: Handle, dtype: str, device: str, unfollowed: list[str]) -> Handle:
+    """The handle and its parts in the number formats and on the devices that the host was started with, where the node
+    leaves them open.
+    """
+    more: dict[str, Any] = {}
+    if dtype == models.AUTO:
+        more["dtype"], remark = host().precision(handle.role)
+        unfollowed += [remark] if remark else []
+    if device == models.AUTO:
+        more["device"] = host().device(handle.role)
+    parts = {name: getattr(handle, name, None) for name in ("text", "vae")}
+    more |= {name: _as_started(part, dtype, device, unfollowed) for name, part in parts.items() if part is not None}
+    return replace(handle, **more)
 
 
 def _asked(choice: str) -> str | None:

@@ -206,7 +206,6 @@ class ACEStepPlanCodes:
             "required": {
                 "lm": inputs.wire(wires.LM, _LM_TIP),
                 "song": inputs.wire(wires.SONG, "The song as you wrote it, before planning."),
-                "plan": inputs.text("The plan, from ACE-Step Plan; its length is that of the codes.", forceInput=True),
                 "seed": inputs.seed("Codes of the first song; each next song of the batch takes one more."),
                 "batch_size": inputs.integer(1, 1, 64, "How many sequences to write, one for each song."),
             },
@@ -215,6 +214,11 @@ class ACEStepPlanCodes:
                 "chunk": inputs.integer(
                     8, 1, 64, "How many are written at once; fewer need less memory and sound the same.", advanced=True
                 ),
+                "plan": inputs.text(
+                    "The plan, from ACE-Step Plan; its length is that of the codes. "
+                    "Without one the song's own settings are the plan.",
+                    forceInput=True,
+                ),
             },
         }
 
@@ -222,11 +226,11 @@ class ACEStepPlanCodes:
         self,
         lm: LMHandle | None,
         song: Song,
-        plan: str,
         seed: int,
         batch_size: int,
         sampling: LMSampling | None = None,
         chunk: int = 8,
+        plan: str = "",
     ) -> tuple[Codes]:
         from acestep_core.planner.plan import Plan
         from acestep_core.planner.planning import codes_of

@@ -21,7 +21,7 @@ from acestep_core.checkpoints.layouts import (
 )
 from acestep_core.checkpoints.qwen_tokenizer import LM_ROWS, TEXT_ROWS, Fit, fit_of, is_lm
 from acestep_core.checkpoints.safetensors_header import MAX_HEADER
-from acestep_core.checkpoints.weights import Weights, open_weights, read_json
+from acestep_core.checkpoints.weights import Weights, open_weights, read_json, unreadable
 from acestep_core.errors import CheckpointError
 from acestep_core.io.folders import download_folder, user_folder
 from acestep_core.io.text import read_text
@@ -315,7 +315,8 @@ def _scan_file(path: Path) -> Iterator[ModelEntry]:
             yield ModelEntry(_kind_of_file(path), path.stem, path, layout, None, path.stat().st_size, str(error))
         return
     for kind, part in _parts(path, names):
-        entry = ModelEntry(kind, path.stem, path, layout, None, _bytes(part), format=part.format)
+        problem = unreadable(part.shapes, path) or None
+        entry = ModelEntry(kind, path.stem, path, layout, None, _bytes(part), problem, format=part.format)
         entry = replace(entry, size=_lm_size(kind, path, part))
         yield _named_dit(entry, part) if kind == "dit" else entry
 
@@ -336,7 +337,7 @@ def _named_dit(entry: ModelEntry, part: Weights) -> ModelEntry:
         config = kept_config(part, entry.path)
         xl = is_xl(config or shapes.dit_config(part.shapes, entry.path))
     except CheckpointError as error:
-        return replace(entry, problem=str(error))
+        return replace(entry, problem=entry.problem or str(error))
     try:
         variant = classified(config or {}, xl, entry.path).name
     except CheckpointError:

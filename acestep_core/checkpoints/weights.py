@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -38,6 +39,13 @@ _TORCH = {
     **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
 }
 QUANTISED = (*SCALES, ".weight_scale_2", ".comfy_quant", "scaled_fp8", ".scale_input", ".input_scale")
+# What stands beside weights that are packed in ways that are not read, most telling first.
+UNREAD = {
+    ".weight_scale_2": "NVFP4",
+    ".weight_scale_inv": "fp8 with a scale for each block",
+    ".absmax": "4 bits of bitsandbytes",
+    ".SCB": "8 bits of bitsandbytes",
+}
 
 
 class Weights(Mapping[str, "Tensor"]):
@@ -272,13 +280,34 @@ def require_match(wanted: Mapping[str, Shape], found: Mapping[str, Shape], sourc
     complaints = mismatches(wanted, found)
     if not complaints:
         return
-    if any(name.endswith(QUANTISED) for name in found):
-        raise CheckpointError(
-            f"{source} is quantised in a way that cannot be read; use the bf16 or fp8 file of this model."
-        )
+    if problem := unreadable(found, source):
+        raise CheckpointError(problem)
     raise CheckpointError(
         f"{source} does not fit this model: {'; '.join(complaints)}; {again()}, or choose the file that fits."
     )
+
+
+def unreadable(found: Mapping[str, Shape], source: Path) -> str:
+    """What to say of weights that are packed in a way that is not read; nothing of others."""
+    packing = _packing(found)
+    if packing is None:
+        return ""
+    return (
+        f"{source} is quantised as {packing}, which cannot be read; "
+        "use the bf16, scaled fp8 or GGUF file of this model."
+    )
+
+
+def _packing(found: Mapping[str, Shape]) -> str | None:
+    for end, packing in UNREAD.items():
+        if any(name.endswith(end) for name in found):
+            return packing
+    scales = [shape for name, shape in found.items() if name.endswith(SCALES) and math.prod(shape) != 1]
+    if any(len(shape) > 1 and shape[-1] > 1 for shape in scales):
+        return "fp8 with a scale for each block (MXFP8)"
+    if scales:
+        return "numbers with a scale for each row"
+    return "numbers of another kind" if any(name.endswith(QUANTISED) for name in found) else None
 
 
 def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from acestep_core.checkpoints.catalog import Preset, Variant, variant_named
 from acestep_core.checkpoints.find import is_tiny
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 class Handle:
     """Weights at `path`, to be used in number format `dtype` on `device` (both may be `auto`).
 
-    Where a host lends weights that it holds itself, `lent` is who does, and `path` only what they are called.
+    Where a host lends weights that it holds itself, `lent` is who does, and `path` only what they are called. `role` is
+    what kind of model it is: `dit`, `vae`, `text` or `lm`.
     """
 
+    role: ClassVar[str]
     path: Path
     dtype: str = "auto"
     device: str = "auto"
@@ -37,6 +39,7 @@ class Handle:
 class TextHandle(Handle):
     """The Qwen3 text encoder. `tokenizer` is the tokenizer.json, where it does not lie beside the weights."""
 
+    role: ClassVar[str] = "text"
     tokenizer: Path | None = None
 
 
@@ -44,11 +47,14 @@ class TextHandle(Handle):
 class VAEHandle(Handle):
     """The 48 kHz Oobleck VAE."""
 
+    role: ClassVar[str] = "vae"
+
 
 @dataclass(frozen=True)
 class LMHandle(Handle):
     """The 5 Hz language model. `tokenizer` is the tokenizer.json, where it does not lie beside the weights."""
 
+    role: ClassVar[str] = "lm"
     tokenizer: Path | None = None
 
 
@@ -79,6 +85,7 @@ class ModelHandle(Handle):
         shift: of its schedule, where somebody has set another than the checkpoint's own.
     """
 
+    role: ClassVar[str] = "dit"
     variant: str = "turbo"
     text: TextHandle | None = None
     vae: VAEHandle | None = None

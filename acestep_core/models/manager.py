@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from acestep_core import devices
 from acestep_core.checkpoints.catalog import fetch
 from acestep_core.errors import CheckpointError, OutOfMemory
+from acestep_core.io.heap import give_back
 from acestep_core.io.mapping import maps_files
 from acestep_core.io.stamps import file_stamp
 from acestep_core.models import loading, selftest
@@ -118,6 +119,10 @@ class Entry:
         """Back to main memory, without copying."""
         for name, tensor in self.tensors():
             tensor.data = self.home[name]
+
+    def let_go(self) -> None:
+        """Holds no weights any more, whoever still holds this entry."""
+        self.module, self.extra, self.home = nn.Module(), None, {}
 
 
 class OwnPlacement:
@@ -274,12 +279,12 @@ class ModelManager:
         if handle.lent is not None:
             raise CheckpointError("Weights that ComfyUI holds cannot be trained; load their file with Load ACE-Step.")
         device = devices.pick_device(handle.device)
-        dtype = devices.dtype_for("dit", device, handle.dtype)
+        dtype = devices.dtype_for(handle.role, device, handle.dtype)
         with self._lock, torch.inference_mode(False):
             model, _, read = _load_model(self, handle, loading.How(dtype, None, self.mapped))
             del model.encoder, model.tokenizer, model.detokenizer
             prepare(model)
-            entry = Entry((*_key(handle, "dit", device, dtype), "private"), model, device, None, read, pins=1)
+            entry = Entry((*_key(handle, device, dtype), "private"), model, device, None, read, pins=1)
         needed = working(model) if callable(working) else working
         try:
             self._place(entry, needed)
@@ -312,9 +317,8 @@ class ModelManager:
 
     def _entry(self, handle: Handle) -> Entry:
         device = devices.pick_device(handle.device)
-        role, load = _LOADERS[type(handle)]
-        dtype = devices.dtype_for(role, device, handle.dtype)
-        key = _key(handle, role, device, dtype)
+        dtype = devices.dtype_for(handle.role, device, handle.dtype)
+        key = _key(handle, device, dtype)
         entry = self._entries.pop(key, None)
         if entry is not None and entry.stamps != _stamps(entry.read):
             log.info("%s has changed", handle.path)
@@ -322,8 +326,8 @@ class ModelManager:
                 self.placement.remove(entry)
             entry = None
         if entry is None:
-            log.info("loading %s from %s as %s", role, handle.path, dtype)
-            module, extra, read = load(self, handle, loading.How(dtype, device, self.mapped))
+            log.info("loading %s from %s as %s", handle.role, handle.path, dtype)
+            module, extra, read = _LOADERS[type(handle)](self, handle, loading.How(dtype, device, self.mapped))
             entry = Entry(key, module, device, extra, read)
         self._entries[key] = entry  # now the most recently used
         if self.limit is not None:
@@ -351,6 +355,9 @@ class ModelManager:
             went = True
             if drop:
                 self._entries.pop(entry.key, None)  # the host may have told us to forget it
+                entry.let_go()
+        if drop and went:
+            give_back()
         return went
 
     def used(self, device: torch.device | None = None) -> int:
@@ -368,6 +375,8 @@ class ModelManager:
         with self._lock:
             if not entry.pins and self._entries.get(entry.key) is entry:
                 del self._entries[entry.key]
+                entry.let_go()
+                give_back()
 
     def loaded(self) -> list[str]:
         """One line per cached model, for status pages."""
@@ -375,7 +384,7 @@ class ModelManager:
             return [f"{e.key[0]} {e.key[1]} {e.nbytes >> 20} MiB" for e in self._entries.values()]  # type: ignore[index]
 
 
-def _key(handle: Handle, role: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, ...]:
+def _key(handle: Handle, device: torch.device, dtype: torch.dtype) -> tuple[Any, ...]:
     """What is to be loaded and how."""
     path = handle.path.resolve()
     if not path.exists():
@@ -384,7 +393,7 @@ def _key(handle: Handle, role: str, device: torch.device, dtype: torch.dtype) ->
         )
     variant = handle.variant if isinstance(handle, ModelHandle) else None
     tokenizer = getattr(handle, "tokenizer", None)
-    return (role, str(path), variant, tokenizer, str(dtype), str(device))
+    return (handle.role, str(path), variant, tokenizer, str(dtype), str(device))
 
 
 _READ = (".safetensors", ".gguf", ".json", ".pt")
@@ -482,11 +491,11 @@ def _load_qwen(manager: ModelManager, handle: TextHandle | LMHandle, how: loadin
     return model, LanguageModel(model, tokenizer), read
 
 
-_LOADERS: dict[type[Handle], tuple[str, Callable[..., Loaded]]] = {
-    ModelHandle: ("dit", _load_model),
-    VAEHandle: ("vae", _load_vae),
-    TextHandle: ("text", _load_qwen),
-    LMHandle: ("lm", _load_qwen),
+_LOADERS: dict[type[Handle], Callable[..., Loaded]] = {
+    ModelHandle: _load_model,
+    VAEHandle: _load_vae,
+    TextHandle: _load_qwen,
+    LMHandle: _load_qwen,
 }
 
 

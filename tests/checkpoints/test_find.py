@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from acestep_core.checkpoints import catalog, find
+from acestep_core.checkpoints.choose import choose
 from acestep_core.checkpoints.find import (
     Found,
     find_checkpoint,
+    find_models,
     find_tokenizer,
     is_tiny,
     list_models,
@@ -366,3 +368,20 @@ def test_cutting_and_padding_of_a_file_are_not_taken_over(tiny_root: Path, tmp_p
     (tmp_path / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
     rows = open_text_encoder(tiny_root).config["vocab_size"]
     same_tokens(tmp_path / "tokenizer.json", own, rows)
+
+
+def test_a_file_packed_in_a_way_that_is_not_read_is_passed_over(install: Callable[..., Path], tmp_path: Path):
+    """It stands before the other in the alphabet."""
+    whole = "diffusion_models/acestep_v1.5_turbo.safetensors"
+    root = install(tmp_path / "models", whole)
+    packed = root / "diffusion_models" / "acestep_v1.5_base_mxfp8.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in load_file(root / whole).items()}
+    layer = next(name for name in tensors if name.endswith("q_proj.weight"))
+    scales = torch.ones(128, 4, dtype=torch.uint8)
+    save_file(tensors | {layer.replace("weight", "weight_scale"): scales}, packed)
+    found = find_models([root])
+    (entry,) = (entry for entry in found.entries if entry.problem)
+    assert entry.path == packed and "fp8 with a scale for each block (MXFP8)" in str(entry.problem)
+    assert choose("dit", roots=found).entry.path == root / whole
+    with pytest.raises(CheckpointError, match=r"is quantised as fp8 with a scale for each block \(MXFP8\)"):
+        choose("dit", "acestep_v1.5_base_mxfp8", roots=found)

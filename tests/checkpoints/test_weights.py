@@ -261,13 +261,28 @@ def test_scaled_fp8_is_read_as_what_it_stands_for(tmp_path: Path, convention: st
 
 
 @pytest.mark.parametrize(
-    "changed",
-    [{"a.weight_scale": torch.ones(8, 1)}, {"a.weight": torch.ones(8, 6, dtype=torch.int8)}],
-    ids=["a scale per row", "int8"],
+    ("changed", "packing"),
+    [
+        ({"a.weight_scale": torch.ones(8, 1)}, "numbers with a scale for each row"),
+        ({"a.weight_scale": torch.ones(8)}, "numbers with a scale for each row"),
+        ({"a.weight_scale": torch.ones(128, 4, dtype=torch.uint8)}, r"fp8 with a scale for each block \(MXFP8\)"),
+        (
+            {
+                "a.weight": torch.ones(8, 3, dtype=torch.uint8),
+                "a.weight_scale": torch.ones(128, 4).to(torch.float8_e4m3fn),
+                "a.weight_scale_2": torch.tensor(1.0),
+            },
+            "NVFP4",
+        ),
+        ({"a.weight_scale_inv": torch.ones(1, 1)}, "fp8 with a scale for each block"),
+        ({"a.weight": torch.ones(24, 1, dtype=torch.uint8), "a.weight.absmax": torch.ones(1)}, "4 bits of bits"),
+        ({"a.SCB": torch.ones(8)}, "8 bits of bitsandbytes"),
+        ({"a.weight": torch.ones(8, 6, dtype=torch.int8)}, "numbers of another kind"),
+    ],
 )
-def test_other_ways_to_quantise_are_refused(tmp_path: Path, changed: dict[str, torch.Tensor]):
+def test_other_ways_to_quantise_are_refused_by_their_name(tmp_path: Path, changed: dict, packing: str):
     tensors = fp8({"a.weight": torch.ones(8, 6)}, "comfy_quant") | changed
     save_file(tensors, tmp_path / "x.safetensors")
     opened = open_weights(tmp_path / "x.safetensors")
-    with pytest.raises(CheckpointError, match="quantised in a way"):
+    with pytest.raises(CheckpointError, match=rf"quantised as {packing}.*, which cannot be read; use .*\.$"):
         assign(nn.Module(), opened, tmp_path / "x.safetensors")

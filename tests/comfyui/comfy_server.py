@@ -39,7 +39,8 @@ EXTRA_DIT = "acestep-v15-xl-turbo"
 LORA = "some_lora"
 FOREIGN_MODELS = 60
 """Other people's models in ComfyUI's folders, with headers of the usual size."""
-START_SECONDS = 240
+PATIENCE = 600
+"""Seconds after which something has hung; a busy machine is slow for minutes."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ class Comfy:
         return self.base / "custom_nodes" / PACK
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=PATIENCE) as answer:
             data = answer.read()
             return json.loads(data) if "json" in answer.headers.get("Content-Type", "") else data
 
     def post(self, path: str, body: Any) -> None:
         data = json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        urllib.request.urlopen(request, timeout=60).close()
+        urllib.request.urlopen(request, timeout=PATIENCE).close()
 
     @asynccontextmanager
     async def site(self) -> AsyncIterator[Site]:
@@ -81,7 +82,17 @@ async def freed(site: Site) -> None:
         status = (await site.get("/probe/models"))[1]
         return not status["known_to_comfyui"] and not status["manager"]
 
-    await eventually(empty, 20)
+    await eventually(empty, PATIENCE)
+
+
+async def forgotten(site: Site) -> None:
+    """Asks ComfyUI to forget all results, and waits until it has: what is queued from now on finds none."""
+    await site.post("/free", {"free_memory": True})
+
+    async def done() -> bool:
+        return not (await site.get("/probe/flags"))[1]
+
+    await eventually(done, PATIENCE)
 
 
 @contextmanager
@@ -188,7 +199,7 @@ def _free_port() -> int:
 
 
 def _wait(comfy: Comfy, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < end:
         with contextlib.suppress(urllib.error.URLError, OSError):
             comfy.get("/system_stats")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.comfyui.comfy_server import Comfy
+from tests.comfyui.comfy_server import Comfy, forgotten
 from tests.host import test_conformance as conformance
 from tests.host.lab_site import LAB_PACK, Site, eventually, has_ended, open_site
 from tests.host.test_conformance import CLIENT, FEATURES, GOLDEN, normal
@@ -131,6 +131,7 @@ def test_order_deletion_and_interruption(comfy: Comfy) -> None:
 def test_both_hosts_do_the_same(name: str, comfy: Comfy, tmp_path: Path) -> None:
     async def main() -> tuple[list[Any], list[Any]]:
         async with comfy.site() as real, open_site(tmp_path, packs=(LAB_PACK,)) as ours:
+            await forgotten(real)
             return await told(real, name), await told(ours, name)
 
     real, ours = asyncio.run(main())
@@ -144,8 +145,6 @@ def test_both_hosts_do_the_same(name: str, comfy: Comfy, tmp_path: Path) -> None
 async def told(site: Site, name: str) -> list[dict[str, Any]]:
     """Everything a client hears of the prompts of scenario `name`, sent one after the other to a fresh cache."""
     found = []
-    await site.post("/free", {"free_memory": True})
-    await asyncio.sleep(0.3)
     async with site.listen(CLIENT, FEATURES) as events:
         for prompt in BOTH[name]:
             start = len(events)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.comfyui.comfy_server import EXTRA_DIT, ROOT, Comfy, environment, freed, python_of
-from tests.host.lab_site import eventually
+from tests.comfyui.comfy_server import EXTRA_DIT, PATIENCE, ROOT, Comfy, environment, freed, python_of
+from tests.host.lab_site import eventually, has_ended
 
 CLIENT = "fedcba9876543210"
 
@@ -86,11 +86,11 @@ def test_interrupting_takes_effect_within_a_step(kind: str, comfy: Comfy) -> Non
     async def main() -> None:
         async with comfy.site() as site, site.listen(CLIENT, {"supports_preview_metadata": True}) as events:
             _, body = await site.post("/prompt", {"prompt": prompt, "client_id": CLIENT})
-            await eventually(lambda: len(steps_of(events, node_id)) >= 3, 120)
-            await site.post("/interrupt", {"prompt_id": body["prompt_id"]})
-            done = len(steps_of(events, node_id))
+            await eventually(lambda: len(steps_of(events, node_id)) >= 3, PATIENCE)
+            reached = (await site.post("/probe/interrupt", {"node": node_id}))[1]["reached"]
+            await eventually(lambda: has_ended(events, body["prompt_id"]), PATIENCE)
+            assert sum(step["data"]["value"] > reached for step in steps_of(events, node_id)) <= 2
             entry = await site.finish(body["prompt_id"])
-            assert len(steps_of(events, node_id)) - done <= 2
             last = entry["status"]["messages"][-1]
             assert last[0] == "execution_interrupted" and last[1]["node_id"] == node_id
             assert set((await site.get("/probe/models"))[1]["pins"]) == {0}
@@ -107,11 +107,10 @@ def steps_of(events: list[Any], node_id: str) -> list[Any]:
 def test_bar_picture_and_line_while_sampling(comfy: Comfy) -> None:
     async def main() -> list[Any]:
         async with comfy.site() as site, site.listen(CLIENT, {"supports_preview_metadata": True}) as events:
-            entry = await site.run(graph(steps=30, seed=3, seconds=60.0), client_id=CLIENT)
-            assert entry["status"]["status_str"] == "success"
-            return list(events)
+            return await site.told(CLIENT, events, graph(steps=30, seed=3, seconds=60.0))
 
     events = asyncio.run(main())
+    assert any(event.get("type") == "execution_success" for event in events)
     assert steps_of(events, "sampler")[-1]["data"] | {"prompt_id": ""} == {
         "value": 30,
         "max": 30,

@@ -28,10 +28,10 @@ GIB = 1 << 30
 CARD = torch.device("cuda:0")
 LM_17B = Qwen3Config(217204, 2048, 6144, 28, 16, 8)
 BUILD = {
-    ModelHandle: ("dit", lambda: AceStepModel(AceStepConfig())),  # 4.4 GiB
-    VAEHandle: ("vae", lambda: OobleckVAE(OobleckConfig())),  # 0.3 GiB
-    TextHandle: ("text", lambda: Qwen3(Qwen3Config(151669, 1024, 3072, 28, 16, 8))),  # 1.1 GiB
-    LMHandle: ("lm", lambda: Qwen3(LM_17B)),  # 3.4 GiB
+    ModelHandle: lambda: AceStepModel(AceStepConfig()),  # 4.4 GiB
+    VAEHandle: lambda: OobleckVAE(OobleckConfig()),  # 0.3 GiB
+    TextHandle: lambda: Qwen3(Qwen3Config(151669, 1024, 3072, 28, 16, 8)),  # 1.1 GiB
+    LMHandle: lambda: Qwen3(LM_17B),  # 3.4 GiB
 }
 
 
@@ -62,15 +62,15 @@ class Card:
 def card(request, monkeypatch, tmp_path):
     card = Card(int(getattr(request, "param", 8) * GIB))
 
-    def loader(role, build):
+    def loader(build):
         def load(manager, handle, dtype):
-            card.loads.append(role)
+            card.loads.append(handle.role)
             with torch.device("meta"):
                 return build().to(torch.bfloat16), None, (handle.path,)
 
-        return role, load
+        return load
 
-    monkeypatch.setattr(managing, "_LOADERS", {kind: loader(*how) for kind, how in BUILD.items()})
+    monkeypatch.setattr(managing, "_LOADERS", {kind: loader(build) for kind, build in BUILD.items()})
     monkeypatch.setattr(devices, "pick_device", lambda name: CARD)
     monkeypatch.setattr(devices, "supports_bf16", lambda device: True)
     monkeypatch.setattr(devices, "free_memory", card.free)
@@ -79,10 +79,10 @@ def card(request, monkeypatch, tmp_path):
     monkeypatch.setattr(Entry, "go_out", lambda entry: card.come(entry))
     monkeypatch.setattr(Entry, "go_home", lambda entry: card.leave(entry))
     card.handles = {}
-    for kind, (role, _) in BUILD.items():
-        file = tmp_path / f"{role}.safetensors"
+    for kind in BUILD:
+        file = tmp_path / f"{kind.role}.safetensors"
         file.write_bytes(b"weights")
-        card.handles[role] = kind(Path(file))
+        card.handles[kind.role] = kind(Path(file))
     return card
 
 

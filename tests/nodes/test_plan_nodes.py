@@ -51,6 +51,7 @@ def test_codes_have_the_plans_length(call: Callable[..., Any], lm: Any) -> None:
     (second,) = call("ACEStepPlanCodes", lm=lm, song=Song("calm"), plan="duration: 10", seed=4, batch_size=1)
     assert second[0] == codes[1]
     (fixed,) = call("ACEStepPlanCodes", lm=lm, song=Song("calm", duration=11.0), plan="", seed=4, batch_size=1)
+    assert call("ACEStepPlanCodes", lm=lm, song=Song("calm", duration=11.0), seed=4, batch_size=1) == (fixed,)
     assert len(fixed[0]) == 55
 
 

@@ -256,7 +256,8 @@ def _follow(scope: _Scope, link_id: Any, wanted: Any, definitions: Definitions) 
         if node.get("mode", 0) == MUTED:
             return None
         if node.get("mode", 0) == BYPASSED:
-            link_id = _passed_through(node, slot, wanted)
+            taken = _passed_through(node, slot, wanted)
+            link_id, wanted = (None, None) if taken is None else (taken.get("link"), taken.get("type"))
         elif kind == REROUTE:
             link_id = node["inputs"][0].get("link")
         elif kind == PRIMITIVE:
@@ -288,15 +289,29 @@ def _setter(scope: _Scope, getter: dict[str, Any]) -> tuple[_Scope, Any]:
     raise GraphError(f"The workflow gets {name!r} by name, but no node sets it; add a Set node of that name.")
 
 
-def _passed_through(node: dict[str, Any], slot: int, wanted: Any) -> Any:
-    """The link that a bypassed node hands on: of the input at the same place, or of the first of the same type."""
+def _passed_through(node: dict[str, Any], slot: int, wanted: Any) -> dict[str, Any] | None:
+    """The input that a bypassed node hands on in an output's place: the one at the same place if it fits the output and
+    what is `wanted`, else the first of exactly that type, else the first that fits both. The frontend's rule, which
+    takes whatever stands at that place where anything is wanted.
+    """
     inputs = node.get("inputs") or []
+    if wanted in _ANY:
+        return next(iter(inputs[slot : slot + 1] or inputs[:1]), None)
     kind = node["outputs"][slot]["type"]
-    candidates = [*inputs[slot : slot + 1], *inputs]
-    for entry in candidates:
-        if entry.get("type") in (kind, wanted) or "*" in (entry.get("type"), kind):
-            return entry.get("link")
-    return None
+    fitting = [entry for entry in inputs if _fits(entry.get("type"), kind) and _fits(entry.get("type"), wanted)]
+    beside = [entry for entry in inputs[slot : slot + 1] if entry in fitting]
+    exact = [entry for entry in inputs if entry.get("type") == wanted]
+    return next(iter([*beside, *exact, *fitting]), None)
+
+
+_ANY = ("*", "", None, 0)
+
+
+def _fits(one: Any, other: Any) -> bool:
+    """Whether two types of sockets may be connected; several types stand with commas between them."""
+    if one in _ANY or other in _ANY:
+        return True
+    return not {part.lower() for part in str(one).split(",")}.isdisjoint(str(other).lower().split(","))
 
 
 def _convert_node(scope: _Scope, node: dict[str, Any], definitions: Definitions, converted: Converted) -> None:

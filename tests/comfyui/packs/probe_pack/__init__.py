@@ -5,6 +5,7 @@ import time
 
 import comfy.model_management
 from aiohttp import web
+from comfy_execution.progress import get_progress_state
 from server import PromptServer
 
 import nodes
@@ -20,6 +21,8 @@ async def imported(request):
 
 @_routes.get("/probe/input_types")
 async def input_types(request):
+    for module in [module for name, module in sys.modules.items() if name.endswith("acestep-nodes.nodes.models")]:
+        module._scanned.clear()  # a moment when the folders are looked at again
     ours = [cls for name, cls in nodes.NODE_CLASS_MAPPINGS.items() if name.startswith("ACEStep")]
     start = time.thread_time()
     for cls in ours:
@@ -44,3 +47,17 @@ async def models(request):
             "pins": [entry.pins for entry in entries],
         }
     )
+
+
+@_routes.get("/probe/flags")
+async def flags(request):
+    """What the queue is still to do before its next prompt, such as freeing memory."""
+    return web.json_response(list(PromptServer.instance.prompt_queue.flags))
+
+
+@_routes.post("/probe/interrupt")
+async def interrupt(request):
+    """Interrupts, and says how far a node was at that moment."""
+    reached = get_progress_state().nodes[(await request.json())["node"]]["value"]
+    comfy.model_management.interrupt_current_processing()
+    return web.json_response({"reached": reached})
