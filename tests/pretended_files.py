@@ -1,7 +1,7 @@
 """File systems of other systems, as far as Linux can play them, for any test: `pytest --files windows|folding`.
 
-`windows`: what this process has open or mapped is neither replaced, renamed nor deleted; a rename replaces nothing; paths
-have at most 259 characters, of folders 247, which is still the default there.
+`windows`: what this process has open or mapped is neither replaced, renamed nor deleted; a rename replaces nothing;
+paths have at most 259 characters, of folders 247, which is still the default there.
 `folding`: names that differ in case or in the form of accents are one file, as on macOS.
 """
 

@@ -45,11 +45,11 @@ QUANTISED = (*SCALES, ".weight_scale_2", ".comfy_quant", "scaled_fp8", ".scale_i
 class Weights(Mapping[str, "Tensor"]):
     """Names -> tensors of one or more safetensors or GGUF files.
 
-    Nothing is read until a tensor is asked for, and then, where the system is good at it, its pages are mapped from the
-    file: private (writing to a tensor never reaches the disk), shared with other processes, and given back by the system
-    when memory is short. Only packed weights are unpacked, to fp32 unless `unpacked` names another format, which takes memory; `packed` hands
-    them out as they are. See `unmapped` for the other way. The views made by `select`, `renamed` and `merged` share the
-    open files.
+    Nothing is read until a tensor is asked for, and then, where the system is good at it (`maps_files`), its pages are
+    mapped from the file: private (writing to a tensor never reaches the disk), shared with other processes, and given
+    back by the system when memory is short. Only packed weights are unpacked, to fp32 unless `unpacked` names another
+    format, which takes memory; `packed` hands them out as they are. See `unmapped` for the other way. The views made by
+    `select`, `renamed` and `merged` share the open files.
 
     Attributes:
         metadata: of a single file; empty for shards.

@@ -1,7 +1,7 @@
 """`python -m acestep_core.commands` is `acestep`, where the package lies in a folder without being installed.
 
-So is `python FOLDER/acestep_core/commands`, from any folder, and for Pythons that look in their own places only, as that
-of ComfyUI's portable build does.
+So is `python FOLDER/acestep_core/commands`, from any folder, and for Pythons that look in their own places only, as
+that of ComfyUI's portable build does.
 """
 
 from __future__ import annotations

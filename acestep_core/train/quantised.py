@@ -115,7 +115,8 @@ def check_quantised(settings: TrainSettings) -> None:
         )
     if form == "nf4" and find_spec("bitsandbytes") is None:
         raise InvalidInput(
-            f"Layers in nf4 need bitsandbytes; install it with `{pip_install('bitsandbytes')}`, or set quantize to int8."
+            f"Layers in nf4 need bitsandbytes; install it with `{pip_install('bitsandbytes')}`, "
+            "or set quantize to int8."
         )
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from pathlib import Path
