@@ -23,12 +23,15 @@ test: .venv/.dev
 test-fast: .venv/.dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-# What deals with files, under Windows' and macOS' rules for them; the loop on an Apple GPU. CONTRIBUTING has the whole.
+# What deals with files, under Windows' and macOS' rules for them; networks on an Apple GPU. CONTRIBUTING has the whole.
 FILES := tests/io tests/records tests/models/test_replaced_files.py tests/pipeline/test_saving.py tests/host/test_batch.py
+FILES += tests/host/test_client.py tests/commands/test_models.py tests/checkpoints/test_weights.py
+NETWORKS := tests/models/test_selftest.py tests/models/test_layers.py tests/checkpoints/test_packing.py
+NETWORKS += tests/render/test_loop.py tests/render/test_vae.py tests/judge/test_lm_score.py
 test-systems: .venv/.dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --files windows $(FILES)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --files folding $(FILES)
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --device mps14 tests/models/test_selftest.py tests/render/test_loop.py
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --device mps14 $(NETWORKS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

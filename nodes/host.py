@@ -303,7 +303,7 @@ class ComfyUI:
         if not isinstance(manager.placement, ComfyPlacement):
             manager.unload()  # whatever a script of the same process has loaded before
             manager.placement = ComfyPlacement()
-            manager.mapped &= not getattr(sys.modules["comfy.cli_args"].args, "disable_mmap", False)
+            manager.mapped = not getattr(sys.modules["comfy.cli_args"].args, "disable_mmap", False)
 
     def _watched(self) -> bool:
         server = self._server()

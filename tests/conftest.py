@@ -30,6 +30,7 @@ from tests.pretended_mps import POLICIES, pretended_everywhere
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault
 settings.load_profile("patient")
 SLOW = Path(__file__).with_name("slow.txt")
+ELSEWHERE = ("tests/canvas/", "tests/comfyui/")
 _seconds: defaultdict[str, float] = defaultdict(float)
 
 
@@ -48,6 +49,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.nodeid.startswith(rooms) or item.nodeid.partition("[")[0] in slow:
             item.add_marker("slow")
+        if config.getoption("device") and item.nodeid.startswith(ELSEWHERE):
+            item.add_marker(pytest.mark.skip(reason="browsers and ComfyUI do not know what this process pretends"))
     seed = config.getoption("shuffle")
     if seed is not None:
         rng = random.Random(seed)

@@ -1,6 +1,7 @@
 """File systems of other systems, as far as Linux can play them, for any test: `pytest --files windows|folding`.
 
-`windows`: what this process has open or mapped is neither replaced, renamed nor deleted; a rename replaces nothing.
+`windows`: what this process has open or mapped is neither replaced, renamed nor deleted; a rename replaces nothing;
+paths have at most 259 characters, of folders 247, which is still the default there.
 `folding`: names that differ in case or in the form of accents are one file, as on macOS.
 """
 
@@ -19,8 +20,6 @@ from typing import Any
 
 import pytest
 
-from acestep_core.io.mapping import maps_files
-
 
 def windows(patch: pytest.MonkeyPatch, root: Path) -> None:
     """Windows' rules for files that are in use, below `root`."""
@@ -28,9 +27,10 @@ def windows(patch: pytest.MonkeyPatch, root: Path) -> None:
         patch.setattr(os, name, _refusing_moves(getattr(os, name), replaces=name == "replace"))
     for name in ("unlink", "remove"):
         patch.setattr(os, name, _refusing(getattr(os, name)))
+    for module, name in ((os, "open"), (os, "mkdir"), (os, "stat"), (builtins, "open"), (io, "open")):
+        patch.setattr(module, name, _refusing_length(getattr(module, name), 247 if name == "mkdir" else 259))
     patch.setattr("acestep_core.io.system.WINDOWS", True)
     patch.setattr("acestep_core.io.atomic._PAUSE", 0.0)
-    patch.setattr("acestep_core.models.manager.manager.mapped", maps_files())
 
 
 def _refusing(delete: Callable[..., None]) -> Callable[..., None]:
@@ -47,11 +47,23 @@ def _refusing_moves(move: Callable[..., None], replaces: bool) -> Callable[..., 
     @functools.wraps(move)
     def wrapped(source: Any, target: Any, **options: Any) -> None:
         if not options:
+            if len(os.path.abspath(os.fspath(target))) > 259:
+                raise FileNotFoundError(2, "The system cannot find the path specified", os.fspath(target))
             _refuse(source)
             _refuse(target)
             if not replaces and os.path.lexists(target):
                 raise FileExistsError(17, "Cannot create a file when that file already exists", os.fspath(target))
         move(source, target, **options)
+
+    return wrapped
+
+
+def _refusing_length(function: Callable[..., Any], most: int) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapped(path: Any, *rest: Any, **options: Any) -> Any:
+        if not isinstance(path, int) and len(os.path.abspath(os.fspath(path))) > most:
+            raise FileNotFoundError(2, "The system cannot find the path specified", os.fspath(path))
+        return function(path, *rest, **options)
 
     return wrapped
 

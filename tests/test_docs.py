@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,14 +87,16 @@ def studio(tiny_root, tmp_path, monkeypatch):
     for name, variant in VARIANTS.items():
         monkeypatch.setitem(VARIANTS, name, replace(variant, preset=replace(variant.preset, steps=2)))
     monkeypatch.setenv("ACESTEP_CHECKPOINTS", str(tiny_root))
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "Jürgen's Musik, 노래 (1) & %x%"  # as folders of users are called
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     noise = 0.1 * torch.randn(RATE * 21, 2, generator=torch.Generator().manual_seed(0)).numpy()
     soundfile.write("demo.wav", noise, RATE)
     soundfile.write("voice.wav", noise[: RATE * 4], RATE)
     Path("words.txt").write_text("[Verse]\nla la\n", encoding="utf-8")
     Path("native_workflow.json").write_text(json.dumps(TEMPLATES["split"]), encoding="utf-8")
     Path("songs.csv").write_text("song.caption,sampler.seed\nlo-fi,1\npop,2\n", encoding="utf-8")
-    return tmp_path
+    return folder
 
 
 def test_readme_python_runs(studio):
@@ -123,6 +127,27 @@ def test_every_command_of_the_readme_is_understood():
     for words in typed():
         parser.parse_args(words)
     assert {words[0] for words in typed()} >= {"song", "run", "queue", "models", "workflows"}
+
+
+def examples_of(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The lines that the help of a command and of those below it shows."""
+    yield from (line.strip() for line in (parser.epilog or "").splitlines() if line.strip().startswith("acestep "))
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in dict.fromkeys(action.choices.values()):
+                yield from examples_of(below)
+
+
+def test_what_is_typed_is_the_same_words_in_cmd_powershell_and_other_shells():
+    """cmd knows double quotes only, and each shell has signs of its own; `completion` is for one that is named."""
+    readme = [line for text in blocks("README.md", "") for line in text.splitlines() if line.startswith("acestep ")]
+    lines = [line.partition(" #")[0].rstrip() for line in (*readme, *examples_of(build()[0]))]
+    assert len(lines) > 50
+    for line in lines:
+        if not line.startswith("acestep completion"):
+            words = [word.replace('"', "") for word in re.findall(r'(?:[^ "]|"[^"]*")+', line)]
+            assert words == shlex.split(line) and not re.search(r"[$`%!\\]", line), line
+            assert not re.search(r"[;&|<>^(){},@]", re.sub(r'"[^"]*"', "", line)), line
 
 
 def test_songs_and_workflows_of_the_readme_run(studio, tiny_root, capsys):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pathspec
 import pytest
+from packaging.requirements import Requirement
 from PIL import Image
 
 from acestep_core.builtin.tiny_layouts import SPLIT_NAMES
@@ -36,6 +37,13 @@ def test_every_dependency_is_pinned():
     needed = [need for group in PROJECT["optional-dependencies"].values() for need in group] + PROJECT["dependencies"]
     names = {re.split(r"[<>=\[]", need)[0].lower().replace("_", "-") for need in needed}
     assert names <= pinned
+
+
+@pytest.mark.parametrize("system, pinned", [("linux", True), ("win32", False), ("darwin", False)])
+def test_the_pins_swap_no_torch_where_the_registry_has_another(system: str, pinned: bool):
+    """On Windows its build is the processor's, and old Macs have none of this release."""
+    (torch,) = (Requirement(line) for line in lines("constraints.txt") if line.startswith("torch="))
+    assert (torch.marker is None or torch.marker.evaluate({"sys_platform": system})) == pinned
 
 
 def test_every_package_is_in_the_wheel():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import CheckpointError
+from acestep_core.io.terminal import typed
 
 
 def fetch(name: str) -> str:
@@ -21,7 +22,7 @@ def fetch(name: str) -> str:
     words = f"models download {name}".strip()
     if shutil.which("acestep") or any(Path(sys.executable).parent.glob("acestep*")):
         return f"acestep {words}"
-    return f'cd "{Path(__file__).parents[2]}" && "{sys.executable}" -m acestep_core.commands {words}'
+    return f"{typed(sys.executable)} {typed(Path(__file__).parents[1] / 'commands')} {words}"
 
 
 def again() -> str:

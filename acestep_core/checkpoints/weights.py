@@ -15,6 +15,8 @@ from acestep_core.checkpoints.gguf_header import read_gguf
 from acestep_core.checkpoints.safetensors_header import read_header
 from acestep_core.checkpoints.stored import Shape, TensorInfo, format_of
 from acestep_core.errors import CheckpointError
+from acestep_core.io.mapping import maps_files
+from acestep_core.io.system import page_file_too_small
 from acestep_core.io.text import json_object, read_text
 
 if TYPE_CHECKING:
@@ -51,11 +53,11 @@ UNREAD = {
 class Weights(Mapping[str, "Tensor"]):
     """Names -> tensors of one or more safetensors or GGUF files.
 
-    Nothing is read until a tensor is asked for, and then its pages are mapped from the file: private (writing to a
-    tensor never reaches the disk), shared with other processes, and given back by the system when memory is short.
-    Only packed weights are unpacked, to fp32 unless `unpacked` names another format, which takes memory; `packed` hands
-    them out as they are. See `unmapped` for the other way. The views made by `select`, `renamed` and `merged` share the
-    open files.
+    Nothing is read until a tensor is asked for, and then, where the system is good at it (`maps_files`), its pages are
+    mapped from the file: private (writing to a tensor never reaches the disk), shared with other processes, and given
+    back by the system when memory is short. Only packed weights are unpacked, to fp32 unless `unpacked` names another
+    format, which takes memory; `packed` hands them out as they are. See `unmapped` for the other way. The views made by
+    `select`, `renamed` and `merged` share the open files.
 
     Attributes:
         metadata: of a single file; empty for shards.
@@ -66,14 +68,14 @@ class Weights(Mapping[str, "Tensor"]):
         infos: Mapping[str, TensorInfo],
         files: dict[Path, Any] | None = None,
         *,
-        mapped: bool = True,
+        mapped: bool | None = None,
         metadata: Mapping[str, Any] | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.infos = dict(infos)
         self.metadata = metadata or {}
         self._files: dict[Path, Any] = {} if files is None else files
-        self._mapped, self._dtype = mapped, dtype
+        self._mapped, self._dtype = maps_files() if mapped is None else mapped, dtype
 
     def __getitem__(self, name: str) -> Tensor:
         import torch
@@ -104,7 +106,7 @@ class Weights(Mapping[str, "Tensor"]):
             file = self._files[info.path]
             return file.get_tensor(info.key) if info.begin is None else file.read(info)
         except (SafetensorError, OSError, ValueError) as error:
-            if "1455" in str(error):  # Windows: the paging file is too small
+            if page_file_too_small(error):
                 raise CheckpointError(
                     f"Windows has too little virtual memory for {info.path.name}; enlarge the page file."
                 ) from error

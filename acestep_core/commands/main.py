@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from acestep_core import __version__
 from acestep_core.errors import AceStepError, Cancelled
+from acestep_core.io.system import page_file_too_small
 
 COMMANDS = (
     "song", "run", "queue", "workflows", "import", "serve", "models", "dataset", "train", "export", "bench",
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return _failed(str(missing_packages(error.name)) if error.name else f"{error}.", as_json)
     except OSError as error:
+        if page_file_too_small(error):  # which the libraries of torch may be the first to meet
+            return _failed("Windows has too little virtual memory; enlarge the page file.", as_json)
         where = "" if error.filename is None else f" ({error.filename})"
         reason = error.strerror or type(error).__name__
         return _failed(f"The system refused: {reason}{where}; allow it, or choose another.", as_json)

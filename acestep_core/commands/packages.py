@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
 
 from acestep_core.errors import AceStepError
+from acestep_core.io.terminal import pip_install
 
 PACKAGES = {
     "torch": "torch", "numpy": "numpy", "safetensors": "safetensors", "tokenizers": "tokenizers",
@@ -25,8 +25,6 @@ def check_packages() -> None:
 def missing_packages(*names: str) -> AceStepError:
     """How to install what is imported under these names, for the Python that runs this."""
     installed = [PACKAGES.get(name.partition(".")[0], name.partition(".")[0]) for name in names]
-    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
     return AceStepError(
-        f"Python packages are missing ({', '.join(installed)}); install them with "
-        f"`{python} -m pip install {' '.join(installed)}`."
+        f"Python packages are missing ({', '.join(installed)}); install them with `{pip_install(*installed)}`."
     )

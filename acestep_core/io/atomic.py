@@ -55,15 +55,15 @@ def replace(source: Path, target: Path) -> None:
 
 
 def place(source: Path, target: Path) -> None:
-    """Renames, but never onto another file, even if one appears in the last moment.
+    """Renames a file or a folder, but never onto another file, even if one appears in the last moment.
 
     A move that was cut off, so that the file has both names or a backup has it twice, is completed.
 
     Raises:
         FileExistsError: there is another file at `target`.
     """
-    if system.WINDOWS:
-        _patiently(os.rename, source, target)  # which does not replace there
+    if system.WINDOWS or source.is_dir():
+        _patiently(os.rename, source, target)  # which does not replace there, nor a folder with something in it
         return
     try:
         os.link(source, target, follow_symlinks=False)

@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from acestep_core.errors import AudioError
 from acestep_core.io.downmix import speakers_of
 from acestep_core.io.headers import Repaired, parse_format, read_header
+from acestep_core.io.terminal import pip_install
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -143,7 +144,7 @@ def _what_to_do() -> str:
         return "cannot be read as audio; it is damaged or no recording, so choose or export another file."
     return (
         "cannot be read as audio; if it is one of another kind than WAV, FLAC, MP3, Ogg and Opus (such as m4a or mp4), "
-        "install PyAV (pip install av) or ffmpeg, or convert it."
+        f"install PyAV (`{pip_install('av')}`) or ffmpeg, or convert it."
     )
 
 

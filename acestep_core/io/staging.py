@@ -116,7 +116,7 @@ class Stage:
             taken = Taken(_names(self.root))
             free = next(name for name in candidates(stem, PLAIN, taken) if not taken.has(name, [suffix]))
             target = self.root / f"{free}{suffix}"
-            made.rename(target) if made.is_dir() else place(made, target)
+            place(made, target)
             sync_folder(self.root)
         return target
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 
 WINDOWS = os.name == "nt"
@@ -18,6 +19,11 @@ NAME = platform.system()
 def processor_name() -> str:
     """What the system calls its processor; some say only its kind, or nothing."""
     return platform.processor() or platform.machine()
+
+
+def page_file_too_small(error: BaseException) -> bool:
+    """Whether Windows refused memory that would have fitted a larger page file: its error 1455."""
+    return getattr(error, "winerror", None) == 1455 or bool(re.search(r"(?i)\b(win|os )error 1455\b", str(error)))
 
 
 def has_window() -> bool:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from acestep_core.io.mapping import maps_files
+
 _SIZE = 8
 """Bytes before the header, which say how long it is."""
+
+
+def open_tensors(path: Path) -> Any:
+    """A safetensors file in a `with` block: `get_tensor` maps a tensor where the system is good at it, or reads it."""
+    return safe_open(path, framework="pt", device="cpu", backend="mmap" if maps_files() else "pread")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -99,7 +99,7 @@ class Adapter:
 
 
 def read_adapter(path: Path) -> Adapter:
-    """Reads a PEFT folder or a single file; the tensors stay mapped from disk.
+    """Reads a PEFT folder or a single file; the tensors are read, not mapped.
 
     Raises:
         AdapterError: there is no adapter there, one of a kind that is not supported, or one with damaged values.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import NamedTuple
 
 import torch
@@ -73,6 +74,10 @@ class Rope(NamedTuple):
         return torch.addcmul(x * self.cos, torch.cat([second, first], dim=-1), self.sin, out=out)
 
 
+_SCORES = 1 << 22
+"""Of queries for keys, that exist at a time where attention goes step by step."""
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
     """Softmax attention of `[B, H, L, D]` queries over `[B, Hk, S, D]` keys.
 
@@ -96,15 +101,23 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causa
 
 
 def _attend_step_by_step(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """The same out of two products and a softmax, for devices whose fused attention is not to be trusted."""
-    q = q.unflatten(1, (k.shape[1], -1))  # [B, Hk, groups, L, D]: no copies of keys and values
-    scores = q @ k.unsqueeze(2).transpose(-1, -2) * q.shape[-1] ** -0.5
+    """The same out of two products and a softmax, for devices whose fused attention is not to be trusted.
+
+    Queries go in parts, so that the scores, which fused attention never holds, take little memory at any length.
+    """
     if causal:
-        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()[None, None]
-    if mask is not None:
-        mask = mask.unsqueeze(2)
-        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
-    return (scores.softmax(-1) @ v.unsqueeze(2)).flatten(1, 2)
+        mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()[None, None]
+    size = max(1, _SCORES // (q.shape[0] * q.shape[1] * k.shape[2]))
+    masks = [mask] if mask is None or mask.shape[2] == 1 else mask.split(size, dim=2)
+    q = q.unflatten(1, (k.shape[1], -1))  # [B, Hk, groups, L, D]: no copies of keys and values
+    keys, values, found = k.unsqueeze(2).transpose(-1, -2), v.unsqueeze(2), []
+    for part, of_part in zip(q.split(size, dim=3), cycle(masks)):
+        scores = part @ keys * q.shape[-1] ** -0.5
+        if of_part is not None:
+            seen = of_part.unsqueeze(2)
+            scores = scores.masked_fill(~seen, -math.inf) if seen.dtype == torch.bool else scores + seen
+        found.append(scores.softmax(-1) @ values)
+    return torch.cat(found, dim=3).flatten(1, 2)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ from acestep_core import devices
 from acestep_core.checkpoints.catalog import fetch
 from acestep_core.errors import CheckpointError, OutOfMemory
 from acestep_core.io.heap import give_back
-from acestep_core.io.mapping import maps_files
 from acestep_core.io.stamps import file_stamp
 from acestep_core.models import loading, selftest
 from acestep_core.models.acestep import AceStepModel
@@ -155,7 +154,7 @@ class ModelManager:
         self._lock = threading.RLock()
         self.placement: Placement = OwnPlacement(self)
         self.limit: int | None = None
-        self.mapped = maps_files()
+        self.mapped = True  # where the system is good at it; a host may forbid it
 
     @overload
     def resident(self, handle: ModelHandle, working: Working = 0) -> AbstractContextManager[AceStepModel]: ...

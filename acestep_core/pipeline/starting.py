@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from numpy import ndarray
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from acestep_core.errors import InvalidInput
 from acestep_core.io.recordings import LONGEST, read_source
+from acestep_core.io.tensor_file import read_tensors
 from acestep_core.models.handles import VAEHandle
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.records.origin import WAVEFORM, describe_recording
@@ -179,7 +179,7 @@ def from_native(samples: Any) -> Tensor:
 
 def _of_file(path: Path) -> Tensor:
     try:
-        tensors = load_file(path)
+        tensors = read_tensors(path)
     except (OSError, SafetensorError) as error:
         raise InvalidInput(f"The latent {path.name} cannot be read; save it anew, or correct the name.") from error
     if "latent_tensor" not in tensors:

@@ -29,7 +29,7 @@ from typing import Any, Final
 from torch import Tensor
 
 from acestep_core.errors import InvalidInput, StorageError
-from acestep_core.io.atomic import atomic_write, clear_errors, sync, sync_folder
+from acestep_core.io.atomic import atomic_write, clear_errors, place, sync, sync_folder
 from acestep_core.io.locks import locked
 from acestep_core.io.tensor_file import read_tensors, save_tensors
 from acestep_core.io.text import json_object, read_text
@@ -196,7 +196,7 @@ class RunFolder:
                     shutil.copyfile(log, self.log)
                 for path in stage.iterdir():
                     sync(path)
-                stage.rename(target)
+                place(stage, target)
                 sync_folder(self.checkpoints)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
@@ -291,11 +291,11 @@ def _put(stage: Path, target: Path) -> None:
     """Renames a folder onto another one. A kill in between leaves the old one hidden and no half of the new."""
     if target.exists():
         old = target.with_name(f".{os.urandom(4).hex()}.tmp")
-        target.rename(old)
-        stage.rename(target)
+        place(target, old)
+        place(stage, target)
         shutil.rmtree(old, ignore_errors=True)
     else:
-        stage.rename(target)
+        place(stage, target)
 
 
 def _opened(folder: Path) -> Checkpoint | None:

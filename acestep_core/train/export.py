@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from acestep_core import devices
 from acestep_core.checkpoints.layouts import open_dit
 from acestep_core.errors import AdapterError, InvalidInput, TrainingError
-from acestep_core.io.atomic import atomic_write, clear_errors
-from acestep_core.io.tensor_file import save_tensors
+from acestep_core.io.atomic import atomic_write, clear_errors, place
+from acestep_core.io.tensor_file import open_tensors, read_tensors, save_tensors
 from acestep_core.models.adapter_file import read_adapter
 from acestep_core.models.adapters import Fitted, fit
 from acestep_core.models.handles import ModelHandle
@@ -57,7 +55,7 @@ class Trained:
                 f"There is no trained adapter in {folder}; name a run's adapter, or one of its checkpoints."
             )
         layers: dict[str, dict[str, Tensor]] = {}
-        for name, tensor in load_file(file).items():
+        for name, tensor in read_tensors(file).items():
             layer, _, part = name.removeprefix(PREFIX).partition("_proj.")
             layers.setdefault(f"{layer}_proj", {})[part] = tensor
         about = folder / ABOUT
@@ -242,11 +240,11 @@ def _write_folder(trained: Trained, target: Path, dtype: torch.dtype) -> None:
     try:
         with clear_errors(target):
             stage.mkdir()
-            save_tensors(_as(load_file(trained.folder / WEIGHTS), dtype), stage / WEIGHTS, {"format": "pt"})
+            save_tensors(_as(read_tensors(trained.folder / WEIGHTS), dtype), stage / WEIGHTS, {"format": "pt"})
             for name in (CONFIG, ABOUT):
                 if (trained.folder / name).is_file():
                     shutil.copyfile(trained.folder / name, stage / name)
-            stage.rename(target)
+            place(stage, target)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
@@ -280,7 +278,7 @@ def _merge(adapter: Fitted, model: ModelHandle, target: Path) -> Exported:
         if target.suffix != ".safetensors":
             raise InvalidInput("The checkpoint is a single file; the merged one must end in .safetensors, too.")
         keys = {files.tensors.infos[name].key: tensor for name, tensor in merged.items()}
-        with safe_open(source, "pt") as opened, atomic_write(target, new=True) as temporary:
+        with open_tensors(source) as opened, atomic_write(target, new=True) as temporary:
             told = opened.metadata()
             everything = {key: keys.get(key) for key in opened.keys()}  # noqa: SIM118
             save_tensors({k: opened.get_tensor(k) if t is None else t for k, t in everything.items()}, temporary, told)
@@ -300,7 +298,7 @@ def _merge_folder(tensors: Mapping[str, Tensor], merged: Mapping[str, Tensor], s
                     shutil.copyfile(file, stage / file.name)
             whole = {name: merged.get(name, tensors[name]) for name in tensors}
             save_tensors(whole, stage / "model.safetensors", {"format": "pt"})
-            stage.rename(target)
+            place(stage, target)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 

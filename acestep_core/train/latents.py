@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from acestep_core.devices import dtype_for, pick_device
 from acestep_core.errors import AudioError, DatasetError, GenerationError
 from acestep_core.io.recordings import load_recording
 from acestep_core.io.stamps import file_stamp
+from acestep_core.io.tensor_file import open_tensors
 from acestep_core.models.acestep import tokenizing_bytes
 from acestep_core.models.handles import Handle, ModelHandle, VAEHandle
 from acestep_core.models.manager import manager
@@ -91,7 +92,7 @@ class LatentStore:
 
     def mean(self, encoded: Encoded) -> Tensor:
         """`[T, 64]` fp32."""
-        with safe_open(self.folder / encoded.name, "pt") as file:
+        with open_tensors(self.folder / encoded.name) as file:
             return file.get_tensor("mean")
 
     def reference(self, sample: Sample, monitor: Monitor = SILENT) -> Tensor:
@@ -102,7 +103,7 @@ class LatentStore:
             write_tensors(
                 path, {"mean": encode_audio(self.vae, clip[None], monitor=monitor)}, {"name": sample.filename}
             )
-        with safe_open(path, "pt") as file:
+        with open_tensors(path) as file:
             return file.get_tensor("mean")
 
     def codes(self, sample: Sample, encoded: Encoded, model: ModelHandle, monitor: Monitor = SILENT) -> tuple[int, ...]:
@@ -117,7 +118,7 @@ class LatentStore:
             ):
                 codes = module.codes(self.mean(encoded)[None].to(module.device, module.dtype))[0]
             write_tensors(path, {"codes": codes.to(torch.int32)}, {"name": sample.filename})
-        with safe_open(path, "pt") as file:
+        with open_tensors(path) as file:
             return tuple(file.get_tensor("codes").tolist())
 
     def content(self, sample: Sample) -> str:
@@ -156,7 +157,7 @@ class LatentStore:
 def header_of(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
     """What `write_tensors` was told about a file, and the shapes in it; empty where there is no such file."""
     try:
-        with safe_open(path, "pt") as file:
+        with open_tensors(path) as file:
             about = json.loads((file.metadata() or {}).get("acestep_nodes", "{}"))
             return about, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError):

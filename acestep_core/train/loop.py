@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from acestep_core import __version__, devices
 from acestep_core.errors import AceStepError, Cancelled, TrainingError
+from acestep_core.io.tensor_file import open_tensors
 from acestep_core.models.adapters import applied
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.handles import AdapterHandle
@@ -88,7 +88,7 @@ class Loop:
 
     def _take(self, point: Checkpoint) -> None:
         self.network.load(point.tensors(WEIGHTS))
-        with safe_open(point.folder / OPTIMIZER, "pt") as file:
+        with open_tensors(point.folder / OPTIMIZER) as file:
             told = file.metadata()["optimizer"]
         load_optimizer(self.optimizer, self.names, point.tensors(OPTIMIZER), told)
         if self.ema is not None:

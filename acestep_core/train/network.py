@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from acestep_core import devices
 from acestep_core.errors import AdapterError, InvalidInput
+from acestep_core.io.terminal import pip_install
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.dit import CrossGroup, DiT, Prepared
 from acestep_core.train.objective import seed_of
@@ -184,7 +185,7 @@ def peft_config(adapter: AdapterOptions) -> Any:
         absent = isinstance(error, ModuleNotFoundError) and error.name == "peft"
         reason = "" if absent else f", and the one that is here does not load ({error})"
         raise InvalidInput(
-            f"Training needs PEFT{reason}; install it with: pip install --upgrade 'acestep-nodes[train]'."
+            f"Training needs PEFT{reason}; install it with `{pip_install('--upgrade', 'peft', 'accelerate')}`."
         ) from error
     targets = list(adapter.suffixes)
     if adapter.kind == "lokr":

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from acestep_core.errors import InvalidInput
+from acestep_core.io.terminal import pip_install
 from acestep_core.train.settings import TrainSettings
 
 PACKAGES: Final = {"adamw8bit": "bitsandbytes", "prodigy": "prodigyopt"}
@@ -48,7 +49,7 @@ def check_package(optimizer: str) -> None:
     package = PACKAGES.get(optimizer)
     if package is not None and find_spec(package) is None:
         raise InvalidInput(
-            f"The optimizer {optimizer} needs {package}; install it with: pip install {package}, or choose adamw."
+            f"The optimizer {optimizer} needs {package}; install it with `{pip_install(package)}`, or choose adamw."
         )
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acestep_core.errors import InvalidInput
+from acestep_core.io.terminal import pip_install
 from acestep_core.models.dit import DiT
 from acestep_core.models.linear import Linear
 from acestep_core.train.settings import KINDS, TrainSettings
@@ -114,7 +115,8 @@ def check_quantised(settings: TrainSettings) -> None:
         )
     if form == "nf4" and find_spec("bitsandbytes") is None:
         raise InvalidInput(
-            "Layers in nf4 need bitsandbytes; install it with: pip install bitsandbytes, or set quantize to int8."
+            f"Layers in nf4 need bitsandbytes; install it with `{pip_install('bitsandbytes')}`, "
+            "or set quantize to int8."
         )
 
 

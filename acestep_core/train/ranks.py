@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from acestep_core import devices
 from acestep_core.errors import Cancelled, InvalidInput, TrainingError
+from acestep_core.io.terminal import pip_install
 
 Value = TypeVar("Value")
 
@@ -113,7 +114,7 @@ def together(device: str) -> Iterator[Ranks]:
         from accelerate import PartialState
     except ImportError as error:
         raise InvalidInput(
-            "Several processes need accelerate; install it with: pip install --upgrade 'acestep-nodes[train]'."
+            f"Several processes need accelerate; install it with `{pip_install('accelerate')}`."
         ) from error
     if device != "auto" and ":" in device:
         raise InvalidInput(f"Each of several processes takes a card of its own, not {device!r}; leave the device out.")

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from acestep_core.errors import DatasetError
 from acestep_core.io.atomic import atomic_write
-from acestep_core.io.tensor_file import save_tensors
+from acestep_core.io.tensor_file import open_tensors, save_tensors
 from acestep_core.io.text import read_text
 from acestep_core.models.conditioner import joined
 from acestep_core.records.fingerprints import content_hash
@@ -350,7 +350,7 @@ class Trainset:
                         f"{name} is not the file that was written for {of!r}; preprocess the dataset again."
                     )
                 self._verified.add(name)
-            with safe_open(path, "pt") as file:
+            with open_tensors(path) as file:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise DatasetError(f"{name}, of {of!r}, cannot be read; preprocess the dataset again.") from error

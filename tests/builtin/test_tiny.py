@@ -179,6 +179,7 @@ def test_audio_is_neither_silent_nor_clipping(tiny_root: Path):
         assert not torch.allclose(audio[0, 0], audio[0, 1])
 
 
+@pytest.mark.processor
 @torch.inference_mode()
 def test_the_encoder_hears(tiny_root: Path):
     vae = load_vae(tiny_root)
@@ -189,6 +190,7 @@ def test_the_encoder_hears(tiny_root: Path):
     assert deviation.max() < 0.2, "a narrow posterior"
 
 
+@pytest.mark.processor
 @torch.inference_mode()
 def test_silence_is_what_the_vae_makes_of_silence(tiny_root: Path):
     silence = open_dit(tiny_root / "acestep-v15-turbo").silence

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -144,10 +144,9 @@ def test_the_command_that_fetches_exists_where_it_is_said(tmp_path: Path, monkey
     python = tmp_path / "bin" / "python"
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setenv("PATH", str(tmp_path))
-    command = catalog.fetch("vae")
-    folder, words = re.fullmatch(rf'cd "(.+)" && "{python}" -m (.+)', command).groups()
-    assert words == "acestep_core.commands models download vae" and (Path(folder) / "acestep_core").is_dir()
-    assert (Path(folder) / "acestep_core" / "commands" / "__main__.py").is_file()
+    started, folder, *words = shlex.split(catalog.fetch("vae"))
+    assert started == str(python) and words == ["models", "download", "vae"]
+    assert (Path(folder) / "__main__.py").is_file()
     python.parent.mkdir()
     (python.parent / "acestep").touch()
     assert catalog.fetch("vae") == "acestep models download vae"

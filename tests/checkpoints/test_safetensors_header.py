@@ -105,6 +105,7 @@ def test_what_the_format_allows_is_read(tmp_path: Path):
     assert set(read_header(path).tensors) == {"t"}
 
 
+@pytest.mark.processor
 def test_types_that_torch_knows_are_known(tmp_path: Path):
     path = tmp_path / "x.safetensors"
     known = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
 from acestep_core.checkpoints.safetensors_header import read_header
 from acestep_core.checkpoints.weights import assign, load_pt, open_weights, read_json
 from acestep_core.errors import CheckpointError
+from acestep_core.io import system
+from acestep_core.io.mapping import maps_files
+from tests.capabilities import needs_proc
+from tests.gguf_files import write_gguf
 
 
 @pytest.fixture
@@ -57,6 +62,8 @@ def test_tensors_equal_what_was_saved(file: Path):
 
 
 def test_reading_takes_no_second_copy(tmp_path: Path):
+    if not maps_files():
+        pytest.skip("here files are read")
     path = tmp_path / "big.safetensors"
     save_file({"w": torch.ones(64, 1 << 18)}, path)  # 64 MB
     open_weights(path)["w"].sum()  # whatever the first read allocates once
@@ -64,6 +71,51 @@ def test_reading_takes_no_second_copy(tmp_path: Path):
     tensor = open_weights(path)["w"]
     assert tensor.sum() == tensor.numel()
     assert resident_kilobytes() - before < 16_000
+
+
+@needs_proc
+@pytest.mark.parametrize("suffix", [".safetensors", ".gguf"])
+@pytest.mark.parametrize("refuses", ["WINDOWS", "MACOS"])
+def test_nobody_maps_files_where_the_system_is_bad_at_it(
+    suffix: str, refuses: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Not a converter or an exporter either; on Windows it has ended processes."""
+    path = tmp_path / f"model{suffix}"
+    if suffix == ".gguf":
+        write_gguf(path, "acestep", {"a.weight": torch.zeros(64, 64)}, "Q8_0")
+    else:
+        save_file({"a.weight": torch.zeros(64, 64)}, path)
+    monkeypatch.setattr(system, refuses, True)
+    tensors = open_weights(path)
+    tensor = tensors.select("a.")["weight"]
+    assert not tensor.any() and str(path) not in Path("/proc/self/maps").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("The paging file is too small for this operation to complete. (os error 1455)"),
+        SafetensorError("Error while deserializing header: I/O error: ... (os error 1455)"),
+        OSError("[WinError 1455] The paging file is too small for this operation to complete"),
+    ],
+)
+def test_windows_refuses_virtual_memory(error: Exception, file: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr("safetensors.safe_open", refuse)
+    with pytest.raises(CheckpointError, match=r"virtual memory for model\.safetensors; enlarge the page file\.$"):
+        open_weights(file)["a.bias"]
+
+
+def test_a_folder_called_1455_is_not_the_page_file(tmp_path: Path):
+    path = tmp_path / "1455" / "model.safetensors"
+    path.parent.mkdir()
+    save_file({"a": torch.ones(3)}, path)
+    tensors = open_weights(path)
+    path.unlink()
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        tensors["a"]
 
 
 def test_writing_to_a_tensor_does_not_reach_the_file(file: Path):

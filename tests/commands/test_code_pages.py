@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
+import soundfile
+
+from acestep_core.commands.main import main
 
 TITLE = "노래 夜 naïve ٣"
 
@@ -30,7 +35,7 @@ def acestep(encoding: str, *arguments: str, given: bytes = b"") -> subprocess.Co
     return subprocess.run(command, input=given, capture_output=True, env=environment, check=False, timeout=300)
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "cp949", "ascii"])
+@pytest.mark.parametrize("encoding", ["cp1252", "cp949", "cp932", "ascii"])
 def test_a_song_with_names_of_other_scripts(encoding: str, tmp_path: Path, tiny_root: Path) -> None:
     song = tmp_path / "출력" / f"{TITLE}.flac"
     song.parent.mkdir()
@@ -43,5 +48,40 @@ def test_a_song_with_names_of_other_scripts(encoding: str, tmp_path: Path, tiny_
     assert song.is_file() and TITLE in made.stdout.decode("utf-8")
     record = json.loads(song.with_suffix(".json").read_text(encoding="utf-8"))
     assert record["song"]["lyrics"] == lyrics.decode()
-    listed = acestep(encoding, "models", "list", str(song.parent))
-    assert listed.returncode in (0, 1) and "Traceback" not in listed.stderr.decode(errors="replace")
+
+
+class Console(io.TextIOWrapper):
+    """What is shown on a screen, in its code page."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp949", "cp932"])
+@pytest.mark.parametrize("stream", [io.TextIOWrapper, Console])
+def test_what_is_told_about_names_of_other_scripts(
+    stream: type[io.TextIOWrapper], encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe gets UTF-8; a console what it can show of it, and no error for the rest."""
+    folder = tmp_path / TITLE
+    folder.mkdir()
+    soundfile.write(folder / f"{TITLE}.wav", numpy.zeros(48000), 48000)
+    (folder / f"{TITLE}.txt").write_text(f"{TITLE}\n", encoding="utf-16")
+    written, problems = io.BytesIO(), io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", stream(written, encoding=encoding, errors="strict"))
+    monkeypatch.setattr(sys, "stderr", stream(problems, encoding=encoding, errors="strict"))
+    sheet = str(folder / "묶음.json")
+    for words in (
+        ["dataset", "scan", str(folder), "-o", sheet],
+        ["dataset", "show", sheet],
+        ["models", "list", str(folder)],
+        ["song", TITLE, "--models", str(folder / "없다")],
+        ["run", str(folder / "없다.json")],
+    ):
+        assert main(words) == (words[0] in ("song", "run")), words
+    sys.stdout.flush()
+    sys.stderr.flush()
+    used = encoding if stream is Console else "utf-8"
+    said = written.getvalue().decode(used) + problems.getvalue().decode(used)
+    shown = TITLE.encode(used, errors="backslashreplace").decode(used)
+    assert said.count(shown) >= 4

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -135,6 +136,17 @@ def test_what_the_system_refuses_is_one_sentence(error, nothing_heavy, monkeypat
     assert json.loads(said.out) == {"error": said.err.splitlines()[-1].removeprefix("acestep: ")}
 
 
+def test_torch_that_finds_no_virtual_memory(monkeypatch, capsys):
+    """Where the page file of Windows is small, the first to say so is often a library that torch loads."""
+
+    def fail():
+        raise OSError('[WinError 1455] The paging file is too small. Error loading "cublas64_12.dll".')
+
+    monkeypatch.setattr(main_module, "build", fail)
+    assert main(["workflows"]) == 1
+    assert capsys.readouterr().err == "acestep: Windows has too little virtual memory; enlarge the page file.\n"
+
+
 def test_a_missing_package_is_named_before_any_work(monkeypatch, capsys):
     monkeypatch.setitem(packages.PACKAGES, "no_such_package", "no-such-package")
     assert main(["song", "a", "--source", "/no/such/file"]) == 1
@@ -149,6 +161,15 @@ def test_a_package_that_cannot_be_imported_is_named(monkeypatch, capsys):
     monkeypatch.setattr(main_module, "build", fail)
     assert main(["workflows"]) == 1
     assert "pip install Pillow`" in capsys.readouterr().err
+
+
+def test_the_folder_of_commands_is_the_command_from_anywhere(tmp_path):
+    """Also for a Python that looks in its own places only (-I), as that of ComfyUI's portable build does."""
+    pack = tmp_path / "custom nodes" / "acestep-nodes"
+    shutil.copytree(ROOT / "acestep_core", pack / "acestep_core", ignore=shutil.ignore_patterns("__pycache__"))
+    folder = pack / "acestep_core" / "commands"
+    said = subprocess.run([sys.executable, "-I", folder, "--version"], capture_output=True, text=True, cwd=tmp_path)
+    assert said.stdout.startswith("acestep-nodes ") and not said.returncode, said.stderr
 
 
 def test_the_packages_are_those_of_the_project():

@@ -121,6 +121,24 @@ def test_a_failed_row_does_not_stop_the_others_and_is_tried_again(tmp_path: Path
     assert bench.ran == []
 
 
+def test_what_other_programs_hold_open_stops_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows neither files nor folders of a stage can be deleted then; the next start does it."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "open elsewhere")
+
+    bench = Bench(tmp_path)
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "unlink", refuse)
+        windows.setattr(os, "rmdir", refuse)
+        windows.setattr("acestep_core.io.atomic.place", os.rename)
+        windows.setattr("acestep_core.io.staging.place", os.rename)
+        assert bench.start("a", "bad", "a") is False
+    assert bench.contents == ["a", "a"] and list(bench.output.glob(".*.stage"))
+    assert not bench.start("a", "bad", "a") and bench.ran == [] and bench.contents == ["a", "a"]
+    assert not list(bench.output.glob(".*.stage"))
+
+
 def test_what_is_wrong_is_found_before_anything_runs(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     workflow = parse_workflow(PROMPT, DEFINITIONS)

@@ -98,6 +98,7 @@ async def test_what_the_frontend_asks_first(site: Site) -> None:
     assert await site.get("/api/userdata/user.css") == (200, b"")
     system = (await site.get("/api/system_stats"))[1]
     assert {"os", "comfyui_version", "python_version", "argv"} <= system["system"].keys()
+    assert system["system"]["ram_total"] >= system["system"]["ram_free"] > 0
     assert system["devices"][0]["type"]
     features = (await site.get("/api/features"))[1]
     assert features["supports_preview_metadata"] is True and features["max_upload_size"] == 104857600

@@ -155,7 +155,7 @@ def test_without_a_reader_it_is_said_what_to_install(tmp_path: Path, monkeypatch
     monkeypatch.setattr(decode, "_pyav", lambda: None)
     monkeypatch.setattr(decode.shutil, "which", lambda name: None)
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x1cftypM4A ")
-    with pytest.raises(AudioError, match=r"install PyAV \(pip install av\) or ffmpeg"):
+    with pytest.raises(AudioError, match=r"install PyAV \(`.+ -m pip install av`\) or ffmpeg"):
         load_recording(tmp_path / "a.m4a")
 
 

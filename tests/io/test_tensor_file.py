@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
 
+import acestep_core
+from acestep_core.io import system
 from acestep_core.io.atomic import atomic_write
-from acestep_core.io.tensor_file import read_tensors, save_tensors
+from acestep_core.io.tensor_file import open_tensors, read_tensors, save_tensors
 from tests.capabilities import needs_proc
 from tests.pretended_files import windows
 
@@ -47,3 +50,26 @@ def test_a_file_that_was_read_may_be_replaced_while_its_tensors_live(
     with atomic_write(file) as new:
         save_tensors({"a": torch.zeros(3)}, new)
     assert torch.equal(read["a"], torch.arange(3))
+
+
+def test_whoever_opens_tensors_asks_whether_files_may_be_mapped() -> None:
+    """Mapped, a file cannot be replaced on Windows as long as one of its tensors lives."""
+    asking = {"io/tensor_file.py", "checkpoints/weights.py"}
+    root = Path(acestep_core.__file__).parent
+    found = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if re.search(r"\b(safe_open|load_file)\(", path.read_text(encoding="utf-8"))
+    }
+    assert found == asking
+
+
+@needs_proc
+@pytest.mark.parametrize("there", ["linux", "windows"])
+def test_an_open_file_is_mapped_where_that_is_good(there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_tensors({"a": torch.ones(1000)}, tmp_path / "x")
+    monkeypatch.setattr(system, "WINDOWS", there == "windows")
+    with open_tensors(tmp_path / "x") as file:
+        tensor = file.get_tensor("a")
+    mapped = str(tmp_path / "x") in Path("/proc/self/maps").read_text(encoding="utf-8")
+    assert mapped == (there == "linux") and tensor.sum() == 1000

@@ -4,8 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from acestep_core import devices
+from acestep_core.models import layers
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.dit import DiT
 from acestep_core.models.layers import Attention, Band, Rope, attend, attend_band, head_scales
@@ -14,7 +16,7 @@ from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 
 def dense_mask(length: int, window: int) -> torch.Tensor:
     position = torch.arange(length)
-    return (position[:, None] - position[None, :]).abs() <= window
+    return ((position[:, None] - position[None, :]).abs() <= window)[None, None]
 
 
 @pytest.mark.parametrize("length", [10, 17, 24, 25, 31, 64])
@@ -86,6 +88,7 @@ def test_grouped_heads_go_to_the_kernel_only_where_the_device_says_so(monkeypatc
     assert any(asked) == native and asked
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("length", [1, 6])
 @pytest.mark.parametrize("able", [devices.Limits(), devices.Limits(grouped_attention=True), devices.MPS])
 def test_causal_attention_equals_its_mask(monkeypatch, length, able):
@@ -96,3 +99,30 @@ def test_causal_attention_equals_its_mask(monkeypatch, length, able):
     want = F.scaled_dot_product_attention(q, *repeated, attn_mask=mask)
     assert_close(attend(q, k, v, causal=True), want)
     assert_close(attend(q, k, v, mask[None, None]), want)
+
+
+@pytest.mark.processor
+@pytest.mark.parametrize("mask", ["none", "causal", "bool", "additive", "keys"])
+def test_attention_step_by_step_holds_few_scores_at_a_time(monkeypatch, mask):
+    """All scores of a long text would be gigabytes, which no estimate knows of."""
+    q, (k, v) = torch.randn(2, 4, 13, 8), torch.randn(2, 2, 2, 13, 8)
+    masks = {
+        "bool": torch.rand(2, 1, 13, 13) > 0.3,
+        "additive": torch.randn(1, 1, 13, 13),
+        "keys": torch.arange(13) < torch.tensor([9, 13])[:, None, None, None],
+    }
+    want = attend(q, k, v, masks.get(mask), causal=mask == "causal")
+    largest = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if func.overloadpacket is torch.ops.aten._softmax:
+                largest.append(out.numel())
+            return out
+
+    monkeypatch.setattr(layers, "_SCORES", 2 * 4 * 13 * 5)
+    with Watch():
+        got = layers._attend_step_by_step(q, k, v, masks.get(mask), mask == "causal")
+    assert_close(got, want)
+    assert largest == [520, 520, 312]

@@ -113,6 +113,7 @@ def test_hooks_see_and_change_their_own_part(attention):
     assert_close(attention.product(X), alone(attention))
 
 
+@pytest.mark.processor
 def test_a_layer_somebody_replaced_is_called(attention):
     class Doubled(nn.Module):
         def __init__(self, linear: Linear) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from acestep_core import devices
 from acestep_core.errors import CheckpointError, InvalidInput, OutOfMemory
+from acestep_core.io.mapping import maps_files
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.manager import Entry, ModelManager, OwnPlacement
 from acestep_core.models.oobleck import OobleckVAE
@@ -154,7 +155,8 @@ def test_unknown_devices_and_formats_are_refused():
 @needs_proc
 def test_loading_makes_no_second_copy(own, tiny_models):
     """The parameters of a model in its file's number format are the mapped file, not memory of their own."""
-    own.mapped = True
+    if not maps_files():
+        pytest.skip("here files are read")
     handle = replace(tiny_models.model, dtype="bf16")
     with own.resident(handle) as model, open("/proc/self/maps", encoding="ascii") as maps:  # noqa: PTH123
         spans = []

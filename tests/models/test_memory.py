@@ -74,6 +74,7 @@ def test_eight_songs_of_four_minutes_take_what_the_review_found():
     assert memory.kv_cache_bytes(LM_17B, 16, reach_of(500 + 1200), 2) / 2**30 == pytest.approx(3.06, abs=0.01)
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("tokens", [64, 700])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_reading(tokens, dtype):

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import torch
 from acestep_core.checkpoints.find import tokenizers_in
 from acestep_core.host.graph import context
 from acestep_core.host.graph.context import Folders, hosting
+from acestep_core.models.manager import manager
 
 
 @pytest.fixture
@@ -147,6 +148,20 @@ def test_comfyuis_folders_and_its_copy_of_qwens_words(
     roots = seam.ComfyUI().model_roots()
     assert roots == [models / "acestep", models, code / "models"]
     assert [path for root in roots for path in tokenizers_in(root)] == [words]
+
+
+@pytest.mark.parametrize("flags", [{"disable_mmap": True}, {"disable_mmap": False}, {}])
+def test_comfyui_says_whether_files_may_be_mapped(
+    flags: dict[str, bool], seam: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--disable-mmap`, for who has seen mapped files end ComfyUI; releases before it have no such flag."""
+    for name in ("folder_paths", "comfy.model_management"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "comfy.cli_args", SimpleNamespace(args=SimpleNamespace(**flags)))
+    monkeypatch.setattr(manager, "placement", manager.placement)
+    monkeypatch.setattr(manager, "mapped", True)
+    seam.ComfyUI().take_models()
+    assert manager.mapped is not flags.get("disable_mmap", False)
 
 
 def test_requirements_are_the_librarys_without_torch() -> None:

@@ -64,6 +64,7 @@ def test_cfg(case_id):
     close(got, data["guided"], entry)
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("case_id", case_ids("F_helpers/adg"))
 def test_adg(case_id):
     entry = case(case_id)

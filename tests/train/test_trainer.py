@@ -361,13 +361,13 @@ def test_a_run_goes_on_only_as_what_it_is(songs, tiny_base, tiny_models, tmp_pat
 @pytest.mark.parametrize("optimizer, package", [("adamw8bit", "bitsandbytes"), ("prodigy", "prodigyopt")])
 def test_an_optimizer_that_is_not_installed_is_named(optimizer, package, songs, tiny_base, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InvalidInput, match=f"pip install {package}"):
+    with pytest.raises(InvalidInput, match=f"-m pip install {package}"):
         train(songs, tiny_base, tmp_path / "run", optimizer=optimizer)
 
 
 def test_without_peft_it_says_how_to_get_it(songs, tiny_base, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(InvalidInput, match=r"acestep-nodes\[train\]"):
+    with pytest.raises(InvalidInput, match=r"PEFT; install it with `.+ -m pip install --upgrade peft"):
         train(songs, tiny_base, tmp_path / "run")
 
 

@@ -22,6 +22,7 @@ from acestep_core.host.graph.wire import dumps
 from acestep_core.host.server.host import Host
 from acestep_core.io import system
 from acestep_core.io.confine import confine
+from acestep_core.io.terminal import pip_install
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ PROTOCOL = "0.20.1"
 
 FRONTEND = "comfyui-frontend-package"
 MISSING_FRONTEND = (
-    "The canvas is not installed. Install it with: pip install 'acestep-nodes[canvas]' (the API works without it).\n"
+    f"The canvas is not installed; install it with `{pip_install(FRONTEND)}` (the API works without it).\n"
 )
 
 FIRST_WORKFLOW = "make_a_song"
