@@ -72,7 +72,9 @@ def test_what_the_mask_spares_comes_out_as_it_went_in():
 def test_two_runs_one_after_the_other_are_one():
     whole = run(TIMES)
     first = run(TIMES[:3])
-    second = run(TIMES[2:], StartLatents(first, FILE, add_noise=False))
+    decoder = ToyDecoder()
+    second = run(TIMES[2:], StartLatents(first, FILE, add_noise=False), decoder=decoder)
+    assert_close(decoder.seen[0], (1 - TIMES[2]) * first)
     assert_close(second, whole)
     assert not torch.allclose(first, whole)
 
