@@ -175,7 +175,9 @@ class ACEStepExportLoRA:
                 "dtype": inputs.choice(EXPORT_DTYPES, "fp32", "bf16 is half as large and a little less exact."),
             },
             "optional": {
-                "model": inputs.wire(wires.MODEL, "For merged: the model that was trained."),
+                "model": inputs.wire(
+                    wires.MODEL, "The model that was trained, for merged and for a DoRA; without it, that of the run."
+                ),
             },
         }
 

@@ -127,6 +127,21 @@ def hearer(models: Models, song: Song, seed: int, folder: Path, monitor: Monitor
     return hear
 
 
+def trained_model(adapter: Path) -> ModelHandle | None:
+    """The checkpoint that was trained, for an adapter or a checkpoint in the folder of a run; else None."""
+    run = next((RunFolder(folder) for folder in list(adapter.parents)[:2] if RunFolder(folder).exists), None)
+    if run is None:
+        return None
+    base = run.settings()["base"]
+    return ModelHandle(Path(base["path"]), variant=base["variant"])
+
+
+def export_suffix(format: str, model: ModelHandle | None) -> str:
+    """What the name of an export ends in; empty where it is a folder."""
+    folder = format == "peft" or (format == "merged" and model is not None and model.path.is_dir())
+    return "" if folder else ".safetensors"
+
+
 def export_run(
     run: RunFolder, target: Path, format: str = "single", dtype: str = "fp32", checkpoint: str | None = None
 ) -> Exported:
@@ -141,8 +156,7 @@ def export_run(
     if checkpoint is None and not run.about():
         raise InvalidInput(f"The run {run.name!r} has no finished adapter; stop it first, or name a checkpoint.")
     folder = run.adapter if checkpoint is None else run.at(checkpoint).folder
-    base = run.settings()["base"]
-    return export(folder, target, format, dtype, ModelHandle(Path(base["path"]), variant=base["variant"]))
+    return export(folder, target, format, dtype, trained_model(folder))
 
 
 def export_under(
@@ -152,6 +166,7 @@ def export_under(
 
     Args:
         name: slashes make folders.
+        model: the one that was trained; where None, that of the run in whose folder the adapter lies.
 
     Raises:
         InvalidInput: the name is empty, or leads elsewhere.
@@ -162,8 +177,8 @@ def export_under(
     place = confine("/".join(filter(None, parts)), [folder])
     with clear_errors(place.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
-    as_folder = format == "peft" or (format == "merged" and model is not None and model.path.is_dir())
-    suffix = "" if as_folder else ".safetensors"
+    model = model or trained_model(adapter)
+    suffix = export_suffix(format, model)
     with staging(place.parent) as stage:
         done = export(adapter, stage.folder / f"{place.name}{suffix}", format, dtype, model)
         return replace(done, path=stage.deliver_one(done.path, place.name, suffix))
