@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from acestep_core.checkpoints.remembered import remember
 from acestep_core.errors import InvalidInput
 from acestep_core.io.atomic import clear_errors
 from acestep_core.io.confine import confine
@@ -156,7 +157,8 @@ def export_run(
     if checkpoint is None and not run.about():
         raise InvalidInput(f"The run {run.name!r} has no finished adapter; stop it first, or name a checkpoint.")
     folder = run.adapter if checkpoint is None else run.at(checkpoint).folder
-    return export(folder, target, format, dtype, trained_model(folder))
+    model = trained_model(folder)
+    return _known(export(folder, target, format, dtype, model), model)
 
 
 def export_under(
@@ -181,7 +183,14 @@ def export_under(
     suffix = export_suffix(format, model)
     with staging(place.parent) as stage:
         done = export(adapter, stage.folder / f"{place.name}{suffix}", format, dtype, model)
-        return replace(done, path=stage.deliver_one(done.path, place.name, suffix))
+        return _known(replace(done, path=stage.deliver_one(done.path, place.name, suffix)), model)
+
+
+def _known(done: Exported, model: ModelHandle | None) -> Exported:
+    """A merged checkpoint that is one file has no other place to say which variant it is."""
+    if done.format == "merged" and done.path.is_file() and model is not None and model.variant:
+        remember(done.path, model.variant)
+    return done
 
 
 def record_line(record: Mapping[str, Any]) -> str:

@@ -25,7 +25,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from acestep_core import devices
-from acestep_core.checkpoints.layouts import DitFiles, open_dit
+from acestep_core.checkpoints.layouts import DitFiles, layout_of, open_dit
+from acestep_core.checkpoints.writing import write_upstream_dit
 from acestep_core.errors import AdapterError, InvalidInput, TrainingError
 from acestep_core.io.atomic import atomic_write, clear_errors
 from acestep_core.io.tensor_file import save_tensors
@@ -102,6 +103,7 @@ class Exported:
     """What was written, and how far it is from what was trained: 0 where every number is the same."""
 
     path: Path
+    format: str
     error: float
     remarks: tuple[str, ...] = ()
 
@@ -168,7 +170,7 @@ def export(
     error = difference(original, fit(read_adapter(target), trained.shapes))
     if not error <= ROUNDING:
         raise TrainingError(f"{target.name}, read back, is off by {error:.1e}; please report this.")
-    return Exported(target, error, remarks)
+    return Exported(target, format, error, remarks)
 
 
 def over_plain(adapter: Fitted, model: ModelHandle) -> Fitted:
@@ -302,7 +304,7 @@ def _merge(adapter: Fitted, model: ModelHandle, target: Path) -> Exported:
         merged[_WEIGHT.format(name)] = after.to(before.dtype)
     source = files.source
     if source.is_dir():
-        _merge_folder(files.tensors, merged, source, target)
+        _merge_folder(files, merged, target)
     else:
         if target.suffix != ".safetensors":
             raise InvalidInput("The checkpoint is a single file; the merged one must end in .safetensors, too.")
@@ -314,7 +316,9 @@ def _merge(adapter: Fitted, model: ModelHandle, target: Path) -> Exported:
     back = open_dit(target, model.variant).tensors
     if not _equal(back, files.tensors, merged):
         raise TrainingError(f"{target.name}, read back, is not what was merged; please report this.")
-    return Exported(target, 0.0)
+    beside = source.parent.resolve()
+    where = "" if target.resolve().is_relative_to(beside) else f"Its VAE and text encoder are those in {beside}."
+    return Exported(target, "merged", 0.0, (where,) if where else ())
 
 
 def _adapted(files: DitFiles, layer: str, shape: tuple[int, int]) -> Tensor:
@@ -325,16 +329,17 @@ def _adapted(files: DitFiles, layer: str, shape: tuple[int, int]) -> Tensor:
     return files.tensors[name]
 
 
-def _merge_folder(tensors: Mapping[str, Tensor], merged: Mapping[str, Tensor], source: Path, target: Path) -> None:
+def _merge_folder(files: DitFiles, merged: Mapping[str, Tensor], target: Path) -> None:
+    """Upstream's folder, with what else lies in the source's own, such as its code."""
     stage = target.with_name(f".{os.urandom(4).hex()}.tmp")
     try:
         with clear_errors(target):
             stage.mkdir()
-            for file in source.iterdir():
-                if file.is_file() and ".safetensors" not in file.suffixes:
+            whole = {name: merged.get(name, files.tensors[name]) for name in files.tensors}
+            write_upstream_dit(files.config, whole, files.silence, stage)
+            for file in files.source.iterdir() if layout_of(files.source) == "upstream" else ():
+                if file.is_file() and ".safetensors" not in file.suffixes and file.name != "config.json":
                     shutil.copyfile(file, stage / file.name)
-            whole = {name: merged.get(name, tensors[name]) for name in tensors}
-            save_tensors(whole, stage / "model.safetensors", {"format": "pt"})
             stage.rename(target)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
