@@ -104,6 +104,20 @@ def grid_losses(songs, models, settings, folder):
     return found
 
 
+@pytest.mark.parametrize("end", [Cancelled("no more"), RuntimeError("from a device")])
+def test_a_run_that_was_cut_off_leaves_the_model_alone(end, songs, tiny_base, tmp_path):
+    request = Request(Song("a song", duration=10), tiny_base, 5)
+    before = make(request, TextToMusic()).audio
+
+    def cut(stage, done, total, preview):
+        if done == 2:
+            raise end
+
+    with pytest.raises(type(end)):
+        train(songs, tiny_base, tmp_path / "run", Monitor(cut), learning_rate=1e-2)
+    assert torch.equal(make(request, TextToMusic()).audio, before)
+
+
 # --- it goes on -----------------------------------------------------------------------------------------------------
 
 WAYS = {
