@@ -317,8 +317,8 @@ def _merge(adapter: Fitted, model: ModelHandle, target: Path) -> Exported:
     if not _equal(back, files.tensors, merged):
         raise TrainingError(f"{target.name}, read back, is not what was merged; please report this.")
     beside = source.parent.resolve()
-    where = "" if target.resolve().is_relative_to(beside) else f"Its VAE and text encoder are those in {beside}."
-    return Exported(target, "merged", 0.0, (where,) if where else ())
+    where = f"Its VAE and text encoder are in {beside}; move it there, unless they lie where models are looked for."
+    return Exported(target, "merged", 0.0, () if target.resolve().is_relative_to(beside) else (where,))
 
 
 def _adapted(files: DitFiles, layer: str, shape: tuple[int, int]) -> Tensor:

@@ -22,10 +22,17 @@ GRAPH: dict[str, tuple[str, dict[str, Any]]] = {
     "Load": ("ACEStepModelLoader", {"model": "acestep-v15-base"}),
     "VAE": ("ACEStepVAELoader", {"vae": "auto"}),
     "LoRA": ("ACEStepLoRALoader", {"model": ["Load", 0], "lora": "none", "strength": 1.0}),
-    "Song": ("ACEStepSong", {"caption": "wavy", "duration": 10.0, "instrumental": True}),
+    "Song": (
+        "ACEStepSong",
+        {"caption": "wavy", "duration": 10.0, "instrumental": True, "lyrics": "", "language": "unknown", "bpm": 0}
+        | {"keyscale": "auto", "timesignature": "auto"},
+    ),
     "Task": ("ACEStepTextToMusic", {"song": ["Song", 0]}),
     "Conditioning": ("ACEStepConditioning", {"model": ["LoRA", 0], "song": ["Song", 0], "task": ["Task", 0]}),
-    "Sampler": ("ACEStepSampler", {"model": ["LoRA", 0], "conditioning": ["Conditioning", 0], "seed": 3}),
+    "Sampler": (
+        "ACEStepSampler",
+        {"model": ["LoRA", 0], "conditioning": ["Conditioning", 0], "seed": 3} | {"batch_size": 1, "sampler": "euler"},
+    ),
     "Decode": ("ACEStepDecode", {"vae": ["VAE", 0], "latent": ["Sampler", 0]}),
     "Save": ("ACEStepSaveSong", {"audio": ["Decode", 0], "filename_prefix": "song", "format": "flac"}),
 }
@@ -78,5 +85,5 @@ def test_a_merged_checkpoint_elsewhere_finds_its_parts_or_says_where_they_belong
     assert models.model.path == merged and models.model.variant == "base"
     assert models.vae.path.parent == models.model.text.path.parent == place / "models"
     monkeypatch.delenv("ACESTEP_CHECKPOINTS")
-    with pytest.raises(CheckpointError, match=rf"There is no VAE .*fetch one with .* --to {place / 'elsewhere'}"):
+    with pytest.raises(CheckpointError, match=rf"There is no text encoder .*fetch one with .* --to {place / 'elsewhere'}"):
         open_models(merged)
