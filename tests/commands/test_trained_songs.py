@@ -85,5 +85,6 @@ def test_a_merged_checkpoint_elsewhere_finds_its_parts_or_says_where_they_belong
     assert models.model.path == merged and models.model.variant == "base"
     assert models.vae.path.parent == models.model.text.path.parent == place / "models"
     monkeypatch.delenv("ACESTEP_CHECKPOINTS")
-    with pytest.raises(CheckpointError, match=rf"There is no text encoder .*fetch one with .* --to {place / 'elsewhere'}"):
+    message = rf"There is no text encoder .*fetch one with .* --to {place / 'elsewhere'}"
+    with pytest.raises(CheckpointError, match=message):
         open_models(merged)
