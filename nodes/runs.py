@@ -19,6 +19,8 @@ RUNS = "acestep/runs"
 POINTS = 1000
 """Most reports of a step that are handed out at once."""
 WISHES = ("stop", "hear")
+UNSEEN = ("epoch",)
+"""Kinds of records that nothing on the canvas shows, and there are many of them."""
 
 
 def runs_folder() -> Path:
@@ -48,7 +50,7 @@ def tell_run(asked: Mapping[str, Any]) -> dict[str, Any]:
     while len(steps) > POINTS:
         steps = [*steps[:-1:2], steps[-1]]
     kept = {id(record) for record in steps}
-    shown = [shown_record(record) for record in records if record["kind"] != "step" or id(record) in kept]
+    shown = [shown_record(r) for r in records if r["kind"] not in UNSEEN and (r["kind"] != "step" or id(r) in kept)]
     return {"run": run.name, "records": shown}
 
 

@@ -26,7 +26,7 @@ from . import inputs, wires
 from .host import host, monitor
 from .remarks import Told, told
 from .routes import item_of
-from .runs import runs_folder, shown_record, tell_run
+from .runs import UNSEEN, runs_folder, shown_record, tell_run
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import ModelHandle
@@ -175,7 +175,9 @@ class ACEStepExportLoRA:
                 "dtype": inputs.choice(EXPORT_DTYPES, "fp32", "bf16 is half as large and a little less exact."),
             },
             "optional": {
-                "model": inputs.wire(wires.MODEL, "For merged: the model that was trained."),
+                "model": inputs.wire(
+                    wires.MODEL, "The model that was trained, for merged and for a DoRA; without it, that of the run."
+                ),
             },
         }
 
@@ -197,6 +199,8 @@ class _Display:
         self.run = ""
 
     def keep(self, record: Mapping[str, Any]) -> None:
+        if record["kind"] in UNSEEN:
+            return
         self.run = record.get("run", self.run)
         self.waiting.append(record)
         now = time.monotonic()

@@ -117,7 +117,8 @@ def find_checkpoint(root: Path) -> Found:
     """What lies under a checkpoints folder, or belongs to one model folder or file, or to one of ComfyUI's folders.
 
     For these the folders around are searched too, for the VAE, text encoder and language models that go with them,
-    never for another DiT. Raises CheckpointError where `root` does not exist, or is a file that holds no weights or is
+    never for another DiT; and the usual places for the VAE and text encoder of a single model that lies without them,
+    such as a merged one. Raises CheckpointError where `root` does not exist, or is a file that holds no weights or is
     damaged.
     """
     root = Path(root).expanduser().absolute()
@@ -131,8 +132,11 @@ def find_checkpoint(root: Path) -> Found:
     if root.is_file() and not own:
         open_weights(root)
     taken = {"dit", *(entry.kind for entry in own)}
-    around = (entry for entry in list_models(_around(root)) if entry.kind not in taken)
-    return Found((root,), (*own, *around))
+    parts = [entry for entry in list_models(_around(root)) if entry.kind not in taken]
+    lacking = {"vae", "text_encoder"} - taken - {entry.kind for entry in parts if entry.problem is None}
+    if lacking and (root.is_file() or any(entry.path == root for entry in own)):
+        parts += [entry for entry in list_models() if entry.kind in lacking and not entry.tiny]
+    return Found((root,), (*own, *parts))
 
 
 def _around(root: Path) -> list[Path]:

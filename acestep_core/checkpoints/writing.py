@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.checkpoints import keymaps
-from acestep_core.checkpoints.layouts import BLOCK_KEYS, ENCODER_KEYS, KEPT_CONFIG, TOKENIZER_KEYS, DitFiles, VaeFiles
+from acestep_core.checkpoints.layouts import (
+    BLOCK_KEYS,
+    ENCODER_KEYS,
+    KEPT_CONFIG,
+    SILENCE_FILE,
+    TOKENIZER_KEYS,
+    DitFiles,
+    VaeFiles,
+)
 from acestep_core.checkpoints.qwen_tokenizer import Fit, fit_of, is_lm, tokenizer_config, tokenizer_text
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.tensor_file import save_tensors
@@ -105,6 +113,16 @@ def write_silence(path: Path, silence: Tensor) -> None:
     torch.save(silence.transpose(1, 2).contiguous(), buffer)
     with atomic_write(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
+
+
+def write_upstream_dit(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], silence: Tensor | None, folder: Path
+) -> None:
+    """DiT, encoder, tokenizer and detokenizer as upstream's folder, from what `DitFiles` holds."""
+    write_tensors(folder / "model.safetensors", tensors)
+    if silence is not None:
+        write_silence(folder / SILENCE_FILE, silence)
+    write_json(folder / "config.json", {"architectures": ["AceStepConditionGenerationModel"], **config})
 
 
 def write_diffusers_dit(files: DitFiles, silence: Tensor, dest: Path, config: Mapping[str, Any] | None = None) -> None:

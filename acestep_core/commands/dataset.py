@@ -117,7 +117,7 @@ def _scan(told: argparse.Namespace) -> int:
     from acestep_core.train.scan import rescanned, scan
 
     before = load_dataset(told.output) if told.output.exists() else None
-    kept = {} if before is None else {o.flat: getattr(before, o.name) for o in options_of(Scanning) if not o.advanced}
+    kept = {o.flat: getattr(before, o.name) for o in options_of(Scanning) if hasattr(before, o.name)}
     with ProgressBar() as bar:
         found = scan(told.folder, Scanning.from_flat(kept | given(told, (Scanning,))), monitor=Monitor(bar))
     if before is not None:
@@ -156,9 +156,8 @@ def _edit(told: argparse.Namespace) -> int:
     dataset = load_dataset(told.file)
     edits: dict[str, dict[str, Any]] = {}
     if told.sheet is not None:
-        edits |= {
-            name: dict(values) for name, values in read_sheet(told.sheet, getattr(told, "encoding", ""), FIELDS).rows
-        }
+        encoding = getattr(told, "encoding", dataset.encoding)
+        edits |= {name: dict(values) for name, values in read_sheet(told.sheet, encoding, FIELDS).rows}
     if told.sample is not None:
         changes = dict(_change(text) for text in told.changes)
         edits[told.sample] = {**edits.get(told.sample, {}), **changes}

@@ -48,11 +48,10 @@ def run_of(told: argparse.Namespace) -> RunFolder:
 
 
 def export(told: argparse.Namespace) -> int:
-    from acestep_core.pipeline.learning import export_run
+    from acestep_core.pipeline.learning import export_run, export_suffix, trained_model
 
     run = run_of(told)
-    suffix = "" if told.format == "peft" else ".safetensors"
-    target = Path(told.output or f"{run.name}{suffix}")
+    target = Path(told.output or f"{run.name}{export_suffix(told.format, trained_model(run.adapter))}")
     done = export_run(run, target, told.format, told.export_dtype, told.checkpoint)
     sys.stdout.write(f"{done.path}\n")
     sys.stderr.write(f"{done}\n")

@@ -25,6 +25,9 @@ from acestep_core.models.lora import split_name
 FILES = ("adapter_model.safetensors", "lokr_weights.safetensors", "pytorch_lora_weights.safetensors")
 PEFT = "base_model.model."
 """What PEFT puts before the names of the layers it adapts."""
+PLAIN_NORM = ("acestep_dora_norm", "weight")
+"""In the metadata of a DoRA whose `dora_scale` is over the length of the plain weight, as ComfyUI divides by it, and
+not over that of the changed weight, as DoRA is defined."""
 KINDS = {"LORA": "LoRA", "LOKR": "LoKr", "LOHA": "LoHa"}
 _AGAIN = "fetch the adapter again"
 _FOREIGN = (
@@ -89,13 +92,14 @@ class Scaling:
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """The content of one file: tensors by layer (as the file names it) and part."""
+    """The content of one file: tensors by layer (as the file names it) and part; `plain_norm`: see `PLAIN_NORM`."""
 
     path: Path
     layers: dict[str, dict[str, Tensor]]
     other: tuple[str, ...] = ()
     scaling: Scaling = field(default_factory=Scaling)
     kind: str = "LoRA"
+    plain_norm: bool = False
 
 
 def read_adapter(path: Path) -> Adapter:
@@ -124,7 +128,8 @@ def read_adapter(path: Path) -> Adapter:
             raise AdapterError(f"{path} holds two adapters for {found[0]}; save each into a file of its own.")
         else:
             layers[found[0]][found[1]] = tensor
-    return Adapter(path, dict(layers), tuple(other), scaling, kind)
+    key, value = PLAIN_NORM
+    return Adapter(path, dict(layers), tuple(other), scaling, kind, header.metadata.get(key) == value)
 
 
 def _kind(path: Path, config: Mapping[str, Any], names: Mapping[str, Any]) -> str:

@@ -69,10 +69,26 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What one adapter does to one layer; `magnitude` `[out]` makes it a DoRA."""
+    """What one adapter does to one layer.
+
+    Attributes:
+        magnitude: `[out]`, makes it a DoRA: the lengths of the changed rows.
+        plain_norm: they are over the lengths of the plain rows instead, see `adapter_file.PLAIN_NORM`.
+    """
 
     delta: Delta
     magnitude: Tensor | None = None
+    plain_norm: bool = False
+
+    def ratio(self, weight: Tensor) -> Tensor:
+        """`[out]` fp32: what a DoRA multiplies the changed rows by.
+
+        Args:
+            weight: `[out, in]` fp32, the plain one.
+        """
+        assert self.magnitude is not None
+        rows = weight if self.plain_norm else weight + self.delta.weight().to(weight.device)
+        return self.magnitude.to(weight.device).float() / rows.norm(dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,8 +248,7 @@ class _Beside:
         self.doras = []
         for change, strength in self.changes:
             if change.magnitude is not None:
-                weight = _weight_of(self.linear, x) + change.delta.weight().to(x.device)
-                ratio = change.magnitude.to(x.device).float() / weight.norm(dim=1)
+                ratio = change.ratio(_weight_of(self.linear, x))
                 self.doras.append((change.delta.scaled(1.0, x), ratio.to(x), strength))
 
 
@@ -263,7 +278,7 @@ def _change(adapter: Adapter, layer: str, parts: Mapping[str, Tensor]) -> Change
             delta = lora.low_rank(parts, _scale(adapter, layer, parts, lora.rank_of(parts)))
     except AdapterError as error:
         raise AdapterError(f"{adapter.path}, {layer}: {error}") from error
-    return Change(delta, _magnitude(adapter.path, parts.get("magnitude"), delta))
+    return Change(delta, _magnitude(adapter.path, parts.get("magnitude"), delta), adapter.plain_norm)
 
 
 def _scale(adapter: Adapter, layer: str, parts: Mapping[str, Tensor], rank: int | None) -> float:

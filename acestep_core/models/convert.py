@@ -20,7 +20,6 @@ from acestep_core.checkpoints import catalog, keymaps
 from acestep_core.checkpoints.choose import candidates, choose, missing
 from acestep_core.checkpoints.find import Found, ModelEntry, find_checkpoint, find_tokenizer
 from acestep_core.checkpoints.layouts import (
-    SILENCE_FILE,
     DitFiles,
     QwenFiles,
     VaeFiles,
@@ -35,9 +34,9 @@ from acestep_core.checkpoints.writing import (
     vae_for_comfyui,
     write_diffusers_dit,
     write_json,
-    write_silence,
     write_tensors,
     write_tokenizer,
+    write_upstream_dit,
 )
 from acestep_core.errors import CheckpointError
 from acestep_core.models.handles import VAEHandle
@@ -175,7 +174,9 @@ def _upstream(parts: Parts, dest: Path, found: Found) -> list[Job]:
     dit, vae, text = parts.dit, parts.vae, parts.text
     jobs = []
     if dit is not None:
-        jobs.append(Job(folder := dest / _name(dit), lambda: _write_upstream_dit(dit, parts.silence, folder)))
+        jobs.append(
+            Job(folder := dest / _name(dit), lambda: write_upstream_dit(dit.config, dit.tensors, parts.silence, folder))
+        )
     if vae is not None:
         jobs.append(Job(dest / catalog.VAE, lambda: _write_vae(vae, dest / catalog.VAE)))
     if text is not None:
@@ -239,13 +240,6 @@ def _lm_folder(parts: Parts, dest: Path) -> list[Job]:
         return []
     folder = dest / (f"acestep-5Hz-lm-{parts.size}" if parts.size else _stem(lm.source))
     return [Job(folder, lambda: _write_qwen(lm, folder))]
-
-
-def _write_upstream_dit(files: DitFiles, silence: Tensor | None, folder: Path) -> None:
-    write_tensors(folder / "model.safetensors", files.tensors)
-    if silence is not None:
-        write_silence(folder / SILENCE_FILE, silence)
-    write_json(folder / "config.json", {"architectures": ["AceStepConditionGenerationModel"]} | files.config)
 
 
 def _write_vae(files: VaeFiles, folder: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from acestep_core.checkpoints.remembered import remember
 from acestep_core.errors import InvalidInput
 from acestep_core.io.atomic import clear_errors
 from acestep_core.io.confine import confine
@@ -127,6 +128,21 @@ def hearer(models: Models, song: Song, seed: int, folder: Path, monitor: Monitor
     return hear
 
 
+def trained_model(adapter: Path) -> ModelHandle | None:
+    """The checkpoint that was trained, for an adapter or a checkpoint in the folder of a run; else None."""
+    run = next((RunFolder(folder) for folder in list(adapter.parents)[:2] if RunFolder(folder).exists), None)
+    if run is None:
+        return None
+    base = run.settings()["base"]
+    return ModelHandle(Path(base["path"]), variant=base["variant"])
+
+
+def export_suffix(format: str, model: ModelHandle | None) -> str:
+    """What the name of an export ends in; empty where it is a folder."""
+    folder = format == "peft" or (format == "merged" and model is not None and model.path.is_dir())
+    return "" if folder else ".safetensors"
+
+
 def export_run(
     run: RunFolder, target: Path, format: str = "single", dtype: str = "fp32", checkpoint: str | None = None
 ) -> Exported:
@@ -141,8 +157,8 @@ def export_run(
     if checkpoint is None and not run.about():
         raise InvalidInput(f"The run {run.name!r} has no finished adapter; stop it first, or name a checkpoint.")
     folder = run.adapter if checkpoint is None else run.at(checkpoint).folder
-    base = run.settings()["base"]
-    return export(folder, target, format, dtype, ModelHandle(Path(base["path"]), variant=base["variant"]))
+    model = trained_model(folder)
+    return _known(export(folder, target, format, dtype, model), model)
 
 
 def export_under(
@@ -152,6 +168,7 @@ def export_under(
 
     Args:
         name: slashes make folders.
+        model: the one that was trained; where None, that of the run in whose folder the adapter lies.
 
     Raises:
         InvalidInput: the name is empty, or leads elsewhere.
@@ -162,11 +179,18 @@ def export_under(
     place = confine("/".join(filter(None, parts)), [folder])
     with clear_errors(place.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
-    as_folder = format == "peft" or (format == "merged" and model is not None and model.path.is_dir())
-    suffix = "" if as_folder else ".safetensors"
+    model = model or trained_model(adapter)
+    suffix = export_suffix(format, model)
     with staging(place.parent) as stage:
         done = export(adapter, stage.folder / f"{place.name}{suffix}", format, dtype, model)
-        return replace(done, path=stage.deliver_one(done.path, place.name, suffix))
+        return _known(replace(done, path=stage.deliver_one(done.path, place.name, suffix)), model)
+
+
+def _known(done: Exported, model: ModelHandle | None) -> Exported:
+    """A merged checkpoint that is one file has no other place to say which variant it is."""
+    if done.format == "merged" and done.path.is_file() and model is not None and model.variant:
+        remember(done.path, model.variant)
+    return done
 
 
 def record_line(record: Mapping[str, Any]) -> str:

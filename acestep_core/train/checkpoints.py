@@ -34,7 +34,7 @@ from acestep_core.io.locks import locked
 from acestep_core.io.tensor_file import read_tensors, save_tensors
 from acestep_core.io.text import json_object, read_text
 from acestep_core.records.fingerprints import content_hash
-from acestep_core.train.settings import FIXED, FREE_TO_CHANGE
+from acestep_core.train.settings import FIXED, FREE_TO_CHANGE, TrainSettings
 
 FORMAT: Final = 1
 WEIGHTS: Final = "adapter_model.safetensors"
@@ -211,7 +211,7 @@ class RunFolder:
             if checkpoint.step not in milestones and checkpoint.step != best:
                 hidden = checkpoint.folder.with_name(f".{os.urandom(4).hex()}.tmp")
                 with suppress(OSError):  # open elsewhere: next time
-                    checkpoint.folder.rename(hidden)
+                    place(checkpoint.folder, hidden)
                     shutil.rmtree(hidden, ignore_errors=True)
 
     def finish(self, config: Mapping[str, Any], adapter: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
@@ -266,7 +266,7 @@ def compare(saved: Mapping[str, Any], now: Mapping[str, Any], changed_data: bool
         raise InvalidInput(
             f"The run {name!r} trains {saved['base']['variant']}, and these are other weights; choose those, or {anew}."
         )
-    before, after = saved["settings"], now["settings"]
+    before, after = {**TrainSettings().to_dict(), **saved["settings"]}, now["settings"]
     for setting in FIXED:
         if before[setting] != after[setting]:
             raise InvalidInput(

@@ -137,6 +137,7 @@ class Dataset:
         created_at: when it was last saved, ISO 8601 in local time.
         all_instrumental: samples without lyrics of their own are instrumental.
         genre_ratio: how many percent of the steps read the genre instead of the caption.
+        encoding: of the texts beside the recordings that are neither UTF-8 nor UTF-16.
         problems: of files that are no samples, and of the dataset file; not saved.
     """
 
@@ -146,6 +147,7 @@ class Dataset:
     created_at: str = ""
     all_instrumental: bool = True
     genre_ratio: int = 0
+    encoding: str = ""
     samples: tuple[Sample, ...] = ()
     problems: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)

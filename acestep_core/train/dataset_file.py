@@ -108,7 +108,8 @@ def save_dataset(dataset: Dataset, path: Path | str, *, absolute: bool = False, 
 def dataset_json(dataset: Dataset, folder: Path, absolute: bool = False) -> str:
     """The text of a dataset file in `folder`."""
     metadata = {name: getattr(dataset, name, None) for name in _METADATA}
-    metadata |= {"num_samples": len(dataset.samples), OURS: {"format": FORMAT}, **dataset.extra}
+    ours = {"format": FORMAT} | ({"encoding": dataset.encoding} if dataset.encoding else {})
+    metadata |= {"num_samples": len(dataset.samples), OURS: ours, **dataset.extra}
     samples = []
     for sample in dataset.samples:
         entry = {name: getattr(sample, name) for name in _SAMPLE}
@@ -207,6 +208,8 @@ def _read_metadata(values: Any, problem: Callable[[str], None]) -> dict[str, Any
     if values is not None and not isinstance(values, dict):
         problem("metadata is no table and was left out.")
     taker = _Taker(values if isinstance(values, dict) else {}, lambda text: problem(f"metadata: {text}."))
+    own = taker.values.get(OURS)
+    ours = _Taker(own if isinstance(own, dict) else {}, taker.remark)
     return {
         "name": taker.text("name", _UNNAMED),
         "custom_tag": taker.text("custom_tag").strip(),
@@ -214,6 +217,7 @@ def _read_metadata(values: Any, problem: Callable[[str], None]) -> dict[str, Any
         "created_at": taker.text("created_at"),
         "all_instrumental": taker.take("all_instrumental", bool, True),
         "genre_ratio": taker.take("genre_ratio", int, 0, lambda v: 0 <= v <= 100),
+        "encoding": ours.text("encoding"),
         "extra": {name: value for name, value in taker.values.items() if name not in (*_METADATA, OURS)},
     }
 

@@ -3,6 +3,9 @@
 What a layer keeps for the backward pass depends on adapter, number format and the device's attention kernels. So it is
 not looked up: one layer of each kind runs at two short lengths, what autograd keeps is counted, and the rest is a
 straight line.
+
+For a minute of sound, with rank 64 on attention in bf16, a layer of 2B keeps 109 MiB where it attends within windows
+and 94 elsewhere; the usual dropout, which keeps its own copy of each input, makes that 139 and 125.
 """
 
 from __future__ import annotations

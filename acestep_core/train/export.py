@@ -2,6 +2,10 @@
 
 PEFT keeps an adapter's strength in its settings and ComfyUI reads tensors only, so single files hold it as a tensor for
 each layer: the same file is then equally strong everywhere.
+
+A DoRA with lengths m makes the weight m (W + D) / |W + D|, row by row; ComfyUI makes it m (W + D) / |W|. So the single
+file, which is for ComfyUI, holds m |W| / |W + D| and says so (`PLAIN_NORM`); other formats hold m. Strengths other than
+1 go from W to that weight in a straight line, in ComfyUI and here.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +23,12 @@ import torch
 from torch import Tensor
 
 from acestep_core import devices
-from acestep_core.checkpoints.layouts import open_dit
+from acestep_core.checkpoints.layouts import DitFiles, layout_of, open_dit
+from acestep_core.checkpoints.writing import write_upstream_dit
 from acestep_core.errors import AdapterError, InvalidInput, TrainingError
 from acestep_core.io.atomic import atomic_write, clear_errors, place
 from acestep_core.io.tensor_file import open_tensors, read_tensors, save_tensors
-from acestep_core.models.adapter_file import read_adapter
+from acestep_core.models.adapter_file import PLAIN_NORM, read_adapter
 from acestep_core.models.adapters import Fitted, fit
 from acestep_core.models.handles import ModelHandle
 from acestep_core.models.lokr import kronecker
@@ -34,6 +39,7 @@ from acestep_core.train.settings import EXPORT_DTYPES, EXPORT_FORMATS
 ROUNDING: Final = 1e-2
 """How far a written tensor may be from the trained one, relative to its largest number."""
 _BASE_NAME: Final = "ace_step_1.5"
+_WEIGHT: Final = "decoder.{}.weight"
 _KOHYA: Final = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight"}
 
 
@@ -67,6 +73,10 @@ class Trained:
         return str(self.config["peft_type"]).upper() == "LOKR"
 
     @property
+    def is_dora(self) -> bool:
+        return bool(self.config.get("use_dora"))
+
+    @property
     def rank(self) -> int:
         return int(self.config["r"])
 
@@ -91,6 +101,7 @@ class Exported:
     """What was written, and how far it is from what was trained: 0 where every number is the same."""
 
     path: Path
+    format: str
     error: float
     remarks: tuple[str, ...] = ()
 
@@ -111,10 +122,10 @@ def export(
         format: `single` for ComfyUI and this library, `kohya` for tools that want its names, `peft`, or `merged`, which
             is the checkpoint with the adapter in it. A LoKr has LyCORIS names as a file.
         dtype: fp32 or bf16; merged weights keep the checkpoint's own.
-        model: the checkpoint, for `merged`.
+        model: the checkpoint, for `merged`, and for the `single` file of a DoRA.
 
     Raises:
-        AdapterError: there is no adapter, or it changes nothing.
+        AdapterError: there is no adapter, it changes nothing, or is not of `model`.
         TrainingError: what was read back is something else.
         InvalidInput, StorageError: format or place are none.
     """
@@ -133,31 +144,52 @@ def export(
         if model is None:
             raise InvalidInput("A merged checkpoint needs the model that the adapter was trained for; name it.")
         return _merge(original, model, target)
+    remarks: tuple[str, ...] = ()
     if format == "peft":
         _write_folder(trained, target, numbers)
     else:
         if target.suffix != ".safetensors":
             raise InvalidInput(f"A single file must end in .safetensors, not in {target.suffix!r}.")
-        tensors = lycoris(trained) if trained.is_lokr else single(trained, kohya=format == "kohya")
+        told = metadata(trained)
+        if format == "single" and trained.is_dora:
+            if model is None:
+                raise InvalidInput(
+                    "The single file of a DoRA needs the model that it was trained for, because ComfyUI scales by its "
+                    "weights; name it, or choose kohya or peft."
+                )
+            original = over_plain(original, model)
+            told |= [PLAIN_NORM]
+            remarks = (
+                "Its lengths are those that ComfyUI expects of a DoRA; for other programs choose kohya or peft.",
+            )
+        tensors = lycoris(trained) if trained.is_lokr else single(trained, original, kohya=format == "kohya")
         with atomic_write(target, new=True) as temporary:
-            save_tensors(_as(tensors, numbers), temporary, metadata(trained))
+            save_tensors(_as(tensors, numbers), temporary, told)
     error = difference(original, fit(read_adapter(target), trained.shapes))
     if not error <= ROUNDING:
         raise TrainingError(f"{target.name}, read back, is off by {error:.1e}; please report this.")
-    remarks: tuple[str, ...] = ()
-    if trained.config.get("use_dora") and format != "peft":
-        remarks = ("ComfyUI scales a DoRA by other lengths; for its own loader a merged checkpoint is exact.",)
-    return Exported(target, error, remarks)
+    return Exported(target, format, error, remarks)
 
 
-def single(trained: Trained, kohya: bool = False) -> dict[str, Tensor]:
-    """PEFT's names, or kohya's, with the strength of every layer as a tensor."""
+def over_plain(adapter: Fitted, model: ModelHandle) -> Fitted:
+    """A DoRA with its lengths over those of the plain weights of `model`, see `PLAIN_NORM`."""
+    files, changes = open_dit(model.path, model.variant), {}
+    for name, change in adapter.changes.items():
+        weight = _adapted(files, name, change.delta.shape).float()
+        changes[name] = replace(change, magnitude=change.ratio(weight) * weight.norm(dim=1), plain_norm=True)
+    return replace(adapter, changes=changes)
+
+
+def single(trained: Trained, fitted: Fitted, kohya: bool = False) -> dict[str, Tensor]:
+    """PEFT's names, or kohya's, with the strength of every layer as a tensor, and the lengths of `fitted`, a DoRA."""
     found = {}
     for layer, parts in trained.layers.items():
         base = f"lora_unet_decoder_{layer.replace('.', '_')}" if kohya else PREFIX + layer
         for part, tensor in parts.items():
             if part == "lora_magnitude_vector":
-                found[f"{base}.dora_scale"] = tensor[:, None]
+                lengths = fitted.changes[layer].magnitude
+                assert lengths is not None
+                found[f"{base}.dora_scale"] = lengths[:, None]
             else:
                 found[f"{base}.{_KOHYA[part] if kohya else part}"] = tensor
         found[f"{base}.alpha"] = torch.tensor(trained.alpha)
@@ -214,6 +246,8 @@ def difference(original: Fitted, written: Fitted) -> float:
     worst = 0.0
     for name, change in original.changes.items():
         other = written.changes[name]
+        if change.plain_norm != other.plain_norm:
+            return math.inf
         pairs = [(change.magnitude, other.magnitude)]
         pairs += [(getattr(change.delta, f.name), getattr(other.delta, f.name)) for f in fields(change.delta)]  # type: ignore[arg-type]
         for one, two in pairs:
@@ -259,21 +293,16 @@ def _merge(adapter: Fitted, model: ModelHandle, target: Path) -> Exported:
             f"The weights of {model.path.name} are packed, and what is merged would be lost in their rounding; merge "
             "into the bf16 model that they were made from."
         )
-    weights = {name: f"decoder.{name}.weight" for name in adapter.changes}
-    if missing := [name for name in weights.values() if name not in files.tensors]:
-        raise AdapterError(f"{model.path.name} has no {missing[0]}; merge into the model that was trained.")
     merged = {}
     for name, change in adapter.changes.items():
-        before = files.tensors[weights[name]]
-        if tuple(before.shape) != change.delta.shape:
-            raise AdapterError(f"The adapter does not fit {model.path.name}; merge into the model that was trained.")
+        before = _adapted(files, name, change.delta.shape)
         after = before.float() + change.delta.weight()
         if change.magnitude is not None:
-            after *= (change.magnitude.float() / after.norm(dim=1))[:, None]
-        merged[weights[name]] = after.to(before.dtype)
+            after *= change.ratio(before.float())[:, None]
+        merged[_WEIGHT.format(name)] = after.to(before.dtype)
     source = files.source
     if source.is_dir():
-        _merge_folder(files.tensors, merged, source, target)
+        _merge_folder(files, merged, target)
     else:
         if target.suffix != ".safetensors":
             raise InvalidInput("The checkpoint is a single file; the merged one must end in .safetensors, too.")
@@ -285,19 +314,30 @@ def _merge(adapter: Fitted, model: ModelHandle, target: Path) -> Exported:
     back = open_dit(target, model.variant).tensors
     if not _equal(back, files.tensors, merged):
         raise TrainingError(f"{target.name}, read back, is not what was merged; please report this.")
-    return Exported(target, 0.0)
+    beside = source.parent.resolve()
+    where = f"Its VAE and text encoder are in {beside}; move it there, unless they lie where models are looked for."
+    return Exported(target, "merged", 0.0, () if target.resolve().is_relative_to(beside) else (where,))
 
 
-def _merge_folder(tensors: Mapping[str, Tensor], merged: Mapping[str, Tensor], source: Path, target: Path) -> None:
+def _adapted(files: DitFiles, layer: str, shape: tuple[int, int]) -> Tensor:
+    """The weight of a layer that an adapter changes. Raises AdapterError where the checkpoint is another one."""
+    name, model = _WEIGHT.format(layer), files.source.name
+    if name not in files.tensors or tuple(files.tensors.infos[name].shape) != shape:
+        raise AdapterError(f"{model} has no {name} of {shape[0]}x{shape[1]}; name the model that was trained.")
+    return files.tensors[name]
+
+
+def _merge_folder(files: DitFiles, merged: Mapping[str, Tensor], target: Path) -> None:
+    """Upstream's folder, with what else lies in the source's own, such as its code."""
     stage = target.with_name(f".{os.urandom(4).hex()}.tmp")
     try:
         with clear_errors(target):
             stage.mkdir()
-            for file in source.iterdir():
-                if file.is_file() and ".safetensors" not in file.suffixes:
+            whole = {name: merged.get(name, files.tensors[name]) for name in files.tensors}
+            write_upstream_dit(files.config, whole, files.silence, stage)
+            for file in files.source.iterdir() if layout_of(files.source) == "upstream" else ():
+                if file.is_file() and ".safetensors" not in file.suffixes and file.name != "config.json":
                     shutil.copyfile(file, stage / file.name)
-            whole = {name: merged.get(name, tensors[name]) for name in tensors}
-            save_tensors(whole, stage / "model.safetensors", {"format": "pt"})
             place(stage, target)
     finally:
         shutil.rmtree(stage, ignore_errors=True)

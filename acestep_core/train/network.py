@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -17,16 +18,20 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from acestep_core import devices
-from acestep_core.errors import AdapterError, InvalidInput
+from acestep_core.errors import AdapterError, InvalidInput, TrainingError
 from acestep_core.io.terminal import pip_install
 from acestep_core.models.acestep import AceStepModel
+from acestep_core.models.adapters import applied
 from acestep_core.models.dit import CrossGroup, DiT, Prepared
-from acestep_core.train.objective import seed_of
+from acestep_core.models.handles import AdapterHandle
+from acestep_core.train.objective import Item, seed_of
 from acestep_core.train.settings import AdapterOptions
 
 PREFIX: Final = "base_model.model."
 """Before the names of all tensors in an adapter file."""
 _NAME: Final = "default"
+AGREEMENT: Final = 1e-2
+"""How far, relative to its effect, a written adapter may be from the network that was trained."""
 
 
 class LiveNetwork:
@@ -162,6 +167,37 @@ class LiveNetwork:
             if name.endswith(".lora_magnitude_vector"):
                 layer: Any = layers[name.removesuffix(".lora_magnitude_vector")]
                 parameter.data.copy_(layer.get_base_layer().weight.detach().float().norm(dim=1))
+
+
+def agreement(network: LiveNetwork, adapter: Path, item: Item) -> float:
+    """How far a written adapter, loaded as for a song, is from the network that was trained; 0 where it is the same.
+
+    Returns:
+        The largest difference of the velocities of `item`, relative to the adapter's largest effect.
+
+    Raises:
+        TrainingError: it does nothing, or something else.
+    """
+    x, context, t = (part[None].to(network.device) for part in (item.noisy, item.context, item.t))
+    states = [item.states.to(network.device)]
+    with network.listening():
+        live = network(x, t, context, states)
+        with network.plain() as decoder:
+            inputs = [part.to(network.dtype) for part in (x, t, context, states[0])]
+            without = decoder(*inputs).float()
+            with applied(decoder, [AdapterHandle(adapter)]):
+                loaded = decoder(*inputs).float()
+    effect = float((live - without).abs().max())
+    if effect == 0:
+        raise TrainingError(f"The adapter {adapter} changes nothing; train it for longer or with a higher rate.")
+    error = float((live - loaded).abs().max()) / effect
+    # In half precision both sides round anew at every layer, whatever the adapter does.
+    rounding = 0.0 if network.dtype is torch.float32 else 4 * torch.finfo(network.dtype).eps
+    if not error <= max(AGREEMENT, rounding * float(without.abs().max()) / effect):
+        raise TrainingError(
+            f"The adapter {adapter}, read back, is off by {error:.1e} of its effect; please report this."
+        )
+    return error
 
 
 @contextmanager

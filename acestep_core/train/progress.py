@@ -69,6 +69,8 @@ class Progress:
         self.waiting: list[tuple[StepResult, Tensor]] = []
         self.average = Average()
         self.buckets = [Average() for _ in range(BUCKETS)]
+        self.epoch = [0.0, 0]
+        self.ended: list[tuple[int, float | None]] = []
         self.skipped: list[tuple[int, list[str]]] = []
         self.skipped_in_all = 0
         self.last: dict[str, Any] = {}
@@ -112,9 +114,14 @@ class Progress:
             self.skipped.append((step, ids))
             self.skipped_in_all += 1
         else:
+            self.epoch = [self.epoch[0] + sum(errors), self.epoch[1] + result.count]
             self.average.add(loss)
             for place, error in zip(result.places, errors, strict=True):
                 self.buckets[min(BUCKETS - 1, int(float(place.t) * BUCKETS))].add(error / numbers([place]))
+        if step % self.epoch_steps == 0:
+            total, count = self.epoch
+            self.ended.append((step // self.epoch_steps, total / count if count else None))
+            self.epoch = [0.0, 0]
         times = [float(place.t) for place in result.places]
         self.last = {
             "step": step,
@@ -152,6 +159,15 @@ class Progress:
             self.points = self.points[::2]
         return record
 
+    def epochs_ended(self) -> list[dict[str, Any]]:
+        """Records of the epochs that have ended since they were last told of: their mean loss, None where every step
+        was left out. They bear the step at which they are told, for what a run logs after a checkpoint is told again.
+        """
+        step, ended = self.last["step"], self.ended
+        self.ended = []
+        told = {"kind": "epoch", "step": step, "epochs": self.epochs}
+        return [{**told, "epoch": epoch, "loss": loss} for epoch, loss in ended]
+
     def history(self) -> list[dict[str, Any]]:
         """Records for a picture of the curve."""
         return list(self.points)
@@ -161,6 +177,8 @@ class Progress:
         return {
             "average": [self.average.total, self.average.weight],
             "buckets": [[bucket.total, bucket.weight] for bucket in self.buckets],
+            "epoch": self.epoch,
+            "ended": [[epoch, loss] for epoch, loss in self.ended],
             "skipped": [[step, names] for step, names in self.skipped],
             "skipped_in_all": self.skipped_in_all,
             "seconds": round(self.seconds, 2),
@@ -169,6 +187,8 @@ class Progress:
     def restore(self, step: int, state: Mapping[str, Any]) -> None:
         self.average = Average(*state["average"])
         self.buckets = [Average(*pair) for pair in state["buckets"]]
+        self.epoch = list(state["epoch"])
+        self.ended = [(epoch, loss) for epoch, loss in state["ended"]]
         self.skipped = [(step, list(names)) for step, names in state["skipped"]]
         self.skipped_in_all, self.seconds = state["skipped_in_all"], state["seconds"]
         self._since = time.perf_counter()

@@ -82,6 +82,7 @@ def scan(
         tag_position=options.tag_position,
         all_instrumental=options.all_instrumental,
         genre_ratio=options.genre_ratio,
+        encoding=options.encoding.strip(),
         samples=tuple(samples),
         problems=tuple(problems),
     )

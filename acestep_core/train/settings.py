@@ -126,6 +126,8 @@ class Fine(Options):
     quantize: str = option("none",
         "Keeps the model that learns nothing in fewer bits, for XL on small cards: int8, or nf4 (bitsandbytes).",
         choices=QUANTIZED, advanced=True)
+    held_out: str = option("",
+        "Songs that are only listened to, by id or file name, with commas; in place of a share of them.", advanced=True)
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ FREE_TO_CHANGE: Final = (
     "validate_every", "memory", "checkpoint_every",
 )  # fmt: skip
 """What may differ when a run goes on, and the result up to the old end is the same."""
-FIXED: Final = ("kind", "rank", "alpha", "targets", "factor", "decompose_both", "seed", "validation")
+FIXED: Final = ("kind", "rank", "alpha", "targets", "factor", "decompose_both", "seed", "validation", "held_out")
 """What must not differ when a run goes on."""
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from acestep_core import devices
-from acestep_core.errors import DatasetError, OutOfMemory, StorageError
+from acestep_core.errors import DatasetError, InvalidInput, OutOfMemory, StorageError
+from acestep_core.io.names import folded
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import ModelHandle
 from acestep_core.models.manager import manager
@@ -31,7 +32,7 @@ from acestep_core.train.objective import source
 from acestep_core.train.optimizers import check_package
 from acestep_core.train.quantised import check_quantised, quantise
 from acestep_core.train.ranks import ALONE, Ranks
-from acestep_core.train.settings import TrainSettings, remarks
+from acestep_core.train.settings import Fine, TrainSettings, remarks
 from acestep_core.train.trainset import Trainset
 
 Hear = Callable[[Path, int], Sequence[Path]]
@@ -68,6 +69,7 @@ class Trainer:
 
         Raises:
             InvalidInput: a package is missing, or a setting names nothing.
+            DatasetError: no song is left to learn from.
         """
         self.trainset, self.model, self.run = trainset, model.bare, RunFolder(Path(folder))
         settings = settings.resolved(model.info.is_turbo)
@@ -79,7 +81,7 @@ class Trainer:
         self.watch = monitor if ranks.count == 1 else Monitor(monitor.progress)  # they all end after the same step
         self.origin = origin
         fine, training = self.settings.fine, self.settings.training
-        self.learned, self.held_out = split(trainset, fine.validation, fine.seed)
+        self.learned, self.held_out = split(trainset, fine)
         self.repeats = [trainset.manifest.samples[song].repeat for song in self.learned]
         if not sum(self.repeats):
             raise DatasetError("No song is left to train with; include some, or hold out fewer.")
@@ -209,12 +211,31 @@ class Trainer:
         return record
 
 
-def split(trainset: Trainset, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Numbers of the songs to learn from, and of those held out."""
+def split(trainset: Trainset, fine: Fine) -> tuple[list[int], list[int]]:
+    """Numbers of the songs to learn from, and of those held out.
+
+    Raises:
+        InvalidInput: a song that is named is not there, or several have that name.
+    """
     count = len(trainset)
-    held = min(count - 1, max(1, round(share * count))) if share > 0 else 0
-    mixed = torch.randperm(count, generator=source(seed, "validation")).tolist()
+    if named := [name for part in fine.held_out.split(",") if (name := part.strip())]:
+        held_out = {_numbered(trainset, name) for name in named}
+        return [song for song in range(count) if song not in held_out], sorted(held_out)
+    held = min(count - 1, max(1, round(fine.validation * count))) if fine.validation > 0 else 0
+    mixed = torch.randperm(count, generator=source(fine.seed, "validation")).tolist()
     return sorted(mixed[held:]), sorted(mixed[:held])
+
+
+def _numbered(trainset: Trainset, name: str) -> int:
+    """The number of the song with this id, or else this file name, with or without its ending."""
+    entries, wanted = list(enumerate(trainset.manifest.samples)), folded(name)
+    found = [n for n, entry in entries if entry.id == name]
+    found = found or [n for n, e in entries if wanted in (folded(e.name), folded(Path(e.name).stem))]
+    if len(found) == 1:
+        return found[0]
+    some = ", ".join(f"{entry.name} ({entry.id})" for _, entry in entries[:8])
+    how = "several songs are" if found else "no song is"
+    raise InvalidInput(f"In this trainset {how} called {name!r}; hold out songs by their ids, such as {some}.")
 
 
 def lengths(trainset: Trainset, length: str) -> tuple[bool, ...]:

@@ -42,6 +42,22 @@ def test_the_whole_way(songs: Path, tmp_path: Path, tiny_root: Path, capsys: pyt
     assert samples[1]["caption"] == "mine" and samples[2]["caption"] and samples[2]["labeled"]
 
 
+def test_how_texts_are_encoded_is_remembered(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, sheet = tmp_path / "set.json", songs / "songs.csv"
+    scan = ["dataset", "scan", str(songs), "-o", str(file)]
+    sheet.write_bytes("File;Caption\n1.wav;느린 노래\n".encode("cp949"))
+    assert main(scan) == 0 and "encoding" in capsys.readouterr().err
+    assert "encoding" not in json.loads(file.read_text())["metadata"]["acestep_nodes"]
+    assert main([*scan, "--encoding", "cp949"]) == 0 and main(scan) == 0
+    assert "encoding" not in capsys.readouterr().err
+    assert json.loads(file.read_text())["samples"][1]["caption"] == "느린 노래"
+    edits = tmp_path / "edits.csv"
+    edits.write_bytes("File;Caption\n2.wav;빠른 노래\n".encode("cp949"))
+    assert main(["dataset", "edit", str(file), "--from", str(edits)]) == 0 and main(scan) == 0
+    assert json.loads(file.read_text())["samples"][2]["caption"] == "빠른 노래"
+    assert main([*scan, "--encoding", ""]) == 0 and "encoding" in capsys.readouterr().err  # said anew, it counts
+
+
 def test_edits_from_a_sheet_and_exports(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, sheet = tmp_path / "set.json", tmp_path / "edits.csv"
     main(["dataset", "scan", str(songs), "-o", str(file)])

@@ -142,6 +142,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "own_timbre": 1.0,
         "deterministic": True,
         "quantize": "int8",
+        "held_out": "0.wav",
     },
     "ACEStepTrainLoRA": {
         "trainset": Part("other_trainset"),

@@ -7,6 +7,8 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from acestep_core.errors import OutOfMemory
+from acestep_core.models.acestep import AceStepModel
+from acestep_core.models.config import AceStepConfig
 from acestep_core.models.manager import manager
 from acestep_core.train.estimate import Work, choose_plan, estimate, kept_bytes, layer_costs
 from acestep_core.train.network import LiveNetwork
@@ -69,3 +71,20 @@ def test_auto_takes_the_first_plan_that_fits(network, tmp_path):
         choose_plan(network, songs, TrainSettings.of(memory="none"), (False,), need[1, False])
     with pytest.raises(OutOfMemory, match="smaller model"):
         choose_plan(network, songs, settings, (False, True), 1000)
+
+
+@pytest.mark.parametrize("dropout, full, sliding", [(0.0, 94.1, 108.7), (0.1, 124.9, 139.5)])
+def test_a_layer_of_2b_keeps_what_the_table_says(dropout, full, sliding):
+    """A minute of sound, 200 states of text, rank 64 on attention, bf16: the promise of `estimate`."""
+    with torch.device("meta"):
+        model = AceStepModel(AceStepConfig(num_hidden_layers=2))
+    del model.encoder, model.tokenizer, model.detokenizer
+    model = model.to(torch.bfloat16).to_empty(device="cpu").requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.fill_(0.01)
+    network = LiveNetwork(model, AdapterOptions(dropout=dropout), 0, every=0)
+    costs = layer_costs(network)
+    at = {band: cost.at(750, 200) / 2**20 for band, cost in costs.items()}
+    assert at == pytest.approx({False: full, True: sliding}, rel=0.02)
+    layer = next(i for i in range(2) if network.decoder.config.is_sliding(i))
+    assert kept_bytes(network, layer, 750, 200) / 2**20 == pytest.approx(sliding, rel=0.02)

@@ -10,9 +10,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from acestep_core.errors import AdapterError, InvalidInput, TrainingError
-from acestep_core.models.adapters import applied
+from acestep_core.models.adapters import applied, linear_layers
 from acestep_core.models.handles import AdapterHandle, ModelHandle
 from acestep_core.models.manager import manager
+from acestep_core.pipeline.opening import open_models
 from acestep_core.train import export as exporting
 from acestep_core.train.checkpoints import RunFolder
 from acestep_core.train.export import Trained, export
@@ -50,7 +51,7 @@ def trained(request, tiny_base, tmp_path_factory):
 
 
 def velocity(models, inputs, *adapters):
-    handles = [AdapterHandle(path) for path in adapters]
+    handles = [path if isinstance(path, AdapterHandle) else AdapterHandle(path) for path in adapters]
     with manager.resident(models.model) as model, torch.no_grad(), applied(model.decoder, handles) as reports:
         assert not any(report.unmatched or report.remarks for report in reports)
         return model.decoder(*inputs)
@@ -60,7 +61,7 @@ def velocity(models, inputs, *adapters):
 def test_every_format_gives_the_trained_velocity(format, trained, tiny_base, tmp_path):
     name, adapter, inputs, live = trained
     target = tmp_path / ("out" if format == "peft" else "out.safetensors")
-    done = export(adapter, target, format)
+    done = export(adapter, target, format, model=tiny_base.model)
     found = velocity(tiny_base, inputs, done.path)
     assert (live - velocity(tiny_base, inputs)).abs().max() > 0.05
     if name in ("lora", "lora2"):
@@ -74,7 +75,7 @@ def test_every_format_gives_the_trained_velocity(format, trained, tiny_base, tmp
 def test_bf16_is_half_as_large_and_near(format, trained, tiny_base, tmp_path):
     _, adapter, inputs, live = trained
     target = tmp_path / ("out" if format == "peft" else "out.safetensors")
-    done = export(adapter, target, format, "bf16")
+    done = export(adapter, target, format, "bf16", tiny_base.model)
     assert 0 < done.error < 1e-2
     effect = (live - velocity(tiny_base, inputs)).abs().max()
     assert (velocity(tiny_base, inputs, done.path) - live).abs().max() < 0.05 * effect
@@ -107,9 +108,9 @@ def test_peft_itself_reads_the_folder(trained, tiny_base, tmp_path):
     torch.testing.assert_close(found, live, rtol=1e-4, atol=2e-5)
 
 
-def test_a_file_says_what_it_is(trained, tmp_path):
+def test_a_file_says_what_it_is(trained, tiny_base, tmp_path):
     name, adapter, *_ = trained
-    done = export(adapter, tmp_path / "out.safetensors")
+    done = export(adapter, tmp_path / "out.safetensors", model=tiny_base.model)
     with safe_open(done.path, "pt") as file:
         told, names = file.metadata(), list(file.keys())
     assert json.loads(told["acestep_nodes"]) == ABOUT and told["modelspec.trigger_phrase"] == "wavy"
@@ -123,6 +124,43 @@ def test_a_file_says_what_it_is(trained, tmp_path):
         assert told["ss_network_alpha"] == f"{MADE[name]['alpha']:g}"
 
 
+@pytest.mark.parametrize("trained", ["dora"], indirect=True)
+@pytest.mark.parametrize("strength", [1.0, 0.6, -0.5, 1.8])
+def test_a_dora_for_comfyui_gives_the_trained_weights_there_and_here(trained, strength, tiny_base, tmp_path):
+    """ComfyUI divides by the lengths of the plain weight; at other strengths both go there in a straight line."""
+    _, adapter, inputs, _ = trained
+    forms = {"single": tiny_base.model, "kohya": None, "peft": None}
+    files = {
+        form: export(adapter, tmp_path / (form if form == "peft" else f"{form}.safetensors"), form, model=model).path
+        for form, model in forms.items()
+    }
+    heard = {form: velocity(tiny_base, inputs, AdapterHandle(path, strength)) for form, path in files.items()}
+    assert torch.equal(heard["kohya"], heard["peft"])
+    torch.testing.assert_close(heard["single"], heard["peft"], rtol=0, atol=5e-6)
+    with manager.resident(tiny_base.model) as model:
+        layers = {n: m.weight for n, m in linear_layers(model.decoder).items()}
+    marked = load_file(files["single"])
+    for layer, parts in Trained.open(adapter).layers.items():
+        base, weight = f"base_model.model.{layer}", layers[layer].float()
+        changed = weight + MADE["dora"]["alpha"] / 4 * parts["lora_B.weight"] @ parts["lora_A.weight"]
+        true = changed * (parts["lora_magnitude_vector"] / changed.norm(dim=1))[:, None]
+        theirs = changed * marked[f"{base}.dora_scale"] / weight.norm(dim=1, keepdim=True)
+        torch.testing.assert_close(weight + strength * (theirs - weight), weight + strength * (true - weight))
+
+
+@pytest.mark.parametrize("trained", ["dora"], indirect=True)
+def test_a_dora_for_comfyui_needs_the_model_that_was_trained(trained, tiny_base, tiny_root, tmp_path):
+    _, adapter, *_ = trained
+    with pytest.raises(InvalidInput, match="needs the model that it was trained for"):
+        export(adapter, tmp_path / "out.safetensors")
+    with pytest.raises(AdapterError, match="name the model that was trained"):
+        export(adapter, tmp_path / "out.safetensors", model=open_models(tiny_root, "xl-turbo").model)
+    assert not list(tmp_path.iterdir())
+    done = export(adapter, tmp_path / "out.safetensors", model=tiny_base.model)
+    assert done.error == 0 and "ComfyUI expects" in str(done)
+    assert not export(adapter, tmp_path / "k.safetensors", "kohya").remarks
+
+
 @pytest.mark.parametrize("format", ["peft", "single", "kohya", "merged"])
 def test_an_export_made_twice_is_the_same_file(format, trained, tiny_base, tmp_path):
     _, adapter, *_ = trained
@@ -134,7 +172,7 @@ def test_an_export_made_twice_is_the_same_file(format, trained, tiny_base, tmp_p
     assert all(file == files[0] for file in files)
 
 
-def test_refusals(trained, tmp_path, monkeypatch):
+def test_refusals(trained, tiny_base, tmp_path, monkeypatch):
     _, adapter, *_ = trained
     with pytest.raises(InvalidInput, match="needs the model"):
         export(adapter, tmp_path / "merged", "merged")
@@ -149,7 +187,7 @@ def test_refusals(trained, tmp_path, monkeypatch):
         export(tmp_path, tmp_path / "x.safetensors")
     monkeypatch.setattr(exporting, "_as", lambda tensors, dtype: {n: t * 1.5 for n, t in tensors.items()})
     with pytest.raises(TrainingError, match="read back"):
-        export(adapter, tmp_path / "y.safetensors")
+        export(adapter, tmp_path / "y.safetensors", model=tiny_base.model)
 
 
 def test_an_adapter_that_changes_nothing_is_no_success(trained, tmp_path):

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from acestep_core.train.objective import Drawing, Times, judge, order, window_of
 from acestep_core.train.optimizers import PACKAGES
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Trainer
+from acestep_core.train.trainset import Trainset
 from tests.train.making_trainsets import write_trainset
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +104,20 @@ def grid_losses(songs, models, settings, folder):
     return found
 
 
+@pytest.mark.parametrize("end", [Cancelled("no more"), RuntimeError("from a device")])
+def test_a_run_that_was_cut_off_leaves_the_model_alone(end, songs, tiny_base, tmp_path):
+    request = Request(Song("a song", duration=10), tiny_base, 5)
+    before = make(request, TextToMusic()).audio
+
+    def cut(stage, done, total, preview):
+        if done == 2:
+            raise end
+
+    with pytest.raises(type(end)):
+        train(songs, tiny_base, tmp_path / "run", Monitor(cut), learning_rate=1e-2)
+    assert torch.equal(make(request, TextToMusic()).audio, before)
+
+
 # --- it goes on -----------------------------------------------------------------------------------------------------
 
 WAYS = {
@@ -130,8 +146,9 @@ def test_a_run_that_was_stopped_anywhere_is_the_run_that_was_not(way, tiny_base,
     one, two = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
     assert content(one, last) == content(two, last)
     assert losses(one.records()) == losses(two.records()) and len(losses(one.records())) > 1
-    looks = [[r["loss"] for r in run.records() if r["kind"] == "validation"] for run in (one, two)]
-    assert looks[0] == looks[1]
+    for kind in ("validation", "epoch"):
+        looks = [[(r["epoch"], r["loss"]) for r in run.records() if r["kind"] == kind] for run in (one, two)]
+        assert looks[0] == looks[1]
     assert (one.adapter / WEIGHTS).read_bytes() == (two.adapter / WEIGHTS).read_bytes()
     if "ema" in WAYS[way]:
         assert (one.adapter / WEIGHTS).read_bytes() != (one.checkpoints / str(last) / WEIGHTS).read_bytes()
@@ -211,6 +228,58 @@ def test_killed_at_any_moment_it_goes_on(songs, tiny_base, tiny_root, tmp_path):
     assert content(run, 24) == content(whole, 24)
     assert losses(run.records()) == losses(whole.records())
     assert not list(run.folder.rglob("*.tmp"))
+
+
+def test_every_epoch_is_told_once_with_its_mean_loss_when_a_report_is_due(songs, tiny_base, tmp_path):
+    train(songs, tiny_base, tmp_path / "each")
+    run = RunFolder(tmp_path / "each")
+    told = [r for r in run.records() if r["kind"] == "epoch"]
+    steps = [r["loss"] for r in run.records() if r["kind"] == "step"]
+    assert [(r["epoch"], r["epochs"], r["step"]) for r in told] == [(1, 4, 3), (2, 4, 6), (3, 4, 9), (4, 4, 12)]
+    means = [sum(steps[at : at + 3]) / 3 for at in range(0, 12, 3)]  # the songs are of one length
+    assert [r["loss"] for r in told] == pytest.approx(means, rel=1e-6)
+    for part in (4, 11, 12):  # ends between reports, after epochs that were not told of yet
+        train(songs, tiny_base, tmp_path / "rare", log_every=5, max_steps=part, lr_schedule="constant", warmup=0)
+    train(songs, tiny_base, tmp_path / "once", log_every=5, max_steps=12, lr_schedule="constant", warmup=0)
+    rare, once = (
+        [(r["epoch"], r["loss"]) for r in RunFolder(tmp_path / name).records() if r["kind"] == "epoch"]
+        for name in ("rare", "once")
+    )
+    assert rare == once and [epoch for epoch, _ in once] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("named, held", [("00000001", [1]), ("SONG2, song0.wav", [0, 2])])
+def test_songs_are_held_out_by_id_or_name(named, held, songs, tiny_base, tmp_path):
+    trainer = Trainer(songs, tiny_base.model, tmp_path / "run", TrainSettings.of(**SHORT, held_out=named))
+    assert trainer.held_out == held and sorted(trainer.learned + held) == [0, 1, 2]
+    records = train(songs, tiny_base, tmp_path / "run", held_out=named, validate_every=2)
+    seen = {id for r in records if r["kind"] == "step" for id in r["samples"]}
+    assert seen == {f"{song:08x}" for song in trainer.learned}
+    assert [r["epoch"] for r in records if r["kind"] == "validation"] == [2, 4]
+    with pytest.raises(InvalidInput, match="has held_out"):
+        train(songs, tiny_base, tmp_path / "run", held_out="song0.wav, 00000001", epochs=9)
+
+
+def test_who_holds_out_songs_that_are_not_there_or_all_of_them_hears_so(songs, tiny_base, tmp_path):
+    twins = replace(songs.manifest, samples=tuple(replace(e, name="same.wav") for e in songs.manifest.samples))
+    twins.save(songs.folder)
+    try:
+        for named, message in (("nobody.wav", "no song is called"), ("same.wav", "several songs are called")):
+            with pytest.raises(InvalidInput, match=f"{message} .*by their ids, such as same.wav"):
+                train(Trainset.open(songs.folder), tiny_base, tmp_path / "run", held_out=named)
+    finally:
+        songs.manifest.save(songs.folder)
+    with pytest.raises(DatasetError, match="No song is left"):
+        train(songs, tiny_base, tmp_path / "run", held_out="song0.wav,song1.wav,song2.wav")
+
+
+def test_a_run_of_before_an_option_was_there_goes_on(songs, tiny_base, tmp_path):
+    train(songs, tiny_base, tmp_path / "run", max_steps=2)
+    run = RunFolder(tmp_path / "run")
+    told = run.settings()
+    del told["settings"]["held_out"]
+    run.begin(told)
+    assert train(songs, tiny_base, run.folder, max_steps=4)[-1]["step"] == 4
 
 
 # --- it ends --------------------------------------------------------------------------------------------------------
@@ -413,6 +482,57 @@ def test_memory_that_runs_out_switches_checkpointing_on_once(songs, tiny_base, t
     assert calls[:2] == [0, 1] and 0 not in calls[1:]
     assert [r for r in records if r["kind"] == "warning" and "ran out of memory" in r["text"]]
     assert content(RunFolder(tmp_path / "plain"), 12) == content(RunFolder(tmp_path / "scarce"), 12)
+
+
+def test_memory_that_runs_out_before_anything_is_learned_takes_windows(tiny_base, tmp_path, monkeypatch):
+    songs = write_trainset(tmp_path / "set", (300, 300), length="auto")
+    real, lengths = loop.squared_errors, []
+
+    def scarce(network, batch, device):
+        lengths.append(batch[0].frames)
+        if batch[0].frames > 150:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(network, batch, device)
+
+    monkeypatch.setattr(loop, "squared_errors", scarce)
+    records = train(songs, tiny_base, tmp_path / "scarce")
+    said = [r["text"] for r in records if r["kind"] == "warning"]
+    assert [("checkpointing" in text, "windows of 5.2 seconds" in text) for text in said] == [(1, 0), (0, 1)]
+    assert lengths[:3] == [300, 300, 130] and set(lengths[2:]) == {130}
+    run = RunFolder(tmp_path / "scarce")
+    assert run.settings()["plan"]["windowed"]  # so that it goes on in the same way
+    monkeypatch.undo()
+    train(songs, tiny_base, tmp_path / "plain", length="window")
+    assert content(run, 8) == content(RunFolder(tmp_path / "plain"), 8)
+
+
+@pytest.mark.parametrize("length, fails_at", [("full", 1), ("auto", 4)])
+def test_memory_that_runs_out_with_nothing_left_to_save_ends_the_run_saved(
+    length, fails_at, tiny_base, tmp_path, monkeypatch
+):
+    songs = write_trainset(tmp_path / "set", (300, 300), length=length)
+    real, calls = loop.squared_errors, []
+
+    def scarce(network, batch, device):
+        calls.append(network.every)
+        if len(calls) >= fails_at:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(network, batch, device)
+
+    monkeypatch.setattr(loop, "squared_errors", scarce)
+    kept = "; what was learned is saved;" if fails_at > 1 else ";"
+    message = (
+        rf"Step {fails_at} did not fit into the memory of cpu, of which .* GiB are free{kept} close .*windows of 60"
+    )
+    with pytest.raises(OutOfMemory, match=message):
+        train(songs, tiny_base, tmp_path / "run", memory="checkpoint")
+    run = RunFolder(tmp_path / "run")
+    assert (run.latest().step if run.latest() else 0) == fails_at - 1
+    assert run.records()[-1]["kind"] == "failed"
+    monkeypatch.undo()
+    train(songs, tiny_base, tmp_path / "run", memory="checkpoint")
+    train(songs, tiny_base, tmp_path / "plain", memory="checkpoint")
+    assert content(run, 8) == content(RunFolder(tmp_path / "plain"), 8)
 
 
 # --- small print ----------------------------------------------------------------------------------------------------
