@@ -187,8 +187,8 @@ class Progress:
     def restore(self, step: int, state: Mapping[str, Any]) -> None:
         self.average = Average(*state["average"])
         self.buckets = [Average(*pair) for pair in state["buckets"]]
-        self.epoch = list(state["epoch"])
-        self.ended = [(epoch, loss) for epoch, loss in state["ended"]]
+        self.epoch = list(state.get("epoch", self.epoch))  # not in runs of the first days
+        self.ended = [(epoch, loss) for epoch, loss in state.get("ended", ())]
         self.skipped = [(step, list(names)) for step, names in state["skipped"]]
         self.skipped_in_all, self.seconds = state["skipped_in_all"], state["seconds"]
         self._since = time.perf_counter()
