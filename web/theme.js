@@ -87,7 +87,7 @@ export function follow() {
 }
 
 function luminance(colour) {
-  const pen = document.createElement("canvas").getContext("2d");
+  const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   pen.fillStyle = colour;
   pen.fillRect(0, 0, 1, 1);
   const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map((part) => {
