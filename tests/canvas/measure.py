@@ -1,7 +1,7 @@
 """How fast the canvas is, measured in Chromium in both renderers; figures, no verdicts:
 
-    python -m tests.canvas.measure load     what the pack adds to opening the page, first and next time
-    python -m tests.canvas.measure songs    eight songs of ten minutes in the song widget: frames, switches, bytes
+python -m tests.canvas.measure load     what the pack adds to opening the page, first and next time
+python -m tests.canvas.measure songs    eight songs of ten minutes in the song widget: frames, switches, bytes
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ FRAMES = """seconds => new Promise(done => {
 })"""
 
 
+def said(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
 async def main(what: str) -> None:
     base = Path(tempfile.mkdtemp())
     os.environ["XDG_CACHE_HOME"] = str(base / "cache")
@@ -77,12 +81,13 @@ async def load(desk: Desk, renderer: str) -> None:
         fetched = max(end for _, end, _ in files) - min(start for start, _, _ in files)
         spent = _spent(profile, f"/extensions/{desk.pack}/")
         loading = sum(took for name, took in spent.items() if name.endswith(LOADING))
-        print(
-            f"{renderer:8} visit {visit + 1}: loading {loading:.1f} ms, all up to the open graph {sum(spent.values()):.1f} "
-            f"ms; {len(files)} files, {sum(size for *_, size in files)} bytes, {fetched:.0f} ms beside the frontend's own"
+        said(
+            f"{renderer:8} visit {visit + 1}: loading {loading:.1f} ms, all up to the open graph "
+            f"{sum(spent.values()):.1f} ms; {len(files)} files, {sum(size for *_, size in files)} bytes, "
+            f"{fetched:.0f} ms beside the frontend's own"
         )
         most = sorted(spent.items(), key=lambda found: -found[1])[:6]
-        print("         ", ", ".join(f"{name} {took:.1f}" for name, took in most))
+        said("          " + ", ".join(f"{name} {took:.1f}" for name, took in most))
         await page.close()
     await context.close()
 
@@ -121,15 +126,15 @@ async def songs(desk: Desk, renderer: str) -> None:
             received[path] += event["dataLength"] if path in urls.get(event["requestId"], "") else 0
 
     session.on("Network.dataReceived", count)
-    print(f"{renderer:8} at rest: {_frames(await canvas.js(FRAMES, WATCHED))}")
+    said(f"{renderer:8} at rest: {_frames(await canvas.js(FRAMES, WATCHED))}")
     await canvas.js("([id, output]) => app.graph.getNodeById(id).onExecuted(output)", [SAVE, output])
     await canvas.until("document.querySelectorAll('.ace-takes [role=radio]').length === 8")
     await canvas.answered()
-    print(f"{renderer:8} shown: {received}")
+    said(f"{renderer:8} shown: {received}")
     widget = f"app.graph.getNodeById({SAVE}).widgets.find(w => w.name === 'audioUI').element"
     await canvas.js(f"() => {widget}.querySelector('[aria-label=Play], [title=Play]').click()")
     await canvas.until(f"{widget}.querySelector('audio').currentTime > 0.2")
-    print(f"{renderer:8} playing: {_frames(await canvas.js(FRAMES, WATCHED))}")
+    said(f"{renderer:8} playing: {_frames(await canvas.js(FRAMES, WATCHED))}")
     switches = await canvas.js(
         f"""async () => {{
             const spent = []
@@ -142,9 +147,9 @@ async def songs(desk: Desk, renderer: str) -> None:
             return spent
         }}"""
     )
-    print(f"{renderer:8} switches: {', '.join(f'{spent:.1f}' for spent in switches)} ms")
+    said(f"{renderer:8} switches: {', '.join(f'{spent:.1f}' for spent in switches)} ms")
     heap = await session.send("Runtime.getHeapUsage")
-    print(f"{renderer:8} at the end: {received}, script memory {heap['usedSize'] / 1e6:.0f} MB")
+    said(f"{renderer:8} at the end: {received}, script memory {heap['usedSize'] / 1e6:.0f} MB")
     await context.close()
 
 
@@ -166,8 +171,12 @@ def _batch(folder: Path) -> dict[str, Any]:
         write_audio(folder / names[0], noise * torch.linspace(0.2, 1.0, seconds * 48_000))
         for name in names[1:]:
             shutil.copy(folder / names[0], folder / name)
-    lines = [[at, at + 2, f"Line {at} of many", [[at, at + 1, f"Line {at} "], [at + 1, at + 2, "of many"]]] for at in range(0, seconds, 2)]
-    facts = {"caption": "long", "lyrics": "many lines", "language": "en", "duration": seconds, "bpm": 92, "scores": {"lm": 0.5}, "lines": lines}  # fmt: skip
+    lines = [
+        [at, at + 2, f"Line {at} of many", [[at, at + 1, f"Line {at} "], [at + 1, at + 2, "of many"]]]
+        for at in range(0, seconds, 2)
+    ]
+    facts: dict[str, Any] = {"caption": "long", "lyrics": "many lines", "language": "en", "duration": seconds}
+    facts |= {"bpm": 92, "scores": {"lm": 0.5}, "lines": lines}
     return {
         "audio": [{"filename": name, "subfolder": "", "type": "output"} for name in names],
         "songs": [json.dumps(facts | {"seed": str(number)}) for number in range(SONGS)],

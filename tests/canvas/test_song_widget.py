@@ -130,6 +130,32 @@ def test_it_plays_and_the_lyrics_run_along(desk: Desk, page: Canvas) -> None:
     desk.look(page, "song_plays", scenario())
 
 
+def test_playing_and_a_run_go_on_together(desk: Desk, page: Canvas) -> None:
+    """Time of the song passes between the steps of a run, which ends well, and the new song waits for the old one."""
+
+    async def scenario() -> None:
+        await shown(page, batch(desk))
+        await page.set(2, duration=10)
+        await page.js(
+            """() => {
+                window.player = song.querySelector('audio')
+                player.muted = player.loop = true
+                song.querySelector('.ace-play').click()
+                window.passed = []
+                window.comfyAPI.api.api.addEventListener('progress', () => passed.push(player.currentTime))
+            }"""
+        )
+        await page.until("player.currentTime > 0.1")
+        assert await page.queue() == "success"
+        assert await page.js("() => new Set(passed).size") > 1
+        assert not await page.js("() => player.paused")
+        assert "song_1.flac" in await page.js("() => player.src")
+        await page.page.get_by_text("New takes ready").first.wait_for()
+        await page.js("() => player.pause()")
+
+    desk.look(page, "song_and_run", scenario())
+
+
 def test_two_takes_are_compared_at_equal_loudness(desk: Desk, page: Canvas) -> None:
     async def scenario() -> None:
         await shown(page, batch(desk))
