@@ -98,7 +98,9 @@ export default {
   showGraph: ["Show graph", "워크플로 보기", "查看工作流"],
   make: ["Make song", "노래 만들기", "生成歌曲"],
   making: ["Making… press to cancel", "만드는 중… 누르면 취소", "生成中……点击取消"],
-  takesOf: ["{0} × {1}", "{0}곡 × {1}", "{0} × {1}"],
+  takesOf: ["{0} takes, {1}", "{0}곡, {1}", "{0} 个版本，{1}"],
+  takesOfOne: ["1 take, {1}", "1곡, {1}", "1 个版本，{1}"],
+  takesAbout: ["about {0}, as last time", "지난번처럼 약 {0}", "约需 {0}（按上次）"],
   lengthAuto: ["length decided by the model", "길이는 모델이 정함", "时长由模型决定"],
   badLength: [
     "Write the length as 1:30 or in seconds.",
