@@ -12,7 +12,11 @@ from tests.canvas.desk import ROOT, WORKFLOWS
 TABLE = (ROOT / "docs" / "canvas.md").read_text(encoding="utf-8").split("## From upstream's")[1]
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TABLE.splitlines() if line.startswith("| ")]
 PLACES = [place for _, here, *_ in ROWS[1:] for place in here.split("; ")]
-CARDS = {template["title"] for group in json.loads((WORKFLOWS / "index" / "en.json").read_text(encoding="utf-8")) for template in group["templates"]}
+CARDS = {
+    template["title"]
+    for group in json.loads((WORKFLOWS / "index" / "en.json").read_text(encoding="utf-8"))
+    for template in group["templates"]
+}
 NODES = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
 
 
@@ -27,7 +31,9 @@ def test_every_workflow_is_a_card(title: str) -> None:
     assert title in CARDS
 
 
-@pytest.mark.parametrize("place", [place for place in PLACES if place.split(":")[0] in ("form", "song widget", "songbook")])
+@pytest.mark.parametrize(
+    "place", [place for place in PLACES if place.split(":")[0] in ("form", "song widget", "songbook")]
+)
 def test_every_control_is_called_so(place: str) -> None:
     said = english("first", "song", "book", "edit")
     for name in re.split(r", ", place.partition(": ")[2]):
