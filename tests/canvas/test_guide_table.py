@@ -12,12 +12,9 @@ from tests.canvas.desk import ROOT, WORKFLOWS
 TABLE = (ROOT / "docs" / "canvas.md").read_text(encoding="utf-8").split("## From upstream's")[1]
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TABLE.splitlines() if line.startswith("| ")]
 PLACES = [place for _, here, *_ in ROWS[1:] for place in here.split("; ")]
-CARDS = {
-    template["title"]
-    for group in json.loads((WORKFLOWS / "index" / "en.json").read_text(encoding="utf-8"))
-    for template in group["templates"]
-}
-NODES = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
+GALLERY = json.loads((WORKFLOWS / "index" / "en.json").read_text(encoding="utf-8"))
+CARDS = {template["title"] for group in GALLERY for template in group["templates"]}
+CONTROLS = [place for place in PLACES if place.split(":")[0] in ("form", "song widget", "songbook")]
 
 
 def english(*tables: str) -> str:
