@@ -269,7 +269,7 @@ def test_an_app_shows_song_and_text(desk: Desk) -> None:
         ids = {node["title"]: node["id"] for node in read("think_text2music_app")["nodes"]}
         await page.set(ids["Song"], duration=10)
         await page.page.get_by_text("Press Run. Your song appears here.").wait_for()
-        await page.page.get_by_role("button", name="Run", exact=True).filter(has_text="Run").last.click()
+        await page.page.get_by_test_id("linear-run-button").get_by_role("button", name="Run", exact=True).click()
         await page.until("document.querySelector('.ace-has-songs .ace-title')?.textContent.length > 0", 120)
         await page.page.get_by_text("This song was made by the test model").first.wait_for()
         await page.until(
