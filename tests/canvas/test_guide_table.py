@@ -28,9 +28,7 @@ def test_every_workflow_is_a_card(title: str) -> None:
     assert title in CARDS
 
 
-@pytest.mark.parametrize(
-    "place", [place for place in PLACES if place.split(":")[0] in ("form", "song widget", "songbook")]
-)
+@pytest.mark.parametrize("place", CONTROLS)
 def test_every_control_is_called_so(place: str) -> None:
     said = english("first", "song", "book", "edit")
     for name in re.split(r", ", place.partition(": ")[2]):
