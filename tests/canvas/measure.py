@@ -111,7 +111,8 @@ def _spent(profile: dict[str, Any], ours: str) -> dict[str, float]:
             first = nodes[place]["callFrame"] if ours in nodes[place]["callFrame"]["url"] else first
             place = parent.get(place)
         if first is not None:
-            name = f"{first['url'].rsplit('/', 1)[1]} {first['functionName'] or 'as it is read'}"
+            nameless = f"line {first['lineNumber'] + 1}" if first["lineNumber"] > 0 else "as it is read"
+            name = f"{first['url'].rsplit('/', 1)[1]} {first['functionName'] or nameless}"
             spent[name] = spent.get(name, 0.0) + delta / 1000
     return spent
 
