@@ -27,7 +27,7 @@ from tests.canvas.desk import Desk
 SONGS, MINUTES, SAVE = 8, 10, 7
 WATCHED = 5
 """Seconds of frames."""
-CONTEXTS = 4
+CONTEXTS = 3
 """Other work on the machine lengthens a visit and never shortens one: the least of some is what loading takes."""
 HOOKS = ("init", "setup", "beforeRegisterNodeDef", "getCustomWidgets")
 LOADING = (" as it is read", *(f"acestep.js {hook}" for hook in HOOKS))
