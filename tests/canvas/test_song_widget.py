@@ -70,7 +70,7 @@ async def shown(page: Canvas, output: dict[str, Any]) -> None:
     await page.js(f"output => app.graph.getNodeById({SAVE}).onExecuted(output)", output)
     await page.js(f"() => {{ window.song = {WIDGET} }}")
     await page.until("song.querySelector('.ace-clock').textContent.endsWith('/ 0:06')")
-    await page.until("song.querySelector('.ace-sections').childElementCount > 0")  # the player may know the length first
+    await page.until("song.querySelector('.ace-sections').childElementCount > 0")
 
 
 def text(selector: str) -> str:
