@@ -57,11 +57,32 @@ def with_tables(page: str, texts: dict[str, Any], node: Any, words: dict[str, st
     return page
 
 
-def translated(page: str, texts: dict[str, Any], node: Any, language: str, titles: dict[str, str]) -> str:
+def help_texts(language: str) -> dict[str, str]:
+    """What `help.md` of a language says of each node, between its description and its tables."""
+    parts = re.split(r"^# (\w+)\n", (HERE / language / "help.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def about(page: str, texts: dict[str, Any]) -> str:
+    """The same of a whole page."""
+    return page.split("\n## ", 1)[0].split("\n", 1)[1].replace(texts["description"], "", 1).strip()
+
+
+def shape_of(text: str) -> list[str]:
+    """What each block of a help text is, and of how many lines; two languages say the same in the same shape."""
+    blocks = [block.strip() for block in re.split(r"\n\s*\n", text) if block.strip()]
+    counted = re.compile(r"\||- |```")  # tables, lists, code
+    return [f"{kind[0]} {len(block.splitlines())}" if (kind := counted.match(block)) else "text" for block in blocks]
+
+
+def translated(
+    page: str, texts: dict[str, Any], node: Any, language: str, titles: dict[str, str], help_text: str
+) -> str:
     """The help page of a node in another language: what is said about it there, its tables, and the same example.
 
     Args:
         page: the English one.
+        help_text: of `help_texts`.
         titles: English title of every node -> its title in the language.
     """
     words = HEADINGS[language]
@@ -69,8 +90,11 @@ def translated(page: str, texts: dict[str, Any], node: Any, language: str, title
     short = {key.removeprefix("ACE-Step "): name.removeprefix("ACE-Step ") for key, name in titles.items()}
     known = titles | short
     named = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
-    example = re.sub(rf"(?<![\w-])(?:{named})(?![\w-])", lambda found: known[found[0]], example)
-    parts = [f"# {texts['display_name']}\n\n{texts['description']}\n\n"]
+    example, help_text = (
+        re.sub(rf"(?<![\w-])(?:{named})(?![A-Za-z0-9_-])", lambda found: known[found[0]], text)
+        for text in (example, help_text)
+    )
+    parts = [f"# {texts['display_name']}\n\n{texts['description']}\n\n{help_text}\n\n"]
     for kind in ("input", "output"):
         if texts[f"{kind}s"]:
             head = f"| {words[kind]} | {words['meaning']} |\n|---|---|\n"
@@ -104,11 +128,15 @@ def main() -> int:
         there = json.loads((HERE / language / "nodeDefs.json").read_text(encoding="utf-8"))
         wanting += (found := [f"{language}: {path}" for path in lacking(there, english)])
         wanting += [f"{language}, sentences: {text}" for text in spoken() if text not in translations(language)]
+        helps = help_texts(language)
+        for node_id, page_text in pages.items():
+            if shape_of(about(page_text, english[node_id])) != shape_of(helps.get(node_id, "")):
+                wanting.append(f"{language}: help.md, {node_id}: another shape than the English page")
         titles = {} if found else {node.TITLE: there[node_id]["display_name"] for node_id, node in classes.items()}
         for node_id, page_text in pages.items() if titles else ():
             page = ROOT / "web" / "docs" / node_id / f"{language}.md"
             page.parent.mkdir(exist_ok=True)
-            whole = translated(page_text, there[node_id], classes[node_id], language, titles)
+            whole = translated(page_text, there[node_id], classes[node_id], language, titles, helps.get(node_id, ""))
             page.write_text(whole, encoding="utf-8")
     sys.stderr.write("".join(f"missing in {line}\n" for line in wanting))
     return bool(wanting)

@@ -21,7 +21,7 @@ import { addSongbook } from "./songbook.js";
 import { takeDrops } from "./song_drag.js";
 import { takeOver } from "./takeover.js";
 import { TextWidget } from "./text.js";
-import { follow, startTheme } from "./theme.js";
+import { followPalette, startTheme } from "./theme.js";
 import { TrainingMonitor } from "./training.js";
 import { say } from "./words.js";
 
@@ -138,7 +138,7 @@ app.registerExtension({
     startTheme();
   },
   setup() {
-    follow();
+    followPalette();
     readSentences();
     translateErrors();
     followRuns(widgets);

@@ -13,6 +13,19 @@ export class Lyrics {
     this.redo = redo;
     this.root = el("div", { class: "ace-lyrics", tabindex: "0", "data-capture-wheel": "true" });
     this.root.addEventListener("keydown", (event) => this.key(event));
+    this.root.addEventListener("click", (event) => this.pressed(event.target));
+    this.blank = el(
+      "div",
+      { role: "listitem", class: "ace-timed" },
+      el(
+        "button",
+        { type: "button", class: "ace-line", tabindex: "-1" },
+        el("span", { class: "ace-words" }),
+        icon("play"),
+        el("span", { class: "ace-time" }),
+      ),
+      button({ icon: "pencil", class: "ace-icon ace-redo", tabindex: "-1" }),
+    );
     this.lines = [];
     this.current = -1;
   }
@@ -40,41 +53,40 @@ export class Lyrics {
             text: line.replace(/^\[|\]$/g, "") || " ",
           }),
         );
-    for (const line of this.lines) {
-      line.words = line.tag
-        ? []
-        : (line.parts?.length ? line.parts : [[line.start, line.end, line.text]]).map(([start, , word]) => ({
-            start,
-            element: el("span", { text: word }),
-          }));
+    for (const line of this.lines)
       line.element = line.tag
         ? el("div", { class: "ace-tag", role: "listitem", text: line.text.replace(/^\[|\]$/g, "") })
-        : el(
-            "div",
-            { role: "listitem", class: "ace-timed" },
-            el(
-              "button",
-              {
-                type: "button",
-                class: "ace-line",
-                tabindex: "-1",
-                "aria-label": say("toLine", line.text),
-                on: { click: () => this.seek(line.start) },
-              },
-              el("span", { class: "ace-words" }, ...line.words.map((word) => word.element)),
-              icon("play"),
-              el("span", { class: "ace-time", text: clock(line.start) }),
-            ),
-            button({
-              icon: "pencil",
-              name: say("redoLine", line.text),
-              class: "ace-icon ace-redo",
-              tabindex: "-1",
-              press: () => this.redo(line),
-            }),
-          );
-      this.root.append(line.element);
+        : this.timed(line);
+    this.root.append(...this.lines.map((line) => line.element));
+  }
+
+  /** A copy of the blank line, as a long song has hundreds of them; its words are parted when they are sung. */
+  timed({ start, text, parts }) {
+    const element = this.blank.cloneNode(true);
+    const [line, redo] = element.children;
+    line.ariaLabel = say("toLine", text);
+    line.firstChild.textContent = parts?.length ? parts.map(([, , word]) => word).join("") : text;
+    line.lastChild.textContent = clock(start);
+    redo.title = redo.ariaLabel = say("redoLine", text);
+    return element;
+  }
+
+  pressed(target) {
+    const element = target.closest(".ace-timed");
+    const line = element && this.lines.find((one) => one.element === element);
+    if (line && target.closest(".ace-redo")) this.redo(line);
+    else if (line && target.closest(".ace-line")) this.seek(line.start);
+  }
+
+  /** The words of a line, each with an element of its own from the first time on. */
+  words(line) {
+    if (!line || line.tag) return [];
+    if (!line.words) {
+      const parts = line.parts?.length ? line.parts : [[line.start, line.end, line.text]];
+      line.words = parts.map(([start, , word]) => ({ start, element: el("span", { text: word }) }));
+      line.element.querySelector(".ace-words").replaceChildren(...line.words.map((word) => word.element));
     }
+    return line.words;
   }
 
   get sung() {
@@ -88,14 +100,14 @@ export class Lyrics {
     if (now !== this.current) {
       const before = this.lines[this.current]?.element;
       before?.firstChild.removeAttribute("aria-current");
-      for (const word of this.lines[this.current]?.words ?? []) word.element.classList.remove("sung");
+      for (const word of this.words(this.lines[this.current])) word.element.classList.remove("sung");
       this.current = now;
       const line = this.lines[now];
       line?.element.firstChild.setAttribute("aria-current", "true");
       const top = line ? line.element.offsetTop - this.root.offsetTop - 26 : 0;
       this.root.scrollTo({ top: Math.max(0, top), behavior: smooth ? "smooth" : "instant" });
     }
-    for (const word of this.lines[now]?.words ?? []) word.element.classList.toggle("sung", word.start <= time);
+    for (const word of this.words(this.lines[now])) word.element.classList.toggle("sung", word.start <= time);
   }
 
   /** The start of the line before or after the one that is sung. */

@@ -22,9 +22,10 @@ import {
 } from "./fields.js";
 import { showGallery } from "./gallery.js";
 import { hasRealModel, showModels } from "./models.js";
+import { Pace } from "./pace.js";
 import { told } from "./sentences.js";
 import { SongWidget } from "./song.js";
-import { inEnglish, language, say } from "./words.js";
+import { inEnglish, language, number, say } from "./words.js";
 
 const NAME = "make_a_song";
 const THINKING = ["ACEStepPlan", "ACEStepPlanCodes"];
@@ -114,6 +115,7 @@ class MakeForm {
     );
     for (const event of ["keydown", "pointerdown", "paste", "copy", "cut", "wheel"])
       this.root.addEventListener(event, (news) => (event === "keydown" ? this.key(news) : news.stopPropagation()));
+    this.pace = new Pace();
     this.listening = new AbortController();
     for (const event of [
       "execution_start",
@@ -296,7 +298,16 @@ class MakeForm {
     bypass(["ACEStepLMScore"], !judged || !this.think);
     const length = widgetOf("ACEStepSong", "duration")?.value;
     const takes = widgetOf("ACEStepSampler", "batch_size")?.value ?? 1;
-    this.summary.textContent = say("takesOf", takes, length ? clock(length) : say("lengthAuto"));
+    const preset = widgetOf("ACEStepLoader", "preset")?.value;
+    const way = [preset, this.think, times, judged].join();
+    this.asked = length ? { way, seconds: takes * length } : null;
+    const about = this.pace.guess(this.asked);
+    this.summary.textContent = [
+      say(takes === 1 ? "takesOfOne" : "takesOf", number(takes), length ? clock(length) : say("lengthAuto")),
+      about && say("takesAbout", clock(about)),
+    ]
+      .filter(Boolean)
+      .join(" · ");
   }
 
   press() {
@@ -315,13 +326,17 @@ class MakeForm {
     if (event === "execution_start") {
       if (this.author.busy) return;
       this.prompt = detail.prompt_id;
+      this.pace.begin(this.asked);
       visible(this.result, true);
     } else if (detail?.prompt_id !== this.prompt || !this.prompt) return;
     else if (event === "executed") {
       const node = app.graph.getNodeById(Number(detail.node));
       if (node?.comfyClass === "ACEStepSaveSong") this.show(detail.output);
-    } else if (event !== "progress") {
+    } else if (event === "progress") this.pace.step();
+    else {
       this.prompt = null;
+      if (event === "execution_success") this.pace.end();
+      this.follow();
       if (event === "execution_error") this.tell(detail.exception_message?.trim());
     }
     this.run.lastChild.textContent = say(this.prompt ? "making" : "make");

@@ -161,6 +161,7 @@ export class SongWidget {
     const share = (time) => (time / this.seconds) * 100;
     this.sections.replaceChildren(...sectionMarks(parts, share));
     this.parts = parts;
+    this.moment = "";
     this.move();
   }
 
@@ -217,12 +218,14 @@ export class SongWidget {
   /** Where the song is: clock, waveform, running lyrics. */
   move() {
     const [time, whole] = [this.player.time, this.seconds];
-    this.clock.firstChild.textContent = clock(time);
-    this.clock.lastChild.textContent = ` / ${clock(whole)}`;
-    this.wave.share = whole ? time / whole : 0;
-    this.wave.later();
+    this.wave.follow(whole ? time / whole : 0);
     this.lyrics.follow(time, !calm.matches);
     const now = this.parts?.findLastIndex(([start]) => start <= time) ?? -1;
+    const told = `${clock(time)} / ${clock(whole)} ${now}`;
+    if (told === this.moment) return; // seconds are written once a second
+    this.moment = told;
+    this.clock.firstChild.textContent = clock(time);
+    this.clock.lastChild.textContent = ` / ${clock(whole)}`;
     for (const [place, part] of [...this.sections.children].entries()) part.classList.toggle("now", place === now);
     this.slider.setAttribute("aria-valuemax", String(Math.round(whole)));
     this.slider.setAttribute("aria-valuenow", String(Math.round(time)));

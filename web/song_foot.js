@@ -109,13 +109,14 @@ export class SongFoot {
 
   move() {
     const [time, whole] = [this.player.time, this.seconds];
-    this.clock.textContent = `${clock(time)} / ${clock(whole)}`;
-    this.wave.share = whole ? time / whole : 0;
-    this.wave.later();
+    this.wave.follow(whole ? time / whole : 0);
+    this.book.moved();
+    const told = `${clock(time)} / ${clock(whole)}`;
+    if (told === this.clock.textContent) return; // seconds are written once a second
+    this.clock.textContent = told;
     this.slider.setAttribute("aria-valuemax", String(Math.round(whole)));
     this.slider.setAttribute("aria-valuenow", String(Math.round(time)));
     this.slider.setAttribute("aria-valuetext", say("minutes", clock(time), clock(whole)));
-    this.book.moved();
   }
 
   /** `bytes` of the songs that are selected, where that is known. */

@@ -67,14 +67,17 @@ export function startTheme() {
   };
   tokens.textContent = rule("dark", 0) + rule("light", 1);
   document.head.append(...sheets, tokens);
+}
+
+/** Follows the palette from when the canvas is there: before, the page changes its style many times, and shows nothing of ours. */
+export function followPalette() {
   follow();
   const watcher = new MutationObserver(follow);
   for (const element of [document.documentElement, document.body])
     watcher.observe(element, { attributes: true, attributeFilter: ["style", "class"] });
 }
 
-/** Looks at the palette. Called once more when the canvas is there, which has colours of its own. */
-export function follow() {
+function follow() {
   const ground = getComputedStyle(document.body).getPropertyValue("--comfy-menu-bg").trim();
   if (!ground) return;
   if (ground !== current) {
@@ -87,7 +90,7 @@ export function follow() {
 }
 
 function luminance(colour) {
-  const pen = document.createElement("canvas").getContext("2d");
+  const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   pen.fillStyle = colour;
   pen.fillRect(0, 0, 1, 1);
   const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map((part) => {

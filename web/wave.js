@@ -33,6 +33,13 @@ export class Wave {
     this.later();
   }
 
+  /** Moves the playhead, and draws where that is to be seen: in a long song only now and then. */
+  follow(share) {
+    const pixel = (part) => Math.round(part * this.canvas.width);
+    if (pixel(share) !== pixel(this.share)) this.later();
+    this.share = share;
+  }
+
   /** Draws once in the next frame, however often it is asked to. */
   later() {
     if (this.waiting) return;
@@ -47,9 +54,11 @@ export class Wave {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (!width || !height) return;
     const scale = Math.min(3, (window.devicePixelRatio || 1) * 1.5);
-    this.canvas.width = Math.round(width * scale);
-    this.canvas.height = Math.round(height * scale);
+    const size = [Math.round(width * scale), Math.round(height * scale)];
+    if (size[0] !== this.canvas.width || size[1] !== this.canvas.height) [this.canvas.width, this.canvas.height] = size;
     const pen = this.canvas.getContext("2d");
+    pen.resetTransform();
+    pen.clearRect(0, 0, ...size);
     const style = getComputedStyle(this.canvas);
     const colour = (name) => (this.plain ? "" : style.getPropertyValue(name).trim()) || style.color;
     pen.scale(scale, scale);
@@ -59,12 +68,15 @@ export class Wave {
     const count = Math.max(1, Math.floor((width + GAP) / (BAR + GAP)));
     const played = this.share * width;
     const heights = this.levels.length ? bars(this.levels, count) : Array(count).fill(0);
-    for (const [bar, level] of heights.entries()) {
-      const left = bar * (BAR + GAP);
-      const tall = Math.max(2, level * room);
-      pen.fillStyle = colour(left + BAR / 2 < played ? this.colour : "--ace-unplayed");
+    const first = heights.findIndex((_, bar) => bar * (BAR + GAP) + BAR / 2 >= played); // of those to come
+    const parts = { [this.colour]: [0, first < 0 ? count : first], "--ace-unplayed": [first < 0 ? count : first, count] };
+    for (const [name, [from, to]] of Object.entries(parts)) {
+      pen.fillStyle = colour(name);
       pen.beginPath();
-      pen.roundRect(left, middle - tall / 2, BAR, tall, 1);
+      for (let bar = from; bar < to; bar++) {
+        const tall = Math.max(2, heights[bar] * room);
+        pen.roundRect(bar * (BAR + GAP), middle - tall / 2, BAR, tall, 1);
+      }
       pen.fill();
     }
     if (!this.knob) return;

@@ -305,7 +305,7 @@ def test_the_app_runs_and_plays(desk: Desk) -> None:
             await page.page.get_by_text(field, exact=True).locator("visible=true").first.wait_for()
         assert await page.js("() => document.querySelectorAll('[role=dialog]').length") == 0
         await page.screenshot("app_before")
-        await page.page.get_by_role("button", name="Run", exact=True).filter(visible=True).last.click()
+        await page.page.get_by_test_id("linear-run-button").get_by_role("button", name="Run", exact=True).click()
         await page.until(f"[...document.querySelectorAll('audio')].some(p => Math.round(p.duration) === {SECONDS})")
 
     desk.visit(desk.address("text2music_app", "&mode=linear"), "app", scenario)

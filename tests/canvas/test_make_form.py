@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -122,6 +123,8 @@ def test_it_makes_songs_and_shows_them_beside_it(switched: list[str], desk: Desk
         shown = await page.page.locator(".ace-make-result .ace-count").inner_text()
         assert shown == "1 / 2"
         await page.until("!document.querySelector('.ace-main.busy')")
+        summary = await page.page.locator(".ace-make-foot").inner_text()
+        assert re.search(r"2 takes, 0:10 · about \d+:\d\d, as last time", summary), summary
         await page.screenshot(f"made_{len(switched)}")
         await form(page).get_by_role("button", name="Show graph").click()
         assert await page.js("() => document.querySelectorAll('.ace-make').length") == 0

@@ -70,6 +70,7 @@ async def shown(page: Canvas, output: dict[str, Any]) -> None:
     await page.js(f"output => app.graph.getNodeById({SAVE}).onExecuted(output)", output)
     await page.js(f"() => {{ window.song = {WIDGET} }}")
     await page.until("song.querySelector('.ace-clock').textContent.endsWith('/ 0:06')")
+    await page.until("song.querySelector('.ace-sections').childElementCount > 0")
 
 
 def text(selector: str) -> str:
@@ -128,6 +129,32 @@ def test_it_plays_and_the_lyrics_run_along(desk: Desk, page: Canvas) -> None:
         await page.js("() => app.canvas.deselectAll()")
 
     desk.look(page, "song_plays", scenario())
+
+
+def test_playing_and_a_run_go_on_together(desk: Desk, page: Canvas) -> None:
+    """Time of the song passes between the steps of a run, which ends well, and the new song waits for the old one."""
+
+    async def scenario() -> None:
+        await shown(page, batch(desk))
+        await page.set(2, duration=10)
+        await page.js(
+            """() => {
+                window.player = song.querySelector('audio')
+                player.muted = player.loop = true
+                song.querySelector('.ace-play').click()
+                window.passed = []
+                window.comfyAPI.api.api.addEventListener('progress', () => passed.push(player.currentTime))
+            }"""
+        )
+        await page.until("player.currentTime > 0.1")
+        assert await page.queue() == "success"
+        assert await page.js("() => new Set(passed).size") > 1
+        assert not await page.js("() => player.paused")
+        assert "song_1.flac" in await page.js("() => player.src")
+        await page.page.get_by_text("New takes ready").first.wait_for()
+        await page.js("() => player.pause()")
+
+    desk.look(page, "song_and_run", scenario())
 
 
 def test_two_takes_are_compared_at_equal_loudness(desk: Desk, page: Canvas) -> None:
@@ -243,7 +270,7 @@ def test_an_app_shows_song_and_text(desk: Desk) -> None:
         ids = {node["title"]: node["id"] for node in read("think_text2music_app")["nodes"]}
         await page.set(ids["Song"], duration=10)
         await page.page.get_by_text("Press Run. Your song appears here.").wait_for()
-        await page.page.get_by_role("button", name="Run", exact=True).filter(visible=True).last.click()
+        await page.page.get_by_test_id("linear-run-button").get_by_role("button", name="Run", exact=True).click()
         await page.until("document.querySelector('.ace-has-songs .ace-title')?.textContent.length > 0", 120)
         await page.page.get_by_text("This song was made by the test model").first.wait_for()
         await page.until(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from acestep_core.host.graph.packs import Pack, load_pack
+from locales import build
 
 ROOT = Path(__file__).parents[2]
 PINNED = json.loads((Path(__file__).parent / "pinned.json").read_text(encoding="utf-8"))
@@ -114,6 +115,18 @@ def test_every_help_page_exists_in_every_language(node_id: str, language: str) -
     assert page.startswith(f"# {texts['display_name']}\n\n{texts['description']}\n") and "```" in page
     for entry in (*texts["inputs"].values(), *texts["outputs"].values()):
         assert "tooltip" not in entry or f"| {entry['tooltip']} |" in page
+
+
+@pytest.mark.parametrize("language", ["ko", "zh"])
+@every_node
+def test_help_pages_say_the_same(node_id: str, language: str) -> None:
+    """Paragraph by paragraph, with as many rows, points and lines of code."""
+    pages = ROOT / "web" / "docs"
+    english, other = (
+        [build.shape_of(part) for part in path.read_text(encoding="utf-8").split("\n## ")]
+        for path in (pages / f"{node_id}.md", pages / node_id / f"{language}.md")
+    )
+    assert other == english
 
 
 def test_no_help_page_is_left_over() -> None:

@@ -14,7 +14,14 @@ COLUMN_HEIGHT, GAP, WIDTH = 960, 40, 320
 TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER, UNFOLD = 30, 20, 26, 110, 140, 44
 GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 60, 20
 NOTE_HEIGHT = 120
-GROWTH = {"ACEStepSampler": 210, "ACEStepLoader": 30, "ACEStepSong": 170, "ACEStepPlan": 290}
+GROWTH = {
+    "ACEStepSampler": 210,
+    "ACEStepLoader": 30,
+    "ACEStepSong": 170,
+    "ACEStepPlan": 290,
+    "ACEStepSaveSong": 460,
+    "ACEStepPreviewSong": 460,
+}
 """By how much a node grows when it runs and shows what it has so far, or with its editor."""
 PARTS = {
     "ACEStepSong": 100,
@@ -27,6 +34,8 @@ PARTS = {
     "ACEStepTrainLoRA": 80,
 }
 """By how much the parts of `web/` (editor, plan, region, panels) make a node higher than its inputs do."""
+WIDE = {"ACEStepSaveSong": 440, "ACEStepPreviewSong": 440}
+"""Nodes that are wider than others, for the song widget."""
 STAGES = ("Song", "Plan", "Render", "Keep")
 TRAINING = ("Models", "Data", "Train", "Keep")
 """Groups of a workflow from left to right; those that it has are numbered."""
@@ -77,7 +86,7 @@ def canvas_form(name: str, sketch: Sketch, definitions: Definitions) -> dict[str
                 "type": kind,
                 "title": title,
                 "pos": [x, y],
-                "size": [WIDTH, height],
+                "size": [WIDE.get(kind, WIDTH), height],
                 "flags": {},
                 "order": order,
                 "mode": 0,
@@ -132,18 +141,19 @@ def layout(
     names = TRAINING if training else STAGES
     places, groups, x = {}, [], 0
     for number, stage in enumerate(sorted(set(stages.values())), start=1):
-        left, bottom, lowest = x, 0, 0
+        left, bottom, lowest, widest = x, 0, 0, WIDTH
         for title, (kind, _) in sketch.nodes.items():
             if stages[title] != stage:
                 continue
             height = _height(definitions[kind])
             room = TITLE_HEIGHT + height + GROWTH.get(kind, 0)
             if bottom and bottom + room > COLUMN_HEIGHT:
-                x, bottom = x + WIDTH + GAP, 0
+                x, bottom, widest = x + widest + GAP, 0, WIDTH
             places[title] = (x, bottom + TITLE_HEIGHT, height)
             bottom += room + GAP
+            widest = max(widest, WIDE.get(kind, WIDTH))
             lowest = max(lowest, bottom - GAP)
-        x += WIDTH
+        x += widest
         box = [left - GROUP_EDGE, -GROUP_TITLE, x - left + 2 * GROUP_EDGE, lowest + GROUP_TITLE + GROUP_EDGE]
         groups.append({"id": number, "title": f"{number} {names[stage]}", "bounding": box, "flags": {}})
         x += GROUP_GAP + 2 * GROUP_EDGE
