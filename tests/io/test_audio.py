@@ -127,8 +127,8 @@ def test_what_is_not_audio_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "empty.wav", torch.zeros(0, 2).numpy(), SECOND)
     soundfile.write(tmp_path / "nan.wav", torch.full((10, 2), float("nan")).numpy(), SECOND, subtype="FLOAT")
     for name, reason in {
-        "text.wav": "cannot be read",
-        "none.flac": "cannot be read",
+        "text.wav": "is a text file",
+        "none.flac": "is empty",
         "empty.wav": "holds no audio",
         "nan.wav": "not numbers",
         "absent.wav": "no audio file",
