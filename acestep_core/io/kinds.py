@@ -70,8 +70,8 @@ _TABLE: Final = tuple(
             Kind("is a playlist", "choose one of the recordings that it names"),
         ),
         (
-            r"FLhd|<REAPER_PROJECT|SQLite format 3\0.{52}AUDY|FICHIER GUITAR|.FICHIER GUITAR|<\?xml[^>]*>\s*(?:<![^>]*>\s*)?"
-            r"<(?:project\b[^>]*audacity|score-partwise|museScore|Ableton)",
+            r"FLhd|<REAPER_PROJECT|SQLite format 3\0.{52}AUDY|.?FICHIER GUITAR|"
+            r"<\?xml[^>]*>\s*(?:<![^>]*>\s*)?<(?:project\b[^>]*audacity|score-partwise|museScore|Ableton)",
             Kind("is the project of a music program, which holds no finished sound", "export it as audio"),
         ),
         (

@@ -24,8 +24,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     line, or a list of them.
 
     An empty cell or a null leaves the input as the workflow has it; a row of nothing else is none. Cells are separated
-    by commas, semicolons, tabs or bars, whichever the header has most of, or what a first line `sep=;` names. Lines above
-    the header that begin with `#` are comments.
+    by commas, semicolons, tabs or bars, whichever the header has most of, or what a first line `sep=;` names. Lines
+    above the header that begin with `#` are comments.
 
     Raises:
         GraphError: the file is absent or malformed, or has no rows; the message names the line.
