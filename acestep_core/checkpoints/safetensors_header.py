@@ -38,8 +38,8 @@ def read_header(path: Path, error: type[AceStepError] = CheckpointError, advice:
         advice: what to do then; empty for fetching the model again.
 
     Raises:
-        error: the file is missing, cut short, a git-LFS pointer or a web page, not safetensors, or its header is not what
-            the format asks for.
+        error: the file is missing, cut short, a git-LFS pointer or a web page, not safetensors, or its header is not
+            what the format asks for.
     """
     advice = advice or again()
     if not path.is_file():

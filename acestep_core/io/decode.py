@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from acestep_core.errors import AudioError
 from acestep_core.io.downmix import speakers_of
-from acestep_core.io.headers import Repaired, parse_format, read_header, sound_starts
+from acestep_core.io.headers import Repaired, parse_format
 from acestep_core.io.kinds import START, kind_of
 
 if TYPE_CHECKING:
@@ -179,11 +179,9 @@ def _by_soundfile(path: Path) -> Iterator[Sound]:
             return False
 
     with path.open("rb") as raw:
-        sound_file = Repaired(raw, sound_starts(raw))
-        header = read_header(sound_file)
-        sound_file.follow(header)
+        sound_bytes, header = Repaired.by_header(raw)
         try:
-            file = Forward(sound_file)
+            file = Forward(sound_bytes)
         except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
             raise _Unreadable("" if header.claims is None else _beyond(*header.claims)) from error
         with file:

@@ -55,7 +55,7 @@ class SoundHeader:
     end: int | None = None
 
 
-def read_header(file: BinaryIO) -> SoundHeader:
+def read_header(file: Repaired) -> SoundHeader:
     """Looks at the start of a file, and at the end of an Ogg one; decodes nothing."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -84,7 +84,7 @@ def parse_format(content: bytes) -> tuple[int, int, int]:
     return channels, rate, struct.unpack_from("<I", content, 20)[0] if extensible else 0
 
 
-def sound_starts(file: BinaryIO) -> int:
+def _sound_starts(file: BinaryIO) -> int:
     """Where a file begins that an ID3 tag was put in front of, though it is no MP3; 0 for others. Tags may follow one
     another.
     """
@@ -119,11 +119,15 @@ class Repaired(io.RawIOBase):
         self.size = file.seek(0, os.SEEK_END) - start
         self.seek(0)
 
-    def follow(self, header: SoundHeader) -> None:
-        """Reads as the header says, from the start."""
-        self.repairs = header.repairs
-        self.size = self.size if header.end is None else header.end
-        self.seek(0)
+    @classmethod
+    def by_header(cls, file: BinaryIO) -> tuple[Repaired, SoundHeader]:
+        """The sound of a file as its header says that it is to be read, and the header."""
+        sound = cls(file, _sound_starts(file))
+        header = read_header(sound)
+        sound.repairs = header.repairs
+        sound.size = sound.size if header.end is None else header.end
+        sound.seek(0)
+        return sound, header
 
     def readable(self) -> bool:
         return True
@@ -150,7 +154,7 @@ class Repaired(io.RawIOBase):
         return len(data)
 
 
-def _chunks(file: BinaryIO, magic: bytes) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(file: Repaired, magic: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name, size and content's offset of each chunk; sizes are as claimed."""
     at, letters, layout, _, alignment = _CHUNKED[magic]
     head = letters + struct.calcsize(layout)
@@ -166,7 +170,7 @@ def _chunks(file: BinaryIO, magic: bytes) -> Iterator[tuple[bytes, int, int]]:
         at += head + size + -size % alignment
 
 
-def _chunked(file: BinaryIO, magic: bytes, size: int) -> SoundHeader:
+def _chunked(file: Repaired, magic: bytes, size: int) -> SoundHeader:
     header, long_size, passed, end = SoundHeader(), 0, False, 0
     for name, claimed, at in _chunks(file, magic):
         if passed:
@@ -207,7 +211,7 @@ def _followed(header: SoundHeader, at: int | None) -> SoundHeader:
     return header
 
 
-def _found(file: BinaryIO, pattern: re.Pattern[bytes], start: int) -> int | None:
+def _found(file: Repaired, pattern: re.Pattern[bytes], start: int) -> int | None:
     """Where a pattern of at most `_LAP` bytes first stands in a file from `start` on."""
     file.seek(start)
     lap = b""
@@ -223,7 +227,7 @@ def _share(there: int, claimed: int) -> float:
     return min(1.0, there / claimed) if claimed else 1.0
 
 
-def _goes_on(file: BinaryIO, end: int, size: int, claimed: int) -> bool:
+def _goes_on(file: Repaired, end: int, size: int, claimed: int) -> bool:
     """Whether sound goes on where it should end: what follows is no chunk, and not a few scraps."""
     left = size - end
     if left < (_TRAILER if claimed else 1) or size > 0xFFFF_FFFF:
@@ -247,13 +251,13 @@ def _flac(magic: bytes) -> SoundHeader:
     return SoundHeader(samples=samples, repairs={18: (packed - samples).to_bytes(8, "big")})
 
 
-def _mp3_is_counted(file: BinaryIO, start: int) -> bool:
+def _mp3_is_counted(file: Repaired, start: int) -> bool:
     file.seek(start)
     first = file.read(4096)
     return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
 
 
-def _ogg_ends(file: BinaryIO, size: int) -> bool:
+def _ogg_ends(file: Repaired, size: int) -> bool:
     """Whether the last page is whole and marked as the last (RFC 3533 §6)."""
     file.seek(max(0, size - (1 << 17)))
     tail = file.read()

@@ -66,7 +66,7 @@ def spellings(path: str) -> list[str]:
     return list(dict.fromkeys([*own, pasted, *turned]))
 
 
-def meant(path: Path | str) -> Path:
+def meant(path: str | os.PathLike[str]) -> Path:
     """The file that a path means: the first spelling that is there, or, where none is, the path without what a copy of
     it brought along.
     """

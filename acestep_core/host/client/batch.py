@@ -120,7 +120,7 @@ Run = Callable[[Workflow, Path, str], Awaitable[Result]]
 
 @dataclass(frozen=True)
 class Row:
-    """How one row, the `workflow` that ran, went: exactly one of `result` and `error`. `repeated` ones were done before."""
+    """How one row, `workflow`, went: exactly one of `result` and `error`. `repeated` rows were done before."""
 
     index: int
     workflow: Workflow
