@@ -8,6 +8,8 @@ import unicodedata
 from numbers import Integral, Real
 from typing import Any
 
+RANDOM = "random"
+"""What is written for a seed that is drawn."""
 _TRUE = ("true", "yes", "on", "1", "wahr", "ja", "vrai", "oui", "verdadero", "sí", "vero")
 _FALSE = ("false", "no", "off", "0", "falsch", "nein", "faux", "non", "falso")
 _UNSET = ("", "-", "n/a", "none", "null", "auto", "unknown", "0", "-1")
@@ -81,6 +83,11 @@ def is_unset(value: Any) -> bool:
     if isinstance(value, str):
         return plain(value).lower().removesuffix(".0") in _UNSET
     return value is None or number(value) in (0, -1)
+
+
+def is_random(value: Any) -> bool:
+    """Whether a value asks for a seed to be drawn: `random`, or -1, as other programs write it."""
+    return (isinstance(value, str) and plain(value).casefold() == RANDOM) or whole(value) == -1
 
 
 def truth(value: Any) -> bool | None:

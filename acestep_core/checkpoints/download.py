@@ -26,7 +26,7 @@ from acestep_core.checkpoints import catalog
 from acestep_core.checkpoints.verify import HASH_FILE, PART_SUFFIX, sha256
 from acestep_core.checkpoints.weights import read_json
 from acestep_core.errors import DownloadError
-from acestep_core.io.atomic import atomic_write, replace, sync, sync_folder
+from acestep_core.io.atomic import atomic_write, clear_errors, replace, sync, sync_folder
 from acestep_core.io.folders import download_folder
 from acestep_core.io.locks import locked
 from acestep_core.io.staging import tidy
@@ -83,7 +83,11 @@ class HuggingFace:
         from huggingface_hub import constants, hf_hub_url
         from huggingface_hub.utils import build_hf_headers
 
-        endpoint, headers = self.endpoint or constants.ENDPOINT, build_hf_headers(library_name="acestep-nodes")
+        endpoint = self.endpoint or constants.ENDPOINT
+        try:
+            headers = build_hf_headers(library_name="acestep-nodes")
+        except OSError:  # its folder may not be looked at
+            headers = build_hf_headers(library_name="acestep-nodes", token=False)
         answer = _json(transport, f"{endpoint}/api/models/{repository}/revision/main?blobs=true", headers, repository)
         revision = answer["sha"]
         return [
@@ -164,7 +168,8 @@ def download(
             what = part.only or "weights"
             raise DownloadError(f"{part.repository} has no {what} for {part.folder}; try the other source, or later.")
         folder = dest / part.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        with clear_errors(folder / LOCK):
+            folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / LOCK, lambda folder=folder: _wait(folder, monitor)):  # type: ignore[misc]
             tidy(folder)
             _fetch_folder(folder, files, len(prefix), monitor, transport, pause)

@@ -24,6 +24,7 @@ from acestep_core.checkpoints.safetensors_header import MAX_HEADER
 from acestep_core.checkpoints.weights import Weights, open_weights, read_json, unreadable
 from acestep_core.errors import CheckpointError
 from acestep_core.io.folders import download_folder, user_folder
+from acestep_core.io.names import meant
 from acestep_core.io.text import read_text
 
 COMFYUI_TOKENIZER = Path("comfy", "text_encoders", "qwen25_tokenizer")
@@ -121,7 +122,7 @@ def find_checkpoint(root: Path) -> Found:
     such as a merged one. Raises CheckpointError where `root` does not exist, or is a file that holds no weights or is
     damaged.
     """
-    root = Path(root).expanduser().absolute()
+    root = meant(root).expanduser().absolute()
     if not root.exists():
         raise CheckpointError(
             f"There is no checkpoint at {root}; correct the path or fetch one with `{catalog.fetch('main')}`."

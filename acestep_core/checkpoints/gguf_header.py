@@ -20,6 +20,7 @@ from typing import Any
 from acestep_core.checkpoints.catalog import again
 from acestep_core.checkpoints.stored import BLOCKS, MAX_SIDE, TensorInfo
 from acestep_core.errors import CheckpointError
+from acestep_core.io.kinds import came_instead
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -61,6 +62,8 @@ def read_gguf(path: Path, arrays: Collection[str] = ()) -> GgufHeader:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(24)
+            if start[:4] != MAGIC and (other := came_instead(path)):
+                raise CheckpointError(f"{path} {other}; {again()}.")
             if start[:4] != MAGIC or len(start) < 24:
                 raise CheckpointError(f"{path} is not a GGUF file, or only its beginning; {again()}.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

@@ -40,9 +40,9 @@ def _file() -> Path:
 
 def _all() -> dict[str, object]:
     try:
-        return json_object(read_text(_file()), str(_file()), "remove it", AceStepError) if _file().is_file() else {}
+        return json_object(read_text(_file()), str(_file()), "remove it", AceStepError)
     except AceStepError:
-        return {}  # damaged: then it is asked for again
+        return {}  # absent or damaged: then it is asked for again
 
 
 def _stamp(path: Path) -> list[int]:

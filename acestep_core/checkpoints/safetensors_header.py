@@ -17,6 +17,7 @@ from typing import Any
 from acestep_core.checkpoints.catalog import again
 from acestep_core.checkpoints.stored import BYTES, MAX_AXES, MAX_SIDE, Shape, TensorInfo
 from acestep_core.errors import AceStepError, CheckpointError
+from acestep_core.io.kinds import came_instead
 
 MAX_HEADER = 100_000_000  # the format's own limit
 
@@ -37,8 +38,8 @@ def read_header(path: Path, error: type[AceStepError] = CheckpointError, advice:
         advice: what to do then; empty for fetching the model again.
 
     Raises:
-        error: the file is missing, cut short, a git-LFS pointer, not safetensors, or its header is not what the format
-            asks for.
+        error: the file is missing, cut short, a git-LFS pointer or a web page, not safetensors, or its header is not
+            what the format asks for.
     """
     advice = advice or again()
     if not path.is_file():
@@ -68,11 +69,11 @@ def _raw_header(path: Path, error: Callable[[str], AceStepError], advice: str) -
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
-        if start == b"version ":
-            raise error(f"{path} is a git-LFS pointer, not the weights themselves; {advice}, or run `git lfs pull`.")
         if len(start) < 8:
             raise error(f"{path} is incomplete ({size} bytes); {advice}.")
         length = int.from_bytes(start, "little")
+        if not 0 < length <= MAX_HEADER and (other := came_instead(path)):
+            raise error(f"{path} {other}; {advice}.")
         if length > MAX_HEADER:
             raise error(f"{path} is not a safetensors file; convert the weights to safetensors or {advice}.")
         if size < 8 + length:

@@ -15,6 +15,7 @@ from acestep_core.checkpoints.gguf_header import read_gguf
 from acestep_core.checkpoints.safetensors_header import read_header
 from acestep_core.checkpoints.stored import Shape, TensorInfo, format_of
 from acestep_core.errors import CheckpointError
+from acestep_core.io.kinds import came_instead
 from acestep_core.io.mapping import maps_files
 from acestep_core.io.system import page_file_too_small
 from acestep_core.io.text import json_object, read_text
@@ -267,6 +268,8 @@ def load_pt(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the pickle makes torch do
+        if other := came_instead(path):
+            raise CheckpointError(f"{path} {other}; {again()}.") from error
         raise CheckpointError(
             f"The file {path} cannot be read (it may be incomplete, or hold code); {again()}."
         ) from error

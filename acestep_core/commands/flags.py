@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from acestep_core.declared import Option, Options, options_of
+from acestep_core.values import RANDOM, is_random
 
 NOTHING = "none"
 """What is written for an option that can be switched off, such as the peak level."""
-RANDOM = "random"
-"""What is written for a seed that is drawn."""
 _NAMES = {"keyscale": "key", "timesignature": "time-signature", "tracks": "track"}
 
 
@@ -37,8 +36,8 @@ def add_flags(parser: Any, options: Iterable[Option], plain: bool = False) -> No
 
 
 def seed(text: str) -> int | str:
-    """A seed, or `RANDOM`, which other programs write as -1."""
-    return RANDOM if text.strip().lower() in (RANDOM, "-1") else int(text)
+    """A seed, or `RANDOM`."""
+    return RANDOM if is_random(text) else int(text)
 
 
 def examples(*lines: str) -> dict[str, Any]:

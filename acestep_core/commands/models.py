@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.commands.flags import examples
+from acestep_core.io.folders import elsewhere
 from acestep_core.monitor import Monitor
 from acestep_core.pipeline.progress import ProgressBar
 
@@ -95,8 +96,16 @@ def _list(args: argparse.Namespace) -> int:
         _say(f"No models found. Fetch some with `{fetch('main')}`.")
     _say("Looked in:")
     for root in roots:
-        _say(f"    {root}{'' if root.exists() else ' (does not exist)'}")
+        _say(f"    {root}{_state(root)}")
     return 0
+
+
+def _state(root: Path) -> str:
+    """What is to be said of a folder that shows no models."""
+    try:
+        return "" if root.exists() else " (does not exist)"
+    except OSError:
+        return f" (may not be looked at; allow it, or {elsewhere(root)})"
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -12,15 +12,17 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.commands.flags import RANDOM, examples, seed
+from acestep_core.commands.flags import examples, seed
 from acestep_core.commands.report import result_of, show, show_error
 from acestep_core.commands.workflows import located, recordings
 from acestep_core.errors import AudioError, GraphError, InvalidInput
 from acestep_core.host.server.host_options import add_host_options, folders_of, packs_of
 from acestep_core.io.tags import read_tags
 from acestep_core.pipeline.progress import ProgressBar
+from acestep_core.values import RANDOM
 
 if TYPE_CHECKING:
     from acestep_core.host.client.sources import Sources
@@ -129,7 +131,7 @@ async def run_all(options: argparse.Namespace, workflow: Workflow, one: One, sou
     if options.batch is not None:
         return await _batch(options, _seeded(workflow, options.seed, 0), one, sources, bar)
     for number in range(options.repeat):
-        row = _seeded(workflow, options.seed, number)
+        row = _seeded(workflow.drawn(SystemRandom()), options.seed, number)
         bar.part = f"{number + 1}/{options.repeat}" if options.repeat > 1 else ""
         done = await one(row)
         bar.close()
@@ -218,8 +220,8 @@ async def _batch(options: argparse.Namespace, workflow: Workflow, one: One, sour
         if row.error is not None:
             show_error(row.error, options.json, row=row.index + 1)
         elif row.result is not None:
-            seeds = _seeds(workflow.with_inputs(rows[row.index]))
-            show({"row": row.index + 1, "repeated": row.repeated, **row.result, "seeds": seeds}, options.json)
+            shown = {"row": row.index + 1, "repeated": row.repeated, **row.result, "seeds": _seeds(row.workflow)}
+            show(shown, options.json)
 
     return 0 if await run_batch(workflow, rows, one, report, journal, sources.check) else 1
 

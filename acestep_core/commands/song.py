@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core import options
-from acestep_core.commands.flags import RANDOM, add_flags, examples, given, seed
+from acestep_core.commands.flags import add_flags, examples, given, seed
 from acestep_core.commands.report import result_of, show
 from acestep_core.declared import Option, Options, options_of
 from acestep_core.errors import AceStepError, AlignmentError, InvalidInput
@@ -19,6 +19,7 @@ from acestep_core.io.text import decode_text, read_text
 from acestep_core.options import TaskOptions
 from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.song.description import Song
+from acestep_core.values import RANDOM
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import Models

@@ -11,6 +11,7 @@ from typing import Any
 
 from acestep_core.errors import GraphError
 from acestep_core.host.graph.packs import find_pack
+from acestep_core.io.names import meant
 from acestep_core.io.text import read_text
 
 
@@ -47,6 +48,7 @@ def located(named: Path) -> Path:
     Raises:
         GraphError: there is neither.
     """
+    named = meant(named)
     if named.is_file():
         return named
     known = shipped()

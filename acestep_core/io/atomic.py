@@ -13,6 +13,7 @@ from pathlib import Path
 
 from acestep_core.errors import StorageError
 from acestep_core.io import system
+from acestep_core.io.folders import elsewhere
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp")
 STAGE = re.compile(r"\.([a-z0-9]+)-[0-9a-f]{8}\.stage")
@@ -110,17 +111,18 @@ def clear_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        shown = visible(folder)
+        shown, other = visible(folder), elsewhere(folder)
+        denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
         if isinstance(error, FileExistsError):
             reason = f"{path.name} exists already in {shown} and was left alone; choose another name."
         elif error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
             reason = f"The disk that holds {shown} is full; free some space and run again."
-        elif not folder.is_dir():
-            reason = f"The folder {shown} does not exist (any more); create it or choose another one."
+        elif (system.WINDOWS or not denied) and not folder.is_dir():
+            reason = f"The folder {shown} does not exist (any more); create it or {other}."
         elif system.WINDOWS and isinstance(error, PermissionError):
             reason = f"{path.name} in {shown} is open in another program or closed to writing; close it and run again."
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, *(() if system.WINDOWS else (errno.ENOENT,))):
-            reason = f"{path.name} cannot be written into {shown}; allow writing there or choose another folder."
+        elif denied or (error.errno == errno.ENOENT and not system.WINDOWS):
+            reason = f"{path.name} cannot be written into {shown}; allow writing there or {other}."
         elif error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.ENOENT):  # Windows says the last two
             reason = f"The file name {path.name[:40]}… is too long or not allowed in {shown}; choose a shorter one."
         else:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from acestep_core.errors import InvalidInput
-from acestep_core.io.names import as_pasted
+from acestep_core.io.names import spellings
 
 
 def confine(path: Path | str, roots: Iterable[Path | str]) -> Path:
@@ -21,24 +20,25 @@ def confine(path: Path | str, roots: Iterable[Path | str]) -> Path:
     Raises:
         InvalidInput: the path leads outside, or has a drive or a server in front.
     """
-    named, path = [Path(root) for root in roots], as_pasted(str(path))
+    named = [Path(root) for root in roots]
     if not named:
         raise ValueError("confine needs at least one root")
+    inside = [place for spelling in spellings(str(path)) for place in _places(spelling, named)]
+    if not inside:
+        raise InvalidInput(f"The path {Path(path).name!r} lies outside the folders that may be used; move it there.")
+    return next((place for place, is_there in inside if is_there), inside[0][0])
+
+
+def _places(path: str, named: list[Path]) -> list[tuple[Path, bool]]:
+    """Where `path` may lie in the roots, and whether something is there."""
     allowed = [root.resolve() for root in named]
     try:
         spelled = [place for root in allowed if (place := _inside(path, root, [*allowed, *named]))]
         resolved = [place.resolve() for place in spelled]
         inside = [place for place in resolved if any(place.is_relative_to(root) for root in allowed)]
-        existing = [place for place in inside if place.exists()]
+        return [(place, place.exists()) for place in inside]
     except (OSError, ValueError, RuntimeError):  # too long a name, a null byte, a symlink loop
-        inside, existing = [], []
-    if not inside:
-        raise InvalidInput(f"The path {Path(path).name!r} lies outside the folders that may be used; move it there.")
-    if not existing and "\\" in path and os.sep != "\\":
-        with suppress(InvalidInput):
-            turned = confine(path.replace("\\", "/"), named)
-            return turned if turned.exists() else inside[0]
-    return existing[0] if existing else inside[0]
+        return []
 
 
 def is_foreign(path: str) -> bool:

@@ -21,7 +21,8 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from acestep_core.errors import AudioError
 from acestep_core.io.downmix import speakers_of
-from acestep_core.io.headers import Repaired, parse_format, read_header
+from acestep_core.io.headers import Repaired, parse_format
+from acestep_core.io.kinds import START, kind_of
 from acestep_core.io.terminal import pip_install
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def opened(path: Path) -> Iterator[Sound]:
             except OSError as error:
                 raise AudioError(f"{path.name} cannot be opened; check that it may be read.") from error
         else:
-            raise AudioError(f"{path.name} {next(filter(None, reasons), _what_to_do())}")
+            raise AudioError(f"{path.name} {_named(path) or next(filter(None, reasons), _what_to_do())}")
         sound.size = path.stat().st_size
         yield sound
 
@@ -139,6 +140,13 @@ def _beyond(rate: int, channels: int) -> str:
     return ""
 
 
+def _named(path: Path) -> str:
+    """What a file is that is no recording, as the end of a sentence; empty where that is not known."""
+    with path.open("rb") as file:
+        kind = kind_of(file.read(START))
+    return "" if kind is None else f"{kind.says}; {kind.for_sound}."
+
+
 def _what_to_do() -> str:
     if _pyav() or shutil.which("ffmpeg"):
         return "cannot be read as audio; it is damaged or no recording, so choose or export another file."
@@ -172,9 +180,9 @@ def _by_soundfile(path: Path) -> Iterator[Sound]:
             return False
 
     with path.open("rb") as raw:
-        header = read_header(raw)
+        sound_bytes, header = Repaired.by_header(raw)
         try:
-            file = Forward(Repaired(raw, header.repairs))
+            file = Forward(sound_bytes)
         except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
             raise _Unreadable("" if header.claims is None else _beyond(*header.claims)) from error
         with file:

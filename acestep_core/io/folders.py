@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from acestep_core.errors import StorageError
 from acestep_core.io import system
 
 
@@ -19,10 +20,22 @@ def download_folder(package: Path = Path(__file__).parents[1]) -> Path:
 
 def user_folder() -> Path:
     """The user's cache, in the place this system has for it."""
+    variable, usual = _cache()
+    named = os.environ.get(variable) if variable != "HOME" else None
+    try:
+        return Path(named or Path.home() / usual) / "acestep" / "checkpoints"
+    except RuntimeError as error:
+        raise StorageError(f"This user has no home folder; set {variable} to a folder that may be written.") from error
+
+
+def elsewhere(folder: Path) -> str:
+    """What to do where a folder cannot be used: of the user's cache, a variable decides where it lies."""
+    own = user_folder().parent
+    return f"set {_cache()[0]} to another folder" if folder.is_relative_to(own) else "choose another folder"
+
+
+def _cache() -> tuple[str, str]:
+    """The variable that moves this system's cache, and where it lies in the home folder without it."""
     if system.WINDOWS:
-        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif system.MACOS:
-        cache = Path.home() / "Library" / "Caches"
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "acestep" / "checkpoints"
+        return "LOCALAPPDATA", "AppData/Local"
+    return ("HOME", "Library/Caches") if system.MACOS else ("XDG_CACHE_HOME", ".cache")

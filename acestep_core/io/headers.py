@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ _CHUNKED: Final[dict[bytes, tuple[int, int, str, bytes, int]]] = {
 _OPEN_END = 0x7FFF_0000
 """Sizes from here on are what programs write that stream and cannot come back to fill in the size."""
 _CHUNKS_MAX = 10_000
+_TAGS_MAX = 8
+_BLOCK, _LAP = 1 << 20, 32
+_FLAC = re.compile(rb"fLaC\0\0\0\x22")
+_OGG_GOES_ON, _OGG_BEGINS = re.compile(rb"OggS\0[\0\1\4\5]"), re.compile(rb"OggS\0\x02")
+_ID3 = re.compile(rb"ID3[\2-\4]\0[\0\x10\x40\x80\xc0][\0-\x7f]{4}")
 _TRAILER = 1 << 16
 """Bytes behind the sound, in no chunk, that are more than the scraps some programs leave there."""
 
@@ -36,6 +42,7 @@ class SoundHeader:
         claims: rate and channels of a WAV or AU file; None for others.
         repairs: bytes to read in place of those at an offset, so that a decoder reads all the sound there is.
         remark: what was wrong with the header.
+        end: where another recording begins behind this one, which a decoder must not see.
     """
 
     samples: int | None = None
@@ -45,9 +52,10 @@ class SoundHeader:
     claims: tuple[int, int] | None = None
     repairs: dict[int, bytes] = field(default_factory=dict)
     remark: str = ""
+    end: int | None = None
 
 
-def read_header(file: BinaryIO) -> SoundHeader:
+def read_header(file: Repaired) -> SoundHeader:
     """Looks at the start of a file, and at the end of an Ogg one; decodes nothing."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -55,15 +63,18 @@ def read_header(file: BinaryIO) -> SoundHeader:
     if magic[:4] in _CHUNKED:
         return _chunked(file, magic[:4], size)
     if magic[:4] == b"fLaC" and len(magic) == 26:
-        return _flac(magic)
+        return _followed(_flac(magic), _found(file, _FLAC, 4))
     if magic[:4] == b".snd" and len(magic) == 26:
         offset, claimed, _, rate = struct.unpack(">4I", magic[4:20])
         channels = int.from_bytes(magic[20:24], "big")
         share = _share(size - offset, claimed if claimed < _OPEN_END else 0)
         return SoundHeader(share=share, claims=(rate, channels))
-    if magic[:4] == b"OggS" and not _ogg_ends(file, size):
-        return SoundHeader(remark="has no end; it may be cut off")
-    return SoundHeader(counted=_mp3_is_counted(file, magic))
+    if magic[:4] == b"OggS":
+        header = SoundHeader(remark="" if _ogg_ends(file, size) else "has no end; it may be cut off")
+        goes_on = _found(file, _OGG_GOES_ON, 0)
+        return header if goes_on is None else _followed(header, _found(file, _OGG_BEGINS, goes_on))
+    start = _id3_size(magic) if magic[:3] == b"ID3" else 0
+    return _followed(SoundHeader(counted=_mp3_is_counted(file, start)), _found(file, _ID3, max(start, 1)))
 
 
 def parse_format(content: bytes) -> tuple[int, int, int]:
@@ -73,13 +84,50 @@ def parse_format(content: bytes) -> tuple[int, int, int]:
     return channels, rate, struct.unpack_from("<I", content, 20)[0] if extensible else 0
 
 
-class Repaired(io.RawIOBase):
-    """A file in which some bytes read as others."""
+def _sound_starts(file: BinaryIO) -> int:
+    """Where a file begins that an ID3 tag was put in front of, though it is no MP3; 0 for others. Tags may follow one
+    another.
+    """
+    at = 0
+    for _ in range(_TAGS_MAX):
+        file.seek(at)
+        magic = file.read(10)
+        if magic[:3] != b"ID3" or len(magic) < 10:
+            break
+        at += _id3_size(magic)
+    return at if magic[:4] in (*_CHUNKED, b"fLaC", b"OggS", b".snd") else 0
 
-    def __init__(self, file: BinaryIO, repairs: dict[int, bytes]) -> None:
-        self.file, self.repairs = file, repairs
-        self.size = file.seek(0, os.SEEK_END)
-        file.seek(0)
+
+def _id3_size(head: bytes) -> int:
+    """Bytes of a tag with these first ten, its foot counted (id3.org, ID3v2.4.0 §3)."""
+    size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
+    return 10 + size + (10 if head[5] & 0x10 else 0)
+
+
+class Repaired(io.RawIOBase):
+    """A part of a file in which some bytes read as others.
+
+    Attributes:
+        start: where it begins in the file.
+        size: of the part.
+        repairs: bytes to read in place of those at an offset.
+    """
+
+    def __init__(self, file: BinaryIO, start: int = 0) -> None:
+        self.file, self.start = file, start
+        self.repairs: dict[int, bytes] = {}
+        self.size = file.seek(0, os.SEEK_END) - start
+        self.seek(0)
+
+    @classmethod
+    def by_header(cls, file: BinaryIO) -> tuple[Repaired, SoundHeader]:
+        """The sound of a file as its header says that it is to be read, and the header."""
+        sound = cls(file, _sound_starts(file))
+        header = read_header(sound)
+        sound.repairs = header.repairs
+        sound.size = sound.size if header.end is None else header.end
+        sound.seek(0)
+        return sound, header
 
     def readable(self) -> bool:
         return True
@@ -88,16 +136,16 @@ class Repaired(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self.file.tell()
+        return self.file.tell() - self.start
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Decoders of damaged files also seek to before the start; they get the start."""
-        base = {os.SEEK_CUR: self.file.tell(), os.SEEK_END: self.size}.get(whence, 0)
-        return self.file.seek(min(max(0, base + offset), self.size))
+        base = {os.SEEK_CUR: self.tell(), os.SEEK_END: self.size}.get(whence, 0)
+        return self.file.seek(self.start + min(max(0, base + offset), self.size)) - self.start
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        at = self.file.tell()
-        data = bytearray(self.file.read(len(buffer)))
+        at = self.tell()
+        data = bytearray(self.file.read(max(0, min(len(buffer), self.size - at))))
         for offset, value in self.repairs.items():
             for index, byte in enumerate(value, offset - at):
                 if 0 <= index < len(data):
@@ -106,7 +154,7 @@ class Repaired(io.RawIOBase):
         return len(data)
 
 
-def _chunks(file: BinaryIO, magic: bytes) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(file: Repaired, magic: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name, size and content's offset of each chunk; sizes are as claimed."""
     at, letters, layout, _, alignment = _CHUNKED[magic]
     head = letters + struct.calcsize(layout)
@@ -122,10 +170,13 @@ def _chunks(file: BinaryIO, magic: bytes) -> Iterator[tuple[bytes, int, int]]:
         at += head + size + -size % alignment
 
 
-def _chunked(file: BinaryIO, magic: bytes, size: int) -> SoundHeader:
-    header, long_size = SoundHeader(), 0
+def _chunked(file: Repaired, magic: bytes, size: int) -> SoundHeader:
+    header, long_size, passed, end = SoundHeader(), 0, False, 0
     for name, claimed, at in _chunks(file, magic):
-        if name == b"fmt ":
+        if passed:
+            if name in _CHUNKED:
+                return _followed(header, end)
+        elif name == b"fmt ":
             file.seek(at)
             content = file.read(min(claimed, 40))
             if len(content) >= 16:
@@ -145,15 +196,38 @@ def _chunked(file: BinaryIO, magic: bytes, size: int) -> SoundHeader:
                 header.repairs = {4: struct.pack("<I", at + there - 8), at - 4: struct.pack("<I", there)}
             else:
                 header.share = _share(there, claimed)
-            break
+            passed = header.share == 1.0 and not header.remark
+            if not passed:
+                break
+        end = at + claimed + -claimed % _CHUNKED[magic][4]
     return header
+
+
+def _followed(header: SoundHeader, at: int | None) -> SoundHeader:
+    """The header, with what is to be said and done where another file begins at `at`."""
+    if at is not None:
+        header.end = at
+        header.remark = "holds another recording behind the first, which is not heard; make a file of its own of that"
+    return header
+
+
+def _found(file: Repaired, pattern: re.Pattern[bytes], start: int) -> int | None:
+    """Where a pattern of at most `_LAP` bytes first stands in a file from `start` on."""
+    file.seek(start)
+    lap = b""
+    while block := file.read(_BLOCK):
+        if match := pattern.search(lap + block):
+            return start - len(lap) + match.start()
+        start += len(block)
+        lap = (lap + block)[-_LAP:]
+    return None
 
 
 def _share(there: int, claimed: int) -> float:
     return min(1.0, there / claimed) if claimed else 1.0
 
 
-def _goes_on(file: BinaryIO, end: int, size: int, claimed: int) -> bool:
+def _goes_on(file: Repaired, end: int, size: int, claimed: int) -> bool:
     """Whether sound goes on where it should end: what follows is no chunk, and not a few scraps."""
     left = size - end
     if left < (_TRAILER if claimed else 1) or size > 0xFFFF_FFFF:
@@ -177,16 +251,13 @@ def _flac(magic: bytes) -> SoundHeader:
     return SoundHeader(samples=samples, repairs={18: (packed - samples).to_bytes(8, "big")})
 
 
-def _mp3_is_counted(file: BinaryIO, magic: bytes) -> bool:
-    start = 0
-    if magic[:3] == b"ID3":
-        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(magic[6:10], (21, 14, 7, 0)))
+def _mp3_is_counted(file: Repaired, start: int) -> bool:
     file.seek(start)
     first = file.read(4096)
     return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
 
 
-def _ogg_ends(file: BinaryIO, size: int) -> bool:
+def _ogg_ends(file: Repaired, size: int) -> bool:
     """Whether the last page is whole and marked as the last (RFC 3533 §6)."""
     file.seek(max(0, size - (1 << 17)))
     tail = file.read()

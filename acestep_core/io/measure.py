@@ -7,7 +7,7 @@ from pathlib import Path
 
 from acestep_core.errors import AudioError
 from acestep_core.io.decode import opened
-from acestep_core.io.headers import Repaired, read_header
+from acestep_core.io.headers import Repaired
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ def _claimed(path: Path) -> int | None:
     import soundfile
 
     with path.open("rb") as raw:
-        header = read_header(raw)
+        sound_bytes, header = Repaired.by_header(raw)
         if header.remark or header.share < 1 or header.repairs:
             return None
         try:
-            with soundfile.SoundFile(Repaired(raw, {})) as file:
+            with soundfile.SoundFile(sound_bytes) as file:
                 guessed = file.format in ("MP3", "MPEG") and not header.counted
                 if guessed or not 0 < file.frames < 1 << 60 or header.samples not in (None, file.frames):
                     return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from urllib.parse import unquote
 
 MAX_BYTES = 200
@@ -44,14 +46,33 @@ def safe_name(name: str, fallback: str = "_") -> str:
 
 
 def as_pasted(path: str) -> str:
-    """A path without what a copy of it brings along: quotes (Explorer's "Copy as path"), or `file://`."""
+    """A path without what a copy of it brings along: spaces and line breaks around it, quotes (Explorer's "Copy as
+    path"), or `file://`.
+    """
     text = path.strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1]
     if text[:7].lower() == "file://":
         text = unquote(text[7:].removeprefix("localhost"))
         return text[1:] if re.match(r"/[A-Za-z]:", text) else text
-    return text if text != path.strip() else path
+    return text
+
+
+def spellings(path: str) -> list[str]:
+    """What a path may mean here, likeliest first: itself, as it was pasted, and with the slashes of another system."""
+    pasted = as_pasted(path)
+    own = [path] if pasted == path.strip() else []  # names may end with a space
+    turned = [pasted.replace("\\", "/")] if os.sep != "\\" else []
+    return list(dict.fromkeys([*own, pasted, *turned]))
+
+
+def meant(path: str | os.PathLike[str]) -> Path:
+    """The file that a path means: the first spelling that is there, or, where none is, the path without what a copy of
+    it brought along.
+    """
+    text = os.fspath(path)
+    there = (spelling for spelling in spellings(text) if os.path.exists(spelling))  # noqa: PTH110 - takes any text
+    return Path(next(there, as_pasted(text)))
 
 
 class Taken:

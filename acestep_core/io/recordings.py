@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import log10
 from numbers import Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from acestep_core.errors import AudioError
 from acestep_core.io.decode import BLOCK, CHANNELS_MAX, Sound, check_header, opened, part, to_float
 from acestep_core.io.downmix import speakers_of, to_stereo
-from acestep_core.io.names import as_pasted
+from acestep_core.io.names import meant
 from acestep_core.io.rates import has_soxr, resampled
 from acestep_core.vocabulary import DURATION_MAX, SAMPLE_RATE
 
@@ -95,7 +94,7 @@ def load_recording(
     if not first >= 0 or (end is not None and not end > first):
         raise AudioError(f"A part of a recording goes from 0 s or later to a later time, not {start} to {end}.")
     if isinstance(audio, str | os.PathLike):
-        path = Path(as_pasted(os.fspath(audio)))
+        path = meant(audio)
         with opened(path) as sound:
             return _converted(sound, path.name, start, end, limit)
     if isinstance(audio, Mapping):

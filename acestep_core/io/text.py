@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from acestep_core.errors import AceStepError, InvalidInput
+from acestep_core.io.kinds import START, kind_of
+from acestep_core.io.names import meant
 
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _LARGEST = 64 << 20
@@ -22,9 +24,10 @@ def read_text(path: Path | str, error: type[AceStepError] = InvalidInput, encodi
         encoding: of files that are neither UTF-8 nor UTF-16, such as `cp949`; empty where there should be none.
 
     Raises:
-        error: it is absent, too large, or neither UTF-8 nor UTF-16 with a byte order mark.
+        error: it is absent, too large, neither UTF-8 nor UTF-16 with a byte order mark, or what came in its place, such
+            as a web page.
     """
-    path = Path(path)
+    path = meant(path)
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
@@ -58,6 +61,9 @@ def decode_text(data: bytes, name: str, error: type[AceStepError] = InvalidInput
     Args:
         name: what the bytes are called in messages.
     """
+    kind = kind_of(data[:START]) if data else None
+    if kind is not None and kind.instead:
+        raise error(f"{name} {kind.says}; {kind.for_text}.")
     mark, marked = next(((mark, marked) for mark, marked in _MARKS if data.startswith(mark)), (b"", ""))
     for tried in (marked,) if marked else ("utf-8", encoding) if encoding else ("utf-8",):
         try:
@@ -68,4 +74,6 @@ def decode_text(data: bytes, name: str, error: type[AceStepError] = InvalidInput
         if "\0" not in text:  # UTF-16 without a mark, UTF-32, or no text at all
             return text
         cause = ValueError("null characters")
+    if kind is not None:
+        raise error(f"{name} {kind.says}; {kind.for_text}.")
     raise error(f"{name} cannot be read as text; save it as UTF-8.") from cause

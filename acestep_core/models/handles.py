@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from acestep_core.checkpoints.catalog import Preset, Variant, variant_named
 from acestep_core.checkpoints.find import is_tiny
+from acestep_core.io.names import meant
 
 if TYPE_CHECKING:
     from acestep_core.models.lent import Lender
@@ -131,4 +132,4 @@ class Models:
 
     def with_adapter(self, path: str | Path, strength: float = 1.0) -> Models:
         """The same with one more adapter."""
-        return replace(self, model=self.model.with_adapter(Path(path), strength))
+        return replace(self, model=self.model.with_adapter(meant(path), strength))

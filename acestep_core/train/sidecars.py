@@ -142,7 +142,7 @@ def sidecar_text(path: Path, encoding: str = "", largest: int = LARGEST) -> str:
     try:
         text = read_text(path, DatasetError, encoding)
     except DatasetError as error:
-        if isinstance(error.__cause__, OSError):
+        if not isinstance(error.__cause__, ValueError | LookupError):  # its encoding is not what is wrong
             raise
         raise DatasetError(
             f"{path.name} is neither UTF-8 nor UTF-16 with a byte order mark; save it as UTF-8, or give its encoding, "

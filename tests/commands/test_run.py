@@ -208,6 +208,28 @@ def test_seeds_and_repetitions(tmp_path: Path, capsys: pytest.CaptureFixture[str
     call(tmp_path, *quick, "--seed", "random", "--repeat", "2")
     call(tmp_path, *quick, "--seed", "-1")
     assert len(set(seeds_in(made))) == 8
+    capsys.readouterr()
+    call(tmp_path, *quick, "--set", "tone.seed=-1", "--repeat", "2", "--json")
+    told = [json.loads(line)["seeds"] for line in capsys.readouterr().out.splitlines()]
+    assert [number for line in told for (number,) in line.values()] == seeds_in(made)[8:]
+    assert len(set(seeds_in(made))) == 10 and min(seeds_in(made)) >= 0
+
+
+def test_rows_draw_seeds_once_for_all_runs_of_a_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("tone.seconds,tone.seed\n0.1,-1\n0.1,-1\n0.1,random\n0.1,7\n")
+    assert call(tmp_path, str(EXAMPLE), "--batch", str(rows), "--json") == 0
+    first = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    drawn = seeds_in(tmp_path / "output" / "audio")
+    assert len(set(drawn)) == 4 and drawn[3] == 7
+    assert [list(line["seeds"].values()) for line in first] == [[[seed]] for seed in drawn]
+    assert call(tmp_path, str(EXAMPLE), "--batch", str(rows), "--json") == 0
+    again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(line["repeated"] for line in again) and [line["seeds"] for line in again] == [
+        line["seeds"] for line in first
+    ]
+    assert call(tmp_path, str(EXAMPLE), "--batch", str(rows), "--json", "--output", str(tmp_path / "other")) == 0
+    assert not set(seeds_in(tmp_path / "other" / "audio")[:3]) & set(drawn)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 from acestep_core.errors import GraphError
 from acestep_core.host.client.rows import read_rows
 
+WORKBOOK = b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml" + b"PK\x03\x04" + bytes(26) + b"xl/workbook.xml"
+
 
 def rows_of(tmp_path: Path, content: str | bytes, name: str = "a.csv") -> list[dict[str, Any]]:
     (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
@@ -42,6 +44,28 @@ def test_the_same_two_rows_from_any_program(content: str | bytes, name: str, tmp
     assert rows_of(tmp_path, content, name) == TWO
 
 
+@pytest.mark.parametrize(
+    "above",
+    [
+        "# songs, made by hand; don't edit\n",
+        "\n#a\n # b\n\n",
+        '"# a comment, in quotes"\n',
+        "sep=,\n# and\n",
+        "# and\nsep=,\n",
+    ],
+)
+def test_comments_above_the_header_are_passed_over(above: str, tmp_path: Path) -> None:
+    assert rows_of(tmp_path, f'{above}song.caption,song.seed\n"lo-fi, slow",1\njazz,\n') == TWO
+
+
+def test_a_column_of_numbers_is_no_comment(tmp_path: Path) -> None:
+    assert rows_of(tmp_path, "#,song.caption\n1,jazz\n")[0]["song.caption"] == "jazz"
+
+
+def test_words_below_the_header_may_begin_with_a_hash(tmp_path: Path) -> None:
+    assert rows_of(tmp_path, "song.caption\n#lofi vibes\n") == [{"song.caption": "#lofi vibes"}]
+
+
 def test_cells_keep_their_lines_and_spaces(tmp_path: Path) -> None:
     assert rows_of(tmp_path, 'song.lyrics\n"[verse]\nla ""la""\n"\n') == [{"song.lyrics": '[verse]\nla "la"\n'}]
 
@@ -64,7 +88,9 @@ def test_json_rows_keep_types_and_lines_that_only_unicode_breaks(tmp_path: Path)
         ("a.csv", "a.b,c.d,A.b\n1,2,3\n", "two columns 'a.b'"),
         ("a.csv", "a.b,,c.d\n1,2,3\n", "column of '2'"),
         ("a.csv", b"a.b\nsch\xf6n\n", "UTF-8"),
-        ("a.xlsx", b"PK\x03\x04", "as CSV"),
+        ("a.xlsx", WORKBOOK, "is a workbook; save its sheet as CSV"),
+        ("a.csv", WORKBOOK, "is a workbook; save its sheet as CSV"),
+        ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(9), "save a sheet as CSV"),
         ("a.jsonl", "{}\n[]\n", "Line 2"),
         ("a.jsonl", "{\n", "Line 1"),
         ("a.jsonl", '{"a.b": 1, "a.b": 2}\n', "Line 1"),

@@ -39,13 +39,23 @@ def found(places: Path, value: str, *allowed: Path) -> list[Path]:
 def test_recordings_in_the_folders(places: Path) -> None:
     assert found(places, "work.wav") == [places / "work" / "work.wav"]
     assert found(places, "own.wav") == [places / "own" / "own.wav"]
-    assert found(places, str(places / "own" / "own.wav")) == [places / "own" / "own.wav"]
+    for spelled in ("{}", "{} ", '"{}"', "file://{}"):
+        assert found(places, spelled.format(places / "own" / "own.wav")) == [places / "own" / "own.wav"]
     for value in ("on-the-server.wav", "work.wav [output]", "link.wav", ""):  # a link does not lead out
         assert found(places, value) == []
 
 
 @pytest.mark.parametrize(
-    "value", ["{}/private/private.wav", "../private/private.wav", "~/.ssh/id_rsa", "//evil/share/a.wav"]
+    "value",
+    [
+        "{}/private/private.wav",
+        "../private/private.wav",
+        "~/.ssh/id_rsa",
+        "//evil/share/a.wav",
+        '"{}/private/private.wav"',
+        "file://{}/private/private.wav",
+        "{}/private/private.wav\n",
+    ],
 )
 def test_files_elsewhere_are_refused(value: str, places: Path) -> None:
     with pytest.raises(GraphError, match="--allow-file"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -33,6 +34,9 @@ def test_a_node_has_several_names(name: str, example: Workflow) -> None:
     [
         ("tone.seconds", "2.5", 2.5),
         ("tone.seed", "7", 7),
+        ("tone.seed", "-1", -1),
+        ("tone.seed", "-1.0", -1),
+        ("tone.seed", " Random", -1),
         ("tone.instrumental", "yes", True),
         ("tone.instrumental", "FALSE", False),
         ("tone.caption", "true", "true"),
@@ -131,3 +135,15 @@ def test_a_recording_is_no_workflow_and_no_text(name: str, tmp_path: Path) -> No
     (tmp_path / name).write_bytes(b"RIFF\xff\xfe")
     with pytest.raises(GraphError, match=f"{name} does not hold the workflow that made it"):
         load_workflow(tmp_path / name, {})
+
+
+@pytest.mark.parametrize(("least", "draws"), [(0, True), (-1, False)])
+def test_a_seed_of_minus_one_is_drawn_unless_the_node_takes_it(least: int, draws: bool) -> None:
+    inputs = {"seed": ["INT", {"min": least}], "steps": ["INT", {"min": least}]}
+    prompt = {"1": {"class_type": "Noise", "inputs": {"seed": -1, "steps": -1}}}
+    workflow = Workflow(prompt, {"Noise": {"input": {"required": inputs}}})
+    drawn = workflow.drawn(Random("a")).prompt["1"]["inputs"]
+    assert workflow.draws == draws and drawn["steps"] == -1
+    assert (drawn["seed"] >= 0) == draws
+    assert workflow.drawn(Random("a")).prompt == workflow.drawn(Random("a")).prompt
+    assert workflow.prompt["1"]["inputs"]["seed"] == -1

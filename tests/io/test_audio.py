@@ -122,13 +122,13 @@ def test_what_cannot_be_saved_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_what_is_not_audio_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "text.wav").write_text("hello")
+    (tmp_path / "text.wav").write_text("hello, dear listener")
     (tmp_path / "none.flac").touch()
     soundfile.write(tmp_path / "empty.wav", torch.zeros(0, 2).numpy(), SECOND)
     soundfile.write(tmp_path / "nan.wav", torch.full((10, 2), float("nan")).numpy(), SECOND, subtype="FLOAT")
     for name, reason in {
-        "text.wav": "cannot be read",
-        "none.flac": "cannot be read",
+        "text.wav": "is a text file",
+        "none.flac": "is empty",
         "empty.wav": "holds no audio",
         "nan.wav": "not numbers",
         "absent.wav": "no audio file",

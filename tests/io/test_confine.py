@@ -108,3 +108,12 @@ def test_a_path_written_on_windows_is_found(tmp_path: Path) -> None:
     (tmp_path / "root/sub\\a.wav").touch()
     assert confine("sub\\a.wav", roots) == tmp_path / "root/sub\\a.wav"
     assert confine("..\\out.wav", roots).parent == tmp_path / "root"
+
+
+def test_what_a_copy_of_a_path_brings_along_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    for pasted in ("a.wav ", "a.wav\n", ' "a.wav"', f"{tmp_path / 'a.wav'}\r\n"):
+        assert confine(pasted, [tmp_path]) == (tmp_path / "a.wav").resolve(), pasted
+    for outside in ('"../a.wav"', "file:///etc/passwd"):
+        with pytest.raises(InvalidInput, match="outside"):
+            confine(outside, [tmp_path / "root"])

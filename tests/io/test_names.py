@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from itertools import islice
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acestep_core.io.names import COPY, NUMBER, PLAIN, ROW, Taken, as_pasted, by_stem, candidates, safe_name, same_name
+from acestep_core.io.names import (
+    COPY,
+    NUMBER,
+    PLAIN,
+    ROW,
+    Taken,
+    as_pasted,
+    by_stem,
+    candidates,
+    meant,
+    safe_name,
+    same_name,
+)
 
 
 def first(stem: str, rule: str, names: list[str], end: str = "") -> list[str]:
@@ -97,7 +110,7 @@ def test_files_that_belong_together() -> None:
     ("pasted", "path"),
     [
         ("a.wav", "a.wav"),
-        (" a.wav", " a.wav"),
+        (" a.wav\n", "a.wav"),
         ('"C:\\My songs\\a.wav"', "C:\\My songs\\a.wav"),
         ("file:///C:/My%20songs/a.wav", "C:/My songs/a.wav"),
         ("file:///home/a%23b.wav", "/home/a#b.wav"),
@@ -108,3 +121,18 @@ def test_files_that_belong_together() -> None:
 )
 def test_a_path_is_read_as_it_was_copied(pasted: str, path: str) -> None:
     assert as_pasted(pasted) == path
+
+
+def test_a_path_is_the_spelling_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    path = tmp_path / "a.wav"
+    for spelled in (path, f"{path} ", f"{path}\r\n", f"  '{path}'\n", f"file://{path}"):
+        assert meant(spelled) == path, spelled
+    assert meant("absent.wav\n") == Path("absent.wav")
+
+
+@pytest.mark.skipif(os.sep == "\\", reason="names cannot end with a space there")
+def test_a_name_that_ends_with_a_space_is_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "a.wav ").touch()
+    assert meant(f"{tmp_path}/a.wav ") == tmp_path / "a.wav "

@@ -425,3 +425,51 @@ def test_a_part_is_the_same_samples(wav: Path) -> None:
     for start, end in ((-1.0, None), (2.0, 1.0), (1.0, 1.0), (math.nan, None), (None, 0.0)):
         with pytest.raises(AudioError, match="A part of a recording"):
             load_source(wav, start, end)
+
+
+# Files joined by hand
+
+
+def stereo_bytes(path: Path, **options: Any) -> bytes:
+    soundfile.write(path, np.stack([tone(), tone()], 1), SECOND, **options)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("name", "tags"), [("a.wav", 1), ("a.wav", 3), ("a.flac", 1), ("a.aiff", 2), ("a.au", 1)])
+def test_tags_in_front_of_a_sound_file_cost_no_sample(name: str, tags: int, tmp_path: Path) -> None:
+    """Some programs put an MP3's tag in front of any file; the last here has a foot, too."""
+    plain = load_source(tmp_path / name) if stereo_bytes(tmp_path / name) else None
+    tag = b"ID3\4\0\0\0\0\1\0" + bytes(128)
+    footed = b"ID3\4\0\x10\0\0\0\x04" + bytes(4) + b"3DI\4\0\x10\0\0\0\x04"
+    (tmp_path / name).write_bytes(tag * (tags - 1) + footed + (tmp_path / name).read_bytes())
+    recording = load_recording(tmp_path / name)
+    assert torch.equal(recording.waveform, plain) and not recording.remarks
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.wav", {}),
+        ("a.wav", {"subtype": "PCM_U8"}),
+        ("a.aiff", {}),
+        ("a.w64", {}),
+        ("a.flac", {}),
+        ("a.ogg", {}),
+        ("a.opus", {"format": "OGG", "subtype": "OPUS"}),
+        ("a.mp3", {}),
+    ],
+)
+def test_a_second_recording_behind_the_first_is_said(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+    data = stereo_bytes(tmp_path / name, **options)
+    alone = load_recording(tmp_path / name)
+    tag = b"ID3\4\0\0\0\0\0\x0a" + bytes(10) if name.endswith("mp3") else b""
+    (tmp_path / name).write_bytes(tag + data + tag + data)
+    recording = load_recording(tmp_path / name)
+    assert not alone.remarks and recording.waveform.shape == alone.waveform.shape
+    assert recording.remarks == (
+        f"{name} holds another recording behind the first, which is not heard; make a file of its own of that.",
+    )
+
+
+def test_a_recording_is_named_with_what_a_copy_brings_along(wav: Path) -> None:
+    assert torch.equal(load_source(f"{wav} \n"), load_source(wav))

@@ -56,3 +56,8 @@ def test_an_encoding_is_tried_where_nothing_else_fits(tmp_path: Path) -> None:
     for encoding in ("", "ascii", "no such one"):
         with pytest.raises(InvalidInput, match="save it as UTF-8"):
             decode_text("한국어".encode("cp949"), "a.txt", encoding=encoding)
+
+
+def test_a_text_is_named_with_what_a_copy_brings_along(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("la")
+    assert read_text(f"{tmp_path / 'a.txt'}\r\n") == "la"

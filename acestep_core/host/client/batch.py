@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from acestep_core.errors import GraphError
@@ -38,6 +40,7 @@ class Journal:
         self.folder = path.parent.resolve()
         self.owner = f"r{hashlib.sha256(path.name.encode()).hexdigest()[:6]}"
         self._done: dict[str, dict[str, Any]] = {}
+        self._salt = ""
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -72,7 +75,16 @@ class Journal:
         """
         places = {name: path.relative_to(self.folder).as_posix() for name, path in moved.items()}
         files = {node: [places.get(name, name) for name in names] for node, names in result["files"].items()}
-        line = json.dumps({"row": row, "made": list(places.values()), "result": result | {"files": files}}).encode()
+        self._append({"row": row, "made": list(places.values()), "result": result | {"files": files}})
+
+    def draws(self, row: str) -> Random:
+        """What a row draws its seeds from: the same numbers whenever it is asked for, in this journal alone."""
+        if not self._salt:
+            self._append({"salt": secrets.token_hex(16)})
+        return Random(f"{self._salt} {row}")
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        line = json.dumps(entry).encode()
         with self.path.open("ab") as file:
             # the line break in front separates this line from one that a crash may have torn
             file.write(b"\n" + line + b"\n")
@@ -83,7 +95,9 @@ class Journal:
     def _replay(self, line: bytes) -> None:
         try:
             entry = json.loads(line)
-            if isinstance(entry["made"], list) and isinstance(entry["result"]["files"], dict):
+            if isinstance(entry, dict) and isinstance(entry.get("salt"), str):
+                self._salt = entry["salt"]
+            elif isinstance(entry["made"], list) and isinstance(entry["result"]["files"], dict):
                 self._done[entry["row"]] = entry
         except (ValueError, KeyError, TypeError):
             return
@@ -106,9 +120,10 @@ Run = Callable[[Workflow, Path, str], Awaitable[Result]]
 
 @dataclass(frozen=True)
 class Row:
-    """How one row went: exactly one of `result` and `error`. `repeated` rows were done before."""
+    """How one row, `workflow`, went: exactly one of `result` and `error`. `repeated` rows were done before."""
 
     index: int
+    workflow: Workflow
     result: dict[str, Any] | None = None
     error: str | None = None
     repeated: bool = False
@@ -142,16 +157,20 @@ async def run_batch(
         check(row)
     complete = True
     with journal.opened():
+        prepared = [
+            row.drawn(journal.draws(key)) if row.draws else row
+            for row, key in zip(prepared, row_keys(prepared), strict=True)
+        ]
         for index, (row, key) in enumerate(zip(prepared, row_keys(prepared), strict=True)):
             known = journal.result(key)
             if known is not None:
-                report(Row(index, known, repeated=True))
+                report(Row(index, row, known, repeated=True))
                 continue
             try:
-                report(Row(index, await _run_row(row, key, run, journal)))
+                report(Row(index, row, await _run_row(row, key, run, journal)))
             except RunFailed as error:
                 complete = False
-                report(Row(index, error=str(error)))
+                report(Row(index, row, error=str(error)))
     return complete
 
 

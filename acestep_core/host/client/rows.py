@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any
 from acestep_core.errors import GraphError
 from acestep_core.io.text import read_text
 
-_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _SHEETS = (".csv", ".tsv", ".tab")
 _SEPARATORS = ",;\t|"
+_COMMENT = re.compile(r"""\s*(["']?#(?!["']?\s*[,;\t|]).*)?""", re.DOTALL)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -23,13 +24,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     line, or a list of them.
 
     An empty cell or a null leaves the input as the workflow has it; a row of nothing else is none. Cells are separated
-    by commas, semicolons, tabs or bars, whichever the header has most of, or what a first line `sep=;` names.
+    by commas, semicolons, tabs or bars, whichever the header has most of, or what a first line `sep=;` names. Lines
+    above the header that begin with `#` are comments.
 
     Raises:
         GraphError: the file is absent or malformed, or has no rows; the message names the line.
     """
-    if path.suffix.lower() in _WORKBOOKS:
-        raise GraphError(f"{path.name} is a workbook; save its sheet as CSV and name that file.")
     text, name = read_text(path, GraphError), path.name
     sheet = path.suffix.lower() in _SHEETS or (path.suffix.lower() == ".txt" and not text.lstrip().startswith("{"))
     rows = list(_of_sheet(text, name) if sheet else _of_json(text, name))
@@ -39,11 +39,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _of_sheet(text: str, name: str) -> Iterator[dict[str, str]]:
-    text = text if "\n" in text else text.replace("\r", "\n")
+    text = _without_comments(text if "\n" in text else text.replace("\r", "\n"))
     first, _, rest = text.partition("\n")
     separator = first.strip().strip('"')[4:]
     if first.strip().strip('"').lower().startswith("sep=") and len(separator) == 1:
-        text = rest
+        text = _without_comments(rest)
     else:
         separator = max(_SEPARATORS, key=text.lstrip().partition("\n")[0].count)
     rows = (row for row in _cells(text, separator, name) if any(row))
@@ -62,6 +62,13 @@ def _of_sheet(text: str, name: str) -> Iterator[dict[str, str]]:
         if lost := [cell for column, cell in filled if not column]:
             raise GraphError(f"The column of {lost[0][:40]!r} in {name} has no name; write NODE.input above it.")
         yield dict(filled)
+
+
+def _without_comments(text: str) -> str:
+    """The text from the first line on that is neither empty nor a comment after `#`; a lone `#` heads a column."""
+    while (first := text.partition("\n"))[1] and _COMMENT.fullmatch(first[0]):
+        text = first[2]
+    return text
 
 
 def _cells(text: str, separator: str, name: str) -> Iterator[list[str]]:

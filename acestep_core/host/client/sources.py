@@ -11,6 +11,7 @@ from acestep_core.host.graph.paths import split_annotation
 from acestep_core.host.graph.workflow import Workflow
 from acestep_core.io.confine import confine
 from acestep_core.io.decode import opened
+from acestep_core.io.names import as_pasted
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Sources:
     def _find(self, value: str) -> Path | None:
         if not value or split_annotation(value)[1] is not None:
             return None
-        named = Path(value).expanduser()
+        named = Path(as_pasted(value)).expanduser()
         allowed = [path.expanduser().absolute() for path in self.allowed]
         if named.absolute() in allowed:
             return named.resolve() if named.is_file() else None

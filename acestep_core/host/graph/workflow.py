@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from acestep_core.errors import AudioError, GraphError
@@ -22,11 +23,15 @@ from acestep_core.host.graph.paths import AUDIO
 from acestep_core.host.graph.wire import MAX_NODES, MAX_OBJECTS, too_many_nodes
 from acestep_core.io.tags import read_tags
 from acestep_core.io.text import read_text
-from acestep_core.values import truth
+from acestep_core.values import is_random, truth
 
 UPLOADS = ("audio_upload", "image_upload", "video_upload", "file_upload")
 """Options of an input whose value names a file in the host's input folder."""
 
+SEEDS = ("seed", "noise_seed")
+"""Inputs that draw at random."""
+TO_DRAW = -1
+"""A seed that each run draws."""
 PREFIX = "filename_prefix"
 """The input of nodes that save which says how their files are called."""
 
@@ -45,7 +50,7 @@ class Workflow:
 
         Args:
             values: `NODE.input` -> value. NODE is an id, a title or a node type, in any case. Texts are read as the
-                type that the input declares.
+                type that the input declares; a seed of -1 or "random" is drawn by each run, see `drawn`.
 
         Raises:
             GraphError: there is no such node or input, several nodes are meant, or the value is of another type.
@@ -91,11 +96,23 @@ class Workflow:
         """`(node id, input)` -> number of every input that draws at random, where it is no wire."""
         found = {}
         for node_id, node in self.prompt.items():
-            for name in ("seed", "noise_seed"):
+            for name in SEEDS:
                 value = node["inputs"].get(name)
                 if isinstance(value, int) and self._entry(node_id, name)[0] == "INT":
                     found[node_id, name] = value
         return found
+
+    def drawn(self, draws: Random) -> Workflow:
+        """A copy in which every seed that is to be drawn is."""
+        changed = self.with_inputs({})
+        for node_id, name in self._to_draw():
+            changed.put(node_id, name, draws.getrandbits(32))
+        return changed
+
+    @property
+    def draws(self) -> bool:
+        """Whether a seed is to be drawn."""
+        return bool(self._to_draw())
 
     @property
     def batch_size(self) -> int:
@@ -112,9 +129,19 @@ class Workflow:
     def _set(self, key: str, value: Any) -> None:
         node_id, name = self._find(key)
         kind, options = self._entry(node_id, name)
-        if isinstance(value, str) or (kind == "INT" and isinstance(value, float)):
+        if is_random(value) and self._may_draw(node_id, name):
+            value = TO_DRAW
+        elif isinstance(value, str) or (kind == "INT" and isinstance(value, float)):
             value = _read(key, str(value), kind, options)
         self.put(node_id, name, value)
+
+    def _to_draw(self) -> list[tuple[str, str]]:
+        return [place for place, value in self.seeds().items() if value == TO_DRAW and self._may_draw(*place)]
+
+    def _may_draw(self, node_id: str, name: str) -> bool:
+        """Whether an input is a seed that has no meaning of its own for -1."""
+        kind, options = self._entry(node_id, name)
+        return name in SEEDS and kind == "INT" and options.get("min", 0) > TO_DRAW
 
     def _find(self, key: str) -> tuple[str, str]:
         known = False
