@@ -154,6 +154,17 @@ def test_a_run_that_was_stopped_anywhere_is_the_run_that_was_not(way, tiny_base,
         assert (one.adapter / WEIGHTS).read_bytes() != (one.checkpoints / str(last) / WEIGHTS).read_bytes()
 
 
+def test_the_checkpoint_of_a_better_validation_knows_of_it(songs, tiny_base, tmp_path):
+    """Who goes on from there does not listen to the songs held out again."""
+    run, kinds = RunFolder(tmp_path / "run"), []
+    settings = TrainSettings.of(**SHORT, validation=0.34, validate_every=1)
+    records = Trainer(songs, tiny_base.model, run.folder, settings).records()
+    while kinds[-2:] != ["validation", "checkpoint"]:
+        kinds.append(next(records)["kind"])
+    records.close()
+    assert run.latest().state["epochs_ended"] == kinds.count("validation") == 1
+
+
 @pytest.mark.parametrize("optimizer", PACKAGES)
 def test_optimizers_of_other_packages_learn(optimizer, songs, tiny_base, tmp_path):
     pytest.importorskip(PACKAGES[optimizer])
