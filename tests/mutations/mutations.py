@@ -39,7 +39,11 @@ MUTATIONS = (
     Mutation(
         "return max((int(match[1]) for match in found", "return min((int(match[1]) for match in found", "tests/io"
     ),
-    Mutation("return existing[0] if existing else inside[0]", "return inside[0]", "tests/io"),
+    Mutation("for place, is_there in inside if is_there), inside[0][0])", "for place, _ in inside))", "tests/io"),
+    Mutation(
+        "return at if magic[:4] in (*_CHUNKED", "return 0 if magic[:4] in (*_CHUNKED", "tests/io/test_recordings.py"
+    ),
+    Mutation("if value == TO_DRAW and self._may_draw(*place)", "if value == TO_DRAW", "tests/host/test_workflow.py"),
     Mutation("temporary.unlink(missing_ok=True)", "pass", "tests/io"),
     Mutation("[places // parts]", "[places // parts - 1]", "tests/io"),
     Mutation("waveform.clamp_(-1.0, 1.0)", "waveform", "tests/io"),
