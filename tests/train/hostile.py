@@ -17,12 +17,12 @@ from tests.train.recordings import write_tone
 
 @dataclass
 class Code:
-    """What makes a file when it is unpickled."""
+    """What makes a folder when it is unpickled."""
 
     path: Path
 
     def __reduce__(self):
-        return os.mkdir, (str(self.path),)
+        return Path.mkdir, (self.path,)
 
 
 def write_hours(path: Path, hours: int) -> Path:
