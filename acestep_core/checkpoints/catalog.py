@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import CheckpointError
-from acestep_core.io.terminal import typed
 
 
 def fetch(name: str) -> str:
     """The command that downloads a model, as it exists where this runs: a pack in ComfyUI's custom_nodes has no
     `acestep` on the path.
     """
-    import shutil  # when something is wrong; the pack needs the rest of this file whenever ComfyUI starts
+    # When something is wrong; the pack needs the rest of this file whenever ComfyUI starts.
+    import shutil
+
+    from acestep_core.io.terminal import typed
 
     words = f"models download {name}".strip()
     if shutil.which("acestep") or any(Path(sys.executable).parent.glob("acestep*")):
