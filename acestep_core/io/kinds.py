@@ -52,7 +52,8 @@ _TABLE: Final = tuple(
             Kind("is a git-annex pointer, not the file itself (`git annex get` brings that)", _FETCH, _FETCH, True),
         ),
         (
-            r"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body|script)\b",
+            r"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*"
+            r"<(?:!doctype html|html|head|body|script)\b",
             Kind("is a web page, not the file itself", _LINK, _LINK, True),
         ),
         (

@@ -105,3 +105,9 @@ def test_what_came_in_place_of_weights_is_named(content: bytes, said: str, name:
 
 def test_what_is_not_in_the_table_has_no_name() -> None:
     assert kind_of(b"\x01\x02\x03") is None
+
+
+def test_comments_without_a_page_behind_them_are_looked_at_once() -> None:
+    """As many as fit; where a comment could end in several places, this would never come to an end."""
+    assert kind_of(b"<!---->" * 9000 + b"\0") is None
+    assert kind_of(b"<!-- a --> <!-- b -->\n<html>").says == "is a web page, not the file itself"
