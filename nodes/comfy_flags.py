@@ -24,7 +24,7 @@ def precision(role: str, args: argparse.Namespace) -> tuple[str, str]:
     try:
         dtype_for(role, pick_device("cpu"), named)
     except InvalidInput:
-        flag = "--force-fp16" if named == "fp16" and role == "dit" and args.force_fp16 else f"--{named}{end}"
-        flag = flag.replace("_unet", "-unet").replace("_vae", "-vae").replace("_text_enc", "-text-enc")
+        forced = named == "fp16" and role == "dit" and args.force_fp16
+        flag = "--force-fp16" if forced else f"--{named}{end.replace('_', '-')}"
         return "auto", f"{flag} is not followed: the {NAMES[role]} of ACE-Step cannot be computed in it."
     return named, ""

@@ -419,44 +419,40 @@ def test_killed_before_every_operation(scenario: type, least: int, tmp_path: Pat
     assert sweep(__name__, scenario.__name__, tmp_path) > least
 
 
-def test_windows_waits_for_a_scanner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, refused = os.replace, [0]
+def scanned(monkeypatch: pytest.MonkeyPatch, name: str) -> list[int]:
+    """On Windows, a scanner looks into what was just written: `os.<name>` is refused five times. Gives the calls."""
+    real, calls = getattr(os, name), [0]
 
-    def scanned(source: Path, target: Path) -> None:
-        refused[0] += 1
-        if refused[0] <= 5:
+    def refusing(source: Path, target: Path) -> None:
+        calls[0] += 1
+        if calls[0] <= 5:
             raise PermissionError(errno.EACCES, "open elsewhere")
         real(source, target)
 
-    monkeypatch.setattr(os, "replace", scanned)
+    monkeypatch.setattr(os, name, refusing)
     monkeypatch.setattr(system, "WINDOWS", True)
     monkeypatch.setattr(atomic, "_PAUSE", 0.0)
+    return calls
+
+
+def test_windows_waits_for_a_scanner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = scanned(monkeypatch, "replace")
     with atomic_write(tmp_path / "x") as temporary:
         temporary.write_text("x")
     assert (tmp_path / "x").read_text() == "x"
-    refused[0] = -1000
+    calls[0] = -1000
     with pytest.raises(StorageError, match="open in another program"), atomic_write(tmp_path / "y") as temporary:
         temporary.write_text("y")
 
 
 def test_windows_waits_for_a_scanner_in_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It renames no folder in which a file is open, and what was just written is looked at."""
-    real, refused = os.rename, [0]
-
-    def scanned(source: Path, target: Path) -> None:
-        refused[0] += 1
-        if refused[0] <= 5:
-            raise PermissionError(errno.EACCES, "open elsewhere")
-        real(source, target)
-
-    monkeypatch.setattr(os, "rename", scanned)
-    monkeypatch.setattr(system, "WINDOWS", True)
-    monkeypatch.setattr(atomic, "_PAUSE", 0.0)
+    """It renames no folder in which a file is open."""
+    calls = scanned(monkeypatch, "rename")
     with staging.staging(tmp_path) as stage:
         (stage.folder / "adapter").mkdir()
         (stage.folder / "adapter" / "x").write_text("x")
         delivered = stage.deliver_one(stage.folder / "adapter", "style")
-    assert refused[0] == 6 and (delivered / "x").read_text() == "x"
+    assert calls[0] == 6 and (delivered / "x").read_text() == "x"
 
 
 def test_paths_that_are_too_long_for_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,11 +157,8 @@ async def run_batch(
         check(row)
     complete = True
     with journal.opened():
-        prepared = [
-            row.drawn(journal.draws(key)) if row.draws else row
-            for row, key in zip(prepared, row_keys(prepared), strict=True)
-        ]
-        for index, (row, key) in enumerate(zip(prepared, row_keys(prepared), strict=True)):
+        for index, (asked, key) in enumerate(zip(prepared, row_keys(prepared), strict=True)):
+            row = asked.drawn(journal.draws(key)) if asked.draws else asked
             known = journal.result(key)
             if known is not None:
                 report(Row(index, row, known, repeated=True))
