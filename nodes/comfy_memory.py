@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from acestep_core import devices
-from acestep_core.models.manager import Entry, manager
+from acestep_core.models.entry import Entry
+from acestep_core.models.manager import manager
 
 
 class ACEStepWeights(nn.Module):

@@ -15,10 +15,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +26,12 @@ from acestep_core import devices
 from acestep_core.checkpoints.catalog import fetch
 from acestep_core.errors import CheckpointError, OutOfMemory
 from acestep_core.io.heap import give_back
-from acestep_core.io.stamps import file_stamp
 from acestep_core.models import loading, selftest
 from acestep_core.models.acestep import AceStepModel
+from acestep_core.models.entry import Entry, stamps_of, told
 from acestep_core.models.handles import Handle, LMHandle, ModelHandle, TextHandle, VAEHandle
-from acestep_core.models.linear import unpacking_bytes
 from acestep_core.models.oobleck import OobleckVAE
+from acestep_core.models.placement import OwnPlacement, Placement
 from acestep_core.models.silence import encode_silence, silence_bytes
 from acestep_core.models.text import TextEncoder
 
@@ -48,102 +47,6 @@ RESERVE = 256 << 20
 Result = TypeVar("Result")
 Working = int | Callable[[Any], int]
 """Bytes that a stage allocates besides the weights, or how to tell them from the loaded model's shapes."""
-
-
-class Placement(Protocol):
-    """Who moves modules between devices: this library, or a host with a memory manager of its own."""
-
-    def place(self, entry: Entry, working: int) -> None:
-        """Brings `entry.module` to `entry.device`, with `working` bytes to spare there if others can make room."""
-
-    def remove(self, entry: Entry) -> None:
-        """Takes `entry.module` off its device."""
-
-    def clear(self, entry: Entry) -> bool:
-        """Takes everything that is not in use off the device of `entry`, which stays; whether anything left."""
-
-
-@dataclass(eq=False)
-class Entry:
-    """One loaded module.
-
-    Attributes:
-        read: the files it was read from, and folders all of whose files count.
-        unpacking: bytes that it allocates besides what its callers count, where its weights stay packed.
-        home: its tensors in main memory, mapped from the file where the number format allows.
-    """
-
-    key: Hashable
-    module: nn.Module
-    device: torch.device
-    extra: Any = None
-    read: tuple[Path, ...] = ()
-    pins: int = 0
-    unpacking: int = field(init=False)
-    home: dict[str, Tensor] = field(init=False)
-    stamps: tuple[tuple[str, int, int], ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.unpacking = unpacking_bytes(self.module)
-        self.home = {name: tensor.data for name, tensor in self.tensors()}
-        self.stamps = _stamps(self.read)
-
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        yield from self.module.named_parameters()
-        yield from self.module.named_buffers()
-
-    @property
-    def product(self) -> Any:
-        """What callers get: the module, or what wraps it."""
-        return self.module if self.extra is None else self.extra
-
-    @property
-    def nbytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self.home.values())
-
-    @property
-    def placed(self) -> bool:
-        """Whether the module is where it computes."""
-        return all(tensor.device == self.device for _, tensor in self.tensors())
-
-    def go_out(self) -> None:
-        """To its device, whole or not at all."""
-        try:
-            self.module.to(self.device)
-        except BaseException:
-            self.go_home()
-            raise
-
-    def go_home(self) -> None:
-        """Back to main memory, without copying."""
-        for name, tensor in self.tensors():
-            tensor.data = self.home[name]
-
-    def let_go(self) -> None:
-        """Holds no weights any more, whoever still holds this entry."""
-        self.module, self.extra, self.home = nn.Module(), None, {}
-
-
-class OwnPlacement:
-    """Moves whole modules, and sends the least recently used ones home when a device is full."""
-
-    def __init__(self, manager: ModelManager) -> None:
-        self.manager = manager
-
-    def place(self, entry: Entry, working: int) -> None:
-        if entry.placed:
-            self.manager.make_room(entry.device, working, keep=entry)
-            return
-        self.manager.make_room(entry.device, entry.nbytes + working, keep=entry)
-        with _told(entry, working):
-            entry.go_out()
-
-    def remove(self, entry: Entry) -> None:
-        entry.go_home()
-        devices.empty_cache(entry.device)
-
-    def clear(self, entry: Entry) -> bool:
-        return self.manager.make_room(entry.device, devices.UNLIMITED, keep=entry)
 
 
 class ModelManager:
@@ -194,7 +97,7 @@ class ModelManager:
                 needed += sum(adapter.nbytes for adapter in handle.adapters)
             selftest.check(entry.device)
             self._place(entry, needed)
-            stack.enter_context(_told(entry, needed))
+            stack.enter_context(told(entry, needed))
             if devices.is_host(entry.device) and needed > devices.free_memory(entry.device):
                 raise MemoryError  # the system would end the process rather than say so
             stack.enter_context(_adapted(entry.product, handle))
@@ -287,7 +190,7 @@ class ModelManager:
         needed = working(model) if callable(working) else working
         try:
             self._place(entry, needed)
-            with _told(entry, needed):
+            with told(entry, needed):
                 yield model
         finally:
             # What was lent is not what was loaded any more, so nothing of it goes home.
@@ -311,7 +214,7 @@ class ModelManager:
                     self.placement.remove(entry)  # its files were replaced while it was in use
 
     def _place(self, entry: Entry, working: int) -> None:
-        with self._lock, torch.inference_mode(False), _told(entry, working):
+        with self._lock, torch.inference_mode(False), told(entry, working):
             self.placement.place(entry, working)
 
     def _entry(self, handle: Handle) -> Entry:
@@ -319,7 +222,7 @@ class ModelManager:
         dtype = devices.dtype_for(handle.role, device, handle.dtype)
         key = _key(handle, device, dtype)
         entry = self._entries.pop(key, None)
-        if entry is not None and entry.stamps != _stamps(entry.read):
+        if entry is not None and entry.stamps != stamps_of(entry.read):
             log.info("%s has changed", handle.path)
             if not entry.pins:
                 self.placement.remove(entry)
@@ -395,22 +298,6 @@ def _key(handle: Handle, device: torch.device, dtype: torch.dtype) -> tuple[Any,
     return (handle.role, str(path), variant, tokenizer, str(dtype), str(device))
 
 
-_READ = (".safetensors", ".gguf", ".json", ".pt")
-
-
-def _stamps(read: tuple[Path, ...]) -> tuple[tuple[str, int, int], ...]:
-    """Size and time of change of every file: what tells that one was replaced."""
-    found = []
-    for path in read:
-        for file in [f for f in path.iterdir() if f.suffix in _READ] if path.is_dir() else [path]:
-            with suppress(FileNotFoundError):  # never there, or gone since it was listed
-                found.append(file_stamp(file))
-    return tuple(sorted(found))
-
-
-_NAMES = {"dit": "diffusion model", "vae": "VAE", "text": "text encoder", "lm": "language model"}
-
-
 @contextmanager
 def _adapted(model: Any, handle: Handle) -> Iterator[None]:
     """The adapters of a handle at work until the block ends."""
@@ -432,26 +319,6 @@ def _lender_told(handle: Handle) -> Iterator[None]:
             raise
         raise OutOfMemory(
             f"The work with {handle.path.name} does not fit into the memory; make fewer or shorter songs at once."
-        ) from error
-
-
-@contextmanager
-def _told(entry: Entry, working: int) -> Iterator[None]:
-    """Whatever a device says when its memory is full becomes one sentence with the figures."""
-    free, placed = devices.free_memory(entry.device), entry.placed
-    try:
-        yield
-    except Exception as error:
-        if not devices.is_out_of_memory(error):
-            raise
-        name = _NAMES.get(entry.key[0], "model") if isinstance(entry.key, tuple) else "model"
-        found = (
-            "" if free >= devices.UNLIMITED else f", with {free >> 20} MiB free {'besides' if placed else 'for both'}"
-        )
-        raise OutOfMemory(
-            f"The {name} ran out of memory on {entry.device}: its weights take {entry.nbytes >> 20} MiB and the work "
-            f"about {working >> 20} MiB{found}; make fewer or shorter songs at once, choose a smaller model, or close "
-            "other programs."
         ) from error
 
 

@@ -21,7 +21,8 @@ import sys
 from pathlib import Path
 import torch
 from torch import nn
-from acestep_core.models.manager import Entry, ModelManager
+from acestep_core.models.entry import Entry
+from acestep_core.models.manager import ModelManager
 
 def held():
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

@@ -10,8 +10,10 @@ from acestep_core import devices
 from acestep_core.errors import CheckpointError, InvalidInput, OutOfMemory
 from acestep_core.io.mapping import maps_files
 from acestep_core.models.acestep import AceStepModel
-from acestep_core.models.manager import Entry, ModelManager, OwnPlacement
+from acestep_core.models.entry import Entry
+from acestep_core.models.manager import ModelManager
 from acestep_core.models.oobleck import OobleckVAE
+from acestep_core.models.placement import OwnPlacement
 from acestep_core.models.text import TextEncoder
 from tests.capabilities import needs_proc
 

@@ -14,8 +14,9 @@ from acestep_core.errors import OutOfMemory
 from acestep_core.models import manager as managing
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
+from acestep_core.models.entry import Entry
 from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
-from acestep_core.models.manager import Entry, ModelManager
+from acestep_core.models.manager import ModelManager
 from acestep_core.models.memory import denoising_bytes, kv_cache_bytes
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config

@@ -1,0 +1,111 @@
+"""A loaded model: its module, where its tensors are at home, what it was read from, how it says that memory ended."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from acestep_core import devices
+from acestep_core.errors import OutOfMemory
+from acestep_core.io.stamps import file_stamp
+from acestep_core.models.linear import unpacking_bytes
+
+_NAMES = {"dit": "diffusion model", "vae": "VAE", "text": "text encoder", "lm": "language model"}
+_READ = (".safetensors", ".gguf", ".json", ".pt")
+
+
+@dataclass(eq=False)
+class Entry:
+    """One loaded module.
+
+    Attributes:
+        read: the files it was read from, and folders all of whose files count.
+        unpacking: bytes that it allocates besides what its callers count, where its weights stay packed.
+        home: its tensors in main memory, mapped from the file where the number format allows.
+    """
+
+    key: Hashable
+    module: nn.Module
+    device: torch.device
+    extra: Any = None
+    read: tuple[Path, ...] = ()
+    pins: int = 0
+    unpacking: int = field(init=False)
+    home: dict[str, Tensor] = field(init=False)
+    stamps: tuple[tuple[str, int, int], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.unpacking = unpacking_bytes(self.module)
+        self.home = {name: tensor.data for name, tensor in self.tensors()}
+        self.stamps = stamps_of(self.read)
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self.module.named_parameters()
+        yield from self.module.named_buffers()
+
+    @property
+    def product(self) -> Any:
+        """What callers get: the module, or what wraps it."""
+        return self.module if self.extra is None else self.extra
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.home.values())
+
+    @property
+    def placed(self) -> bool:
+        """Whether the module is where it computes."""
+        return all(tensor.device == self.device for _, tensor in self.tensors())
+
+    def go_out(self) -> None:
+        """To its device, whole or not at all."""
+        try:
+            self.module.to(self.device)
+        except BaseException:
+            self.go_home()
+            raise
+
+    def go_home(self) -> None:
+        """Back to main memory, without copying."""
+        for name, tensor in self.tensors():
+            tensor.data = self.home[name]
+
+    def let_go(self) -> None:
+        """Holds no weights any more, whoever still holds this entry."""
+        self.module, self.extra, self.home = nn.Module(), None, {}
+
+
+def stamps_of(read: tuple[Path, ...]) -> tuple[tuple[str, int, int], ...]:
+    """Size and time of change of every file: what tells that one was replaced."""
+    found = []
+    for path in read:
+        for file in [f for f in path.iterdir() if f.suffix in _READ] if path.is_dir() else [path]:
+            with suppress(FileNotFoundError):  # never there, or gone since it was listed
+                found.append(file_stamp(file))
+    return tuple(sorted(found))
+
+
+@contextmanager
+def told(entry: Entry, working: int) -> Iterator[None]:
+    """Whatever a device says when its memory is full becomes one sentence with the figures."""
+    free, placed = devices.free_memory(entry.device), entry.placed
+    try:
+        yield
+    except Exception as error:
+        if not devices.is_out_of_memory(error):
+            raise
+        name = _NAMES.get(entry.key[0], "model") if isinstance(entry.key, tuple) else "model"
+        found = (
+            "" if free >= devices.UNLIMITED else f", with {free >> 20} MiB free {'besides' if placed else 'for both'}"
+        )
+        raise OutOfMemory(
+            f"The {name} ran out of memory on {entry.device}: its weights take {entry.nbytes >> 20} MiB and the work "
+            f"about {working >> 20} MiB{found}; make fewer or shorter songs at once, choose a smaller model, or close "
+            "other programs."
+        ) from error
