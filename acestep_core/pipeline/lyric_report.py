@@ -18,6 +18,7 @@ from acestep_core.checkpoints.find import Found, find_tokenizer, tokenizers_in
 from acestep_core.checkpoints.layouts import open_text_encoder
 from acestep_core.checkpoints.qwen_tokenizer import TEXT_ROWS, Fit, fit_of, load_tokenizer
 from acestep_core.errors import CheckpointError
+from acestep_core.io.stamps import file_stamp
 from acestep_core.render.text_prompts import END_OF_TEXT, lyric_prompt
 from acestep_core.song.description import Song
 from acestep_core.song.lyrics import heading_spans, is_known
@@ -100,7 +101,7 @@ def tokenizer_for_lyrics(found: Found, roots: Sequence[Path]) -> Tokenizer | Non
         with suppress(CheckpointError):
             return _opened(find_tokenizer(files, roots), files.config["vocab_size"])
     for path in (path for root in roots for path in tokenizers_in(root)):
-        if _fits(path, _stamp(path)):
+        if _fits(path, file_stamp(path)):
             return _opened(path, TEXT_ROWS[0])
     if entry is None:
         return None
@@ -109,22 +110,18 @@ def tokenizer_for_lyrics(found: Found, roots: Sequence[Path]) -> Tokenizer | Non
 
 
 def _opened(path: Path, rows: int) -> Tokenizer:
-    return _loaded(path, rows, _stamp(path))
+    return _loaded(path, rows, file_stamp(path))
 
 
 @lru_cache(maxsize=2)
-def _loaded(path: Path, rows: int, stamp: float) -> Tokenizer:
+def _loaded(path: Path, rows: int, stamp: tuple[str, int, int]) -> Tokenizer:
     """Reading one takes a second; it is asked for with every pause in writing."""
     return load_tokenizer(path, rows)
 
 
 @lru_cache(maxsize=64)
-def _fits(path: Path, stamp: float) -> bool:
+def _fits(path: Path, stamp: tuple[str, int, int]) -> bool:
     return fit_of(path, TEXT_ROWS[0]) in (Fit.OWN, Fit.WORDS)
-
-
-def _stamp(path: Path) -> float:
-    return path.stat().st_mtime
 
 
 def _read(song: Song, tokenizer: Tokenizer | None) -> tuple[int, int, int]:
