@@ -135,12 +135,17 @@ class ACEStepTrainLoRA:
             monitor=Monitor(display, watch.cancelled),
         )
         lines, notes, last = [], [], {}
-        for last in records:
-            display.keep(shown_record(last))
-            if text := record_line(last):
+        try:
+            for last in records:
+                display.keep(shown_record(last))
+                if text := record_line(last):
+                    target.say(text)
+                    lines = [*lines, text][-LINES:]
+                    notes += [] if last["kind"] in CURVE else [text]
+        except BaseException as error:
+            for text in getattr(error, "__notes__", ()):  # where it stopped
                 target.say(text)
-                lines = [*lines, text][-LINES:]
-                notes += [] if last["kind"] in CURVE else [text]
+            raise
         adapter = Path(last["adapter"])
         logged = tell_run({"run": adapter.parent.name})["records"]  # of days before, too
         return told(

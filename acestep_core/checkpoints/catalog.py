@@ -184,8 +184,9 @@ def classify(config: Mapping[str, Any], xl: bool, name: str, variant: str | None
     """Decides which variant a checkpoint is.
 
     Turbo or not comes from `config` (`is_turbo`, else `model_version`), the size from `xl`. The folder or file `name`
-    only chooses among what those leave open: the flavour of a turbo model, base or SFT, which upstream's config does
-    not always tell apart, and everything for a single file under its published name.
+    only chooses among what those leave open: the flavour of a turbo model whose config does not keep it (`FLAVOUR`),
+    base or SFT, which upstream's config does not always tell apart, and everything for a single file under its
+    published name.
 
     Args:
         config: upstream config keys; empty for a file without them, which says nothing about this.
@@ -207,7 +208,7 @@ def classify(config: Mapping[str, Any], xl: bool, name: str, variant: str | None
         raise CheckpointError(
             f"The config of {name} does not say whether it is a base or an SFT model; say so with `variant`."
         )
-    flavour = _turbo_flavour(name) if known == "turbo" and not xl else known
+    flavour = _turbo_flavour(str(config.get(FLAVOUR) or name)) if known == "turbo" and not xl else known
     return VARIANTS[f"xl-{flavour}" if xl else flavour]
 
 
@@ -239,6 +240,10 @@ def published_as(name: str, xl: bool) -> Variant | None:
     """The variant whose folder or file in any layout is published under `name`, None where it is somebody's own."""
     folders = {variant.folder: variant for variant in VARIANTS.values()}
     return folders.get(name.removesuffix("-diffusers")) or _of_published_file(name, xl)
+
+
+FLAVOUR = "acestep_variant"
+"""Key of a config, ours: the variant where the folder has a name of its own. Upstream's keys say less."""
 
 
 def _turbo_flavour(name: str) -> str:

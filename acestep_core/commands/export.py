@@ -25,6 +25,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("run", metavar="NAME", help="the run")
     parser.add_argument("--runs", default=str(RUNS), metavar="FOLDER", help=f"where runs lie (default {RUNS})")
+    parser.add_argument(
+        "--models", metavar="PATH", help="folder or file of the model to merge into (default: what was trained)"
+    )
+    parser.add_argument("--variant", help="which checkpoint there (default: that of the run)")
     add_file_flags(parser)
 
 
@@ -48,11 +52,15 @@ def run_of(told: argparse.Namespace) -> RunFolder:
 
 
 def export(told: argparse.Namespace) -> int:
-    from acestep_core.pipeline.learning import export_run, export_suffix, trained_model
+    from acestep_core.pipeline.learning import export_run, export_suffix, model_in, trained_model
 
     run = run_of(told)
-    target = Path(told.output or f"{run.name}{export_suffix(told.format, trained_model(run.adapter))}")
-    done = export_run(run, target, told.format, told.export_dtype, told.checkpoint)
+    model = trained_model(run.adapter)
+    if told.models is not None or told.variant is not None:
+        place = None if told.models is None else Path(told.models)
+        model = model_in(place, told.variant or run.settings()["base"]["variant"])
+    target = Path(told.output or f"{run.name}{export_suffix(told.format, model)}")
+    done = export_run(run, target, told.format, told.export_dtype, told.checkpoint, model)
     sys.stdout.write(f"{done.path}\n")
     sys.stderr.write(f"{done}\n")
     return 0

@@ -43,13 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if as_json:
             return _failed(f"{misused}.", True, 2)
         misused.parser.exit_misused(str(misused))
-    except (KeyboardInterrupt, Cancelled):
-        return _failed("Cancelled.", as_json, 130)
+    except (KeyboardInterrupt, Cancelled) as cancelled:
+        return _failed(" ".join(["Cancelled.", *_notes(cancelled)]), as_json, 130)
     except BrokenPipeError:  # whoever reads us has heard enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except AceStepError as error:
-        return _failed(str(error), as_json)
+        return _failed(" ".join([str(error), *_notes(error)]), as_json)
     except ImportError as error:
         from acestep_core.commands.packages import missing_packages
 
@@ -95,6 +95,11 @@ def build() -> tuple[argparse.ArgumentParser, dict[str, Callable[[argparse.Names
 def _module(command: str) -> str:
     """Of a command whose name is a word of Python's."""
     return f"{command}_" if iskeyword(command) else command
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What was added to an error on its way here."""
+    return getattr(error, "__notes__", [])
 
 
 def _failed(error: str, as_json: bool, status: int = 1) -> int:

@@ -28,6 +28,7 @@ from acestep_core.values import counted
 if TYPE_CHECKING:
     from acestep_core.song.description import Song
     from acestep_core.train.checkpoints import RunFolder
+    from acestep_core.train.trainset import Trainset
 
 ENDS = ("done", "stopped", "failed")
 ACTIONS = ("status", "stop", "hear", "export")
@@ -59,7 +60,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--allow-changed-data", action="store_true", help="go on although the songs have changed")
     parser.add_argument("--estimate", action="store_true", help="say how much memory and time it takes, and end")
     parser.add_argument("--models", metavar="PATH", help="checkpoints folder, model folder or file")
-    parser.add_argument("--variant", help="which checkpoint learns, such as base, turbo or xl-base")
+    parser.add_argument("--variant", help="which checkpoint learns, such as base, turbo or xl-base "
+                        "(default: that of the trainset)")  # fmt: skip
     parser.add_argument("--dtype", choices=("auto", "bf16", "fp32"), default="auto", help="number format of the model")
     parser.add_argument("--device", default="auto", help="such as cuda, cuda:1, xpu, mps or cpu (default: the best)")
     for name, group in GROUPS.items():
@@ -81,9 +83,10 @@ def run(told: argparse.Namespace) -> int:
 
 def _train(told: argparse.Namespace) -> int:
     from acestep_core.monitor import Monitor
-    from acestep_core.pipeline.learning import record_line, train_adapter
+    from acestep_core.pipeline.learning import models_of, record_line, train_adapter
     from acestep_core.pipeline.opening import open_models
     from acestep_core.train.ranks import together
+    from acestep_core.train.trainset import Trainset
 
     given_file = told.what if told.what is not None and told.what.endswith(".toml") else None
     file = _read_settings(told.settings or given_file)
@@ -95,16 +98,18 @@ def _train(told: argparse.Namespace) -> int:
     name = told.name or file.get("name") or Path(trainset).resolve().name
     song = _test_song(told, file.get("test_song", {}))
     with together(told.device) as ranks:
-        models = open_models(told.models, variant, dtype=told.dtype, device=ranks.device)
+        given_models = {"path": told.models, "dtype": told.dtype, "device": ranks.device}
+        opened = Trainset.open(trainset)
+        models = open_models(variant=variant, **given_models) if variant else models_of(opened, **given_models)
         if models.tiny and ranks.first:
             sys.stderr.write("Using the tiny checkpoint, which has random weights: what it learns means nothing.\n")
         if told.estimate:
             if ranks.count > 1:
                 raise InvalidInput("An estimate is made by one process; run it without accelerate.")
-            return _estimate(trainset, models, settings)
+            return _estimate(opened, models, settings)
         with ProgressBar() as bar, _ending(ranks.count > 1) as asked:
             records = train_adapter(
-                trainset, models, name, told.runs, settings, resume=told.resume, changed_data=told.allow_changed_data,
+                opened, models, name, told.runs, settings, resume=told.resume, changed_data=told.allow_changed_data,
                 test_song=song, monitor=Monitor(bar if ranks.first else None, asked), ranks=ranks,
             )  # fmt: skip
             for record in records:
@@ -135,14 +140,12 @@ def _ending(several: bool) -> Iterator[Callable[[], bool] | None]:
             signal.signal(number, handler)
 
 
-def _estimate(trainset: str, models: Any, settings: TrainSettings) -> int:
+def _estimate(opened: Trainset, models: Any, settings: TrainSettings) -> int:
     """A few real steps in a folder that is thrown away."""
     from acestep_core.train.trainer import Trainer
-    from acestep_core.train.trainset import Trainset
 
     short = {"max_steps": REAL_STEPS, "log_every": 1, "test_every": 0, "validation": settings.fine.validation}
     with tempfile.TemporaryDirectory() as folder:
-        opened = Trainset.open(trainset)
         steps = Trainer(opened, models.model, Path(folder), settings).steps
         trying = TrainSettings.of(**{**settings.to_dict(), **short})
         records = Trainer(opened, models.model, Path(folder) / "run", trying).records()
@@ -204,8 +207,7 @@ def _status(told: argparse.Namespace) -> int:
     for kind in ("start", "validation", "step", "failed", "stopped", "done"):
         found = [record for record in records if record["kind"] == kind]
         if found:
-            text = found[-1].get("text", "") if "adapter" not in found[-1] and kind != "step" else ""
-            sys.stdout.write(f"{text or record_line(found[-1])}\n")
+            sys.stdout.write(f"{found[-1]['text'] if kind == 'start' else record_line(found[-1])}\n")
     steps = ", ".join(str(checkpoint.step) for checkpoint in run.all()) or "none"
     sys.stdout.write(f"Checkpoints: {steps}\n")
     return 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from acestep_core.checkpoints.choose import choose
 from acestep_core.checkpoints.remembered import remember
-from acestep_core.errors import InvalidInput
+from acestep_core.errors import CheckpointError, InvalidInput
 from acestep_core.io.atomic import clear_errors
 from acestep_core.io.confine import confine
 from acestep_core.io.names import PLAIN, Taken, candidates, safe_name
@@ -17,10 +19,12 @@ from acestep_core.models.handles import ModelHandle, Models
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import TextToMusic
 from acestep_core.pipeline.generation import make
+from acestep_core.pipeline.opening import open_models
 from acestep_core.pipeline.request import Request
 from acestep_core.song.description import Song
 from acestep_core.train.checkpoints import STATE, RunFolder
 from acestep_core.train.export import Exported, export
+from acestep_core.train.latents import weights_hash
 from acestep_core.train.ranks import ALONE, Ranks
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Hear, Record, Trainer
@@ -94,6 +98,14 @@ def train_adapter(
     ).records()  # fmt: skip
 
 
+def models_of(trainset: Trainset, path: Path | str | None = None, dtype: str = "auto", device: str = "auto") -> Models:
+    """The models that a trainset was made for, or those that are there; a run then says what is wrong with them."""
+    made = trainset.manifest.model.get("variant")
+    with suppress(CheckpointError):
+        return open_models(path, made, dtype=dtype, device=device)
+    return open_models(path, dtype=dtype, device=device)
+
+
 def run_folder(runs: Path, name: str, new: bool = False) -> Path:
     """Where the run called `name` lies, or would; with `new`, a name that is free."""
     stem = safe_name(name.strip(), "")
@@ -130,11 +142,22 @@ def hearer(models: Models, song: Song, seed: int, folder: Path, monitor: Monitor
 
 def trained_model(adapter: Path) -> ModelHandle | None:
     """The checkpoint that was trained, for an adapter or a checkpoint in the folder of a run; else None."""
+    base = _base(adapter)
+    return None if base is None else ModelHandle(Path(base["path"]), variant=base["variant"])
+
+
+def model_in(place: Path | None, variant: str) -> ModelHandle:
+    """A checkpoint to merge into, in a folder or file or the usual places: that of a run which moved, or another one.
+
+    Raises CheckpointError where it is not.
+    """
+    choice = choose("dit", variant=variant, roots=place)
+    return ModelHandle(choice.entry.path, variant=choice.variant)
+
+
+def _base(adapter: Path) -> Mapping[str, Any] | None:
     run = next((RunFolder(folder) for folder in list(adapter.parents)[:2] if RunFolder(folder).exists), None)
-    if run is None:
-        return None
-    base = run.settings()["base"]
-    return ModelHandle(Path(base["path"]), variant=base["variant"])
+    return None if run is None else run.settings()["base"]
 
 
 def export_suffix(format: str, model: ModelHandle | None) -> str:
@@ -144,21 +167,29 @@ def export_suffix(format: str, model: ModelHandle | None) -> str:
 
 
 def export_run(
-    run: RunFolder, target: Path, format: str = "single", dtype: str = "fp32", checkpoint: str | None = None
+    run: RunFolder,
+    target: Path,
+    format: str = "single",
+    dtype: str = "fp32",
+    checkpoint: str | None = None,
+    model: ModelHandle | None = None,
 ) -> Exported:
     """Writes what a run has learned for other programs, see `train.export`.
 
     Args:
         checkpoint: a step, `best` or `latest`; None for the finished adapter.
+        model: what to merge into; None for what the run has trained.
 
     Raises:
         InvalidInput: there is no such checkpoint, or the run has not finished yet.
     """
     if checkpoint is None and not run.about():
-        raise InvalidInput(f"The run {run.name!r} has no finished adapter; stop it first, or name a checkpoint.")
+        raise InvalidInput(
+            f"The run {run.name!r} has no finished adapter yet; let it end, or name a checkpoint such as latest."
+        )
     folder = run.adapter if checkpoint is None else run.at(checkpoint).folder
-    model = trained_model(folder)
-    return _known(export(folder, target, format, dtype, model), model)
+    model = model or trained_model(folder)
+    return _known(export(folder, target, format, dtype, model), model, folder)
 
 
 def export_under(
@@ -183,12 +214,20 @@ def export_under(
     suffix = export_suffix(format, model)
     with staging(place.parent) as stage:
         done = export(adapter, stage.folder / f"{place.name}{suffix}", format, dtype, model)
-        return _known(replace(done, path=stage.deliver_one(done.path, place.name, suffix)), model)
+        return _known(replace(done, path=stage.deliver_one(done.path, place.name, suffix)), model, adapter)
 
 
-def _known(done: Exported, model: ModelHandle | None) -> Exported:
-    """A merged checkpoint that is one file has no other place to say which variant it is."""
-    if done.format == "merged" and done.path.is_file() and model is not None and model.variant:
+def _known(done: Exported, model: ModelHandle | None, adapter: Path) -> Exported:
+    """A merged checkpoint that is one file has no other place to say which variant it is; and other weights than those
+    that were trained are named.
+    """
+    if done.format != "merged" or model is None:
+        return done
+    base = _base(adapter)
+    if base is not None and weights_hash(model, "dit") != base["sha256"]:
+        other = f"{model.path.name} has other weights than the {base['variant']} model that was trained."
+        done = replace(done, remarks=(*done.remarks, other))
+    if done.path.is_file() and model.variant:
         remember(done.path, model.variant)
     return done
 
@@ -211,7 +250,9 @@ def record_line(record: Mapping[str, Any]) -> str:
             return f"Note: {record['text']}"
         case "sample":
             return f"Test song: {', '.join(record['files'])}"
-        case "done" | "stopped":
+        case "done" | "stopped" if "adapter" in record:
             count = counted(record["steps"], "step")
             return f"{record['adapter']}  {record['step']} of {count}. {record['text']}".rstrip()
+        case "stopped" | "failed":
+            return str(record["text"])
     return ""

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from acestep_core import devices
+from acestep_core.checkpoints.catalog import FLAVOUR
 from acestep_core.checkpoints.layouts import DitFiles, layout_of, open_dit
 from acestep_core.checkpoints.writing import write_upstream_dit
 from acestep_core.errors import AdapterError, InvalidInput, TrainingError
@@ -334,7 +335,7 @@ def _merge_folder(files: DitFiles, merged: Mapping[str, Tensor], target: Path) -
         with clear_errors(target):
             stage.mkdir()
             whole = {name: merged.get(name, files.tensors[name]) for name in files.tensors}
-            write_upstream_dit(files.config, whole, files.silence, stage)
+            write_upstream_dit(files.config | {FLAVOUR: files.variant.name}, whole, files.silence, stage)
             for file in files.source.iterdir() if layout_of(files.source) == "upstream" else ():
                 if file.is_file() and ".safetensors" not in file.suffixes and file.name != "config.json":
                     shutil.copyfile(file, stage / file.name)

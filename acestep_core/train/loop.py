@@ -119,13 +119,17 @@ class Loop:
         return self.ranks.go_on(wanted, asked is not None and self.ranks.count > 1 and asked())
 
     def _end(self, error: BaseException) -> None:
-        """Saves what there is, whatever happened, and lets the error go on."""
+        """Saves what there is, whatever happened, and lets the error go on; a mere stop says where it is."""
         failed = isinstance(error, AceStepError | RuntimeError | OSError | ValueError | TypeError | LookupError)
         kind = "failed" if failed and not isinstance(error, Cancelled) else "stopped"
         try:
             if self.step > self.saved and not self.moving and self._finite():
                 self._save()
-            self._logged({"kind": kind, "step": self.step, "steps": self.trainer.steps, "text": str(error)})
+            text, reached = str(error), max(0, self.saved)
+            if kind == "stopped":
+                text = f"Stopped at step {reached} of {self.trainer.steps}; run it again to go on from there."
+                error.add_note(text)
+            self._logged({"kind": kind, "step": self.step, "steps": self.trainer.steps, "text": text})
         except AceStepError as second:
             error.add_note(f"And the run could not be saved: {second}")
 

@@ -153,7 +153,8 @@ def report_of(trainset: Trainset) -> str:
     lines += [f"Left out: {text}" for text in manifest.problems.values()]
     lines += [text for entry in manifest.samples for text in entry.problems]
     if left := orphaned(trainset.folder, manifest):
-        lines.append(f"{counted(len(left), 'file')} of songs that are gone; --prune removes what is left of them.")
+        files, command = counted(len(left), "file"), "acestep dataset preprocess --prune"
+        lines.append(f"{files} that no song needs any more; `{command}` removes them.")
     return "\n".join(lines)
 
 

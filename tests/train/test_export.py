@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from acestep_core.checkpoints.layouts import open_dit
 from acestep_core.errors import AdapterError, InvalidInput, TrainingError
 from acestep_core.models.adapters import applied, linear_layers
 from acestep_core.models.handles import AdapterHandle, ModelHandle
+from acestep_core.models.lokr import kronecker
 from acestep_core.models.manager import manager
 from acestep_core.pipeline.opening import open_models
 from acestep_core.train import export as exporting
@@ -25,9 +28,11 @@ ABOUT = {"name": "waves", "tag": "wavy", "base": {"variant": "base"}}
 MADE = {kind: {"kind": kind, "rank": 4, "alpha": 6.0, "targets": "attention+mlp"} for kind in KINDS}
 MADE["lokr"] = {**MADE["lokr"], "rank": 2, "alpha": 3.0, "decompose_both": True}
 MADE["lora2"] = {**MADE["lora"], "alpha": 8.0}
+USUAL = tuple(MADE)
+MADE["lokr whole"] = {**MADE["lokr"], "rank": 64, "alpha": 96.0, "decompose_both": False}
 
 
-@pytest.fixture(scope="module", params=MADE)
+@pytest.fixture(scope="module", params=USUAL)
 def trained(request, tiny_base, tmp_path_factory):
     """An adapter on disk, inputs, and what the network that was trained says to them."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -159,6 +164,67 @@ def test_a_dora_for_comfyui_needs_the_model_that_was_trained(trained, tiny_base,
     done = export(adapter, tmp_path / "out.safetensors", model=tiny_base.model)
     assert done.error == 0 and "ComfyUI expects" in str(done)
     assert not export(adapter, tmp_path / "k.safetensors", "kohya").remarks
+
+
+def by_lycoris_rule(file, layers):
+    """What LyCORIS makes of a LoKr's file by its published formula: `w + kron(w1, w2) * alpha / rank`, where a factor may
+    be a product, whose inner size is the rank; with two whole factors its strength counts once.
+    """
+    tensors, found = load_file(file), {}
+    for name, weight in layers.items():
+        base = f"lycoris_{name.replace('.', '_')}"
+        parts = {n.removeprefix(f"{base}."): tensors.pop(n) for n in list(tensors) if n.startswith(f"{base}.")}
+        alpha, factors, scale = float(parts.pop("alpha")), [], 1.0
+        for factor in ("lokr_w1", "lokr_w2"):
+            if factor not in parts:
+                scale = alpha / parts[f"{factor}_b"].shape[0]
+                parts[factor] = parts.pop(f"{factor}_a") @ parts.pop(f"{factor}_b")
+            factors.append(parts.pop(factor))
+        assert not parts
+        found[name] = weight.float() + scale * torch.kron(*factors)
+    assert not tensors
+    return found
+
+
+def by_lycoris(file, layers):
+    """What LyCORIS itself makes of it, in a model whose layers are called as upstream calls them."""
+    lycoris, root = pytest.importorskip("lycoris"), torch.nn.Module()
+    for name, weight in layers.items():
+        *folders, last = name.split(".")
+        place = root
+        for folder in folders:
+            if not hasattr(place, folder):
+                place.add_module(folder, torch.nn.Module())
+            place = getattr(place, folder)
+        place.add_module(last, torch.nn.Linear(*reversed(weight.shape), bias=False))
+        getattr(place, last).weight.data = weight.float().clone()
+    network, _ = lycoris.create_lycoris_from_weights(1.0, str(file), root)
+    network.merge_to(1.0)
+    return {name: root.get_submodule(name).weight.data for name in layers}
+
+
+@pytest.mark.parametrize("trained", ["lokr", "lokr whole"], indirect=True)
+@pytest.mark.parametrize("reader", [by_lycoris_rule, by_lycoris])
+def test_a_lokr_is_what_was_trained_where_lycoris_reads_it(trained, reader, tiny_base, tmp_path):
+    _, adapter, *_ = trained
+    peft = Trained.open(adapter)
+    with manager.resident(tiny_base.model) as model:
+        layers = {n: m.weight.detach().clone() for n, m in linear_layers(model.decoder).items() if n in peft.layers}
+    file = export(adapter, tmp_path / "out.safetensors").path
+    for name, found in reader(file, layers).items():
+        change = peft.alpha / peft.rank * kronecker(peft.layers[name], 1.0).weight()
+        assert change.abs().max() > 1e-3
+        torch.testing.assert_close(found, layers[name].float() + change, rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("trained", ["lora"], indirect=True)
+@pytest.mark.parametrize("flavour", ["turbo-shift1", "turbo-continuous"])
+def test_a_merged_turbo_keeps_its_flavour_under_any_name(trained, flavour, tiny_models, tmp_path):
+    """Upstream tells them apart by the names of their folders alone, and they sample in different ways."""
+    source = tmp_path / f"acestep-v15-{flavour}"
+    shutil.copytree(tiny_models.model.path, source)
+    merged = export(trained[1], tmp_path / "my_style", "merged", model=ModelHandle(source, variant=flavour)).path
+    assert open_dit(merged).variant.name == open_dit(source).variant.name == flavour
 
 
 @pytest.mark.parametrize("format", ["peft", "single", "kohya", "merged"])
