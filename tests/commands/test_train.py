@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from acestep_core.commands import train as command
 from acestep_core.commands.main import main
+from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.train.checkpoints import HEAR, STOP, RunFolder
 from tests.train.making_trainsets import write_trainset
 
@@ -45,6 +48,44 @@ def test_the_whole_way(trainset: Path, tiny_root: Path, capsys: pytest.CaptureFi
     assert "no checkpoint '3'" in capsys.readouterr().err
     assert main([*base, "--resume", "new", "--test-every", "0"]) == 0
     assert RunFolder(Path("output/acestep/runs/mine_00002")).finished
+
+
+def test_ctrl_c_saves_says_where_it_is_and_the_next_day_goes_on(
+    trainset: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(ProgressBar):
+        def __call__(self, stage: str, done: int, total: int, preview: object = None) -> None:
+            if done == 2:
+                raise KeyboardInterrupt
+
+    base = ["train", str(trainset), "--models", str(tiny_root), "--variant", "base", "--rank", "4", "--epochs", "2"]
+    base += ["--name", "mine"]
+    where = "Stopped at step 2 of 4; run it again to go on from there."
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "ProgressBar", Interrupted)
+        assert main(base) == 130
+        assert capsys.readouterr().err.endswith(f"Cancelled. {where}\n")
+    assert main(["train", "status", "mine"]) == 0 and where in capsys.readouterr().out
+    assert main(["export", "mine"]) == 1 and "such as latest" in capsys.readouterr().err
+    assert main(["export", "mine", "--checkpoint", "latest"]) == 0 and Path("mine.safetensors").is_file()
+    assert main(base) == 0 and "Going on at step 2: 4 steps" in capsys.readouterr().err
+
+
+def test_merging_into_another_checkpoint_is_said(
+    trainset: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--variant", "base", "--rank", "4", "--max-steps", "1", "--name", "mine"]
+    main(["train", str(trainset), "--models", str(tiny_root), *flags])
+    Path("moved").mkdir()
+    for variant in ("base", "turbo"):
+        shutil.copytree(tiny_root / f"acestep-v15-{variant}", Path("moved") / f"acestep-v15-{variant}")
+    merge = ["export", "mine", "--format", "merged"]
+    assert main([*merge, "-o", "one"]) == 0 and main([*merge, "-o", "two", "--models", "moved"]) == 0
+    assert "other weights" not in capsys.readouterr().err
+    assert Path("one/model.safetensors").read_bytes() == Path("two/model.safetensors").read_bytes()
+    assert main([*merge, "-o", "three", "--models", "moved", "--variant", "turbo"]) == 0
+    assert "acestep-v15-turbo has other weights than the base model that was trained." in capsys.readouterr().err
+    assert main([*merge, "-o", "four", "--models", "moved", "--variant", "sft"]) == 1 and not Path("four").exists()
 
 
 def test_a_file_of_settings_says_all_of_it(trainset: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,6 +92,7 @@ def test_cancel_saves_and_running_again_goes_on(bench: Any, training: dict[str, 
     run = RunFolder(bench.folders.output / "acestep" / "runs" / "mine")
     reached = run.latest()
     assert reached is not None and 5 <= reached.step < 40 and not run.finished
+    assert f"Stopped at step {reached.step} of 40; run it again to go on from there." in bench.sink.lines
     assert bench(**training).success and run.finished
     starts = [record["step"] for record in run.records() if record["kind"] == "start"]
     assert starts == [0, reached.step]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 import acestep_core
 from acestep_core.errors import InvalidInput
-from acestep_core.pipeline.learning import existing_run, export_run, record_line, run_folder
+from acestep_core.pipeline.learning import existing_run, export_run, models_of, record_line, run_folder
 from acestep_core.song.description import Song
 from acestep_core.train.checkpoints import RunFolder
+from acestep_core.train.trainset import Trainset
 from tests.train.making_trainsets import write_trainset
 
 
@@ -74,6 +76,14 @@ def test_refusals(tiny_base, tmp_path):
     run.begin({"base": {"path": "x", "variant": "base"}})
     with pytest.raises(InvalidInput, match="no finished adapter"):
         export_run(run, tmp_path / "x.safetensors")
+
+
+def test_the_checkpoint_of_a_trainset_learns_unless_another_is_named(tiny_root, tmp_path):
+    songs = write_trainset(tmp_path / "set", (150,))
+    usual = models_of(songs, tiny_root).model.variant
+    for made, taken in (("base", "base"), ("xl-turbo", "xl-turbo"), ("sft", usual)):
+        replace(songs.manifest, model={"variant": made}).save(songs.folder)
+        assert models_of(Trainset.open(songs.folder), tiny_root).model.variant == taken
 
 
 def test_a_new_run_takes_a_free_name(tmp_path):
