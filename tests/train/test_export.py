@@ -167,8 +167,9 @@ def test_a_dora_for_comfyui_needs_the_model_that_was_trained(trained, tiny_base,
 
 
 def by_lycoris_rule(file, layers):
-    """What LyCORIS makes of a LoKr's file by its published formula: `w + kron(w1, w2) * alpha / rank`. A factor may be a
-    product, whose inner size is the rank; two whole factors have no rank and count as they are.
+    """What LyCORIS makes of a LoKr's file by its published formula: `w + kron(w1, w2) * alpha / rank`.
+
+    A factor may be a product, whose inner size is the rank; two whole factors have no rank and count as they are.
     """
     tensors, found = load_file(file), {}
     for name, weight in layers.items():
