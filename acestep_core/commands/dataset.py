@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
             "acestep dataset scan my_songs -o my_songs.json --tag my_style",
             "acestep dataset label my_songs.json",
             'acestep dataset edit my_songs.json song.wav bpm=92 "caption=slow blues"',
-            "acestep dataset preprocess my_songs.json",
+            "acestep dataset preprocess my_songs.json --variant base",
         ),
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")

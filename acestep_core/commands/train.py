@@ -43,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="learn a style from songs",
         description=__doc__,
         **examples(
-            "acestep train my_songs_trainset --name my_style --variant base --estimate",
+            "acestep train my_songs_trainset --name my_style --estimate",
             'acestep train my_songs_trainset --name my_style --test-every 100 --test-caption "my_style, warm piano"',
             "acestep train status my_style",
             "acestep train export my_style --format kohya",
@@ -206,7 +206,7 @@ def _status(told: argparse.Namespace) -> int:
     records = run.records()
     for kind in ("start", "validation", "step", "failed", "stopped", "done"):
         found = [record for record in records if record["kind"] == kind]
-        if found:
+        if found and (kind not in ENDS or found[-1] is records[-1]):  # it may have gone on since
             sys.stdout.write(f"{found[-1]['text'] if kind == 'start' else record_line(found[-1])}\n")
     steps = ", ".join(str(checkpoint.step) for checkpoint in run.all()) or "none"
     sys.stdout.write(f"Checkpoints: {steps}\n")

@@ -66,6 +66,8 @@ def test_ctrl_c_saves_says_where_it_is_and_the_next_day_goes_on(
         assert main(base) == 130
         assert capsys.readouterr().err.endswith(f"Cancelled. {where}\n")
     assert main(["train", "status", "mine"]) == 0 and where in capsys.readouterr().out
+    RunFolder(Path("output/acestep/runs/mine")).append({"kind": "warning", "text": "It goes on."})
+    assert main(["train", "status", "mine"]) == 0 and where not in capsys.readouterr().out
     assert main(["export", "mine"]) == 1 and "such as latest" in capsys.readouterr().err
     assert main(["export", "mine", "--checkpoint", "latest"]) == 0 and Path("mine.safetensors").is_file()
     assert main(base) == 0 and "Going on at step 2: 4 steps" in capsys.readouterr().err

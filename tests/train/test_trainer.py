@@ -75,7 +75,8 @@ class StopAfter:
 @pytest.mark.parametrize("variant", ["base", "turbo"])
 def test_two_hundred_steps_bring_the_loss_down_and_leave_the_model_alone(variant, tiny_base, tiny_models, tmp_path):
     models = tiny_base if variant == "base" else tiny_models
-    songs = write_trainset(tmp_path / "set", (128, 128))
+    frames, length = ((256, 256), "window") if variant == "base" else ((128, 128), "full")
+    songs = write_trainset(tmp_path / "set", frames, length=length)
     request = Request(Song("a song", duration=10), models, 5)
     before = make(request, TextToMusic()).audio
     settings = TrainSettings.of(
@@ -95,7 +96,8 @@ def grid_losses(songs, models, settings, folder):
     with manager.private(models.model) as model:
         network = LiveNetwork(model, settings.adapter, settings.fine.seed, 0)
         times = Times.of("model", model.config, models.model.preset)
-        drawing, found = Drawing(songs, times, settings.fine, network.null, False), []
+        windowed = songs.manifest.length == "window"
+        drawing, found = Drawing(songs, times, settings.fine, network.null, windowed), []
         for state in (None, RunFolder(folder / "run").latest().tensors(WEIGHTS)):
             if state is not None:
                 network.load(state)
