@@ -152,7 +152,7 @@ def model_in(place: Path | None, variant: str) -> ModelHandle:
     Raises CheckpointError where it is not.
     """
     choice = choose("dit", variant=variant, roots=place)
-    return ModelHandle(choice.entry.path, variant=choice.variant)
+    return ModelHandle(choice.entry.path, variant=choice.variant or variant)
 
 
 def _base(adapter: Path) -> Mapping[str, Any] | None:

@@ -205,6 +205,6 @@ def test_what_was_heard_of_a_recording_stays_while_it_is_used(
     assert len(list((tmp_path / "latents").iterdir())) == 6
     fewer = dataset.edited({"0.wav": {"excluded": True}})
     trainset = preprocess(fewer, models.model, models.vae, tmp_path)
-    assert "4 files of songs that are gone" in report_of(trainset)
+    assert "4 files that no song needs any more" in report_of(trainset)
     preprocess(fewer, models.model, models.vae, tmp_path, prune=True)
     assert [len(list((tmp_path / room).iterdir())) for room in ("codes", "latents")] == [2, 4]
