@@ -201,7 +201,7 @@ def test_what_was_heard_of_a_recording_stays_while_it_is_used(
         store.codes(sample, store.made(sample), models.model)
         store.reference(sample)
     trainset = preprocess(dataset, models.model, models.vae, tmp_path, prune=True)
-    assert "gone" not in report_of(trainset) and len(list((tmp_path / "codes").iterdir())) == 3
+    assert "--prune" not in report_of(trainset) and len(list((tmp_path / "codes").iterdir())) == 3
     assert len(list((tmp_path / "latents").iterdir())) == 6
     fewer = dataset.edited({"0.wav": {"excluded": True}})
     trainset = preprocess(fewer, models.model, models.vae, tmp_path)
