@@ -173,9 +173,14 @@ def _is_text(record: str) -> bool:
 
 
 def _path(record: str) -> Path:
-    name = record.strip()
-    path = confine(name, [host().output_folder(), host().input_folder()])
+    from acestep_core.host.graph.paths import split_annotation
+
+    name, kind = split_annotation(record.strip())
+    places = {"output": host().output_folder, "input": host().input_folder, "temp": host().temp_folder}
+    path = confine(name, [places[where]() for where in ([kind] if kind else ["output", "input"])])
     if not path.is_file():
+        if kind:
+            raise InvalidInput(f"There is no file {name[:80]!r} in the folder {kind}; correct the name.")
         raise InvalidInput(f"There is no file {name[:80]!r} in the output or input folder; correct the name.")
     return path
 

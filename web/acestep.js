@@ -13,6 +13,7 @@ import { showGallery } from "./gallery.js";
 import { showModels } from "./models.js";
 import { makeForm, makeSong } from "./make.js";
 import { migrate, offer } from "./migrate.js";
+import { RecordPicker } from "./record.js";
 import { readSentences, told, translateErrors } from "./sentences.js";
 import { readShipped, translate } from "./shipped.js";
 import { followRuns } from "./run.js";
@@ -33,7 +34,7 @@ const WRITERS = [SHOW_TEXT, "ACEStepCreateSong", "ACEStepFormatSong", "ACEStepUn
 const EDITORS = { ACEStepSong: ["lyrics", "ACESTEP_LYRICS"], ACEStepPlan: ["edited_plan", "ACESTEP_PLAN"] };
 const OPEN = ["auto", "unknown"];
 /** Nodes with a panel of their own, beside the text that they tell. */
-const PANELS = { ACEStepEditDataset: DatasetTable, ACEStepTrainLoRA: TrainingMonitor };
+const PANELS = { ACEStepEditDataset: DatasetTable, ACEStepTrainLoRA: TrainingMonitor, ACEStepLoadRecord: RecordPicker };
 const shown = new WeakMap();
 
 /** A widget that shows a result. It is no setting: with a value in the prompt a song would be made again for it. */

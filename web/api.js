@@ -147,6 +147,14 @@ export function asked(path) {
   return answer(api.fetchApi(path));
 }
 
+/** Puts a file of this computer into the input folder; gives it as the canvas names it. */
+export async function upload(file) {
+  const body = new FormData();
+  body.append("image", file);
+  const { name, subfolder, type } = await answer(api.fetchApi("/upload/image", { method: "POST", body }));
+  return { filename: name, subfolder, type };
+}
+
 /** Lets the browser keep a file under its own name. */
 export function download(item) {
   const link = document.createElement("a");

@@ -1,6 +1,9 @@
 // Words of what edits: texts, lyrics, regions, plans: English, Korean, Chinese.
 
 export default {
+  chooseSong: ["Choose a saved song…", "저장한 곡 고르기…", "选择已保存的歌曲…"],
+  upload: ["Upload", "올리기", "上传"],
+  uploadSong: ["Upload a song or record", "곡이나 기록 올리기", "上传歌曲或记录"],
   copyText: ["Copy the text", "텍스트 복사", "复制文本"],
   nothing: ["The text is empty.", "텍스트가 비어 있습니다.", "文本为空。"],
   noText: [

@@ -3,6 +3,7 @@
 Prints one JSON object of figures, which `test_comfyui_bridges.py` judges.
 """
 
+import asyncio
 import functools
 import json
 import sys
@@ -32,6 +33,7 @@ from comfy.ldm.ace.ace_step15 import get_silence_latent  # noqa: E402
 import nodes  # noqa: E402
 from acestep_core.builtin import tiny  # noqa: E402
 from acestep_core.checkpoints.qwen_tokenizer import LM_ROWS, TEXT_ROWS  # noqa: E402
+from acestep_core.errors import AceStepError  # noqa: E402
 from acestep_core.host.graph.packs import load_pack  # noqa: E402
 from acestep_core.models.convert import convert  # noqa: E402
 from acestep_core.models.manager import manager  # noqa: E402
@@ -40,7 +42,8 @@ from acestep_core.render.conditioning import text_context  # noqa: E402
 from acestep_core.render.stages import render_latents  # noqa: E402
 from acestep_core.seeds import noise  # noqa: E402
 
-latent_nodes = sys.modules["comfy_extras.nodes_latent"]  # imported by the other, for they import each other
+asyncio.run(nodes.init_extra_nodes(init_custom_nodes=False, init_api_nodes=False))
+NATIVE = nodes.NODE_CLASS_MAPPINGS
 torch.set_grad_enabled(False)
 CLASSES = load_pack(pack).classes
 wires = sys.modules[CLASSES["ACEStepSampler"].__module__.rpartition(".")[0] + ".wires"]
@@ -324,27 +327,86 @@ def heard(value):
     return [round(length, 2), value["waveform"].shape[0], sum(place is not None for place in story)]
 
 
-one = {**two, "samples": two["samples"][:1]}
-found["between"] = {
-    "LatentFromBatch": heard(nodes.LatentFromBatch().frombatch(two, 1, 1)[0]),
-    "RepeatLatentBatch": heard(nodes.RepeatLatentBatch().repeat(two, 2)[0]),
-    "LatentBatch": heard(latent_nodes.LatentBatch.execute(one, two)[0]),
-    "LatentConcat": heard(latent_nodes.LatentConcat.execute(one, one, "x")[0]),
-    "LatentCut": heard(latent_nodes.LatentCut.execute(two, "x", 50, 100)[0]),
-    "LatentMultiply": heard(latent_nodes.LatentMultiply.execute(two, 0.9)[0]),
-    "LatentMultiply by 1": heard(latent_nodes.LatentMultiply.execute(two, 1.0)[0]),
-    "LatentAdd": heard(latent_nodes.LatentAdd.execute(two, two)[0]),
-    "LatentBatchSeedBehavior": heard(latent_nodes.LatentBatchSeedBehavior.execute(two, "fixed")[0]),
-    "TrimAudioDuration": heard(audio_nodes.TrimAudioDuration.execute(sound, 2.0, 3.0)[0]),
-    "AudioConcat": heard(audio_nodes.AudioConcat.execute(sound, sound, "after")[0]),
-    "AudioMerge": heard(audio_nodes.AudioMerge.execute(sound, sound, "mean")[0]),
-    "AudioAdjustVolume": heard(audio_nodes.AudioAdjustVolume.execute(sound, 0)[0]),
-    "AudioAdjustVolume by 6": heard(audio_nodes.AudioAdjustVolume.execute(sound, -6)[0]),
-    "VAEDecodeAudio": heard(audio_nodes.VAEDecodeAudio.execute(vae, two)[0]),
+one, half = {**two, "samples": two["samples"][:1]}, {"samples": two["samples"].flip(-1) / 2, "type": "audio"}
+mono = {"waveform": sound["waveform"][:, :1], "sample_rate": sound["sample_rate"]}
+sharpened = NATIVE["LatentOperationSharpen"].execute(3, 1.0, 0.1)[0]
+equal = (6.0, 100, 0.0, 1000, 0.707, 0.0, 5000)
+mask = torch.ones(1, 250)
+JOBS = {
+    "LatentFromBatch": (two, 1, 1),
+    "RepeatLatentBatch": (two, 2),
+    "LatentBatch": (one, two),
+    "BatchLatentsNode": ({"latent0": one, "latent1": two},),
+    "RebatchLatents": ([two], [1]),
+    "LatentConcat": (one, one, "x"),
+    "LatentCut": (two, "x", 50, 100),
+    "LatentCutToBatch": (two, "x", 125),
+    "LatentMultiply": (two, 0.9),
+    "LatentMultiply by 1": (two, 1.0),
+    "LatentAdd": (two, two),
+    "LatentSubtract": (two, half),
+    "LatentInterpolate": (one, half, 0.3),  # knows no batches
+    "LatentBlend": (two, half, 0.5),
+    "LatentApplyOperation": (two, sharpened),
+    "LatentBatchSeedBehavior": (two, "fixed"),
+    "SetLatentNoiseMask": (two, mask),
+    "AddNoise": (native, OurNoise(), sigmas, two),
+    "ReplaceVideoLatentFrames": (two, 10, one),
+    "TrimVideoLatent": (two, 100),
+    "NormalizeVideoLatentStart": (two, 4, 5),
+    "LatentUpscale": (two, "nearest-exact", 64, 64, "disabled"),
+    "LatentUpscaleBy": (two, "nearest-exact", 2.0),
+    "LatentCrop": (two, 64, 64, 0, 0),
+    "LatentFlip": (two, "x-axis: vertically"),
+    "LatentRotate": (two, "90 degrees"),
+    "LatentComposite": (two, one, 0, 0, 0),
+    "LatentCompositeMasked": (two, one, 0, 0, False),
+    "LTXVConcatAVLatent": (two, two),
+    "LTXVSeparateAVLatent": (two,),
+    "TrimAudioDuration": (sound, 2.0, 3.0),
+    "TrimAudioDuration to all": (sound, 0.0, 60.0),
+    "SplitAudioChannels": (sound,),
+    "JoinAudioChannels": (mono, mono),
+    "AudioConcat": (sound, sound, "after"),
+    "AudioMerge": (sound, sound, "mean"),
+    "AudioAdjustVolume": (sound, 0),
+    "AudioAdjustVolume by 6": (sound, -6),
+    "AudioEqualizer3Band": (sound, *equal),
+    "VAEDecodeAudio": (vae, two),
+    "VAEDecodeAudioTiled": (vae, two, 128, 16),
+    "VAEEncodeAudio": (vae, sound),
+    "EmptyAceStep1.5LatentAudio": (10.0, 2),
+    "EmptyAudio": (10.0, 48_000, 2),
 }
-again = audio_nodes.VAEEncodeAudio.execute(vae, sound)[0]
-for name, given in (("VAEEncodeAudio", again), ("EmptyAceStep1.5LatentAudio", {"samples": torch.zeros(2, 64, 250)})):
-    many = {"latent": {**given, "type": "audio"}}
-    got = sample(file, told_file, **many)
-    found["between"][name] = heard(got)
+SAMPLED = ("VAEEncodeAudio", "EmptyAceStep1.5LatentAudio", "SetLatentNoiseMask")
+"""What these make goes into our sampler, the rest into our decoder."""
+
+
+def between(name):
+    kind = NATIVE[name.split(" ")[0]]
+    with torch.inference_mode():
+        run = kind.execute if hasattr(kind, "execute") else getattr(kind(), kind.FUNCTION)
+        try:
+            made = run(*JOBS[name])[0]
+        except Exception as error:
+            return f"ComfyUI: {type(error).__name__}"
+    made = made[0] if isinstance(made, list) else made
+    try:
+        return heard(sample(file, told_file, latent=made) if name in SAMPLED else made)
+    except AceStepError as error:
+        return str(error)
+
+
+found["between"] = {name: between(name) for name in JOBS}
+
+
+for name, kind in NATIVE.items():
+    inputs = {
+        entry[0]
+        for group in ("required", "optional")
+        for entry in (kind.INPUT_TYPES().get(group) or {}).values()
+        if isinstance(entry[0], str)
+    }
+    if {"LATENT", "AUDIO", "COMFY_AUTOGROW_V3"} & inputs and {"LATENT", "AUDIO"} & set(kind.RETURN_TYPES):
+        found.setdefault("takes and gives", {})[name] = kind.CATEGORY
 sys.stdout.write("\n" + json.dumps(found) + "\n")

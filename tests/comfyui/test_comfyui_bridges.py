@@ -84,31 +84,74 @@ def test_the_language_model_within_the_clip_writes_codes(found: dict[str, Any]) 
     assert found["lm"] and found["codes"] == 50
 
 
-BETWEEN = {
+REFUSED = "The latent must be an ACE-Step 1.5 one"
+THEIRS = "ComfyUI: "
+BETWEEN: dict[str, list[float] | str] = {
     "LatentFromBatch": [10.0, 1, 1],
     "RepeatLatentBatch": [10.0, 4, 4],
     "LatentBatch": [10.0, 3, 3],
+    "BatchLatentsNode": [10.0, 3, 3],
     "LatentConcat": [20.0, 1, 0],
     "LatentCut": [4.0, 2, 0],
+    "LatentCutToBatch": [5.0, 4, 0],
     "LatentMultiply": [10.0, 2, 0],
     "LatentMultiply by 1": [10.0, 2, 2],
     "LatentAdd": [10.0, 2, 0],
+    "LatentSubtract": [10.0, 2, 0],
+    "LatentInterpolate": [10.0, 1, 0],
+    "LatentBlend": [10.0, 2, 0],
+    "LatentFlip": [10.0, 2, 0],
     "LatentBatchSeedBehavior": [10.0, 2, 2],
+    "SetLatentNoiseMask": [10.0, 2, 2],
+    "AddNoise": [10.0, 2, 0],
+    "ReplaceVideoLatentFrames": [10.0, 2, 2],  # does not fit, so it changes nothing
+    "TrimVideoLatent": [6.0, 2, 0],
+    "LTXVConcatAVLatent": REFUSED,
+    "LTXVSeparateAVLatent": REFUSED,
     "TrimAudioDuration": [3.0, 2, 0],
+    "TrimAudioDuration to all": [10.0, 2, 0],
+    "SplitAudioChannels": [10.0, 2, 0],
+    "JoinAudioChannels": [10.0, 2, 0],
     "AudioConcat": [20.0, 2, 0],
     "AudioMerge": [10.0, 2, 0],
     "AudioAdjustVolume": [10.0, 2, 2],
     "AudioAdjustVolume by 6": [10.0, 2, 0],
+    "AudioEqualizer3Band": [10.0, 2, 0],
     "VAEDecodeAudio": [10.0, 2, 0],
+    "VAEDecodeAudioTiled": [10.0, 2, 0],
     "VAEEncodeAudio": [10.0, 2, 2],
     "EmptyAceStep1.5LatentAudio": [10.0, 2, 2],
+    "EmptyAudio": [10.0, 1, 0],
+    **dict.fromkeys(
+        ("RebatchLatents", "LatentApplyOperation", "NormalizeVideoLatentStart", "LatentUpscale", "LatentUpscaleBy"),
+        THEIRS,
+    ),
+    **dict.fromkeys(("LatentCrop", "LatentRotate", "LatentComposite", "LatentCompositeMasked"), THEIRS),
 }
-"""Seconds, songs, and how many of them know what made them."""
+"""Seconds, songs, and how many of them know what made them; or who refuses: we, or ComfyUI's node itself, which takes
+pictures only."""
+ELSEWHERE = {
+    *("KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced"),  # the other tests here
+    "ResolutionBucket",  # hands pairs of training data through
+    *("LTXVAudioVAEEncode", "LTXVAudioVAEDecode"),  # need the VAE of another model
+    *("HunyuanVideo15SuperResolution", "HunyuanVideo15LatentUpscaleWithModel", "HunyuanRefinerLatent"),
+    *("LTXVLatentUpsampler", "LTXVImgToVideoInplace", "LTXVAddGuide", "LTXVCropGuides", "WanSoundImageToVideoExtend"),
+    *("WanDancerPadKeyframes", "WanDancerPadKeyframesList"),
+}
+"""Nodes with a latent or sound on both sides that cannot stand between two of ours, or are tested otherwise."""
 
 
 @pytest.mark.parametrize("name", BETWEEN)
 def test_a_node_of_comfyui_between_two_of_ours(name: str, found: dict[str, Any]) -> None:
-    assert found["between"][name] == BETWEEN[name]
+    wanted, got = BETWEEN[name], found["between"][name]
+    if name == "AudioEqualizer3Band" and got == "ComfyUI: TypeError":
+        pytest.skip("this ComfyUI has no torchaudio")
+    assert got.startswith(wanted) if isinstance(wanted, str) else got == wanted, got
+
+
+def test_no_node_of_comfyui_is_left_out(found: dict[str, Any]) -> None:
+    """A release with another node for latents or sound fails here, until somebody has looked at it."""
+    assert {*found["takes and gives"]} <= {name.split(" ")[0] for name in BETWEEN} | ELSEWHERE
 
 
 OPEN = {"bpm": 0, "keyscale": "auto", "timesignature": "auto"}

@@ -113,6 +113,25 @@ def test_a_record_is_taken_apart(call: Callable[..., Any], folders: Any) -> None
     assert call("ACEStepLoadRecord", record=" kept.json ")[2] == ((1, 2),)
 
 
+def test_a_record_is_named_with_its_folder_as_in_load_audio(call: Callable[..., Any], folders: Any) -> None:
+    """A song that was put into the input folder may be called like one of the output folder."""
+    for place, seed in (("output", 1), ("input", 2), ("temp", 3)):
+        folder = getattr(folders, place) / "takes"
+        folder.mkdir(parents=True, exist_ok=True)
+        SongRecord.from_json(record_text(seeds={"noise": seed})).save(folder / "a.json")
+
+    def seed_of(name: str) -> int:
+        return call("ACEStepLoadRecord", record=name)[3]
+
+    assert [seed_of(f"takes/a.json{where}") for where in ("", " [output]", " [input]", " [temp]")] == [1, 1, 2, 3]
+    (folders.output / "takes" / "a.json").unlink()
+    assert seed_of("takes/a.json") == 2
+    with pytest.raises(InvalidInput, match=r"no file 'takes/a.json' in the folder output"):
+        seed_of("takes/a.json [output]")
+    with pytest.raises(InvalidInput, match="outside"):
+        seed_of("../output/takes/a.json [input]")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -19,6 +19,7 @@ from acestep_core.host.graph.migrate.migration import OTHER_SONGS, Migrated, mig
 from acestep_core.host.graph.validation import validate
 from acestep_core.host.graph.workflow import parse_workflow
 from acestep_core.io.audio import read_audio
+from acestep_core.records.song_record import SongRecord
 from tests.host.migrate.native_graphs import (
     AUDIO,
     COND,
@@ -158,35 +159,42 @@ def test_the_canvas_and_the_prompt_are_one_graph_that_is_valid(
     assert json.loads(json.dumps(made.canvas)) == made.canvas
 
 
-@pytest.mark.parametrize(
-    "name", ["checkpoint", "xl base", "blueprint", "kaola text to music", "kaola cover", "scromfy"]
-)
+@pytest.mark.parametrize("name", list(ALL))
 def test_it_runs_and_the_record_says_what_was_asked(
     name: str, definitions: dict[str, Any], runner: LocalRunner, tmp_path: Path
 ) -> None:
     made = migrated(ALL[name], definitions, name)
     workflow = parse_workflow(made.canvas, definitions)
-    if name == "xl base":
+    if name in ("xl base", "xl sft"):  # of the large ones only turbo is here
         workflow = workflow.with_inputs({"Model.variant": "base", "Schedule.steps": 4})
     result = asyncio.run(runner.run(workflow, tmp_path))
     songs = [path for path in result.paths if path.suffix in (".mp3", ".flac", ".opus")]
-    records = [json.loads(path.read_text()) for path in result.paths if path.suffix == ".json"] or [
-        json.loads(path.with_suffix(".json").read_text()) for path in songs
-    ]
-    count = {"kaola text to music": 2, "scromfy": 2}.get(name, 1)
-    assert len(songs) == len(records) == count
-    seconds = 6.0 if name == "kaola cover" else SECONDS
+    assert len(songs) == {"kaola text to music": 2, "scromfy": 2}.get(name, 1)
+    codes = 0 if name in ("kaola cover", "kaola repaint") else 5 * SECONDS
+    records = [json.loads(SongRecord.load(path).to_json()) for path in songs]
+    seconds = 6.0 if name in ("kaola cover", "kaola repaint") else SECONDS
     for path, record in zip(songs, records, strict=True):
         waveform, rate = read_audio(path)
         assert waveform.shape[-1] / rate == pytest.approx(seconds, abs=0.1)
         if name != "kaola text to music":  # whose caption the language model writes anew
             assert record["song"]["caption"] == ("ohwx " if name == "scromfy" else "") + TEXT
-    assert records[0]["seeds"]["noise"] == {"blueprint": 0}.get(name, 42 if "kaola" in name else SEED)
-    assert len(records[0]["codes"]) == (0 if name == "kaola cover" else 5 * SECONDS)
-    if name == "xl base":
-        assert records[0]["settings"]["guidance"] == 6.0 and records[0]["settings"]["guidance_mode"] == "cfg"
+    seeds = {"blueprint": 0, "words from a service": 0, "kaola repaint": 7}
+    assert records[0]["seeds"]["noise"] == seeds.get(name, 42 if "kaola" in name else SEED)
+    assert len(records[0]["codes"]) == codes
+    if name in ("xl base", "xl sft"):
+        scale = {"xl base": 6.0, "xl sft": 7.0}[name]
+        assert records[0]["settings"]["guidance"] == scale and records[0]["settings"]["guidance_mode"] == "cfg"
     if name == "kaola cover":
         assert records[0]["task"]["arguments"]["strength"] == 0.4
+    if name == "kaola repaint":
+        assert [records[0]["task"]["arguments"][edge] for edge in ("start", "end")] == [2.0, 5.0]
+
+
+def test_one_seed_for_all_of_a_newer_release(definitions: dict[str, Any]) -> None:
+    graph = song(SPLIT, [(102, "SeedNode", {}, [SEED, "fixed"], ["INT"]), OLD_PRIMITIVES[1]])
+    made = migrated(graph, definitions)
+    assert [value(made, node_of(made, kind)["seed"]) for kind in ("Plan", "PlanCodes", "Sampler")] == [SEED] * 3
+    assert not any("SeedNode" in note for note in made.notes)
 
 
 # -- samplers, and what a latent is before them ------------------------------------------------------------------------

@@ -60,6 +60,7 @@ BasicGuider: model conditioning > GUIDER
 KSamplerSelect: sampler_name="euler" > SAMPLER
 BasicScheduler: model scheduler="simple" steps=20 denoise=1.0 > SIGMAS
 ManualSigmas: sigmas="1, 0.5" > SIGMAS
+SeedNode: seed=0 > INT
 ScromfyAceStepTextEncoderPlusPlus: clip caption="" enhanced_prompt=true generate_audio_codes=true instrumental=true
  lyrics="[Instrumental]" trigger_word="" style_tags bpm=-1 duration=120.0 keyscale="Auto-decide"
  timesignature="Auto-decide" language="English" seed=0 cfg_scale=2.0 temperature=0.85 top_p=0.9 top_k=0 min_p=0.0

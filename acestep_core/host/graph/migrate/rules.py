@@ -228,6 +228,11 @@ def _kaola(reading: Reading, node: Node) -> tuple[Any, ...]:
     return (Sound(from_request(reading.chain, request)),)
 
 
+def _seed(reading: Reading, node: Node) -> tuple[Any, ...]:
+    """A node of newer releases for one seed in several places."""
+    return (Out(reading.chain.add(node.title, "PrimitiveInt", value=reading.given(node, "seed", 0)), 0),)
+
+
 def _kaola_lora(reading: Reading, node: Node) -> tuple[Any, ...]:
     name = str(reading.given(node, "lora_path", "None"))
     return ((() if name in ("", "None") else ((name, reading.constant(node, "strength", 1.0)),)),)
@@ -263,6 +268,7 @@ RULES: Mapping[str, Rule] = {
     "SetLatentNoiseMask": _masked,
     "VAEDecodeAudio": _decode,
     "VAEDecodeAudioTiled": _decode,
+    "SeedNode": _seed,
     "ScromfyAceStepTextEncoderPlusPlus": _rich_text,
     "ACE_STEP_LoRALoader": _kaola_lora,
     **{f"{KAOLA}{name}": _kaola for name in _KAOLA},
