@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,7 +16,7 @@ from acestep_core.models.memory import writing_bytes
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import LMSampling
 from acestep_core.planner.rows import BUCKET, Recorded, Rows, RunAhead, reach_of
-from acestep_core.planner.sampling import choose, draw_keys, guide, penalize_repetition
+from acestep_core.planner.sampling import choose, choose_among, draw_keys, guide, penalize_repetition
 from acestep_core.vocabulary import CODE_RATE, DURATION_MAX
 
 MAX_CODES = int(DURATION_MAX * CODE_RATE)
@@ -82,9 +81,7 @@ def decode_text(
         start = len(written)
         written += constraint.forced()[: max_tokens - start]
         if start == len(written) and not constraint.finished():
-            allowed = constraint.allowed().to(lm.device)
-            masked = logits[:, : len(allowed)].masked_fill(~allowed, -math.inf)
-            chosen = int(choose(masked, keys[:, start], sampling))
+            chosen = choose_among(logits, constraint.allowed(), keys[:, start], sampling)
             constraint.write(chosen)
             written.append(chosen)
             written += constraint.forced()[: max_tokens - len(written)]

@@ -16,7 +16,9 @@ from acestep_core.options import LMSampling
 from acestep_core.seeds import generators
 
 _HEAD = 1024
-"""How many of the best tokens top-p looks at before it sorts the whole vocabulary."""
+"""How many of the best tokens top-p looks at before it looks at the whole vocabulary."""
+_UNSURE = 1e-5
+"""How near to its edge a nucleus has to be summed up in order, as rounding may decide."""
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
@@ -43,15 +45,28 @@ def nucleus(logits: Tensor, p: float) -> tuple[Tensor, Tensor]:
     A few hundred tokens nearly always hold p of the probability, so the best of them are tried before everything is
     sorted. On an accelerator, looking at the outcome would stall it, so there everything is always sorted.
     """
-    best = logits.amax(-1, keepdim=True)
-    # What is this much less likely than the best counts for nothing, and numbers below fp32's range are slow.
-    total = (logits - best).clamp(min=-80).exp().sum(-1, keepdim=True).log() + best
-    if logits.is_cpu and logits.shape[-1] > _HEAD:
-        values, ids = logits.topk(_HEAD, dim=-1)
-        if bool(((values - total).exp().sum(-1) > p).all()):
-            return _cut(values, total, p), ids
+    total = _total(logits)
+    return _head(logits, total, p) or _sorted(logits, total, p)
+
+
+def _sorted(logits: Tensor, total: Tensor, p: float) -> tuple[Tensor, Tensor]:
     values, ids = logits.sort(dim=-1, descending=True)
     return _cut(values, total, p), ids
+
+
+def _total(logits: Tensor) -> Tensor:
+    """`[B, 1]`: the logarithm of the sum that makes probabilities of logits."""
+    best = logits.amax(-1, keepdim=True)
+    # What is this much less likely than the best counts for nothing, and numbers below fp32's range are slow.
+    return (logits - best).clamp(min=-80).exp().sum(-1, keepdim=True).log() + best
+
+
+def _head(logits: Tensor, total: Tensor, p: float) -> tuple[Tensor, Tensor] | None:
+    """The nucleus of rows that all have it among their best tokens; None where one has not, or may not be looked at."""
+    if not logits.is_cpu or logits.shape[-1] <= _HEAD:
+        return None
+    values, ids = logits.topk(_HEAD, dim=-1)
+    return (_cut(values, total, p), ids) if bool(((values - total).exp().sum(-1) > p).all()) else None
 
 
 def choose(logits: Tensor, keys: Tensor, sampling: LMSampling) -> Tensor:
@@ -69,11 +84,54 @@ def choose(logits: Tensor, keys: Tensor, sampling: LMSampling) -> Tensor:
         return logits.argmax(-1)
     logits = keep_top_k(logits, sampling.top_k)
     if sampling.top_p < 1:
-        values, ids = nucleus(logits, sampling.top_p)
+        total = _total(logits)
+        best = _head(logits, total, sampling.top_p)
+        if best is None and logits.is_cpu and logits.shape[-1] > _HEAD:
+            everything = torch.arange(logits.shape[-1])
+            found = [_found(row, everything, key, sampling) for row, key in zip(logits, keys, strict=True)]
+            if all(token is not None for token in found):
+                return torch.stack(found)  # type: ignore[arg-type]
+        values, ids = best or _sorted(logits, total, sampling.top_p)
     else:
         values, ids = logits, torch.arange(logits.shape[-1], device=logits.device).expand_as(logits)
     place = (values / sampling.temperature + gumbel(keys[:, None], ids)).argmax(-1, keepdim=True)
     return ids.gather(-1, place)[:, 0]
+
+
+def choose_among(logits: Tensor, allowed: Tensor, key: Tensor, sampling: LMSampling) -> int:
+    """What `choose` chooses where only some tokens are allowed; where those are few, the others are not looked at.
+
+    Args:
+        logits: fp32 `[1, V]`; allowed: bool `[N]` in main memory, of the first N tokens; key: `[1]`.
+    """
+    if logits.is_cpu and sampling.temperature and sampling.top_p < 1 and int(allowed.count_nonzero()) <= _HEAD:
+        ids = allowed.nonzero()[:, 0]
+        row = keep_top_k(logits[:, ids], sampling.top_k)[0]
+        if (found := _found(row, ids, key, sampling)) is not None:
+            return int(found)
+    masked = logits[:, : len(allowed)].masked_fill(~allowed.to(logits.device), -math.inf)
+    return int(choose(masked, key, sampling))
+
+
+def _found(row: Tensor, ids: Tensor, key: Tensor, sampling: LMSampling) -> Tensor | None:
+    """The token of a row `[N]` that a sorted nucleus would give, found without sorting.
+
+    The best with its noise is in the nucleus if what is likelier holds no more than p; else it and all that is not
+    likelier are out, and the next is looked at. None where rounding or a tie leaves it open.
+    """
+    noisy = row / sampling.temperature + gumbel(key, ids)
+    shares = (row - _total(row[None])[0]).exp().double()
+    while True:
+        best, place = noisy.max(-1)
+        others = shares.masked_fill(row < row[place], 0).sum() - shares[place]
+        likelier = shares.masked_fill(row <= row[place], 0).sum()
+        if int((noisy == best).sum()) > 1:
+            return None
+        if others <= sampling.top_p - _UNSURE:
+            return ids[place]
+        if likelier < sampling.top_p + _UNSURE:
+            return None
+        noisy = noisy.masked_fill(row <= row[place], -math.inf)
 
 
 def draw_keys(seeds: list[int], count: int) -> Tensor:

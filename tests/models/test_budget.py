@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from acestep_core import devices
+from acestep_core.commands.benches.sizes import LM, LM_ROWS
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.dit import DiT
 from acestep_core.models.language_model import LanguageModel
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 from acestep_core.planner.decode import CodesWriter
-from acestep_core.planner.decode_bench import SIZES, VOCABULARY
 from acestep_core.planner.rows import Rows, reach_of
 from acestep_core.planner.sampling import LMSampling
 from tests.kernel_count import count_kernels
@@ -46,7 +46,7 @@ def test_a_step_of_the_2b_decoder(seconds, rows, budget):
 @pytest.fixture(scope="module")
 def writer() -> CodesWriter:
     with torch.device("meta"):
-        model = Qwen3(Qwen3Config(VOCABULARY, *SIZES["1.7b"])).eval().requires_grad_(False)
+        model = Qwen3(Qwen3Config(LM_ROWS, *LM["1.7b"])).eval().requires_grad_(False)
     lm = LanguageModel(model, tokenizer())
     with torch.inference_mode():
         rows = Rows(lm, [[1, 2, 3], [1, 2]], 100)

@@ -54,6 +54,7 @@ MUTATIONS = (
     Mutation("return replace(other, **self.fields())", "return other", "tests/planner/test_plan.py"),
     Mutation('decided.pop("language", None)', "pass", "tests/planner/test_plan.py"),
     Mutation("masked_fill(before > p", "masked_fill(before >= 2 * p", "tests/planner/test_sampling.py"),
+    Mutation("others <= sampling.top_p - _UNSURE", "others <= 1.0", "tests/planner/test_sampling.py"),
     Mutation(
         "logits < 0, logits * penalty",
         "logits < 0, logits / penalty",

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+import acestep_core.planner.sampling as sampling_module
 from acestep_core.errors import InvalidInput
 from acestep_core.options import LMSampling
-from acestep_core.planner.sampling import choose, draw_keys, gumbel, keep_top_k, nucleus
+from acestep_core.planner.sampling import _sorted, choose, choose_among, draw_keys, gumbel, keep_top_k, nucleus
 from tests.parity.upstream_planner import keep_top_p
 
 
@@ -43,6 +44,45 @@ def test_nucleus_without_a_sort_is_the_nucleus_with_one():
     for row in range(3):
         kept, kept_sorted = values[row] > -math.inf, sorted_values[row] > -math.inf
         assert set(ids[row][kept].tolist()) == set(sorted_ids[row][kept_sorted].tolist())
+
+
+def by_the_book(logits, keys, sampling):
+    """The choice from the nucleus in falling order."""
+    values, ids = nucleus(keep_top_k(logits, sampling.top_k), sampling.top_p)
+    place = (values / sampling.temperature + gumbel(keys[:, None], ids)).argmax(-1, keepdim=True)
+    return ids.gather(-1, place)[:, 0]
+
+
+@pytest.mark.parametrize("sampling", [LMSampling(0.85, 0.9), LMSampling(1.5, 0.3, 3000), LMSampling(1.0, 0.001)])
+@pytest.mark.parametrize("scale", [0.0, 0.1, 1.0])
+def test_a_choice_from_a_flat_nucleus_needs_no_sort_and_is_the_same(sampling, scale, monkeypatch):
+    logits = torch.randn(200, 3000, generator=torch.Generator().manual_seed(3)) * scale
+    logits[:, 2000:] = -math.inf  # what a grammar does not allow
+    keys = draw_keys([1], 200)[0]
+    want, asked = by_the_book(logits, keys, sampling), []
+    monkeypatch.setattr(sampling_module, "_sorted", lambda *given: asked.append(1) or _sorted(*given))
+    assert torch.equal(choose(logits, keys, sampling), want)
+    if scale == 1.0 and sampling.top_p == 0.9:
+        assert not asked, "no row is so near to the edge that all have to be sorted"
+
+
+@pytest.mark.parametrize("count", [1, 7, 900, 1500])
+@pytest.mark.parametrize(
+    "sampling", [LMSampling(0.85, 0.9), LMSampling(0, 0.9), LMSampling(0.85, 1.0, 5), LMSampling(2, 0.5, 40)]
+)
+def test_a_choice_among_few_is_the_choice_with_the_others_masked(sampling, count):
+    draws = torch.Generator().manual_seed(count)
+    for key in draw_keys([2], 40)[0]:
+        logits = torch.randn(1, 5000, generator=draws) * 3
+        allowed = torch.zeros(4000, dtype=torch.bool)
+        allowed[torch.randperm(4000, generator=draws)[:count]] = True
+        masked = logits[:, :4000].masked_fill(~allowed, -math.inf)
+        want = masked.argmax(-1)
+        if sampling.temperature and sampling.top_p < 1:
+            want = by_the_book(masked, key[None], sampling)
+        elif sampling.temperature:
+            want = choose(masked, key[None], sampling)
+        assert choose_among(logits, allowed, key[None], sampling) == int(want)
 
 
 def test_top_k_keeps_ties():

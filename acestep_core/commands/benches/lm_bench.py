@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from acestep_core.commands.benches import sizes
+from acestep_core.commands.benches.runner import OURS, bandwidth, seconds_of
 from acestep_core.errors import InvalidInput
 from acestep_core.io import system
 
@@ -22,18 +24,11 @@ if TYPE_CHECKING:
     from acestep_core.models.language_model import LanguageModel
 
 HELP = "tokens per second of the language model's codes"
-VOCABULARY = 217_204
-SIZES = {  # hidden size, width of the MLP, layers, query heads, key heads, head width
-    "tiny": (256, 768, 8, 4, 2, 64),
-    "0.6b": (1024, 3072, 28, 16, 8, 128),
-    "1.7b": (2048, 6144, 28, 16, 8, 128),
-    "4b": (2560, 9728, 36, 32, 8, 128),
-}
-OURS, BATCHED, UNBATCHED = "acestep", "transformers, batched guidance", "transformers, guidance_scale"
+BATCHED, UNBATCHED = "transformers, batched guidance", "transformers, guidance_scale"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", choices=SIZES, default="tiny", help="all with the real vocabulary (default tiny)")
+    parser.add_argument("--size", choices=sizes.LM, default="tiny", help="all with the real vocabulary (default tiny)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="songs at once (default 1)")
     parser.add_argument("--prompt", type=int, default=400, metavar="N", help="prompt tokens (default 400)")
     parser.add_argument("--tokens", type=int, default=60, metavar="N", help="codes per song (default 60)")
@@ -57,7 +52,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     writers: dict[str, Callable[[int], Any]] = {OURS: our_writer(lm, options)}
     if not options.alone:
         writers |= transformers_writers(lm, options)
-    clock, threads = _clock(device), torch.get_num_threads()
+    threads = torch.get_num_threads()
     seconds: dict[str, list[float]] = {name: [] for name in writers}
     torch.set_num_threads(options.threads)
     try:
@@ -65,12 +60,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             writer(3)
         for _ in range(options.rounds):
             for name, writer in writers.items():
-                short, long = (_timed(writer, count, clock) for count in (2, options.tokens + 2))
+                short, long = (seconds_of(partial(writer, count), device) for count in (2, options.tokens + 2))
                 seconds[name].append((long - short) / options.tokens)
     finally:
         torch.set_num_threads(threads)
     result = {name: {"best": min(times), "median": statistics.median(times)} for name, times in seconds.items()}
     ours = result[OURS]["best"]
+    speedup = {name: times["best"] / ours for name, times in result.items() if name != OURS}
     floor = None if is_host(device) else memory_floor(lm, options)
     return {
         "benchmark": "lm",
@@ -78,7 +74,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "dtype": str(lm.dtype).removeprefix("torch."),
         "settings": {name: getattr(options, name) for name in ("size", "batch", "prompt", "tokens", "rounds", "cfg")},
         "seconds_per_token": result,
-        "speedup": {name: times["best"] / ours for name, times in result.items() if name != OURS},
+        "speedup": speedup,
+        "ratios": {f"faster than {name}": ratio for name, ratio in speedup.items()},
         "songs_at_once_tokens_per_second": options.batch / ours,
         "fraction_of_memory_floor": None if floor is None else floor / ours,
     }
@@ -102,26 +99,15 @@ def table(result: dict[str, Any]) -> str:
 
 def random_model(size: str, device: torch.device) -> LanguageModel:
     """A language model of the given size with random weights, made on the device."""
-    import torch
     from tokenizers import Tokenizer
 
     from acestep_core.builtin.tiny_tokenizer import tokenizer_json
     from acestep_core.devices import dtype_for
     from acestep_core.models.language_model import LanguageModel
-    from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 
-    config = Qwen3Config(VOCABULARY, *SIZES[size])
-    with torch.device("meta"):
-        model = Qwen3(config)
-    model = model.to(dtype_for("lm", device)).to_empty(device=device)
-    generator = torch.Generator(device).manual_seed(0)
-    for parameter in model.requires_grad_(False).parameters():
-        if parameter.dim() > 1:
-            parameter.normal_(std=0.02, generator=generator)
-        else:
-            parameter.fill_(1)
-    model.norm.weight.fill_(8 / (0.02 * config.hidden_size**0.5))  # logits with a standard deviation of 8
-    return LanguageModel(model.eval(), Tokenizer.from_str(tokenizer_json(codes=True)))
+    model = sizes.random_qwen(size, sizes.LM_ROWS, device, dtype_for("lm", device))
+    model.norm.weight.fill_(8 / (0.02 * model.config.hidden_size**0.5))  # logits with a standard deviation of 8
+    return LanguageModel(model, Tokenizer.from_str(tokenizer_json(codes=True)))
 
 
 def our_writer(lm: LanguageModel, options: argparse.Namespace) -> Callable[[int], Any]:
@@ -205,37 +191,3 @@ def memory_floor(lm: LanguageModel, options: argparse.Namespace) -> float:
     context = options.prompt + options.tokens / 2
     cache = 2 * rows * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * context
     return (weights + cache) * lm.model.norm.weight.element_size() / bandwidth(lm.device)
-
-
-def bandwidth(device: torch.device) -> float:
-    """Bytes per second of a copy within the device's memory, read and write counted."""
-    import torch
-
-    source = torch.empty(2**30, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    clock, best = _clock(device), float("inf")
-    for _ in range(10):
-        best = min(best, _timed(lambda _: target.copy_(source), 0, clock))
-    return 2 * source.numel() / best
-
-
-def _clock(device: torch.device) -> Callable[[], float]:
-    """CPU seconds of this process on a CPU, which other processes disturb least; elsewhere wall time, synchronised."""
-    import torch
-
-    from acestep_core.devices import is_host
-
-    if is_host(device):
-        return time.process_time
-
-    def synchronised() -> float:
-        torch.accelerator.synchronize()
-        return time.perf_counter()
-
-    return synchronised
-
-
-def _timed(writer: Callable[[int], Any], count: int, clock: Callable[[], float]) -> float:
-    start = clock()
-    writer(count)
-    return clock() - start

@@ -18,7 +18,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     from acestep_core.judge.alignment_bench import measure as align
 
     results = align(options.songs, options.seed)
-    return {"benchmark": "lrc", "songs": options.songs, "seed": options.seed, "scenes": [asdict(r) for r in results]}
+    return {
+        "benchmark": "lrc",
+        "songs": options.songs,
+        "seed": options.seed,
+        "scenes": [asdict(r) for r in results],
+        "ratios": {},
+    }
 
 
 def table(result: dict[str, Any]) -> str:

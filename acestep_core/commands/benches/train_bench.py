@@ -10,11 +10,12 @@ import argparse
 import itertools
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep_core.commands.benches import sizes
+from acestep_core.commands.benches.runner import clock, peak_bytes
 from acestep_core.errors import InvalidInput
 from acestep_core.vocabulary import LATENT_RATE
 
@@ -28,22 +29,12 @@ if TYPE_CHECKING:
     from acestep_core.train.trainset import Trainset
 
 HELP = "seconds and memory of a training step"
-SIZES: dict[str, dict[str, Any]] = {
-    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4,
-             "num_key_value_heads": 2, "head_dim": 16},
-    "mid": {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8, "num_attention_heads": 8,
-            "num_key_value_heads": 4, "head_dim": 64},
-    "2b": {},
-    "xl": {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 32, "num_attention_heads": 32,
-           "encoder_hidden_size": 2048, "encoder_intermediate_size": 6144, "encoder_num_attention_heads": 16,
-           "encoder_num_key_value_heads": 8},
-}  # fmt: skip
 WORDS = 200
 """Encoder states of a song."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", choices=SIZES, default="tiny", help="of the decoder (default tiny)")
+    parser.add_argument("--size", choices=sizes.DIT, default="tiny", help="of the decoder (default tiny)")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="of each song (default 60)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="songs at once (default 1)")
     parser.add_argument("--rank", type=int, default=64, metavar="N", help="of the LoRA (default 64)")
@@ -75,7 +66,7 @@ def _measure(options: argparse.Namespace, device: torch.device) -> dict[str, Any
     from acestep_core.train.estimate import Work, estimate, layer_costs
 
     with tempfile.TemporaryDirectory() as folder:
-        songs = _songs(Path(folder), round(options.seconds * LATENT_RATE), SIZES[options.size])
+        songs = _songs(Path(folder), round(options.seconds * LATENT_RATE), options.size)
         running = _loop(songs, Path(folder) / "run", options, device)
         network = running.network
         work = Work.of(songs, options.batch, False)
@@ -96,6 +87,7 @@ def _measure(options: argparse.Namespace, device: torch.device) -> dict[str, Any
         "decoder_share": min(1.0, decoder / step),
         "bytes": {"peak": peak, "estimate": said.total},
         "estimate_over_peak": said.total / peak,
+        "ratios": {"share of the decoder": min(1.0, decoder / step)},
     }
 
 
@@ -116,14 +108,13 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _songs(folder: Path, frames: int, size: dict[str, Any]) -> Trainset:
+def _songs(folder: Path, frames: int, size: str) -> Trainset:
     """A trainset of two random songs."""
     import torch
 
-    from acestep_core.models.config import AceStepConfig
     from acestep_core.train.trainset import Manifest, TrainEntry, Trainset, write_tensors
 
-    width, draws = AceStepConfig(**size).encoder_dim, torch.Generator().manual_seed(0)
+    width, draws = sizes.config_of(size).encoder_dim, torch.Generator().manual_seed(0)
 
     def noise(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=draws)
@@ -163,27 +154,22 @@ def _loop(songs: Trainset, folder: Path, options: argparse.Namespace, device: to
     )
     trainer = Trainer(songs, ModelHandle(Path("random"), variant="base"), folder, settings)
     trainer.run.begin({"base": {}})
-    model = _random_model(SIZES[options.size], device)
+    model = _random_decoder(options.size, device)
     network = LiveNetwork(model, settings.adapter, 0, every=1 if options.memory == "checkpoint" else 0)
     return Loop(trainer, network, model.config, None, False)
 
 
-def _random_model(size: dict[str, Any], device: torch.device) -> AceStepModel:
+def _random_decoder(size: str, device: torch.device) -> AceStepModel:
     """A checkpoint whose decoder alone is there, with random weights."""
     import torch
 
     from acestep_core import devices
     from acestep_core.models.acestep import AceStepModel
-    from acestep_core.models.config import AceStepConfig
 
     with torch.device("meta"):
-        model = AceStepModel(AceStepConfig(**size))
+        model = AceStepModel(sizes.config_of(size))
     del model.encoder, model.tokenizer, model.detokenizer
-    model = model.to(devices.dtype_for("dit", device)).to_empty(device=device).requires_grad_(False)
-    draws = torch.Generator(device).manual_seed(0)
-    for parameter in model.parameters():
-        parameter.normal_(std=0.02, generator=draws)
-    return model
+    return sizes.filled(model, device, devices.dtype_for("dit", device))
 
 
 def _seconds_of_steps(running: Loop, steps: int, rounds: int) -> list[float]:
@@ -191,7 +177,7 @@ def _seconds_of_steps(running: Loop, steps: int, rounds: int) -> list[float]:
     records, times = running.records(), []
     for record in records:
         if record["kind"] == "step":
-            times.append(_now(running.device))
+            times.append(clock(running.device))
             if len(times) > rounds:
                 break
     running.saved = running.step  # nothing of it is kept
@@ -211,30 +197,15 @@ def _seconds_of_decoder(network: LiveNetwork, work: Work, steps: int, rounds: in
     states = [draw(1, work.states, network.decoder.config.encoder_dim) for _ in range(work.rows)]
     found = []
     for _ in range(rounds + 1):
-        start = _now(network.device)
+        start = clock(network.device)
         for _ in range(steps):
             network(*inputs, states).square().mean().backward()
-        found.append((_now(network.device) - start) / steps)
+        found.append((clock(network.device) - start) / steps)
     return found[1:]
-
-
-def _now(device: torch.device) -> float:
-    """CPU seconds of this process on a CPU, which other processes disturb least; elsewhere wall time, synchronised."""
-    import torch
-
-    from acestep_core import devices
-
-    if devices.is_host(device):
-        return time.process_time()
-    torch.accelerator.synchronize(device)
-    return time.perf_counter()
 
 
 def _peak(begin: Callable[[], Loop], said: Estimate, device: torch.device) -> int:
     """Most bytes that two steps of a new run have at once, with what the estimate counts on the side."""
-    import torch
-    from torch.profiler import ProfilerActivity, profile
-
     from acestep_core import devices
 
     def work() -> None:
@@ -242,17 +213,4 @@ def _peak(begin: Callable[[], Loop], said: Estimate, device: torch.device) -> in
         for _ in range(2):
             list(running._one_step())
 
-    if devices.is_host(device):
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-            work()
-        events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]  # type: ignore[union-attr]
-        alive = peak = 0
-        for event in sorted(events, key=lambda e: e.start_ns()):
-            alive += event.nbytes()
-            peak = max(peak, alive)
-        return peak
-    torch.accelerator.empty_cache()
-    before = torch.accelerator.memory_allocated(device)
-    torch.accelerator.reset_peak_memory_stats(device)
-    work()
-    return torch.accelerator.max_memory_allocated(device) - before + said.side
+    return peak_bytes(work, device) + (0 if devices.is_host(device) else said.side)

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from acestep_core.commands.benches.lm_bench import BATCHED, OURS, UNBATCHED, add_arguments, measure
 from acestep_core.commands.main import main
 from acestep_core.errors import InvalidInput
-from acestep_core.planner.decode_bench import BATCHED, OURS, UNBATCHED, add_arguments, measure
 
 
 def options(*arguments):

@@ -1,0 +1,59 @@
+"""One step of the DiT, beside diffusers' transformer with the same weights and inputs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from acestep_core.commands.benches import peers, runner, sizes
+from acestep_core.vocabulary import LATENT_RATE
+
+if TYPE_CHECKING:
+    import torch
+
+    from acestep_core.models.acestep import AceStepModel
+
+HELP = "seconds of one step of the DiT"
+WORDS = 200
+"""Encoder states of a song."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    runner.add_arguments(parser, list(sizes.DIT), peers="diffusers")
+    parser.add_argument("--guided", action="store_true", help="with the null branch, as guidance needs it")
+
+
+def cases(options: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> Iterator[runner.Case]:
+    for size in options.size:
+        model = sizes.random_model(size, device, dtype)
+        peer = None if options.alone or not peers.has(peers.DIFFUSERS) else peers.diffusers_dit(model)
+        for seconds, batch in runner.lengths(options):
+            doers = step_of(model, peer, round(seconds * LATENT_RATE), batch, options.guided)
+            yield runner.Case(size, seconds, batch, doers, sizes.weight_bytes(model.decoder))
+
+
+def step_of(model: AceStepModel, peer: Any, frames: int, batch: int, guided: bool) -> dict[str, runner.Doer]:
+    """One step on random inputs."""
+    import torch
+
+    rows = batch * (1 + guided)
+    like: dict[str, Any] = {"dtype": model.dtype, "device": model.device}
+    x, context = torch.randn(rows, frames, 64, **like), torch.randn(rows, frames, 128, **like)
+    states, t = torch.randn(batch, WORDS, model.config.encoder_dim, **like), torch.full((rows,), 0.5, **like)
+    null = model.null_condition_emb.expand(batch, -1, -1)
+    prepared = model.decoder.prepare(states, frames)
+    if guided:
+        prepared = prepared.joined(model.decoder.prepare(null, frames))
+    doers: dict[str, runner.Doer] = {runner.OURS: lambda: model.decoder(x, t, context, prepared)}
+    if peer is not None:
+        both = torch.cat([states, null.expand_as(states)]) if guided else states
+        doers[peers.DIFFUSERS] = lambda: peer(x, t, t, both, context)
+    return doers
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    return runner.measure("dit", cases, options)
+
+
+table = runner.table
