@@ -84,6 +84,20 @@ def test_the_form_of_the_app_names_widgets(name: str, stage: Any) -> None:
 
 
 @every_workflow
+def test_no_two_fields_of_an_app_are_called_alike(name: str) -> None:
+    """In English; `tests/canvas` looks at the other languages."""
+    words = json.loads((FOLDER.parent / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
+    app = read(f"{name}_app")
+    nodes = {node["id"]: node for node in app["nodes"]}
+    called = []
+    for node_id, field in app["extra"]["linearData"]["inputs"]:
+        node = nodes[node_id]
+        label = next((socket.get("label") for socket in node["inputs"] if socket["name"] == field), node["title"])
+        called.append(label or words[node["type"]]["inputs"][field]["name"])
+    assert len(set(called)) == len(called), called
+
+
+@every_workflow
 def test_runs_on_the_tiny_checkpoint(name: str, stage: Any) -> None:
     made = stage.made(name)
     prompt = read(f"api/{name}")
