@@ -318,7 +318,8 @@ FIELDS = """async ([path, apps]) => {
         translate(graph, words)
         called[name] = graph.extra.linearData.inputs.map(([id, field]) => {
             const node = graph.nodes.find(n => n.id === id)
-            if (['audioUI', 'shown'].includes(field)) return node.title ?? LiteGraph.registered_node_types[node.type].title
+            const kind = LiteGraph.registered_node_types[node.type]
+            if (['audioUI', 'shown'].includes(field)) return node.title ?? kind.title
             window.widgetsOf ??= {}
             const own = (widgetsOf[node.type] ??= LiteGraph.createNode(node.type).widgets).find(w => w.name === field)
             return node.inputs.find(i => i.name === field)?.label ?? own.label ?? field
