@@ -34,6 +34,8 @@ const EDITORS = { ACEStepSong: ["lyrics", "ACESTEP_LYRICS"], ACEStepPlan: ["edit
 const OPEN = ["auto", "unknown"];
 /** Nodes with a panel of their own, beside the text that they tell. */
 const PANELS = { ACEStepEditDataset: DatasetTable, ACEStepTrainLoRA: TrainingMonitor };
+/** What a switch says on either side; locale files have no place for it. */
+const SIDES = { instrumental: "isInstrumental", vocals: "isVocal" };
 const shown = new WeakMap();
 
 /** A widget that shows a result. It is no setting: with a value in the prompt a song would be made again for it. */
@@ -63,6 +65,11 @@ function editing(node, name, type, editor, least) {
 function takesText(node) {
   const [name, type] = EDITORS[node.comfyClass] ?? [];
   for (const input of node.inputs ?? []) if (input.name === name && input.type === type) input.type = "STRING";
+}
+
+function nameSides(node) {
+  for (const { options } of node.widgets ?? [])
+    for (const side of ["on", "off"]) if (SIDES[options?.[side]]) options[side] = say(SIDES[options[side]]);
 }
 
 function value(node, name) {
@@ -194,6 +201,7 @@ app.registerExtension({
   nodeCreated(node) {
     if (!node.comfyClass?.startsWith("ACEStep")) return;
     fold(node);
+    nameSides(node);
     if (node.comfyClass === SHOW_TEXT) text(node);
     if (node.comfyClass in KINDS) region(node);
     takesText(node);

@@ -55,6 +55,8 @@ export default {
   copySeed: ["Copy the seed", "시드 복사", "复制种子"],
   copied: ["Copied", "복사됨", "已复制"],
   instrumental: ["Instrumental", "연주곡", "纯音乐"],
+  isInstrumental: ["instrumental", "연주곡", "纯音乐"],
+  isVocal: ["vocals", "보컬", "人声"],
   cover: ["Cover", "커버", "翻唱"],
   repaint: ["Repaint", "다시 그리기", "重绘"],
   extend: ["Extend", "늘이기", "延长"],

@@ -340,6 +340,8 @@ def test_names_follow_the_language(language: str, desk: Desk) -> None:
         assert titles == [words[name]["display_name"] for name in desk.nodes()]
         label = await page.js("() => app.graph.getNodeById(2).widgets[0].label")
         assert label == words["ACEStepSong"]["inputs"]["caption"]["name"]
+        sides = "w => w.name === 'instrumental' && !/[a-z]/.test(w.options.on + w.options.off)"
+        assert await page.js(f"() => app.graph.getNodeById(2).widgets.some({sides})")
         shown = await page.js("() => app.graph.nodes.map(node => [node.type, node.title, node.widgets?.[0]?.value])")
         ours = [(kind, title) for kind, title, _ in shown if kind.startswith("ACEStep")]
         assert len(ours) > 5 and all(title == words[kind]["display_name"] for kind, title in ours)
