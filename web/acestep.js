@@ -29,6 +29,8 @@ const PLAYER = "ACESTEP_PLAYER";
 const SHOW_TEXT = "ACEStepShowText";
 /** Nodes whose text is no remark, but what somebody or a model wrote. */
 const WRITERS = [SHOW_TEXT, "ACEStepCreateSong", "ACEStepFormatSong", "ACEStepUnderstand"];
+/** Nodes that do nothing on the canvas but report; in an app their report has its place before it is there. */
+const REPORTERS = [SHOW_TEXT, "ACEStepPreprocess", "ACEStepSaveDataset", "ACEStepExportLoRA"];
 /** Node -> its text input that has an editor of its own, and the type under which that is asked for. */
 const EDITORS = { ACEStepSong: ["lyrics", "ACESTEP_LYRICS"], ACEStepPlan: ["edited_plan", "ACESTEP_PLAN"] };
 const OPEN = ["auto", "unknown"];
@@ -101,7 +103,7 @@ function region(node) {
 function panel(node) {
   const made = new PANELS[node.comfyClass](node);
   shown.set(node, { panel: made });
-  result(node, "panel", "acestep.panel", made.root, { getMinHeight: () => made.least() });
+  result(node, "panel", "acestep.panel", made.root, { getMinHeight: () => made.least() }).label = node.title;
 }
 
 /** Shows the outputs of a node: after a run, or when a tab comes back. */
@@ -202,7 +204,7 @@ app.registerExtension({
     if (!node.comfyClass?.startsWith("ACEStep")) return;
     fold(node);
     nameSides(node);
-    if (node.comfyClass === SHOW_TEXT) text(node);
+    if (REPORTERS.includes(node.comfyClass)) text(node);
     if (node.comfyClass in KINDS) region(node);
     takesText(node);
     shown.get(node)?.editor?.watch(node);

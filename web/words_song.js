@@ -108,6 +108,7 @@ export default {
   cancel: ["Cancel", "취소", "取消"],
   judging: ["Listening…", "듣는 중…", "正在聆听…"],
   failed: ["That did not work: {0}", "되지 않았습니다: {0}", "未成功：{0}"],
+  readyOne: ["{0} song is ready", "{0}곡이 준비되었습니다", "{0} 首歌曲已就绪"],
   ready: ["{0} songs are ready", "{0}곡이 준비되었습니다", "{0} 首歌曲已就绪"],
   runFailed: [
     "The run stopped with an error. The last good songs stay here.",

@@ -29,7 +29,11 @@ from acestep_core.host.graph.packs import Registry, load_pack  # noqa: E402
 from acestep_core.host.graph.sketch import api_form  # noqa: E402
 from acestep_core.host.graph.stock_nodes import PACKS  # noqa: E402
 
-RESULTS = {"ACEStepSaveSong": "audioUI", "ACEStepPreviewSong": "audioUI", "ACEStepShowText": "shown"}
+RESULTS = {
+    **dict.fromkeys(("ACEStepSaveSong", "ACEStepPreviewSong"), "audioUI"),
+    **dict.fromkeys(("ACEStepEditDataset", "ACEStepTrainLoRA"), "panel"),
+    **dict.fromkeys(("ACEStepShowText", "ACEStepPreprocess", "ACEStepSaveDataset", "ACEStepExportLoRA"), "shown"),
+}
 """The widget in which a node shows what it made; in an app it stands below the form."""
 EDITORS = {"ACEStepRepaint": "region", "ACEStepExtend": "region", "ACEStepLego": "region"}
 """The widget on which a node's inputs are chosen by hand; in an app it stands below the recording."""
@@ -71,8 +75,7 @@ def app_form(graph: Graph) -> dict[str, Any]:
     inputs = [[ids[title], name] for title, _, name in (field.rpartition(".") for field in graph.form)]
     drawn = [[ids[title], EDITORS[kind]] for title, (kind, _) in graph.nodes.items() if kind in EDITORS]
     inputs[1:1] = drawn
-    shown = [(title, RESULTS.get(graph.nodes[title][0])) for title in graph.shows]
-    inputs += [[ids[title], widget] for title, widget in shown if widget]
+    inputs += [[ids[title], RESULTS[graph.nodes[title][0]]] for title in graph.shows]
     return {"linearMode": True, "linearData": {"inputs": inputs, "outputs": [ids[title] for title in graph.shows]}}
 
 
