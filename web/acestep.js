@@ -30,11 +30,15 @@ const PLAYER = "ACESTEP_PLAYER";
 const SHOW_TEXT = "ACEStepShowText";
 /** Nodes whose text is no remark, but what somebody or a model wrote. */
 const WRITERS = [SHOW_TEXT, "ACEStepCreateSong", "ACEStepFormatSong", "ACEStepUnderstand"];
+/** Nodes that do nothing on the canvas but report; in an app their report has its place before it is there. */
+const REPORTERS = [SHOW_TEXT, "ACEStepPreprocess", "ACEStepSaveDataset", "ACEStepExportLoRA"];
 /** Node -> its text input that has an editor of its own, and the type under which that is asked for. */
 const EDITORS = { ACEStepSong: ["lyrics", "ACESTEP_LYRICS"], ACEStepPlan: ["edited_plan", "ACESTEP_PLAN"] };
 const OPEN = ["auto", "unknown"];
 /** Nodes with a panel of their own, beside the text that they tell. */
 const PANELS = { ACEStepEditDataset: DatasetTable, ACEStepTrainLoRA: TrainingMonitor, ACEStepLoadRecord: RecordPicker };
+/** What a switch says on either side; locale files have no place for it. */
+const SIDES = { instrumental: "isInstrumental", vocals: "isVocal" };
 const shown = new WeakMap();
 
 /** A widget that shows a result. It is no setting: with a value in the prompt a song would be made again for it. */
@@ -66,6 +70,11 @@ function takesText(node) {
   for (const input of node.inputs ?? []) if (input.name === name && input.type === type) input.type = "STRING";
 }
 
+function nameSides(node) {
+  for (const { options } of node.widgets ?? [])
+    for (const side of ["on", "off"]) if (SIDES[options?.[side]]) options[side] = say(SIDES[options[side]]);
+}
+
 function value(node, name) {
   return node.widgets?.find((widget) => widget.name === name)?.value;
 }
@@ -95,7 +104,7 @@ function region(node) {
 function panel(node) {
   const made = new PANELS[node.comfyClass](node);
   shown.set(node, { panel: made });
-  result(node, "panel", "acestep.panel", made.root, { getMinHeight: () => made.least() });
+  result(node, "panel", "acestep.panel", made.root, { getMinHeight: () => made.least() }).label = node.title;
 }
 
 /** Shows the outputs of a node: after a run, or when a tab comes back. */
@@ -195,7 +204,8 @@ app.registerExtension({
   nodeCreated(node) {
     if (!node.comfyClass?.startsWith("ACEStep")) return;
     fold(node);
-    if (node.comfyClass === SHOW_TEXT) text(node);
+    nameSides(node);
+    if (REPORTERS.includes(node.comfyClass)) text(node);
     if (node.comfyClass in KINDS) region(node);
     takesText(node);
     shown.get(node)?.editor?.watch(node);

@@ -1,7 +1,7 @@
 // Lyrics beside a song: running along where it is known when each line is sung, standing still where it is not.
 
 import { button, clock, el, icon } from "./dom.js";
-import { say } from "./words.js";
+import { say, sayer } from "./words.js";
 
 /** A heading such as [Chorus]. */
 export const TAG = /^\s*(\[[^\]]*\]\s*)+$/;
@@ -53,21 +53,22 @@ export class Lyrics {
             text: line.replace(/^\[|\]$/g, "") || " ",
           }),
         );
+    const named = [sayer("toLine"), sayer("redoLine")];
     for (const line of this.lines)
       line.element = line.tag
         ? el("div", { class: "ace-tag", role: "listitem", text: line.text.replace(/^\[|\]$/g, "") })
-        : this.timed(line);
+        : this.timed(line, named);
     this.root.append(...this.lines.map((line) => line.element));
   }
 
   /** A copy of the blank line, as a long song has hundreds of them; its words are parted when they are sung. */
-  timed({ start, text, parts }) {
+  timed({ start, text, parts }, [toLine, redoLine]) {
     const element = this.blank.cloneNode(true);
     const [line, redo] = element.children;
-    line.ariaLabel = say("toLine", text);
+    line.ariaLabel = toLine(text);
     line.firstChild.textContent = parts?.length ? parts.map(([, , word]) => word).join("") : text;
     line.lastChild.textContent = clock(start);
-    redo.title = redo.ariaLabel = say("redoLine", text);
+    redo.title = redo.ariaLabel = redoLine(text);
     return element;
   }
 
@@ -104,10 +105,19 @@ export class Lyrics {
       this.current = now;
       const line = this.lines[now];
       line?.element.firstChild.setAttribute("aria-current", "true");
-      const top = line ? line.element.offsetTop - this.root.offsetTop - 26 : 0;
-      this.root.scrollTo({ top: Math.max(0, top), behavior: smooth ? "smooth" : "instant" });
+      if (!this.scrolling) requestAnimationFrame(() => this.scroll());
+      this.scrolling = { smooth };
     }
     for (const word of this.words(this.lines[now])) word.element.classList.toggle("sung", word.start <= time);
+  }
+
+  /** Where a line stands is asked once a frame: it lays out all of them. */
+  scroll() {
+    const { smooth } = this.scrolling;
+    this.scrolling = null;
+    const element = this.lines[this.current]?.element;
+    const top = element ? element.offsetTop - this.root.offsetTop - 26 : 0;
+    this.root.scrollTo({ top: Math.max(0, top), behavior: smooth ? "smooth" : "instant" });
   }
 
   /** The start of the line before or after the one that is sung. */

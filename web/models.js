@@ -3,7 +3,7 @@
 import { asked, post } from "./api.js";
 import { button, clock, el, icon, visible } from "./dom.js";
 import { told } from "./sentences.js";
-import { number, say } from "./words.js";
+import { known, number, say } from "./words.js";
 
 const EVERY = 1000;
 
@@ -69,7 +69,7 @@ export function showModels() {
         el("strong", { text: entry.name }),
         el("span", {
           class: "ace-quiet",
-          text: [entry.kind, entry.what, size(entry.bytes)].filter(Boolean).join(" · "),
+          text: [known(entry.kind) ? say(entry.kind) : entry.kind, entry.what, size(entry.bytes)].filter(Boolean).join(" · "),
         }),
         el("span", { class: "ace-quiet ace-cut", text: entry.path, title: entry.path }),
         entry.problem && el("span", { class: "ace-bad", text: told(entry.problem) }),

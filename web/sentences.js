@@ -5,14 +5,14 @@ import { api } from "../../scripts/api.js";
 import { language } from "./words.js";
 
 const LANGUAGES = ["ko", "zh"];
-/** Language -> `[{parts, places, translation}]`, the most telling first; a promise at first. */
+/** Language -> its patterns `{parts, places, translation, telling}` by a word of theirs; none at first. */
 const tables = new Map();
 
 /** Fetches the table of the language, once; sentences said before it is there stay English. */
 export async function readSentences() {
   const code = language().slice(0, 2);
   if (!LANGUAGES.includes(code) || tables.has(code)) return;
-  tables.set(code, []);
+  tables.set(code, new Map());
   try {
     const response = await fetch(new URL(`sentences/${code}.json`, import.meta.url));
     tables.set(code, patterns(await response.json()));
@@ -32,7 +32,7 @@ export function translateErrors() {
 /** A text of one or more sentences, each in the language of the canvas as far as it is known. */
 export function told(text) {
   const table = tables.get(language().slice(0, 2));
-  if (!table?.length || !text) return text;
+  if (!table?.size || !text) return text;
   return text.replace(/[^\n]+/g, (line) => {
     const [, indent, said, end] = /^(\s*)(.*?)(\s*)$/.exec(line);
     return indent + spoken(table, said) + end;
@@ -56,7 +56,7 @@ function behindName(table, text) {
 
 /** `inside`: of a value, where phrases are known, too. */
 function sentence(table, text, inside = false) {
-  for (const { parts, places, translation } of table) {
+  for (const { parts, places, translation } of candidates(table, text)) {
     if (!inside && !parts.at(-1).endsWith(".")) continue;
     const found = between(parts, text);
     if (!found) continue;
@@ -65,6 +65,13 @@ function sentence(table, text, inside = false) {
     return translation.replace(/\{(\d)\}/g, (_, place) => sentence(table, values[place] ?? "", true) ?? values[place] ?? "");
   }
   return undefined;
+}
+
+/** The patterns that may be meant, the most telling first: those whose word stands there. */
+function candidates(table, text) {
+  const words = new Set(["", ...text.split(/\s+/)]);
+  const found = [...words].flatMap((word) => table.get(word) ?? []);
+  return found.sort((one, other) => other.telling - one.telling);
 }
 
 /** What stands between the parts, in order; null where the text is another one. */
@@ -84,11 +91,19 @@ function between(parts, text) {
   return at <= end ? [...values, text.slice(at, end)] : null;
 }
 
+/** Each pattern by its rarest word, so that few are tried on a text; those without a whole word by "". */
 function patterns(found) {
   const made = Object.entries(found).map(([english, translation]) => {
     const parts = english.split(/(?:\{\d\})+/); // what stands side by side cannot be told apart: the first is all of it
     const places = Array.from(english.matchAll(/\{(\d)\}(?:\{\d\})*/g), ([, place]) => place);
     return { parts, places, translation, telling: parts.join("").length };
   });
-  return made.sort((one, other) => other.telling - one.telling);
+  const often = Map.groupBy(made.flatMap(({ parts }) => wholeWords(parts)), (word) => word);
+  const rarest = (words) => words.reduce((best, word) => (often.get(word).length < (often.get(best)?.length ?? Infinity) ? word : best), "");
+  return Map.groupBy(made, ({ parts }) => rarest(wholeWords(parts)));
+}
+
+/** The words that no value touches. */
+function wholeWords(parts) {
+  return parts.flatMap((part, place) => part.split(/\s+/).slice(place > 0 ? 1 : 0, place < parts.length - 1 ? -1 : undefined)).filter(Boolean);
 }

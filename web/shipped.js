@@ -41,7 +41,11 @@ export function translate(graph, words) {
     if (card) {
       node.title = card.title;
       node.widgets_values = [card.note];
-    } else if (node.title) retitle(node, words);
+    } else if (node.title) {
+      const before = node.title;
+      retitle(node, words);
+      for (const input of node.inputs ?? []) rename(input, before, node, words);
+    }
   }
   for (const group of graph.groups ?? []) {
     const [, number, stage] = /^(\d) (\w+)$/.exec(group.title ?? "") ?? [];
@@ -57,4 +61,14 @@ function retitle(node, { titles, plain }) {
   else if (!plain.includes(name)) return;
   else if (end) node.title = window.LiteGraph.registered_node_types[node.type].title + end;
   else delete node.title;
+}
+
+/** A field of a form that says whose it is, "Codes: Seed", or that is called like its node. */
+function rename(input, before, node, { fields }) {
+  const title = node.title ?? window.LiteGraph.registered_node_types[node.type].title;
+  if (input.label === before) input.label = title;
+  else if (input.label?.startsWith(`${before}: `)) {
+    const name = input.label.slice(before.length + 2);
+    input.label = `${title}: ${fields[name] ?? name}`;
+  }
 }

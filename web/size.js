@@ -33,9 +33,11 @@ export class Size {
     const { root } = this.song;
     const { clientWidth: width, clientHeight: height } = root;
     if (!width) return;
-    const small = this.fixed ? width < 320 || height < 200 : width < 240;
-    root.dataset.size = small ? "compact" : this.fixed && height < 420 ? "medium" : "full";
     root.classList.toggle("ace-fixed", this.fixed);
+    if (!this.resting) {
+      const small = this.fixed ? width < 320 || height < 200 : width < 240;
+      root.dataset.size = small ? "compact" : this.fixed && height < 420 ? "medium" : "full";
+    } // between two steps of growing it is as low as it was before
     this.grow();
   }
 
@@ -61,7 +63,7 @@ export class Size {
     if (!this.resting) return;
     setTimeout(() => {
       this.resting = false;
-      this.grow();
+      this.fit();
     }, 50);
   }
 }

@@ -13,7 +13,7 @@ import { judge, openGraph, reuse, send } from "./send.js";
 import { Size } from "./size.js";
 import { bestOf } from "./takes.js";
 import { themed } from "./theme.js";
-import { number, say } from "./words.js";
+import { say, sayCount } from "./words.js";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 export const widgets = new Set();
@@ -87,7 +87,7 @@ export class SongWidget {
     if (!files.length) return;
     this.takes.show(this.songs, bestOf(this.songs));
     this.choose(0, false);
-    this.status.textContent = say("ready", number(files.length));
+    this.status.textContent = sayCount("ready", files.length);
     this.measure();
     this.size.grow();
   }

@@ -42,9 +42,13 @@ export class Takes {
     for (const [index, take] of [...this.root.children].entries()) {
       take.setAttribute("aria-checked", String(index === place));
       take.tabIndex = index === place ? 0 : -1;
-      if (index === place && this.root.scrollWidth > this.root.clientWidth)
-        this.root.scrollTo({ left: take.offsetLeft - this.root.offsetLeft - this.root.clientWidth / 2 });
     }
+    requestAnimationFrame(() => this.reveal(this.root.children[place]));
+  }
+
+  reveal(take) {
+    if (take?.isConnected && this.root.scrollWidth > this.root.clientWidth)
+      this.root.scrollTo({ left: take.offsetLeft - this.root.offsetLeft - this.root.clientWidth / 2 });
   }
 }
 

@@ -17,9 +17,13 @@ export function language() {
 
 /** A word or sentence; what stands in `{0}`, `{1}` is given. */
 export function say(key, ...given) {
-  const entry = WORDS[key];
-  const text = entry[Math.max(0, LANGUAGES.indexOf(language().slice(0, 2)))];
-  return text.replace(/\{(\d)\}/g, (_, place) => given[place]);
+  return sayer(key)(...given);
+}
+
+/** Says it many times: asking for the language takes longer than a word. */
+export function sayer(key) {
+  const text = WORDS[key][Math.max(0, LANGUAGES.indexOf(language().slice(0, 2)))];
+  return (...given) => text.replace(/\{(\d)\}/g, (_, place) => given[place]);
 }
 
 /** The same for a count, which stands in `{0}`: English has another word for one. */

@@ -87,6 +87,8 @@ export default {
   keepAheadHow: ["AutoGen, while you listen.", "듣는 동안 자동 생성합니다.", "边听边自动生成。"],
   scoreTakesHow: ["Stars for lyrics and match.", "가사와 일치도에 별점을 줍니다.", "为歌词和契合度打分。"],
   scoreNeeds: ["Needs Think first or Lyric times", "먼저 계획 또는 싱크 가사가 필요합니다", "需要先规划或歌词时间"],
+  "text encoder": ["text encoder", "텍스트 인코더", "文本编码器"],
+  "language model": ["language model", "언어 모델", "语言模型"],
   advanced: ["Advanced", "고급", "高级"],
   advancedWords: ["Memory, meter, seed, file format", "메모리, 박자, 시드, 파일 형식", "显存、拍号、种子、文件格式"],
   showAdvanced: ["Show advanced", "고급 설정 보기", "显示高级选项"],

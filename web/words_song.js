@@ -55,6 +55,8 @@ export default {
   copySeed: ["Copy the seed", "시드 복사", "复制种子"],
   copied: ["Copied", "복사됨", "已复制"],
   instrumental: ["Instrumental", "연주곡", "纯音乐"],
+  isInstrumental: ["instrumental", "연주곡", "纯音乐"],
+  isVocal: ["vocals", "보컬", "人声"],
   cover: ["Cover", "커버", "翻唱"],
   repaint: ["Repaint", "다시 그리기", "重绘"],
   extend: ["Extend", "늘이기", "延长"],
@@ -106,6 +108,7 @@ export default {
   cancel: ["Cancel", "취소", "取消"],
   judging: ["Listening…", "듣는 중…", "正在聆听…"],
   failed: ["That did not work: {0}", "되지 않았습니다: {0}", "未成功：{0}"],
+  readyOne: ["{0} song is ready", "{0}곡이 준비되었습니다", "{0} 首歌曲已就绪"],
   ready: ["{0} songs are ready", "{0}곡이 준비되었습니다", "{0} 首歌曲已就绪"],
   runFailed: [
     "The run stopped with an error. The last good songs stay here.",

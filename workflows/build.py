@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,11 @@ from acestep_core.host.graph.packs import Registry, load_pack  # noqa: E402
 from acestep_core.host.graph.sketch import api_form  # noqa: E402
 from acestep_core.host.graph.stock_nodes import PACKS  # noqa: E402
 
-RESULTS = {"ACEStepSaveSong": "audioUI", "ACEStepPreviewSong": "audioUI", "ACEStepShowText": "shown"}
+RESULTS = {
+    **dict.fromkeys(("ACEStepSaveSong", "ACEStepPreviewSong"), "audioUI"),
+    **dict.fromkeys(("ACEStepEditDataset", "ACEStepTrainLoRA"), "panel"),
+    **dict.fromkeys(("ACEStepShowText", "ACEStepPreprocess", "ACEStepSaveDataset", "ACEStepExportLoRA"), "shown"),
+}
 """The widget in which a node shows what it made; in an app it stands below the form."""
 EDITORS = {"ACEStepRepaint": "region", "ACEStepExtend": "region", "ACEStepLego": "region"}
 """The widget on which a node's inputs are chosen by hand; in an app it stands below the recording."""
@@ -45,6 +51,7 @@ def build_all(folder: Path = HERE) -> list[Path]:
         canvas = canvas_form(name, graph.sketch, definitions)
         app = canvas_form(f"{name}_app", graph.sketch, definitions)
         app["extra"] |= app_form(graph)
+        name_fields(app["nodes"], graph)
         canvas["extra"] |= graph.extra
         shown = picture(CARDS[name].picture, name)
         for stem, workflow in ((name, canvas), (f"{name}_app", app)):
@@ -68,9 +75,42 @@ def app_form(graph: Graph) -> dict[str, Any]:
     inputs = [[ids[title], name] for title, _, name in (field.rpartition(".") for field in graph.form)]
     drawn = [[ids[title], EDITORS[kind]] for title, (kind, _) in graph.nodes.items() if kind in EDITORS]
     inputs[1:1] = drawn
-    shown = [(title, RESULTS.get(graph.nodes[title][0])) for title in graph.shows]
-    inputs += [[ids[title], widget] for title, widget in shown if widget]
+    inputs += [[ids[title], RESULTS[graph.nodes[title][0]]] for title in graph.shows]
     return {"linearMode": True, "linearData": {"inputs": inputs, "outputs": [ids[title] for title in graph.shows]}}
+
+
+def field_names(graph: Graph) -> dict[tuple[str, str], str]:
+    """`(title, input)` -> what the form calls a field whose own name does not tell what it is.
+
+    Of several with one name, results too, each says whose it is (`Codes: Seed`); one of a node that is not ours, whose
+    name is Python's, is called like the node.
+    """
+    own = {}
+    for title, _, name in (field.rpartition(".") for field in graph.form):
+        own[title, name] = name_in("en", graph.nodes[title][0], name)
+    often = Counter([*own.values(), *graph.shows])
+    told = {field: f"{field[0]}: {label}" if label else field[0] for field, label in own.items()}
+    return {field: told[field] for field, label in own.items() if not label or often[label] > 1}
+
+
+@cache
+def _words(language: str) -> dict[str, Any]:
+    words: dict[str, Any] = json.loads((LOCALES / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    return words
+
+
+def name_in(language: str, kind: str, name: str) -> str | None:
+    """What an input of a node of ours is called; None of others."""
+    return _words(language)[kind]["inputs"][name]["name"] if kind in _words(language) else None
+
+
+def name_fields(nodes: list[dict[str, Any]], graph: Graph) -> None:
+    """Writes these names into the nodes of an app."""
+    names = field_names(graph)
+    for node in nodes:
+        for socket in node["inputs"]:
+            if label := names.get((node["title"], socket["name"])):
+                socket["label"] = label
 
 
 def index_of(language: str) -> list[dict[str, Any]]:
@@ -110,8 +150,20 @@ def index_of(language: str) -> list[dict[str, Any]]:
         bases = {LABEL.sub("", title) for graph in GRAPHS.values() for title in graph.nodes}
         titles = texts["titles"]
         plain = sorted(bases - titles.keys())
-        categories[0]["words"] = {"titles": titles, "stages": texts["stages"], "plain": plain}
+        words = {"titles": titles, "stages": texts["stages"], "plain": plain}
+        categories[0]["words"] = words | {"fields": _fields_in(language)}
     return categories
+
+
+def _fields_in(language: str) -> dict[str, str]:
+    """English name of a field -> the one in this language, of those that stand behind a title."""
+    found = {}
+    for graph in GRAPHS.values():
+        for title, name in field_names(graph):
+            kind = graph.nodes[title][0]
+            if english := name_in("en", kind, name):
+                found[english] = _words(language)[kind]["inputs"][name]["name"]
+    return found
 
 
 def _write(path: Path, data: Any) -> Path:

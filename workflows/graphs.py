@@ -460,7 +460,7 @@ GRAPHS: dict[str, Graph] = {
             "Save": ("ACEStepSaveDataset", {"dataset": "Edit.0"}),
             "Preprocess": ("ACEStepPreprocess", {"dataset": "Edit.0", "model": "Load.0", "vae": "Load.1"}),
         },
-        ("Scan.folder", "Scan.custom_tag", "Scan.all_instrumental", "Edit.edits"),
+        ("Scan.folder", "Scan.custom_tag", "Scan.all_instrumental"),
         ("Edit", "Preprocess"),
     ),
     "label": Graph(
@@ -485,7 +485,7 @@ GRAPHS: dict[str, Graph] = {
             "Edit": ("ACEStepEditDataset", {"dataset": "Label.0"}),
             "Save": ("ACEStepSaveDataset", {"dataset": "Edit.0"}),
         },
-        ("Scan.folder", "Label.mode", "Label.format_lyrics", "Label.seed", "Edit.edits"),
+        ("Scan.folder", "Label.mode", "Label.format_lyrics", "Label.seed"),
         ("Edit", "Save"),
     ),
     "open_dataset": Graph(
@@ -498,7 +498,7 @@ GRAPHS: dict[str, Graph] = {
             "Edit": ("ACEStepEditDataset", {"dataset": "Open.0"}),
             "Preprocess": ("ACEStepPreprocess", {"dataset": "Edit.0", "model": "Load.0", "vae": "Load.1"}),
         },
-        ("Open.file", "Edit.edits", "Preprocess.max_seconds", "Preprocess.length"),
+        ("Open.file", "Preprocess.max_seconds", "Preprocess.length"),
         ("Edit", "Preprocess"),
     ),
     "train_lora": Graph(

@@ -311,6 +311,25 @@ def test_the_app_runs_and_plays(desk: Desk) -> None:
     desk.visit(desk.address("text2music_app", "&mode=linear"), "app", scenario)
 
 
+FIELDS = """async ([path, apps]) => {
+    const { readShipped, translate } = await import(path)
+    const words = await readShipped(), called = {}
+    for (const [name, graph] of Object.entries(apps)) {
+        translate(graph, words)
+        called[name] = graph.extra.linearData.inputs.map(([id, field]) => {
+            const node = graph.nodes.find(n => n.id === id)
+            const kind = LiteGraph.registered_node_types[node.type]
+            if (['audioUI', 'shown'].includes(field)) return node.title ?? kind.title
+            window.widgetsOf ??= {}
+            const own = (widgetsOf[node.type] ??= LiteGraph.createNode(node.type).widgets).find(w => w.name === field)
+            return node.inputs.find(i => i.name === field)?.label ?? own.label ?? field
+        })
+    }
+    return called
+}"""
+"""How each app calls its fields, in the language of the canvas."""
+
+
 @pytest.mark.parametrize("language", ["ko", "zh"])
 def test_names_follow_the_language(language: str, desk: Desk) -> None:
     words = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
@@ -321,6 +340,8 @@ def test_names_follow_the_language(language: str, desk: Desk) -> None:
         assert titles == [words[name]["display_name"] for name in desk.nodes()]
         label = await page.js("() => app.graph.getNodeById(2).widgets[0].label")
         assert label == words["ACEStepSong"]["inputs"]["caption"]["name"]
+        sides = "w => w.name === 'instrumental' && !/[a-z]/.test(w.options.on + w.options.off)"
+        assert await page.js(f"() => app.graph.getNodeById(2).widgets.some({sides})")
         shown = await page.js("() => app.graph.nodes.map(node => [node.type, node.title, node.widgets?.[0]?.value])")
         ours = [(kind, title) for kind, title, _ in shown if kind.startswith("ACEStep")]
         assert len(ours) > 5 and all(title == words[kind]["display_name"] for kind, title in ours)
@@ -333,6 +354,10 @@ def test_names_follow_the_language(language: str, desk: Desk) -> None:
         titles = await page.js("() => app.graph.nodes.map(node => node.title)")
         assert f"{words['ACEStepSampler']['display_name']} {said['titles']['retake']} 20%" in titles
         assert said["titles"]["Retake seed"] in titles and not [title for title in titles if title.isascii()]
+        apps = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in WORKFLOWS.glob("*_app.json")}
+        for name, fields in (await page.js(FIELDS, [f"/extensions/{desk.pack}/shipped.js", apps])).items():
+            assert len(set(fields)) == len(fields) and "value" not in fields, f"{name}: {fields}"
+            assert not [field for field in fields if field.isascii() and ":" in field], f"{name}: {fields}"
         await page.js("() => { window.mine = app.graph.serialize(); mine.nodes[0].title = 'My own name' }")
         await page.js("() => app.loadGraphData(mine)")
         assert await page.js("() => app.graph.nodes.some(node => node.title === 'My own name')")

@@ -304,6 +304,9 @@ def test_an_app_has_it_below_the_recording(desk: Desk) -> None:
             }""",
             node_of(graph, "ACEStepRepaint"),
         )
+        loaded = "audio.src.includes('recording.wav') && audio.readyState"  # not the example that the app opens with
+        await page.until(f"(audio => {loaded})(region.querySelector('audio'))")
+        await page.answered()
         await page.js("() => region.scrollIntoView({ block: 'center' })")
         await snap(page, "bar")
         await along(page, 4, 5.8, length=6)

@@ -54,10 +54,17 @@ def songs(desk: Desk, batches: int = 3, takes: int = 2) -> Path:
     return folder
 
 
+LOADED = """app.graph.nodes.every(node => {
+    const player = node.type === 'LoadAudio' && node.widgets.find(w => w.name === 'audioUI')?.element
+    return !player?.src || player.readyState > 0 || player.error
+})"""
+
+
 async def closed(page: Canvas) -> None:
-    """No songbook, and nothing that it still asks for: songs may go."""
+    """No songbook, and nothing that it or a node still asks for: songs may go."""
     await page.js(f"() => {{ if ({BOOK}) {TAB} }}")
     await page.until(f"!{BOOK}")
+    await page.until(LOADED)
     await page.answered()
 
 

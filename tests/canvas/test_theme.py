@@ -22,6 +22,14 @@ def test_every_colour_can_be_read() -> None:
     assert contrast(inks["unplayed"][0], "#262729") >= 2.5 and contrast(inks["unplayed"][1], "#FFFFFF") >= 3
 
 
+def test_nothing_moves_for_those_who_want_it_still() -> None:
+    """One rule that no other can outdo, whatever is given a transition; and nothing has an animation."""
+    sheets = [path.read_text(encoding="utf-8") for path in (ROOT / "web").glob("*.css")]
+    assert not [sheet for sheet in sheets if re.search(r"@keyframes|\banimation\b", sheet)]
+    still = re.findall(r"prefers-reduced-motion: reduce\) \{ (.*?) \{ (.*?) \} \}", "".join(sheets))
+    assert still == [(".ace, .ace *, .ace *::before, .ace *::after", "transition: none !important;")]
+
+
 def test_no_sheet_changes_what_another_shows() -> None:
     """Outside of the block of its part, a sheet names only what no other sheet names there."""
     sheets = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "web").glob("*.css")}

@@ -73,7 +73,9 @@ def test_the_form_of_the_app_names_widgets(name: str, stage: Any) -> None:
     outputs = app["extra"]["linearData"]["outputs"]
     fields = app["extra"]["linearData"]["inputs"]
     results = {"ACEStepSaveSong": "audioUI", "ACEStepPreviewSong": "audioUI", "ACEStepShowText": "shown"}
-    shown = [[i, results[kind]] for i in outputs if (kind := prompt[str(i)]["class_type"]) in results]
+    results |= {"ACEStepEditDataset": "panel", "ACEStepTrainLoRA": "panel"}
+    results |= dict.fromkeys(("ACEStepPreprocess", "ACEStepSaveDataset", "ACEStepExportLoRA"), "shown")
+    shown = [[i, results[prompt[str(i)]["class_type"]]] for i in outputs]  # an app that shows nothing ends empty
     assert fields[len(fields) - len(shown) :] == shown
     for node_id, widget in fields[: len(fields) - len(shown)]:
         if widget != "region":  # which writes start and end, and is no input itself
@@ -81,6 +83,20 @@ def test_the_form_of_the_app_names_widgets(name: str, stage: Any) -> None:
     assert outputs and all(
         getattr(stage.registry.cls(prompt[str(i)]["class_type"]), "OUTPUT_NODE", False) for i in outputs
     )
+
+
+@every_workflow
+def test_no_two_fields_of_an_app_are_called_alike(name: str) -> None:
+    """In English; `tests/canvas` looks at the other languages."""
+    words = json.loads((FOLDER.parent / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
+    app = read(f"{name}_app")
+    nodes = {node["id"]: node for node in app["nodes"]}
+    called = []
+    for node_id, field in app["extra"]["linearData"]["inputs"]:
+        node = nodes[node_id]
+        label = next((socket.get("label") for socket in node["inputs"] if socket["name"] == field), node["title"])
+        called.append(label or words[node["type"]]["inputs"][field]["name"])
+    assert len(set(called)) == len(called), called
 
 
 @every_workflow

@@ -13,6 +13,8 @@ from acestep_core.host.graph.sketch import Out, Sketch, inputs_of
 COLUMN_HEIGHT, GAP, WIDTH = 960, 40, 320
 TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER, UNFOLD = 30, 20, 26, 110, 140, 44
 GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 60, 20
+GROUP_COLOUR = "#3f789e"
+"""The frontend's own blue of groups; without a colour it writes their titles so dark that they cannot be read."""
 NOTE_HEIGHT = 120
 GROWTH = {
     "ACEStepSampler": 210,
@@ -155,7 +157,8 @@ def layout(
             lowest = max(lowest, bottom - GAP)
         x += widest
         box = [left - GROUP_EDGE, -GROUP_TITLE, x - left + 2 * GROUP_EDGE, lowest + GROUP_TITLE + GROUP_EDGE]
-        groups.append({"id": number, "title": f"{number} {names[stage]}", "bounding": box, "flags": {}})
+        said = f"{number} {names[stage]}"
+        groups.append({"id": number, "title": said, "bounding": box, "color": GROUP_COLOUR, "flags": {}})
         x += GROUP_GAP + 2 * GROUP_EDGE
     return places, groups
 
