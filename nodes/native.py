@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.errors import InvalidInput
@@ -93,4 +94,8 @@ def _needs_comfyui(node: str, instead: str) -> None:
     if not isinstance(host(), ComfyUI):
         raise InvalidInput(
             f"{node} works with models of ComfyUI, which is not here; run the graph there, or {instead}."
+        )
+    if "comfy.ldm.ace.ace_step15" not in sys.modules:
+        raise InvalidInput(
+            f"{node} needs ComfyUI 0.12 or newer, whose own nodes know ACE-Step 1.5; update ComfyUI, or {instead}."
         )

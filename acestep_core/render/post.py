@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from acestep_core.errors import GenerationError
+from acestep_core.errors import GenerationError, InvalidInput
 from acestep_core.options import Finish
 from acestep_core.vocabulary import SAMPLE_RATE
 
@@ -84,6 +84,26 @@ def check_latents(latents: Tensor) -> None:
             )
 
 
+def check_given(latents: Tensor) -> None:
+    """Refuses latents `[B, T, 64]` from anywhere that hold nothing to decode. Models did not make them, or made them
+    well (`check_latents`), so the weights are not to blame.
+
+    Raises:
+        InvalidInput: an item is not finite, or all zero.
+    """
+    for index, item in enumerate(latents):
+        if not item.isfinite().all():
+            raise InvalidInput(
+                f"Song {index + 1} of the latents holds values that are not finite; the node that made or changed them "
+                "overflowed, so look at its settings and its number format."
+            )
+        if not item.any():
+            raise InvalidInput(
+                f"Song {index + 1} of the latents is all zero, as an empty latent is, or a song taken away from "
+                "itself; connect latents that a sampler or an encoder made."
+            )
+
+
 def check_audio(audio: Tensor) -> None:
     """Refuses decoded audio `[B, C, S]` that cannot be a song.
 
@@ -98,8 +118,8 @@ def check_audio(audio: Tensor) -> None:
             )
         if peak < SILENCE:
             raise GenerationError(
-                f"Item {index + 1} decoded to silence; the VAE or the silence latent is probably the wrong file, "
-                "so verify the checkpoint."
+                f"Item {index + 1} decoded to silence; either the latents are of a silent recording, or the VAE or the "
+                "silence latent is the wrong file, so verify the checkpoint."
             )
 
 

@@ -20,7 +20,7 @@ from acestep_core.render import vae
 from acestep_core.render.conditioned import Conditioning
 from acestep_core.render.guidance import OFF, check_guidance
 from acestep_core.render.parts import part_of, states_in
-from acestep_core.render.post import check_audio, check_latents, finished, limit_peak, shift_rescale
+from acestep_core.render.post import check_audio, check_given, check_latents, finished, limit_peak, shift_rescale
 from acestep_core.render.sampler import Integrator, check_morph, sample
 from acestep_core.render.schedule import check_times
 from acestep_core.render.settings import tile_for
@@ -130,9 +130,10 @@ def decode_latents(
         tile: latent frames at a time where they fit the memory; note: hears how many it were.
 
     Raises:
-        GenerationError: latents or audio are unusable; the message gives the likely cause.
+        InvalidInput: the latents hold nothing to decode.
+        GenerationError: the audio is unusable; the message gives the likely cause.
     """
-    check_latents(latents)
+    check_given(latents)
     moved = shift_rescale(latents, shift, rescale)
 
     def work(module: OobleckVAE, tile: int) -> Tensor:

@@ -345,6 +345,7 @@ JOBS = {
     "LatentMultiply by 1": (two, 1.0),
     "LatentAdd": (two, two),
     "LatentSubtract": (two, half),
+    "LatentSubtract from itself": (two, two),
     "LatentInterpolate": (one, half, 0.3),  # knows no batches
     "LatentBlend": (two, half, 0.5),
     "LatentApplyOperation": (two, sharpened),

@@ -98,6 +98,7 @@ BETWEEN: dict[str, list[float] | str] = {
     "LatentMultiply by 1": [10.0, 2, 2],
     "LatentAdd": [10.0, 2, 0],
     "LatentSubtract": [10.0, 2, 0],
+    "LatentSubtract from itself": "Song 1 of the latents is all zero",
     "LatentInterpolate": [10.0, 1, 0],
     "LatentBlend": [10.0, 2, 0],
     "LatentFlip": [10.0, 2, 0],

@@ -194,5 +194,7 @@ def test_foreign_latents_and_empty_audio_are_refused(call: Callable[..., Any]) -
     (vae,) = call("ACEStepVAELoader", vae="auto")
     with pytest.raises(InvalidInput, match=r"ACE-Step 1\.5"):
         call("ACEStepDecode", vae=vae, latent={"samples": torch.zeros(1, 4, 8, 8)})
+    with pytest.raises(InvalidInput, match="Song 1 of the latents is all zero"):
+        call("ACEStepDecode", vae=vae, latent={"samples": torch.zeros(1, 64, 25)})
     with pytest.raises(InvalidInput, match="holds no audio"):
         call("ACEStepEncodeAudio", vae=vae, audio=None)

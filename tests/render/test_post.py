@@ -1,9 +1,11 @@
+import re
+
 import pytest
 import torch
 
 from acestep_core.errors import GenerationError, InvalidInput
 from acestep_core.options import Finish
-from acestep_core.render.post import check_audio, check_latents, fade, finished, limit_peak, normalize_peak
+from acestep_core.render.post import check_audio, check_given, check_latents, fade, finished, limit_peak, normalize_peak
 
 
 def tone(peak: float = 0.5, items: int = 2, samples: int = 480) -> torch.Tensor:
@@ -56,6 +58,16 @@ def test_what_is_not_finite_is_named_by_item(value: float) -> None:
         check_audio(audio)
     with pytest.raises(GenerationError, match=r"Item 3.*float32"):
         check_latents(latents)
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+def test_given_latents_blame_what_made_them_and_no_weights(value: float) -> None:
+    latents = torch.randn(3, 10, 64)
+    check_given(latents)
+    latents[1] = value
+    with pytest.raises(InvalidInput, match=r"^Song 2 of the latents .*\.$") as refused:
+        check_given(latents)
+    assert not re.search("weights|checkpoint", str(refused.value))
 
 
 def test_silence_is_refused_with_a_likely_cause() -> None:
