@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,11 +96,14 @@ async def forgotten(site: Site) -> None:
 
 
 @contextmanager
-def started(main: Path, python: str, base: Path, fill: Callable[[Path, Path], None] | None = None) -> Iterator[Comfy]:
+def started(
+    main: Path, python: str, base: Path, fill: Callable[[Path, Path], None] | None = None, flags: Sequence[str] = ()
+) -> Iterator[Comfy]:
     """Starts ComfyUI and ends it with the block.
 
     Args:
         fill: puts models into the base folder and the one elsewhere; None for tiny ones of every kind.
+        flags: more for its command line.
 
     Raises:
         RuntimeError: it ended early or did not answer in time; the message has the end of its log.
@@ -119,7 +122,7 @@ def started(main: Path, python: str, base: Path, fill: Callable[[Path, Path], No
     }
     # as from the second start on
     subprocess.run([python, "-m", "compileall", "-q", str(comfy.pack)], check=True, env=environment(base))
-    command = [python, str(main), "--cpu", "--disable-api-nodes", "--disable-auto-launch"]
+    command = [python, str(main), "--cpu", "--disable-api-nodes", "--disable-auto-launch", *flags]
     command += [str(part) for option in options.items() for part in option]
     with comfy.log.open("wb") as log:
         process = subprocess.Popen(command, cwd=base, env=environment(base), stdout=log, stderr=subprocess.STDOUT)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 import comfy.model_management
 from aiohttp import web
@@ -45,8 +46,19 @@ async def models(request):
             "bytes_seen_by_comfyui": [patcher.loaded_size() for patcher in ours],
             "bytes_of_ours": [entry.nbytes for entry in entries],
             "pins": [entry.pins for entry in entries],
+            "formats": {entry.key[0]: entry.key[4].removeprefix("torch.") for entry in entries},
+            "mapped": _mapped(),
         }
     )
+
+
+def _mapped():
+    """The weights files that are mapped into this process; None where the system does not tell."""
+    maps = Path("/proc/self/maps")
+    if not maps.is_file():
+        return None
+    paths = {line.split(maxsplit=5)[-1] for line in maps.read_text().splitlines()}
+    return sorted(path for path in paths if path.endswith(".safetensors"))
 
 
 @_routes.get("/probe/flags")
