@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from acestep_core.records.song_record import SongRecord
 
 
+ENGINES = ("here", "ray")
+RAY = ENGINES[1]
+
+
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "run",
@@ -41,10 +45,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "acestep run text2music --repeat 4 --seed random",
             "acestep run cover --set recording.audio=demo.wav",
             "acestep run my_graph.json --batch songs.csv",
+            "acestep run my_graph.json --batch songs.csv --engine ray --workers 4",
             "acestep run output/song.flac",
         ),
     )
     add_workflow_options(parser)
+    add_engine_options(parser)
     add_host_options(parser)
 
 
@@ -83,6 +89,32 @@ def add_workflow_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print each result, and each error, as one line of JSON")
 
 
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Where the rows of a batch run."""
+    parser.add_argument(
+        "--engine", choices=ENGINES, default=ENGINES[0], help="ray runs the rows of a batch on several workers at once"
+    )
+    parser.add_argument(
+        "--address",
+        default="local",
+        metavar="WHERE",
+        help="of Ray: local starts one (default), auto finds this machine's cluster, ray://host:10001 another",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="default one per card, or else per processor")
+    parser.add_argument(
+        "--gpus-per-worker", type=float, default=1.0, metavar="N", help="0.5 lets two share a card (default 1)"
+    )
+    parser.add_argument(
+        "--threads-per-worker", type=int, default=1, metavar="N", help="of workers without a card (default 1)"
+    )
+    parser.add_argument(
+        "--row-limit",
+        type=float,
+        metavar="SECONDS",
+        help="after which a row's worker is ended and the row goes elsewhere",
+    )
+
+
 def run(options: argparse.Namespace) -> int:
     from acestep_core.host.client.batch import values_of
     from acestep_core.host.client.local import LocalRunner
@@ -92,11 +124,16 @@ def run(options: argparse.Namespace) -> int:
     if record is not None:
         return make_again(options, record)
     check_repeats(options)
-    runner = LocalRunner(folders_of(options, options.output), packs_of(options), not options.disable_metadata)
+    packs = packs_of(options)
+    runner = LocalRunner(folders_of(options, options.output), packs, not options.disable_metadata)
     workflow = runner.load(options.file).with_inputs(values_of(options.set))
     sources = sources_of(options, runner.folders.input, *recordings())
+    if options.engine == RAY:
+        from acestep_core.commands.engine import run_on_ray
+
+        return run_on_ray(options, runner, packs, workflow, sources)
     stop = threading.Event()
-    with ProgressBar() as bar, _interruptible(stop):
+    with ProgressBar() as bar, interruptible(stop.set):
 
         async def one(row: Any, output: Path | None = None, prompt_id: str | None = None) -> Any:
             return await runner.run(runner.prepare(row, sources), output, watch(row, bar), stop, prompt_id)
@@ -126,10 +163,12 @@ One = Callable[..., Awaitable["Result"]]
 """Runs a workflow: `one(workflow, output folder, prompt id)`."""
 
 
-async def run_all(options: argparse.Namespace, workflow: Workflow, one: One, sources: Sources, bar: ProgressBar) -> int:
+async def run_all(
+    options: argparse.Namespace, workflow: Workflow, one: One, sources: Sources, bar: ProgressBar, at_once: int = 1
+) -> int:
     """Runs a workflow as often as was asked; exit status 1 if a row of a batch failed."""
     if options.batch is not None:
-        return await _batch(options, _seeded(workflow, options.seed, 0), one, sources, bar)
+        return await _batch(options, _seeded(workflow, options.seed, 0), one, sources, bar, at_once)
     for number in range(options.repeat):
         row = _seeded(workflow.drawn(SystemRandom()), options.seed, number)
         bar.part = f"{number + 1}/{options.repeat}" if options.repeat > 1 else ""
@@ -158,7 +197,7 @@ def make_again(options: argparse.Namespace, record: SongRecord) -> int:
     form = form if form in FORMATS else "flac"
     bitrate = record.finish.get("bitrate") if FORMATS[form].bitrates else None
     stop = threading.Event()
-    with ProgressBar() as bar, _interruptible(stop):
+    with ProgressBar() as bar, interruptible(stop.set):
         made = replay(options.file, roots=roots, progress=bar, cancelled=stop.is_set)
     target = options.output / f"{options.file.stem}{FORMATS[form].suffix}"
     paths = made.save(target, form, bitrate, record=not options.disable_metadata)
@@ -205,25 +244,34 @@ def _seeds(workflow: Workflow) -> dict[str, list[int]]:
     return found
 
 
-async def _batch(options: argparse.Namespace, workflow: Workflow, one: One, sources: Sources, bar: ProgressBar) -> int:
+async def _batch(
+    options: argparse.Namespace, workflow: Workflow, one: One, sources: Sources, bar: ProgressBar, at_once: int
+) -> int:
     """Runs all rows; exit status 1 if one of them failed."""
     from acestep_core.host.client.batch import Journal, Row, run_batch
     from acestep_core.host.client.rows import read_rows
 
     rows = read_rows(options.batch)
     journal = Journal(options.output / f"{options.batch.stem}.journal.jsonl")
-    bar.part = f"1/{len(rows)}"
+    bar.part = f"1/{len(rows)}" if at_once == 1 else ""
+    ended = 0
 
     def report(row: Row) -> None:
-        bar.close()
-        bar.part = f"{row.index + 2}/{len(rows)}"
+        nonlocal ended
+        ended += 1
+        if at_once == 1:
+            bar.close()
+            bar.part = f"{row.index + 2}/{len(rows)}"
+        else:
+            bar("rows", ended, len(rows))
         if row.error is not None:
             show_error(row.error, options.json, row=row.index + 1)
         elif row.result is not None:
             shown = {"row": row.index + 1, "repeated": row.repeated, **row.result, "seeds": _seeds(row.workflow)}
             show(shown, options.json)
 
-    return 0 if await run_batch(workflow, rows, one, report, journal, sources.check) else 1
+    done = await run_batch(workflow, rows, one, report, journal, sources.check, at_once=at_once)
+    return 0 if done else 1
 
 
 def watch(workflow: Any, bar: ProgressBar) -> Callable[[Any], None]:
@@ -239,13 +287,16 @@ def watch(workflow: Any, bar: ProgressBar) -> Callable[[Any], None]:
 
 
 @contextmanager
-def _interruptible(stop: threading.Event) -> Iterator[None]:
-    """While the block runs, Ctrl-C asks the running node to stop; a second one stops at once."""
+def interruptible(stop: Callable[[], object]) -> Iterator[None]:
+    """While the block runs, Ctrl-C calls `stop`, which lets what runs come to an end; a second one ends it at once."""
+    asked = False
 
     def handle(number: int, frame: Any) -> None:
-        if stop.is_set():
+        nonlocal asked
+        if asked:
             raise KeyboardInterrupt
-        stop.set()
+        asked = True
+        stop()
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,0 +1,48 @@
+"""`acestep run --batch FILE --engine ray`: the rows of a batch on many workers."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep_core.commands.run import interruptible, run_all
+from acestep_core.errors import InvalidInput
+from acestep_core.pipeline.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from acestep_core.host.client.local import LocalRunner
+    from acestep_core.host.client.sources import Sources
+    from acestep_core.host.graph.workflow import Workflow
+
+
+def run_on_ray(
+    options: argparse.Namespace, runner: LocalRunner, packs: tuple[Path, ...], workflow: Workflow, sources: Sources
+) -> int:
+    """Runs all rows; exit status 1 if one of them failed."""
+    if options.batch is None:
+        raise InvalidInput("The engine ray runs the rows of a batch; add --batch FILE.")
+    if options.workers is not None and options.workers < 1:
+        raise InvalidInput(f"--workers is a number from 1, not {options.workers}.")
+    if options.gpus_per_worker < 0:
+        raise InvalidInput(f"--gpus-per-worker is a number from 0, not {options.gpus_per_worker}.")
+    return asyncio.run(_run(options, runner, packs, workflow, sources))
+
+
+async def _run(
+    options: argparse.Namespace, runner: LocalRunner, packs: tuple[Path, ...], workflow: Workflow, sources: Sources
+) -> int:
+    from acestep_core.host.client.pool import Limits
+    from acestep_core.host.client.ray_workers import RayOptions, ray_pool
+
+    where = RayOptions(options.address, options.workers, options.gpus_per_worker, options.threads_per_worker)
+    limits = Limits(row=options.row_limit)
+    async with ray_pool(where, runner.folders, packs, not options.disable_metadata, limits) as pool:
+        loop = asyncio.get_running_loop()
+        with ProgressBar() as bar, interruptible(lambda: loop.call_soon_threadsafe(pool.drain)):
+
+            async def one(row: Any, output: Path, prompt_id: str) -> Any:
+                return await pool.run(runner.prepare(row, sources), output, prompt_id)
+
+            return await run_all(options, workflow, one, sources, bar, pool.room)
