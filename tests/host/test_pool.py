@@ -203,6 +203,33 @@ def test_draining_lets_what_has_begun_end() -> None:
     assert said(asyncio.run(scene())) == ["w0", "w1", "Cancelled", "Cancelled"]
 
 
+def test_closing_ends_while_a_worker_answers() -> None:
+    """An answer that comes with the cancellation must not swallow it."""
+
+    async def scene() -> None:
+        answer = asyncio.Event()
+
+        class Slow(FakeWorker):
+            async def silence(self) -> float:
+                asked.set()
+                await answer.wait()
+                return 0.0
+
+        class SlowLab(Lab):
+            async def start(self) -> FakeWorker:
+                return Slow(self)
+
+        asked = asyncio.Event()
+        pool = Pool(SlowLab().start, 1, LIMITS)
+        await asked.wait()
+        answer.set()
+        await asyncio.sleep(0)  # the answer is on its way
+        async with asyncio.timeout(30):
+            await pool.close()
+
+    asyncio.run(scene())
+
+
 def test_weights_are_told_by_all_that_leads_to_them() -> None:
     assert weights_of(row("x")) == weights_of(row("y")) != weights_of(row("x", "b"))
     assert len(weights_of(row("x"))) == 1

@@ -209,7 +209,8 @@ class Pool:
             if done:
                 return desk.lost.result()
             try:
-                silence = await asyncio.wait_for(desk.worker.silence(), limits.silence)
+                async with asyncio.timeout(limits.silence):
+                    silence = await desk.worker.silence()
             except WorkerLost as error:
                 return error
             except TimeoutError:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 HERE = "local"
 """The address of a Ray that is started for this batch alone, and ends with it."""
+_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+"""What Ray reads while it is imported: without clusters its services listen on this machine alone, on any system."""
 _PATIENCE = 30.0
 """Seconds after which somebody who waits for a free place is told so."""
 
@@ -57,11 +59,7 @@ async def ray_pool(
     Raises:
         HostError: Ray is not installed, or there is no cluster at the address.
     """
-    try:
-        import ray
-    except ImportError:
-        raise HostError("The engine ray is not installed; run `pip install acestep-nodes[ray]`.") from None
-    await asyncio.to_thread(_connect, ray, options)
+    ray = await asyncio.to_thread(_connected, options)
     try:
         there = ray.cluster_resources()
         needs = {"num_gpus": options.gpus} if there.get("GPU") and options.gpus else {"num_cpus": options.threads}
@@ -82,18 +80,22 @@ async def ray_pool(
         await asyncio.to_thread(ray.shutdown)
 
 
-def _connect(ray: Any, options: RayOptions) -> None:
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if options.address != HERE:
-        try:
-            ray.init(address=options.address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise HostError(
-                f"There is no Ray at {options.address} ({error}); start it, or use --address local."
-            ) from error
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(address=HERE, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+def _connected(options: RayOptions) -> Any:
+    """The module `ray`, connected."""
+    if options.address == HERE:
+        for name, value in _ALONE.items():
+            os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError:
+        raise HostError("The engine ray is not installed; run `pip install acestep-nodes[ray]`.") from None
+    alone = {"include_dashboard": False} if options.address == HERE else {}
+    try:
+        ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR, **alone)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise HostError(f"Ray at {options.address} does not answer ({reason}); start it there.") from error
+    return ray
 
 
 async def _started(ray: Any, actor: Any) -> Worker:
