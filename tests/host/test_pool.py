@@ -168,7 +168,7 @@ def test_a_failure_is_the_runs_own() -> None:
 
 def test_where_no_worker_stays_alive_all_is_over() -> None:
     lab = Lab(deaths=100)
-    results = play(lab, [row(f"die{i}") for i in range(20)], limits=Limits(beat=0.001, losses=4))
+    results = play(lab, [row(f"die{i}") for i in range(20)], count=1, limits=Limits(beat=0.001, losses=4))
     assert said(results).count("WorkerLost") == 4 and said(results).count("HostError") == 16
     assert "4 workers were lost" in str(results[-1])
 
