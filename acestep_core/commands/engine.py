@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +40,13 @@ async def _run(
 
     where = RayOptions(options.address, options.workers, options.gpus_per_worker, options.threads_per_worker)
     limits = Limits(row=options.row_limit)
-    async with ray_pool(where, runner.folders, packs, not options.disable_metadata, limits) as pool:
-        loop = asyncio.get_running_loop()
-        with ProgressBar() as bar, interruptible(lambda: loop.call_soon_threadsafe(pool.drain)):
+    loop, out = asyncio.get_running_loop(), sys.stdout
+    # Ray prints what becomes of its workers; standard output is for results alone.
+    with redirect_stdout(sys.stderr), ProgressBar() as bar:
+        async with ray_pool(where, runner.folders, packs, not options.disable_metadata, limits) as pool:
 
             async def one(row: Any, output: Path, prompt_id: str) -> Any:
                 return await pool.run(runner.prepare(row, sources), output, prompt_id)
 
-            return await run_all(options, workflow, one, sources, bar, pool.room)
+            with interruptible(lambda: loop.call_soon_threadsafe(pool.drain)):
+                return await run_all(options, workflow, one, sources, bar, pool.room, out)

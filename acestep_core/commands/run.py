@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from acestep_core.commands.flags import examples, seed
 from acestep_core.commands.report import result_of, show, show_error
@@ -164,11 +164,17 @@ One = Callable[..., Awaitable["Result"]]
 
 
 async def run_all(
-    options: argparse.Namespace, workflow: Workflow, one: One, sources: Sources, bar: ProgressBar, at_once: int = 1
+    options: argparse.Namespace,
+    workflow: Workflow,
+    one: One,
+    sources: Sources,
+    bar: ProgressBar,
+    at_once: int = 1,
+    out: TextIO | None = None,
 ) -> int:
-    """Runs a workflow as often as was asked; exit status 1 if a row of a batch failed."""
+    """Runs a workflow as often as was asked; exit status 1 if a row of a batch failed. Results are told to `out`."""
     if options.batch is not None:
-        return await _batch(options, _seeded(workflow, options.seed, 0), one, sources, bar, at_once)
+        return await _batch(options, _seeded(workflow, options.seed, 0), one, sources, bar, at_once, out)
     for number in range(options.repeat):
         row = _seeded(workflow.drawn(SystemRandom()), options.seed, number)
         bar.part = f"{number + 1}/{options.repeat}" if options.repeat > 1 else ""
@@ -245,7 +251,13 @@ def _seeds(workflow: Workflow) -> dict[str, list[int]]:
 
 
 async def _batch(
-    options: argparse.Namespace, workflow: Workflow, one: One, sources: Sources, bar: ProgressBar, at_once: int
+    options: argparse.Namespace,
+    workflow: Workflow,
+    one: One,
+    sources: Sources,
+    bar: ProgressBar,
+    at_once: int,
+    out: TextIO | None,
 ) -> int:
     """Runs all rows; exit status 1 if one of them failed."""
     from acestep_core.host.client.batch import Journal, Row, run_batch
@@ -265,10 +277,10 @@ async def _batch(
         else:
             bar("rows", ended, len(rows))
         if row.error is not None:
-            show_error(row.error, options.json, row=row.index + 1)
+            show_error(row.error, options.json, out, row=row.index + 1)
         elif row.result is not None:
             shown = {"row": row.index + 1, "repeated": row.repeated, **row.result, "seeds": _seeds(row.workflow)}
-            show(shown, options.json)
+            show(shown, options.json, out)
 
     done = await run_batch(workflow, rows, one, report, journal, sources.check, at_once=at_once)
     return 0 if done else 1
