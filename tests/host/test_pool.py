@@ -15,6 +15,7 @@ from acestep_core.host.client.pool import Limits, Pool
 from acestep_core.host.graph.likeness import weights_of
 from acestep_core.host.graph.workflow import Workflow
 from acestep_core.host.queue.results import Result, RunFailed, WorkerLost
+from tests.host.simulate import simulate
 
 DEFINITIONS: Any = {"Load": {"input": {}, "output": ["ACESTEP_MODEL"]}, "Word": {"input": {}, "output": ["STRING"]}}
 
@@ -233,3 +234,9 @@ def test_closing_ends_while_a_worker_answers() -> None:
 def test_weights_are_told_by_all_that_leads_to_them() -> None:
     assert weights_of(row("x")) == weights_of(row("y")) != weights_of(row("x", "b"))
     assert len(weights_of(row("x"))) == 1
+
+
+def test_many_rows_over_many_workers_that_die_are_each_there_once(tmp_path: Path) -> None:
+    found = asyncio.run(simulate(tmp_path, rows=300, workers=16, seconds=0.001, die=0.01))
+    assert (found["rows_in_journal"], found["rows_twice"], found["files"], found["errors"]) == (300, 0, 300, 0)
+    assert found["workers_lost"] > 0 and not list(tmp_path.glob(".*"))

@@ -15,10 +15,12 @@ import secrets
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from threading import Lock
 from typing import Any
 
 from acestep_core.errors import Cancelled, GraphError
@@ -37,7 +39,12 @@ class Journal:
 
     Each line is written through to the disk; a torn last line is ignored. Paths are relative to the folder, with
     slashes, so that the folder may be moved, to another system too.
+
+    Attributes:
+        thread: brings the files of rows in, one row after the other, while others run.
     """
+
+    thread: Executor
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,6 +52,7 @@ class Journal:
         self.owner = f"r{hashlib.sha256(path.name.encode()).hexdigest()[:6]}"
         self._done: dict[str, int] = {}  # where a row's line begins: a million entries are not kept in memory
         self._salt = ""
+        self._writing = Lock()
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -55,7 +63,7 @@ class Journal:
             StorageError: the folder is not writable.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with locked(self.folder / f".{self.path.name}.lock"):
+        with locked(self.folder / f".{self.path.name}.lock"), ThreadPoolExecutor(1) as self.thread:
             if self.path.exists():
                 with self.path.open("rb") as file:
                     at = 0
@@ -97,7 +105,7 @@ class Journal:
 
     def _append(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry).encode()
-        with self.path.open("ab") as file:
+        with self._writing, self.path.open("ab") as file:
             # the line break in front separates this line from one that a crash may have torn
             at = file.tell() + 1
             file.write(b"\n" + line + b"\n")
@@ -237,11 +245,25 @@ async def _run_row(row: Workflow, key: str, run: Run, journal: Journal, folder: 
         made = await run(row, stage.folder / folder, str(uuid.UUID(key)))
         files = {node: [_below(path, stage.folder) for path in paths] for node, paths in made.files.items()}
         result = made.to_dict() | {"files": files}
-        journal.write(key, result, stage.deliver(ROW, note=[key, result]))
+
+        def bring_in() -> None:
+            journal.write(key, result, stage.deliver(ROW, note=[key, result]))
+
+        await _to_its_end(journal.thread, bring_in)
     known = journal.result(key)
     if known is None:
         raise RunFailed("A file of the row was removed while it was brought in; run the batch again.")
     return known
+
+
+async def _to_its_end(thread: Executor, work: Callable[[], None]) -> None:
+    """Does something in a thread, and waits for its end even if nobody wants it any more."""
+    done = asyncio.get_running_loop().run_in_executor(thread, work)
+    try:
+        await asyncio.shield(done)
+    except asyncio.CancelledError:
+        await asyncio.wait([done])
+        raise
 
 
 def _below(path: Path, folder: Path) -> str:
