@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.commands.run import interruptible, run_all
+from acestep_core.commands.running import interruptible, run_all
 from acestep_core.errors import InvalidInput
 from acestep_core.pipeline.progress import ProgressBar
 
@@ -17,6 +17,36 @@ if TYPE_CHECKING:
     from acestep_core.host.client.local import LocalRunner
     from acestep_core.host.client.sources import Sources
     from acestep_core.host.graph.workflow import Workflow
+
+
+ENGINES = ("here", "ray")
+RAY = ENGINES[1]
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Where the rows of a batch run."""
+    parser.add_argument(
+        "--engine", choices=ENGINES, default=ENGINES[0], help="ray runs the rows of a batch on several workers at once"
+    )
+    parser.add_argument(
+        "--address",
+        default="local",
+        metavar="WHERE",
+        help="of Ray: local starts one for this batch (default), auto finds the cluster that this machine is part of",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="default one per card, or else per processor")
+    parser.add_argument(
+        "--gpus-per-worker", type=float, default=1.0, metavar="N", help="0.5 lets two share a card (default 1)"
+    )
+    parser.add_argument(
+        "--threads-per-worker", type=int, default=1, metavar="N", help="of workers without a card (default 1)"
+    )
+    parser.add_argument(
+        "--row-limit",
+        type=float,
+        metavar="SECONDS",
+        help="after which a row's worker is ended and the row goes elsewhere",
+    )
 
 
 def run_on_ray(

@@ -38,7 +38,7 @@ class RayOptions:
     """Where the workers are.
 
     Attributes:
-        address: `local`; `auto` for the cluster that this machine is part of; or `ray://host:10001`.
+        address: `local`, `auto` for the cluster that this machine is part of, or anything else that `ray.init` takes.
         workers: how many; None for one for each card, or, where there is none, for each processor.
         gpus: of each worker; a fraction lets workers share a card.
         threads: of each worker that computes on processors.
