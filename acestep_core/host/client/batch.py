@@ -203,8 +203,9 @@ async def run_batch(
         while len(running) > most:
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             running.difference_update(done)
-            for task in done:
-                task.result()
+            errors = [error for task in done if (error := task.exception()) is not None]
+            if errors:
+                raise errors[0]
 
     with journal.opened():
         try:
