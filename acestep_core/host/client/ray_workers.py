@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -153,13 +152,12 @@ def _actor(ray: Any) -> type:
             from acestep_core.host.client.local import LocalRunner
 
             self._runner = LocalRunner(folders, packs, metadata)
-            self._stop = threading.Event()
             self._heard: float | None = None
 
         def run(self, workflow: Workflow, folder: Path, prompt_id: str) -> Result:
             self._hear()
             try:
-                return asyncio.run(self._runner.run(workflow, folder, lambda _: self._hear(), self._stop, prompt_id))
+                return asyncio.run(self._runner.run(workflow, folder, lambda _: self._hear(), prompt_id=prompt_id))
             finally:
                 self._heard = None
 
