@@ -121,7 +121,7 @@ async def _awaited(ray: Any, reference: Any) -> Any:
     except ray.exceptions.ActorUnschedulableError as error:
         raise HostError("No machine of the cluster can hold such a worker; ask for less.") from error
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise WorkerLost(f"A worker is gone ({reason}).") from error
 
 
