@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core.commands.flags import examples
-from acestep_core.commands.run import add_workflow_options, check_repeats, run_all, sources_of, watch
+from acestep_core.commands.running import add_workflow_options, check_repeats, run_all, sources_of, watch
 from acestep_core.commands.workflows import located
 from acestep_core.host.server.host_options import add_token_options, token_of
 from acestep_core.pipeline.progress import ProgressBar

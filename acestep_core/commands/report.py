@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 Named = Mapping[str, Sequence[Any]]
 
@@ -21,25 +21,28 @@ def result_of(files: Named, seeds: Named, seconds: float, texts: Named | None = 
     return {**more, "seconds": round(seconds, 3), "files": named, "seeds": dict(seeds), "texts": dict(texts or {})}
 
 
-def show(result: Mapping[str, Any], as_json: bool) -> None:
-    """Prints a result: JSON, or a file or text per line, and beside them seeds and time."""
+def show(result: Mapping[str, Any], as_json: bool, out: TextIO | None = None) -> None:
+    """Prints a result to `out`, by default standard output: JSON, or a file or text per line, and beside them seeds
+    and time.
+    """
+    out = out or sys.stdout
     if as_json:
-        _say(sys.stdout, json.dumps(result))
+        _say(out, json.dumps(result))
         return
     for name in ("files", "texts"):
         for entries in result[name].values():
             for entry in entries:
-                _say(sys.stdout, str(entry))
+                _say(out, str(entry))
     seeds = ", ".join(f"{name} {' '.join(map(str, numbers))}" for name, numbers in result["seeds"].items())
     _say(sys.stderr, f"{seeds}{'; ' if seeds else ''}{result['seconds']:.1f} s.")
 
 
-def show_error(error: str, as_json: bool, **more: Any) -> None:
-    """Prints what went wrong; in JSON to standard output, too."""
+def show_error(error: str, as_json: bool, out: TextIO | None = None, **more: Any) -> None:
+    """Prints what went wrong; in JSON to `out`, too."""
     row = f"row {more['row']}: " if "row" in more else ""
     _say(sys.stderr, f"acestep: {row}{error}")
     if as_json:
-        _say(sys.stdout, json.dumps({**more, "error": error}))
+        _say(out or sys.stdout, json.dumps({**more, "error": error}))
 
 
 def _say(stream: Any, line: str) -> None:

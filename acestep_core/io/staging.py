@@ -328,7 +328,10 @@ def new_home(root: Path, owner: str, stack: ExitStack) -> Path:
     """Makes the hidden folder of a stage and locks it until `stack` ends; what is empty then goes."""
     while True:
         home = root / f".{owner}-{secrets.token_hex(4)}.stage"
-        home.mkdir()
+        try:
+            home.mkdir()
+        except FileExistsError:  # in a million rows it happens that two draw the same name
+            continue
         try:
             stack.callback(remove_empty, home)
             stack.enter_context(locked(home / LOCK))

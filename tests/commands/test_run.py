@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from acestep_core.commands import run
-from acestep_core.errors import AceStepError, GraphError
+from acestep_core.commands import run, running
+from acestep_core.errors import AceStepError, GraphError, InvalidInput
 from acestep_core.host.graph.workflow import parse_workflow
 from acestep_core.io.tags import read_tags, write_tags
 from tests.host.migrate.native_graphs import TEMPLATES
@@ -89,6 +89,19 @@ def test_what_is_wrong_is_said(settings: list[str], message: str, tmp_path: Path
     with pytest.raises(AceStepError, match=message):
         call(tmp_path, str(EXAMPLE), *arguments)
     assert not list((tmp_path / "output").rglob("*.flac"))
+
+
+def test_what_workers_are_asked_for_must_make_sense(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("song.caption\na\n")
+    for more in (
+        [],
+        ["--batch", str(rows), "--workers", "0"],
+        ["--batch", str(rows), "--gpus-per-worker", "-1"],
+        ["--batch", str(rows), "--rows-per-folder", "-1"],
+    ):
+        with pytest.raises(InvalidInput):
+            run.run(options_of(run, "text2music", "--engine", "ray", "--base-directory", str(tmp_path), *more))
 
 
 @pytest.mark.parametrize("name", ["split", "blueprint"])
@@ -259,7 +272,7 @@ def test_repetitions_of_a_batch_of_four_share_no_seed() -> None:
     wired = {"class_type": "Sampler", "inputs": {"seed": ["1", 0]}}
     prompt = {"1": {"class_type": "Sampler", "inputs": {"seed": 7, "batch_size": 4}}, "2": wired}
     workflow = parse_workflow(prompt, declared)
-    assert [run._seeded(workflow, None, number).seeds() for number in (0, 2)] == [
+    assert [running._seeded(workflow, None, number).seeds() for number in (0, 2)] == [
         {("1", "seed"): 7},
         {("1", "seed"): 15},
     ]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from acestep_core.errors import GraphError
+from acestep_core.errors import Cancelled, GraphError
 from acestep_core.host.client.batch import Journal, Row, run_batch, values_of
 from acestep_core.host.graph.workflow import Workflow, parse_workflow
-from acestep_core.host.queue.results import Result, RunFailed
+from acestep_core.host.queue.results import Result, RunFailed, WorkerLost
 from acestep_core.io.locks import Busy
 from acestep_core.io.staging import write_song
 from tests.crash_sweep import ROOT, sweep
@@ -220,3 +220,44 @@ class TwoRows:
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 def test_killed_before_every_operation(tmp_path: Path) -> None:
     assert sweep(__name__, "TwoRows", tmp_path) > 35
+
+
+def test_a_batch_that_is_stopped_lets_what_has_begun_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(tmp_path)
+    stopped = asyncio.Event()
+
+    async def run(workflow: Workflow, folder: Path, prompt_id: str) -> Result:
+        if workflow.prompt["1"]["inputs"]["text"] != "a":
+            stopped.set()
+            raise Cancelled("Stopped.")
+        await stopped.wait()
+        return await bench.run(workflow, folder, prompt_id)
+
+    workflow = parse_workflow(PROMPT, DEFINITIONS)
+    journal = Journal(bench.output / "rows.journal.jsonl")
+    rows = [{"word.text": word} for word in "abcd"]
+    with pytest.raises(Cancelled):
+        asyncio.run(run_batch(workflow, rows, run, bench.rows.append, journal, at_once=4))
+    assert bench.contents == ["a"] and [row.index for row in bench.rows] == [0]
+    assert not [record for record in caplog.records if "never retrieved" in record.message]
+
+
+def test_rows_of_a_lost_worker_are_run_again_on_a_clean_stage(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    losses = {"a": 2, "b": 9}
+
+    async def run(workflow: Workflow, folder: Path, prompt_id: str) -> Result:
+        text = workflow.prompt["1"]["inputs"]["text"]
+        losses[text] = losses.get(text, 0) - 1
+        if losses[text] >= 0:
+            folder.mkdir(exist_ok=True)
+            (folder / "half.txt").touch()
+            raise WorkerLost("It is gone.")
+        return await bench.run(workflow, folder, prompt_id)
+
+    workflow = parse_workflow(PROMPT, DEFINITIONS)
+    journal = Journal(bench.output / "rows.journal.jsonl")
+    rows = [{"word.text": word} for word in "abc"]
+    assert not asyncio.run(run_batch(workflow, rows, run, bench.rows.append, journal, at_once=2))
+    assert sorted(bench.contents) == ["a", "c"] and not list(bench.output.rglob("half*"))
+    assert {row.index: row.error for row in bench.rows if row.error} == {1: "It is gone. The row was tried 3 times."}

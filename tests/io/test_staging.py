@@ -469,3 +469,14 @@ def test_paths_that_are_too_long_for_windows(tmp_path: Path, monkeypatch: pytest
     deep = folder / ("c" * 90)
     with pytest.raises(StorageError, match=r"does not exist|too long"):
         staging.write_song(deep, "b", {".flac": b"x"})
+
+
+def test_two_stages_of_one_name_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["00000001", "00000001", "00000002"])
+    monkeypatch.setattr(staging.secrets, "token_hex", lambda count: next(drawn))
+    with staging.staging(tmp_path) as first, staging.staging(tmp_path, "other") as other:
+        assert first.folder != other.folder
+    drawn = iter(["00000003", "00000003", "00000004"])
+    with staging.staging(tmp_path, "a") as first, staging.staging(tmp_path, "a") as second:
+        assert first.folder.is_dir() and second.folder.is_dir() and first.folder != second.folder
+    assert not list(tmp_path.iterdir())

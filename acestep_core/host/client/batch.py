@@ -7,25 +7,31 @@ the next start: nothing is made twice, and no file of an unfinished row is left 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
 import secrets
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from threading import Lock
 from typing import Any
 
-from acestep_core.errors import GraphError
+from acestep_core.errors import Cancelled, GraphError
 from acestep_core.host.graph.workflow import Workflow
-from acestep_core.host.queue.results import Result, RunFailed
+from acestep_core.host.queue.results import Result, RunFailed, WorkerLost
 from acestep_core.io.locks import locked
 from acestep_core.io.names import ROW
 from acestep_core.io.staging import finish_leftovers, staging
+
+ATTEMPTS = 3
+"""How often a row is run whose worker is lost."""
 
 
 class Journal:
@@ -33,14 +39,20 @@ class Journal:
 
     Each line is written through to the disk; a torn last line is ignored. Paths are relative to the folder, with
     slashes, so that the folder may be moved, to another system too.
+
+    Attributes:
+        thread: brings the files of rows in, one row after the other, while others run.
     """
+
+    thread: Executor
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.folder = path.parent.resolve()
         self.owner = f"r{hashlib.sha256(path.name.encode()).hexdigest()[:6]}"
-        self._done: dict[str, dict[str, Any]] = {}
+        self._done: dict[str, int] = {}  # where a row's line begins: a million entries are not kept in memory
         self._salt = ""
+        self._writing = Lock()
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -51,17 +63,25 @@ class Journal:
             StorageError: the folder is not writable.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with locked(self.folder / f".{self.path.name}.lock"):
-            for line in self.path.read_bytes().split(b"\n") if self.path.exists() else ():
-                self._replay(line)
+        with locked(self.folder / f".{self.path.name}.lock"), ThreadPoolExecutor(1) as self.thread:
+            if self.path.exists():
+                with self.path.open("rb") as file:
+                    at = 0
+                    for line in file:
+                        self._replay(line, at)
+                        at += len(line)
             for (row, result), moved in finish_leftovers(self.folder, self.owner):
                 self.write(row, result, moved)
             yield
 
     def result(self, row: str) -> dict[str, Any] | None:
         """What a row made, as `Result.to_dict` tells it; None if it is not done, or a file of it is gone."""
-        entry = self._done.get(row)
-        if entry is None or not all((self.folder / name).is_file() for name in entry["made"]):
+        if row not in self._done:
+            return None
+        with self.path.open("rb") as file:
+            file.seek(self._done[row])
+            entry = json.loads(file.readline())
+        if not all((self.folder / name).is_file() for name in entry["made"]):
             return None
         files = {node: [str(self.folder / name) for name in names] for node, names in entry["result"]["files"].items()}
         return entry["result"] | {"files": files}
@@ -85,32 +105,34 @@ class Journal:
 
     def _append(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry).encode()
-        with self.path.open("ab") as file:
+        with self._writing, self.path.open("ab") as file:
             # the line break in front separates this line from one that a crash may have torn
+            at = file.tell() + 1
             file.write(b"\n" + line + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        self._replay(line)
+        self._replay(line, at)
 
-    def _replay(self, line: bytes) -> None:
+    def _replay(self, line: bytes, at: int) -> None:
         try:
             entry = json.loads(line)
             if isinstance(entry, dict) and isinstance(entry.get("salt"), str):
                 self._salt = entry["salt"]
             elif isinstance(entry["made"], list) and isinstance(entry["result"]["files"], dict):
-                self._done[entry["row"]] = entry
+                self._done[entry["row"]] = at
         except (ValueError, KeyError, TypeError):
             return
 
 
 def row_keys(rows: Iterable[Workflow]) -> list[str]:
     """The identity of each row: what runs, and how many equal rows came before. A server knows the row's run by it."""
-    seen: Counter[str] = Counter()
+    seen: Counter[bytes] = Counter()
     keys = []
     for row in rows:
         text = json.dumps(row.prompt, sort_keys=True)
-        keys.append(hashlib.sha256(f"{seen[text]} {text}".encode()).hexdigest()[:32])
-        seen[text] += 1
+        content = hashlib.sha256(text.encode()).digest()
+        keys.append(hashlib.sha256(f"{seen[content]} {text}".encode()).hexdigest()[:32])
+        seen[content] += 1
     return keys
 
 
@@ -131,18 +153,24 @@ class Row:
 
 async def run_batch(
     workflow: Workflow,
-    rows: list[dict[str, Any]],
+    rows: Sequence[dict[str, Any]],
     run: Run,
     report: Callable[[Row], None],
     journal: Journal,
     check: Callable[[Workflow], object] = lambda row: None,
+    *,
+    at_once: int = 1,
+    per_folder: int = 0,
 ) -> bool:
     """Runs each row that the journal does not know as done, into the journal's folder.
 
-    A row whose node fails is reported and the next one starts; a missing server ends the batch.
+    A row whose node fails is reported and the next one starts; a missing server ends the batch. A row whose worker is
+    lost is run again, `ATTEMPTS` times in all.
 
     Args:
         check: is shown every row before the first one runs, and raises if it may not run.
+        at_once: how many rows are given to `run` at a time.
+        per_folder: rows whose files share a folder, such as `0000012000`; 0 for all.
 
     Returns:
         True if every row is done.
@@ -152,36 +180,91 @@ async def run_batch(
         HostError: the server cannot be reached.
         Busy: the same batch is running in another process.
     """
-    prepared = [workflow.with_inputs(values) for values in rows]
-    for row in prepared:
-        check(row)
+
+    def checked() -> Iterator[Workflow]:
+        for values in rows:
+            row = workflow.with_inputs(values)
+            check(row)
+            yield row
+
     complete = True
+    keys = row_keys(checked())
+    running: set[asyncio.Task[None]] = set()
+
+    async def one(index: int, asked: Workflow, key: str) -> None:
+        nonlocal complete
+        folder = f"{index - index % per_folder:010d}" if per_folder else ""
+        row = await _row(index, asked, key, run, journal, folder)
+        complete = complete and row.error is None
+        report(row)
+
+    async def settle(most: int) -> None:
+        """Waits until no more than so many rows are running."""
+        while len(running) > most:
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            running.difference_update(done)
+            errors = [error for task in done if (error := task.exception()) is not None]
+            if errors:
+                raise errors[0]
+
     with journal.opened():
-        for index, (asked, key) in enumerate(zip(prepared, row_keys(prepared), strict=True)):
-            row = asked.drawn(journal.draws(key)) if asked.draws else asked
-            known = journal.result(key)
-            if known is not None:
-                report(Row(index, row, known, repeated=True))
-                continue
-            try:
-                report(Row(index, row, await _run_row(row, key, run, journal)))
-            except RunFailed as error:
-                complete = False
-                report(Row(index, row, error=str(error)))
+        try:
+            for index, (values, key) in enumerate(zip(rows, keys, strict=True)):
+                row = workflow.with_inputs(values)
+                row = row.drawn(journal.draws(key)) if row.draws else row
+                known = journal.result(key)
+                if known is not None:
+                    report(Row(index, row, known, repeated=True))
+                    continue
+                running.add(asyncio.create_task(one(index, row, key)))
+                await settle(at_once - 1)
+            await settle(0)
+        except Cancelled:
+            await asyncio.gather(*running, return_exceptions=True)  # what has begun may end
+            raise
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
     return complete
 
 
-async def _run_row(row: Workflow, key: str, run: Run, journal: Journal) -> dict[str, Any]:
+async def _row(index: int, row: Workflow, key: str, run: Run, journal: Journal, folder: str) -> Row:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return Row(index, row, await _run_row(row, key, run, journal, folder))
+        except RunFailed as error:
+            return Row(index, row, error=str(error))
+        except WorkerLost as error:
+            lost = f"{error} The row was tried {attempt} times."
+    return Row(index, row, error=lost)
+
+
+async def _run_row(row: Workflow, key: str, run: Run, journal: Journal, folder: str) -> dict[str, Any]:
     """Runs a row on a stage of its own, brings all its files in, and records it."""
     with staging(journal.folder, journal.owner) as stage:
-        made = await run(row, stage.folder, str(uuid.UUID(key)))
+        made = await run(row, stage.folder / folder, str(uuid.UUID(key)))
         files = {node: [_below(path, stage.folder) for path in paths] for node, paths in made.files.items()}
         result = made.to_dict() | {"files": files}
-        journal.write(key, result, stage.deliver(ROW, note=[key, result]))
+
+        def bring_in() -> None:
+            journal.write(key, result, stage.deliver(ROW, note=[key, result]))
+
+        await _to_its_end(journal.thread, bring_in)
     known = journal.result(key)
     if known is None:
         raise RunFailed("A file of the row was removed while it was brought in; run the batch again.")
     return known
+
+
+async def _to_its_end(thread: Executor, work: Callable[[], None]) -> None:
+    """Does something in a thread, and waits for its end even if nobody wants it any more."""
+    done = asyncio.get_running_loop().run_in_executor(thread, work)
+    try:
+        await asyncio.shield(done)
+    except asyncio.CancelledError:
+        await asyncio.wait([done])
+        raise
 
 
 def _below(path: Path, folder: Path) -> str:

@@ -7,12 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acestep_core.errors import Cancelled, HostError
+from acestep_core.errors import Cancelled, HostError, OutOfMemory
 from acestep_core.host.graph.workflow import Workflow
 
 
 class RunFailed(HostError):
     """This workflow cannot be run, or one of its nodes failed; another may still run."""
+
+
+class OutOfRoom(RunFailed):
+    """A node ran out of memory; where there is more of it the workflow may run."""
+
+
+class WorkerLost(HostError):
+    """The process that ran this workflow is gone; another may run it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,10 @@ def check_outcome(workflow: Workflow, messages: list[Any]) -> None:
         if event == "execution_error":
             node_id = str(data.get("node_id"))
             reason = str(data.get("exception_message", "")).strip() or data.get("exception_type")
-            raise RunFailed(f"Node {workflow.title(node_id)!r} ({node_id}, {data.get('node_type')}) failed: {reason}")
+            full = str(data.get("exception_type", "")).rpartition(".")[2] == OutOfMemory.__name__
+            raise (OutOfRoom if full else RunFailed)(
+                f"Node {workflow.title(node_id)!r} ({node_id}, {data.get('node_type')}) failed: {reason}"
+            )
 
 
 def refusal(workflow: Workflow, error: Any, node_errors: Any) -> RunFailed:

@@ -1,0 +1,82 @@
+"""`acestep run --batch FILE --engine ray`: the rows of a batch on many workers."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep_core.commands.running import interruptible, run_all
+from acestep_core.errors import InvalidInput
+from acestep_core.pipeline.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from acestep_core.host.client.local import LocalRunner
+    from acestep_core.host.client.sources import Sources
+    from acestep_core.host.graph.workflow import Workflow
+
+
+ENGINES = ("here", "ray")
+RAY = ENGINES[1]
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Where the rows of a batch run."""
+    parser.add_argument(
+        "--engine", choices=ENGINES, default=ENGINES[0], help="ray runs the rows of a batch on several workers at once"
+    )
+    parser.add_argument(
+        "--address",
+        default="local",
+        metavar="WHERE",
+        help="of Ray: local starts one for this batch (default), auto finds the cluster that this machine is part of",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="default one per card, or else per processor")
+    parser.add_argument(
+        "--gpus-per-worker", type=float, default=1.0, metavar="N", help="0.5 lets two share a card (default 1)"
+    )
+    parser.add_argument(
+        "--threads-per-worker", type=int, default=1, metavar="N", help="of workers without a card (default 1)"
+    )
+    parser.add_argument(
+        "--row-limit",
+        type=float,
+        metavar="SECONDS",
+        help="after which a row's worker is ended and the row goes elsewhere",
+    )
+
+
+def run_on_ray(
+    options: argparse.Namespace, runner: LocalRunner, packs: tuple[Path, ...], workflow: Workflow, sources: Sources
+) -> int:
+    """Runs all rows; exit status 1 if one of them failed."""
+    if options.batch is None:
+        raise InvalidInput("The engine ray runs the rows of a batch; add --batch FILE.")
+    if options.workers is not None and options.workers < 1:
+        raise InvalidInput(f"--workers is a number from 1, not {options.workers}.")
+    if options.gpus_per_worker < 0:
+        raise InvalidInput(f"--gpus-per-worker is a number from 0, not {options.gpus_per_worker}.")
+    return asyncio.run(_run(options, runner, packs, workflow, sources))
+
+
+async def _run(
+    options: argparse.Namespace, runner: LocalRunner, packs: tuple[Path, ...], workflow: Workflow, sources: Sources
+) -> int:
+    from acestep_core.host.client.pool import Limits
+    from acestep_core.host.client.ray_workers import RayOptions, ray_pool
+
+    where = RayOptions(options.address, options.workers, options.gpus_per_worker, options.threads_per_worker)
+    limits = Limits(row=options.row_limit)
+    loop, out = asyncio.get_running_loop(), sys.stdout
+    # Ray prints what becomes of its workers; standard output is for results alone.
+    with redirect_stdout(sys.stderr), ProgressBar() as bar:
+        async with ray_pool(where, runner.folders, packs, not options.disable_metadata, limits) as pool:
+
+            async def one(row: Any, output: Path, prompt_id: str) -> Any:
+                return await pool.run(runner.prepare(row, sources), output, prompt_id)
+
+            with interruptible(lambda: loop.call_soon_threadsafe(pool.drain)):
+                return await run_all(options, workflow, one, sources, bar, pool.room, out)

@@ -1,0 +1,239 @@
+"""Many workers that run workflows, and who of them gets which.
+
+A worker is a process that keeps its models loaded. Each has at most a few runs at hand, so that it never waits; the
+others wait here: whoever is free gets the run that uses most of the weights it has, else the first. A worker that dies,
+or is silent for too long, is replaced. The run that it was at is told so, and may be asked for again; those that it had
+not begun are given to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from acestep_core.errors import AceStepError, Cancelled, HostError
+from acestep_core.host.graph.likeness import weights_of
+from acestep_core.host.graph.workflow import Workflow
+from acestep_core.host.queue.results import Result, WorkerLost
+
+log = logging.getLogger(__name__)
+
+
+class Worker(Protocol):
+    """A process that runs workflows, one after the other in the order of the calls."""
+
+    async def run(self, workflow: Workflow, folder: Path, prompt_id: str) -> Result:
+        """Raises WorkerLost if the process ends before the run does, RunFailed if the workflow is at fault."""
+
+    async def silence(self) -> float:
+        """Seconds since the run that it is at made progress, 0 where it is at none. Raises WorkerLost."""
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How workers are used. Times are in seconds.
+
+    Attributes:
+        at_hand: runs that a worker is given, the one that it is at counted.
+        silence: without progress, or without an answer, after which a worker counts as hung.
+        row: that one run may take; None for as long as it makes progress.
+        passed: how often the first that waits may be passed over by runs that suit a worker better.
+        beat: between two looks at a worker.
+        losses: how many workers may be lost without a run that ends between them.
+    """
+
+    at_hand: int = 2
+    silence: float = 900.0
+    row: float | None = None
+    passed: int = 32
+    beat: float = 5.0
+    losses: int = 12
+
+
+@dataclass(eq=False)
+class _Asked:
+    """A run that was asked for."""
+
+    workflow: Workflow
+    folder: Path
+    prompt_id: str
+    done: asyncio.Future[Result]
+    weights: frozenset[str]
+    passed: int = 0
+
+
+@dataclass(eq=False)
+class _Desk:
+    """A worker at work: what it was given, oldest first, since when it is at that, and the weights that it has."""
+
+    worker: Worker
+    lost: asyncio.Future[WorkerLost]
+    at_hand: list[_Asked] = field(default_factory=list)
+    since: float = 0.0
+    weights: frozenset[str] = frozenset()
+
+
+class Pool:
+    """Runs workflows on workers, up to `count` at a time. For one event loop.
+
+    Attributes:
+        room: how many runs to ask for at a time, so that no worker waits and each can choose.
+    """
+
+    def __init__(self, start: Callable[[], Awaitable[Worker]], count: int, limits: Limits = Limits()) -> None:
+        """Args:
+        start: gives a worker that is ready; raises WorkerLost if that fails.
+        """
+        self._start, self._limits = start, limits
+        self.room = count * (limits.at_hand + 2)
+        self._desks: list[_Desk] = []
+        self._waiting: list[_Asked] = []
+        self._ended: AceStepError | None = None
+        self._losses = 0
+        self._keepers = [asyncio.create_task(self._keep()) for _ in range(count)]
+        self._runs: set[asyncio.Task[None]] = set()
+
+    async def run(self, workflow: Workflow, folder: Path, prompt_id: str) -> Result:
+        """Runs a workflow on the worker that suits it, when its turn comes.
+
+        Raises:
+            WorkerLost: the worker ended or hung before the run was done; it may be asked for again.
+            RunFailed: the workflow cannot be run, or one of its nodes failed.
+            Cancelled: `drain` was called before it began.
+            HostError: no worker stays alive.
+        """
+        if self._ended is not None:
+            raise self._ended
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Asked(workflow, folder, prompt_id, done, weights_of(workflow)))
+        self._hand_out()
+        return await done
+
+    def drain(self) -> None:
+        """What workers have at hand goes on to its end; nothing else begins."""
+        self._end(Cancelled("The batch was stopped; run it again to go on."))
+
+    async def close(self) -> None:
+        """Ends all workers."""
+        tasks = [*self._keepers, *self._runs]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for desk in self._desks:
+            desk.worker.kill()
+
+    def _end(self, error: AceStepError) -> None:
+        self._ended = error
+        for asked in self._waiting:
+            _settle(asked, error)
+        self._waiting.clear()
+
+    def _hand_out(self) -> None:
+        while self._waiting:
+            fewest = min((len(desk.at_hand) for desk in self._desks), default=self._limits.at_hand)
+            if fewest >= self._limits.at_hand:
+                return
+            first = self._waiting[0]
+            desks = [desk for desk in self._desks if len(desk.at_hand) == fewest]
+            runs = [first] if first.passed >= self._limits.passed else self._waiting
+            desk, asked = max(itertools.product(desks, runs), key=lambda pair: len(pair[0].weights & pair[1].weights))
+            first.passed += asked is not first
+            self._waiting.remove(asked)
+            if not desk.at_hand:
+                desk.since = _now()
+            desk.at_hand.append(asked)
+            desk.weights = asked.weights
+            task = asyncio.create_task(self._through(desk, asked))
+            self._runs.add(task)
+            task.add_done_callback(self._runs.discard)
+
+    async def _through(self, desk: _Desk, asked: _Asked) -> None:
+        """A run at a desk. If the worker is lost, whoever keeps the desk says what becomes of it."""
+        result: Result | Exception
+        try:
+            result = await desk.worker.run(asked.workflow, asked.folder, asked.prompt_id)
+        except WorkerLost as error:
+            _lose(desk, error)
+            return
+        except Exception as error:
+            result = error
+        if desk in self._desks:
+            self._losses = 0
+            desk.at_hand.remove(asked)
+            desk.since = _now()
+            _settle(asked, result)
+            self._hand_out()
+
+    async def _keep(self) -> None:
+        """One worker after the other: each is looked after until it is lost."""
+        while True:
+            try:
+                worker = await self._start()
+                desk = _Desk(worker, asyncio.get_running_loop().create_future())
+                self._desks.append(desk)
+                self._hand_out()
+                error = await self._watched(desk)
+                worker.kill()
+                self._desks.remove(desk)
+                for asked in desk.at_hand[:1]:
+                    _settle(asked, error)
+                self._waiting[:0] = desk.at_hand[1:]
+            except WorkerLost as lost:
+                error = lost
+            except AceStepError as hopeless:
+                self._end(hopeless)
+                return
+            log.warning("%s", error)
+            self._losses += 1
+            if self._losses >= self._limits.losses and self._ended is None:
+                self._ended = HostError(f"{self._losses} workers were lost one after the other. {error}")
+            if self._ended is not None:
+                self._end(self._ended)
+                return
+            self._hand_out()
+            await asyncio.sleep(min(self._losses, self._limits.beat))
+
+    async def _watched(self, desk: _Desk) -> WorkerLost:
+        """Waits until the worker is lost."""
+        limits = self._limits
+        while True:
+            done, _ = await asyncio.wait([desk.lost], timeout=limits.beat)
+            if done:
+                return desk.lost.result()
+            try:
+                async with asyncio.timeout(limits.silence):
+                    silence = await desk.worker.silence()
+            except WorkerLost as error:
+                return error
+            except TimeoutError:
+                silence = limits.silence
+            if silence >= limits.silence:
+                return WorkerLost(f"A worker made no progress for {silence:.0f} s and was ended.")
+            if limits.row is not None and desk.at_hand and _now() - desk.since > limits.row:
+                return WorkerLost(f"A row took longer than {limits.row:.0f} s, and its worker was ended.")
+
+
+def _settle(asked: _Asked, result: Result | Exception) -> None:
+    if asked.done.done():  # whoever asked has gone
+        return
+    if isinstance(result, Exception):
+        asked.done.set_exception(result)
+    else:
+        asked.done.set_result(result)
+
+
+def _lose(desk: _Desk, error: WorkerLost) -> None:
+    if not desk.lost.done():
+        desk.lost.set_result(error)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,83 @@
+"""A batch on Ray: what workers meet with costs no row, and nobody else hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from acestep_core.errors import HostError
+from acestep_core.host.client.batch import Journal, Row, run_batch
+from acestep_core.host.client.local import LocalRunner
+from acestep_core.host.client.pool import Limits
+from acestep_core.host.client.ray_workers import RayOptions, ray_pool
+from acestep_core.host.graph.context import Folders
+from acestep_core.host.graph.workflow import parse_workflow
+
+PACK = Path(__file__).parent / "fate_pack"
+LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+
+
+def listening() -> set[str]:
+    """The addresses at which this process and those it started listen."""
+    own = psutil.Process()
+    found = set()
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            connections = process.net_connections("inet")
+            found |= {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
+    return found
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
+def test_a_batch_on_ray(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    folders = Folders.under(tmp_path)
+    runner = LocalRunner(folders, [PACK])
+    workflow = parse_workflow({"1": {"class_type": "Fate", "inputs": {}}}, runner.registry.definitions())
+    texts = ["a", "dies once", "fails", "dies", "b", "is too large", "a", *(f"more {n}" for n in range(6))]
+    table: list[dict[str, Any]] = [{"fate.text": text, "fate.mark": str(tmp_path / "mark")} for text in texts]
+    rows: list[Row] = []
+    heard: set[str] = set()
+
+    async def scene() -> None:
+        options, limits = RayOptions(workers=2), Limits(beat=0.5)
+        async with ray_pool(options, folders, [PACK], metadata=True, limits=limits) as pool:
+            journal = Journal(folders.output / "rows.journal.jsonl")
+            assert not await run_batch(workflow, table, pool.run, rows.append, journal, at_once=pool.room, per_folder=4)
+            heard.update(listening())
+
+    asyncio.run(scene())
+    errors = {texts[row.index]: row.error for row in rows if row.error}
+    assert sorted(row.index for row in rows) == list(range(len(texts))) and errors.keys() == {
+        "fails",
+        "dies",
+        "is too large",
+    }
+    assert "as it was told" in errors["fails"]
+    assert all("3 times" in errors[text] for text in ("dies", "is too large")) and "no room" in errors["is too large"]
+    made = {row.index: Path(path) for row in rows if row.result for path in row.result["files"]["1"]}
+    assert all(path.read_text() == texts[index] * 10 for index, path in made.items())
+    assert {path.parent.name for path in made.values()} == {"0000000000", "0000000004", "0000000008", "0000000012"}
+    assert {path for path in folders.output.rglob("*") if path.is_file()} - {*made.values()} == {
+        folders.output / "rows.journal.jsonl"
+    }
+    assert heard and heard <= set(LOOPBACK)
+    assert not psutil.wait_procs(psutil.Process().children(recursive=True), timeout=60)[1]
+
+
+def test_without_ray_it_is_said_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+
+    async def scene() -> None:
+        async with ray_pool(RayOptions(), Folders.under(tmp_path), [PACK], True, Limits()):
+            pass
+
+    with pytest.raises(HostError, match=r"pip install acestep-nodes\[ray\]"):
+        asyncio.run(scene())
