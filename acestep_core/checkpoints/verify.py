@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,13 @@ class Report:
         return not self.problems and not any(part.problems for part in self.parts)
 
 
-def check(path: Path, variant: str | None = None, hashes: bool = True, monitor: Monitor = SILENT) -> Report:
+def check(
+    path: Path,
+    variant: str | None = None,
+    hashes: bool = True,
+    monitor: Monitor = SILENT,
+    found: Callable[[Part], object] = lambda part: None,
+) -> Report:
     """Opens every model under `path` as a load would, and looks into its tensors.
 
     Args:
@@ -68,6 +74,7 @@ def check(path: Path, variant: str | None = None, hashes: bool = True, monitor: 
         variant: what a ComfyUI file is, to check it as that.
         hashes: also read every file whose checksum is known: from `hashes.json`, or from what Hugging Face's tools
             leave beside a download.
+        found: is told of each model, before whole files are read for their checksums.
 
     Raises:
         CheckpointError: nothing there is a model of ACE-Step 1.5.
@@ -82,10 +89,11 @@ def check(path: Path, variant: str | None = None, hashes: bool = True, monitor: 
     for done, entry in enumerate(entries):
         monitor.tick("checking models", done, len(entries))
         parts.append(_check_entry(entry, variant))
+        found(parts[-1])
     problems = [f"{file} is an unfinished download; run `{catalog.fetch('')}` again." for file in _unfinished(path)]
+    monitor.tick("checking models", len(entries), len(entries))
     known = known_hashes(path if path.is_dir() else path.parent) if hashes else {}
     problems += _compare(known, monitor)
-    monitor.tick("checking models", len(entries), len(entries))
     return Report(path, tuple(parts), len(known), tuple(problems))
 
 

@@ -112,11 +112,14 @@ def _check(args: argparse.Namespace) -> int:
     from acestep_core.checkpoints.verify import check
 
     with ProgressBar() as bar:
-        report = check(args.path, args.variant, not args.no_hashes, Monitor(bar))
-    for part in report.parts:
-        _say(_entry_line(part.entry))
-        for line in _part_lines(part):
-            _say(f"    {line}")
+
+        def say(part: Part) -> None:
+            bar.close()
+            for line in (_entry_line(part.entry), *(f"    {line}" for line in _part_lines(part))):
+                _say(line)
+            sys.stdout.flush()
+
+        report = check(args.path, args.variant, not args.no_hashes, Monitor(bar), say)
     for problem in report.problems:
         _say(problem)
     if report.hashed:

@@ -266,6 +266,7 @@ def write_song(
     rule: str = NUMBER,
     end: str = "",
     reserved: Sequence[str] = (),
+    turn: Callable[[], object] | None = None,
 ) -> dict[str, Path]:
     """Writes the files of a song, by suffix, under one name that was free; they appear together.
 
@@ -278,6 +279,7 @@ def write_song(
         rule: of `acestep_core.io.names`: `NUMBER` or `PLAIN`.
         end: follows the number.
         reserved: suffixes of files that will be added later with `atomic_write(path, new=True)`.
+        turn: waits, once the first file is made, until this song may have its name and its other files.
 
     Returns:
         Suffix -> path.
@@ -292,6 +294,8 @@ def write_song(
         try:
             for suffix, content in files.items():
                 _write(stage.folder / f"{stem}{suffix}", content)
+                if turn and not written:
+                    turn()
                 written.append(suffix)
         finally:
             if written:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from torch import Tensor
 
 from acestep_core.checkpoints.qwen_tokenizer import token_bytes
@@ -101,16 +101,25 @@ class LanguageModel:
     def plain_text(self) -> Tensor:
         """Bool `[first_code]`: text tokens that are neither control tokens nor codes."""
         plain = torch.ones(self.ids.first_code, dtype=torch.bool)
-        added = [index for index in self.tokenizer.get_added_tokens_decoder() if index < self.ids.first_code]
-        plain[added] = False
+        plain[list(self.added)] = False
         return plain
 
     @cached_property
+    def added(self) -> dict[int, AddedToken]:
+        """The tokens in front of the codes that are never cut, by id."""
+        tokens = self.tokenizer.get_added_tokens_decoder()
+        return {index: token for index, token in tokens.items() if index < self.ids.first_code}
+
+    @cached_property
     def grammar_tokenizer(self) -> LLTokenizer:
-        """The grammar engine's view of the text tokens. With the 64,000 codes in it, building would take minutes."""
+        """The grammar engine's view of the text tokens. With the 64,000 codes in it, building would take minutes.
+
+        Without slices, which are prepared for texts between quotation marks: a plan has none that they fit.
+        """
         from llguidance import LLTokenizer, TokenizerWrapper
 
-        return LLTokenizer(TokenizerWrapper(_TextTokens(self)), n_vocab=self.ids.first_code, eos_token=self.ids.end)
+        tokens = TokenizerWrapper(_TextTokens(self))
+        return LLTokenizer(tokens, n_vocab=self.ids.first_code, eos_token=self.ids.end, slices=[])
 
     @torch.inference_mode()
     def forward_logits(
@@ -134,14 +143,12 @@ class _TextTokens:
     bos_token_id = None
 
     def __init__(self, lm: LanguageModel) -> None:
-        added = lm.tokenizer.get_added_tokens_decoder()
-        text = {index: token for index, token in added.items() if index < lm.ids.first_code}
         self.eos_token_id = lm.ids.end
         self.tokens = token_bytes(lm.tokenizer, range(lm.ids.first_code))
-        self.special_token_ids = list(text)  # of which a plan has none
+        self.special_token_ids = list(lm.added)  # of which a plan has none
         self.tokenizer = Tokenizer(lm.tokenizer.model)
         self.tokenizer.pre_tokenizer = lm.tokenizer.pre_tokenizer
-        self.tokenizer.add_tokens(list(text.values()))
+        self.tokenizer.add_tokens(list(lm.added.values()))
         # No normalizer: the engine compares bytes, and a text that changes under its hands derails it.
 
     def __call__(self, text: str) -> list[int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,14 +102,25 @@ def save_songs(
 ) -> list[list[Path]]:
     """Writes the songs `[B, 2, S]` of a batch, see `save_song`. What fails for one costs no other: it is raised last.
 
+    All are encoded at once, for encoders use one processor and let others run; names, records and lyrics come in turn.
+
     Args:
         where: folder and stem of each; places: of each in `made`; sung: timed lyrics of each, as far as there are any.
     """
+    jobs: list[Future[list[Path]]] = []
+    with ThreadPoolExecutor(thread_name_prefix="acestep-encode") as pool:
+        for index, song in enumerate(songs):
+            heard = sung[index] if index < len(sung) else None
+            turn = partial(wait, jobs.copy())  # of all before it: one that fails does not wait for its own turn
+            jobs.append(
+                pool.submit(
+                    save_song, *where[index], song, sample_rate, made, places[index], keep, heard, rule, turn=turn
+                )
+            )
     written, failed = [], None
-    for index, song in enumerate(songs):
-        heard = sung[index] if index < len(sung) else None
+    for job in jobs:
         try:
-            written.append(save_song(*where[index], song, sample_rate, made, places[index], keep, heard, rule))
+            written.append(job.result())
         except AceStepError as error:
             failed = failed or error
     if failed is not None:
@@ -125,13 +138,14 @@ def save_song(
     keep: Keep,
     sung: SungLyrics | None = None,
     rule: str = NUMBER,
+    turn: Callable[[], object] | None = None,
 ) -> list[Path]:
     """Writes one song `[2, S]` and all that lies beside it under one free name; returns the paths, the audio's first.
 
     Args:
         made, item: its story; None for audio that other nodes made, of which only the graph is known, or nothing.
         sung: its timed lyrics.
-        rule: how it gets its name, see `io.names`.
+        rule: how it gets its name, see `io.names`; turn: when, see `write_song`.
     """
     audio = FORMATS[keep.format].suffix
     files: dict[str, Content] = {
@@ -142,7 +156,7 @@ def save_song(
         files[RECORD] = lambda path: path.write_text(record_text(made, item, keep), encoding="utf-8")
     files |= _lyrics(sung, keep)
     later = [suffix for suffix in map(subtitle_suffix, keep.subtitles) if suffix not in files]
-    return list(write_song(folder, stem, files, rule=rule, reserved=later).values())
+    return list(write_song(folder, stem, files, rule=rule, reserved=later, turn=turn).values())
 
 
 def _lyrics(sung: SungLyrics | None, keep: Keep) -> dict[str, str]:

@@ -96,6 +96,17 @@ def test_recorded_checksums_are_compared(copy: Path):
     assert not check(copy / "vae").ok, "the record is found from inside the folder too"
 
 
+def test_models_are_told_of_before_a_whole_file_is_read(copy: Path):
+    weights = copy / "vae" / "diffusion_pytorch_model.safetensors"
+    (copy / "vae" / "hashes.json").write_text(json.dumps({weights.name: "0" * 64}))
+    said: list[str] = []
+    monitor = Monitor(lambda stage, *_: said.append(stage))
+    report = check(copy, monitor=monitor, found=lambda part: said.append(part.entry.kind))
+    kinds = [part.entry.kind for part in report.parts]
+    told = list(dict.fromkeys(stage for stage in said if stage != "checking models"))
+    assert told == [*dict.fromkeys(kinds), f"checksum of {weights.name}"]
+
+
 def test_checksums_left_by_hugging_face_are_known(tmp_path: Path):
     digest = "ab" * 32
     (tmp_path / "model.safetensors").write_bytes(b"")

@@ -74,6 +74,17 @@ def test_token_bytes_of_special_and_unknown_tokens(tokenizer):
         token_bytes(tokenizer, [99999])
 
 
+def test_token_bytes_of_tokens_that_are_no_stand_ins():
+    """A name with a character that stands for no byte is text, and so is an added token, whatever it is made of."""
+    vocab = {"Ġé": 0, "é世": 1, "Ċ": 2, "a": 3, "\U00010000": 4}
+    tokenizer = Tokenizer(models.BPE(vocab, []))
+    tokenizer.add_tokens(["Ġé!", "<x>"])
+    texts = [b" \xe9", "é世".encode(), b"\n", b"a", "\U00010000".encode(), "Ġé!".encode(), b"<x>"]
+    order = [5, 0, 4, 6, 1, 2, 3, 0]
+    assert token_bytes(tokenizer, order) == [texts[token] for token in order]
+    assert token_bytes(tokenizer, []) == []
+
+
 def test_lyric_span_lies_between_header_and_end():
     prompt = [b"# Languages\n", b"en\n\n", b"# Lyric", b"\n", b"la", b"\n", b"<|endoftext|>", b"<|endoftext|>"]
     assert lyric_span(prompt) == slice(4, 6)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import threading
 
 import pytest
+import torch
 
 from acestep_core import generate
-from acestep_core.errors import InvalidInput, StorageError
+from acestep_core.errors import AudioError, InvalidInput, StorageError
+from acestep_core.io.audio import write_audio
 from acestep_core.options import RenderSettings
 from acestep_core.pipeline import saving
 from acestep_core.records.song_record import SongRecord
@@ -62,3 +65,29 @@ def test_a_full_disk_costs_no_song_and_leaves_no_half_file(tiny_models, tmp_path
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be created"):
         made.save(tmp_path / "file" / "x.flac")
+
+
+def test_songs_of_a_batch_are_encoded_at_once_and_named_in_turn(tmp_path, monkeypatch):
+    """The first is encoded last here, and one cannot be: the others have the names and bytes of songs saved alone."""
+    songs = torch.rand(4, 2, 4800, generator=torch.manual_seed(0)) - 0.5
+    later = {number: threading.Event() for number in range(4)}
+    alone = []
+    for number, song in enumerate(songs):
+        saving.save_song(tmp_path, "alone", song, 48000, None, None, saving.Keep("mp3"))
+        alone.append((tmp_path / f"alone_{number + 1:05}.mp3").read_bytes())
+
+    def encode(path, song, *about):
+        number = next(n for n in range(4) if torch.equal(song, songs[n]))
+        if number < 3:
+            assert later[number + 1].wait(30), "the next one is encoded meanwhile"
+        try:
+            if number == 2:
+                raise AudioError("not this one.")
+            write_audio(path, song, *about)
+        finally:
+            later[number].set()
+
+    monkeypatch.setattr(saving, "write_audio", encode)
+    with pytest.raises(AudioError, match="not this one"):
+        saving.save_songs([(tmp_path, "x")] * 4, songs, 48000, None, [None] * 4, saving.Keep("mp3"))
+    assert [path.read_bytes() for path in sorted(tmp_path.glob("x_*"))] == [alone[0], alone[1], alone[3]]

@@ -80,8 +80,9 @@ def works(size: str, seconds: float, batch: int, dtype: torch.dtype) -> Iterator
     frames = round(seconds * LATENT_RATE)
     if size in sizes.DIT:
         decoder = _on_meta(lambda: _decoder(size), dtype)
+        one = runner.flops_of(partial(_step, decoder, frames, dtype))
         for what, steps, rows in (("turbo", STEPS, 1), ("guided", GUIDED_STEPS, 2)):
-            flops = runner.flops_of(partial(_step, decoder, frames, batch * rows, dtype))
+            flops = one * batch * rows
             yield f"{size}, {steps} steps, {what}", steps * flops, steps * sizes.weight_bytes(decoder)
     elif size == "vae":
         vae = _on_meta(_vae, dtype)
@@ -118,10 +119,9 @@ def _vae() -> Any:
     return OobleckVAE(OobleckConfig())
 
 
-def _step(decoder: Any, frames: int, rows: int, dtype: torch.dtype) -> None:
-    prepared = decoder.prepare(_empty(rows, STATES, decoder.config.encoder_dim, dtype=dtype), frames)
-    decoder(_empty(rows, frames, 64, dtype=dtype), _empty(rows, dtype=dtype),
-            _empty(rows, frames, 128, dtype=dtype), prepared)  # fmt: skip
+def _step(decoder: Any, frames: int, dtype: torch.dtype) -> None:
+    prepared = decoder.prepare(_empty(1, STATES, decoder.config.encoder_dim, dtype=dtype), frames)
+    decoder(_empty(1, frames, 64, dtype=dtype), _empty(1, dtype=dtype), _empty(1, frames, 128, dtype=dtype), prepared)
 
 
 def _empty(*shape: int, dtype: torch.dtype) -> torch.Tensor:

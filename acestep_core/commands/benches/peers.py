@@ -41,21 +41,25 @@ def diffusers_vae(vae: OobleckVAE) -> Any:
     """Its decoder and, in the one width that diffusers can build, its encoder; with weight normalisation, as it is
     loaded there.
     """
+    import torch
     from diffusers import AutoencoderOobleck
 
     config = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(vae.config).items()}
-    peer: Any = AutoencoderOobleck(**config | {"encoder_hidden_size": 128})
+    with torch.device("meta"):
+        peer: Any = AutoencoderOobleck(**config | {"encoder_hidden_size": 128})
+    if vae.config.encoder_hidden_size != 128:
+        peer.encoder = None
     known = set(peer.state_dict())
     tensors: dict[str, Tensor] = {}
     for name, tensor in vae.state_dict().items():
-        if name.startswith("encoder.") and vae.config.encoder_hidden_size != 128:
+        if name.startswith("encoder.") and peer.encoder is None:
             continue
         if f"{name}_g" in known:
             tensors[f"{name}_v"] = tensor
             tensors[f"{name}_g"] = tensor.flatten(1).norm(dim=1).view(-1, 1, 1)
         else:
             tensors[name] = tensor
-    return _with(peer, tensors, vae.decoder.conv1.weight, strict=False)
+    return _with(peer, tensors, vae.decoder.conv1.weight)
 
 
 def transformers_qwen(model: Qwen3) -> Any:
@@ -67,6 +71,6 @@ def transformers_qwen(model: Qwen3) -> Any:
     return _with(Qwen3Model(TheirConfig(**values)), model.state_dict(), model.norm.weight)
 
 
-def _with(peer: Any, tensors: Mapping[str, Tensor], like: Tensor, strict: bool = True) -> Any:
-    peer.load_state_dict(tensors, strict=strict, assign=True)
+def _with(peer: Any, tensors: Mapping[str, Tensor], like: Tensor) -> Any:
+    peer.load_state_dict(tensors, assign=True)
     return peer.to(like.device, like.dtype).eval().requires_grad_(False)
