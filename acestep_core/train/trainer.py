@@ -137,7 +137,10 @@ class Trainer:
                          "epochs": running.progress.epochs, "hears": self.hear is not None}  # fmt: skip
                 yield self._logged({**start, "memory": memory.total, "text": str(memory)})
                 if asked < self.steps:
-                    text = f"Step {self.steps} is reached already and only {asked} were asked for, so nothing more is learned."
+                    text = (
+                        f"Step {self.steps} is reached already and only {asked} were asked for, "
+                        "so nothing more is learned."
+                    )
                     yield self._logged({"kind": "warning", "text": text})
                 for said in remarks(self.settings, self.model.info.kind):
                     yield self._logged({"kind": "warning", "text": said})
