@@ -1,8 +1,8 @@
 """Scanning, preprocessing, labelling and training, killed by SIGKILL: before each of their operations on files, for
 nothing else is left behind; scanning also between recordings, training also in the midst of steps.
 
-Of scanning and training some moments are drawn; `python -m tests.crash_sweep tests.train.test_kill Train FOLDER N` draws
-N of them.
+Of scanning and training some moments are drawn; `python -m tests.crash_sweep tests.train.test_kill Train FOLDER N`
+draws N of them.
 """
 
 from __future__ import annotations
