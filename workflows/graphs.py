@@ -507,7 +507,7 @@ GRAPHS: dict[str, Graph] = {
         "workflow. Cancel whenever it sounds right or you have to go: run it again, and it goes on.",
         {
             "Load": ("ACEStepModelLoader", {"variant": "auto"}),
-            "Trainset": ("ACEStepLoadTrainset", {"folder": "trainsets/tensors"}),
+            "Trainset": ("ACEStepLoadTrainset", {"folder": "trainsets/my_dataset"}),
             "Settings": ("ACEStepTrainSettings", {}),
             "Train": ("ACEStepTrainLoRA", {"trainset": "Trainset.0", "model": "Load.0", "settings": "Settings.0"}),
             "Export": ("ACEStepExportLoRA", {"lora": "Train.1"}),
@@ -520,7 +520,7 @@ GRAPHS: dict[str, Graph] = {
         "Learns a style, makes a test song on the way, and then sings a song with what it has learned.",
         {
             **LOAD,
-            "Trainset": ("ACEStepLoadTrainset", {"folder": "trainsets/tensors"}),
+            "Trainset": ("ACEStepLoadTrainset", {"folder": "trainsets/my_dataset"}),
             "Test": ("ACEStepSong", SONG | {"duration": 10.0}),
             "Train": (
                 "ACEStepTrainLoRA",

@@ -72,7 +72,7 @@ class Loop:
         self.names = list(self.network.parameters)
         self.parameters = list(self.network.parameters.values())
         self.optimizer = make_optimizer(self.settings, self.network.parameters)
-        self.progress = Progress(trainer.steps, trainer.epoch_steps, self.settings.training.epochs)
+        self.progress = Progress(trainer.steps, trainer.epoch_steps)
         self.step, self.saved, self.moving = 0, -1, False
         self.ended = 0
         self.best: dict[str, float] = {}

@@ -59,13 +59,13 @@ class Average:
 class Progress:
     """Takes every step, and tells of them when it is asked."""
 
-    def __init__(self, steps: int, epoch_steps: int, epochs: int) -> None:
+    def __init__(self, steps: int, epoch_steps: int) -> None:
         """
         Args:
             steps: of the whole run; `epoch_steps` of an epoch.
         """
         self.steps, self.epoch_steps = steps, epoch_steps
-        self.epochs = min(epochs, -(-steps // epoch_steps))
+        self.epochs = -(-steps // epoch_steps)
         self.waiting: list[tuple[StepResult, Tensor]] = []
         self.average = Average()
         self.buckets = [Average() for _ in range(BUCKETS)]

@@ -110,7 +110,8 @@ class Trainer:
                 for text in compare(before.settings(), told, self.changed_data):
                     yield self._logged({"kind": "warning", "text": text})
             point = self.run.latest() or self.origin
-            if point is not None and point.step >= self.steps and self.run.finished:
+            asked, self.steps = self.steps, max(self.steps, 0 if point is None else point.step)
+            if point is not None and point.step == self.steps and self.run.finished:
                 self.ranks.told(None)
                 yield {
                     "kind": "done",
@@ -135,6 +136,12 @@ class Trainer:
                 start = {"kind": "start", "run": self.run.name, "step": running.step, "steps": self.steps,
                          "epochs": running.progress.epochs, "hears": self.hear is not None}  # fmt: skip
                 yield self._logged({**start, "memory": memory.total, "text": str(memory)})
+                if asked < self.steps:
+                    text = (
+                        f"Step {self.steps} is reached already and only {asked} were asked for, "
+                        "so nothing more is learned."
+                    )
+                    yield self._logged({"kind": "warning", "text": text})
                 for said in remarks(self.settings, self.model.info.kind):
                     yield self._logged({"kind": "warning", "text": said})
                 yield from running.records()

@@ -1,9 +1,13 @@
-"""Preprocessing, labelling and training, killed by SIGKILL: the first two before each of their operations on files,
-training also in the midst of steps.
+"""Scanning, preprocessing, labelling and training, killed by SIGKILL: before each of their operations on files, for
+nothing else is left behind; scanning also between recordings, training also in the midst of steps.
+
+Of scanning and training some moments are drawn; `python -m tests.crash_sweep tests.train.test_kill Train FOLDER N`
+draws N of them.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import suppress
 from dataclasses import replace
@@ -18,13 +22,14 @@ from acestep_core.monitor import Monitor
 from acestep_core.pipeline.opening import open_models
 from acestep_core.planner.answer import Answer
 from acestep_core.planner.plan import Plan
+from acestep_core.records import fingerprints
 from acestep_core.train import label as labelling
 from acestep_core.train.checkpoints import OPTIMIZER, WEIGHTS, RunFolder
 from acestep_core.train.dataset import Dataset
 from acestep_core.train.dataset_file import load_dataset, save_dataset
 from acestep_core.train.label import label
 from acestep_core.train.preprocess import preprocess
-from acestep_core.train.scan import scan
+from acestep_core.train.scan import rescanned, scan
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Trainer
 from acestep_core.train.trainset import Trainset
@@ -52,6 +57,40 @@ def _songs(folder: Path, count: int) -> None:
     for number in range(count):
         write_tone(folder / f"{number}.wav", 1.2, 110 * (number + 1))
     save_dataset(scan(folder), folder / "set.json")
+
+
+class Scan:
+    """Of two songs one is known, and a person has written about it; hashes of both are remembered."""
+
+    @staticmethod
+    def prepare(folder: Path) -> None:
+        for number in range(2):
+            write_tone(folder / "songs" / f"{number}.wav", 1.2, 110 * (number + 1))
+            if not number:
+                first = scan(folder / "songs")
+                save_dataset(first.edited({first.samples[0].id: {"caption": "mine"}}), folder / "set.json")
+
+    @staticmethod
+    def write(folder: Path) -> None:
+        fingerprints.LARGE, fingerprints._file = 0, lambda: folder / "sha256.json"  # type: ignore[misc]
+        found = scan(folder / "songs", monitor=Monitor(cancelled=lambda: bool(sys.audit(MOMENT))))
+        save_dataset(rescanned(found, _dataset(folder)), folder / "set.json")
+
+    @staticmethod
+    def killed(folder: Path) -> None:
+        samples, remembered = _dataset(folder).samples, folder / "sha256.json"
+        assert len(samples) in (1, 2) and samples[0].caption == "mine"
+        if remembered.exists():
+            assert len(json.loads(remembered.read_text())) in (1, 2)  # whole, or not there
+
+    @staticmethod
+    def restarted(folder: Path) -> None:
+        samples = _dataset(folder).samples
+        assert [(sample.filename, sample.caption) for sample in samples] == [("0.wav", "mine"), ("1.wav", "")]
+        known = {
+            Path(name).name: digest for name, (*_, digest) in json.loads((folder / "sha256.json").read_text()).items()
+        }
+        assert known == {sample.filename: sample.sha256 for sample in samples}
 
 
 class Preprocess:
@@ -153,6 +192,10 @@ class Train:
         losses = [[(r["step"], r["loss"]) for r in of.records() if r["kind"] == "step"] for of in (run, whole)]
         assert losses[0] == losses[1] and len(losses[0]) == 6  # each step is told once
         assert not [path for path in run.folder.rglob("*.tmp") if path.is_dir()]
+
+
+def test_scanning_killed_at_any_moment(tmp_path: Path) -> None:
+    assert sweep("tests.train.test_kill", "Scan", tmp_path, drawn=8) == 8
 
 
 def test_training_killed_at_any_moment(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from acestep_core.models.manager import manager
 from acestep_core.monitor import Monitor
 from acestep_core.options import TextToMusic
 from acestep_core.pipeline.generation import make
+from acestep_core.pipeline.learning import record_line
 from acestep_core.pipeline.request import Request
 from acestep_core.song.description import Song
 from acestep_core.train import loop
@@ -202,6 +203,22 @@ def test_a_finished_run_returns_at_once_and_more_epochs_go_on(songs, tiny_base, 
     train(songs, tiny_base, tmp_path / "run", epochs=4, lr_schedule="constant", warmup=0)
     train(songs, tiny_base, tmp_path / "long", epochs=4, lr_schedule="constant", warmup=0)
     assert content(RunFolder(tmp_path / "run"), 12) == content(RunFolder(tmp_path / "long"), 12)
+
+
+def test_fewer_steps_than_were_made_end_a_run_where_it_is(songs, tiny_base, tmp_path):
+    with pytest.raises(Cancelled):
+        train(songs, tiny_base, tmp_path / "run", monitor=Monitor(cancelled=StopAfter(10)))
+    first, second = (train(songs, tiny_base, tmp_path / "run", max_steps=2) for _ in range(2))
+    assert record_line(first[0]).startswith("Going on at step 5: 5 steps, 2 epochs. ")
+    assert "Step 5 is reached already and only 2 were asked for" in first[1]["text"]
+    assert [r["kind"] for r in second] == ["done"]
+    assert all("adapter  5 of 5 steps. " in record_line(told[-1]) for told in (first, second))
+    assert RunFolder(tmp_path / "run").about()["trained"]["steps"] == 5
+
+
+def test_more_steps_than_the_epochs_have_count_more_epochs(songs, tiny_base, tmp_path):
+    told = train(songs, tiny_base, tmp_path / "run", epochs=1, max_steps=5)
+    assert [(r["epoch"], r["epochs"]) for r in told if r["kind"] == "step"] == [(1, 2)] * 3 + [(2, 2)] * 2
 
 
 SCRIPT = """

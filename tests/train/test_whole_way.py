@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from dataclasses import replace
 
 import numpy as np
 import soundfile
@@ -76,6 +77,16 @@ def test_eight_songs_become_an_adapter_that_is_what_was_trained(tiny_base, tmp_p
                     assert torch.equal(decoder(x, t, context, item.states), live), file
     assert losses[1] <= 0.7 * losses[0], losses
     assert torch.equal(make(request, TextToMusic()).audio, before)
+    trained = replace(models, model=replace(models.model, adapters=(AdapterHandle(run.adapter),)))
+    for number in (0, 5):
+        without, learned = (likeness(with_, songs.sample(number), number) for with_ in (models, trained))
+        assert learned > without + 0.04, (without, learned)
+
+
+def likeness(models, sample, number):
+    """The cosine between a song that a model makes and the recording of that caption."""
+    made = make(Request(Song(f"plucky, plucked chords, number {number}", duration=20), models, 5), TextToMusic())
+    return float(torch.cosine_similarity(made.latents[0].flatten(), sample.latents.flatten(), dim=0))
 
 
 def test_of_a_hostile_folder_the_rest_trains(tiny_base, tmp_path):
