@@ -1,4 +1,4 @@
-"""After Run, every result that an app declares stands on the screen. One app of six; `tests/workflows` runs them all."""
+"""After Run, every result that an app declares is on the screen: one app of six; `tests/workflows` runs them all."""
 
 from __future__ import annotations
 
