@@ -105,6 +105,7 @@ def add_routes(routes: Any) -> None:
 def _overview() -> dict[str, Any]:
     from acestep_core.checkpoints.find import LABELS
     from acestep_core.devices import device_name, free_ram, is_host, pick_device
+    from acestep_core.io.system import processor_name
     from acestep_core.models.fits import offers
 
     found = models.found()
@@ -126,7 +127,7 @@ def _overview() -> dict[str, Any]:
         ],
         "places": [{"path": str(place), "exists": place.exists()} for place in found.places],
         "real": any(not entry.tiny for entry in found.dits),
-        "card": {"name": device_name(device), "memory": memory},
+        "card": {"name": processor_name() if is_host(device) else device_name(device), "memory": memory},
         "offers": [asdict(offer) | {"here": offer.name in here} for offer in offers(memory)],
     }
 

@@ -54,6 +54,18 @@ export function area(value, rows, change, more = {}) {
   return made;
 }
 
+/** A field for a line of text. */
+export function line(value, change) {
+  const made = el("input", {
+    class: "ace-field",
+    autocomplete: "off",
+    spellcheck: "false",
+    on: { input: () => change(made.value) },
+  });
+  made.value = value ?? "";
+  return made;
+}
+
 export function choice(values, value, change, name = (text) => text) {
   const made = el("select", { class: "ace-field", on: { change: () => change(made.value) } });
   for (const entry of values) made.append(el("option", { value: entry, text: name(entry), selected: entry === value }));

@@ -43,33 +43,24 @@ export class Lyrics {
     this.root.lang = language && language !== "unknown" ? language : "";
     this.root.setAttribute("role", "list");
     this.root.setAttribute("aria-label", say("lyrics"));
-    this.root.replaceChildren();
-    if (!this.lines.length)
-      for (const line of (text ?? "").split("\n"))
-        this.root.append(
-          el("div", {
-            class: TAG.test(line) ? "ace-tag" : "ace-line still",
-            role: "listitem",
-            text: line.replace(/^\[|\]$/g, "") || " ",
-          }),
-        );
-    const named = [sayer("toLine"), sayer("redoLine")];
-    for (const line of this.lines)
-      line.element = line.tag
-        ? el("div", { class: "ace-tag", role: "listitem", text: line.text.replace(/^\[|\]$/g, "") })
-        : this.timed(line, named);
-    this.root.append(...this.lines.map((line) => line.element));
+    const rows = this.lines.length ? this.lines : still(text ?? "");
+    const [before, named] = [[...this.root.children], [sayer("toLine"), sayer("redoLine")]];
+    for (const [place, row] of rows.entries()) {
+      row.element = this.row(before[place], row);
+      if (row.element.className === "ace-timed") timed(row, named);
+      else write(row.element, row.text.replace(/^\[|\]$/g, "") || " ");
+    }
+    for (const element of before.slice(rows.length)) element.remove();
   }
 
-  /** A copy of the blank line, as a long song has hundreds of them; its words are parted when they are sung. */
-  timed({ start, text, parts }, [toLine, redoLine]) {
-    const element = this.blank.cloneNode(true);
-    const [line, redo] = element.children;
-    line.ariaLabel = toLine(text);
-    line.firstChild.textContent = parts?.length ? parts.map(([, , word]) => word).join("") : text;
-    line.lastChild.textContent = clock(start);
-    redo.title = redo.ariaLabel = redoLine(text);
-    return element;
+  /** An element for a line: the one that stands in its place if it is of that kind, as hundreds take long to lay out. */
+  row(before, { tag, text, start }) {
+    const kind = tag ? "ace-tag" : start === undefined ? "ace-line still" : "ace-timed";
+    if (before?.className === kind) return before;
+    const made = kind === "ace-timed" ? this.blank.cloneNode(true) : el("div", { class: kind, role: "listitem", text });
+    if (before) before.replaceWith(made);
+    else this.root.append(made);
+    return made;
   }
 
   pressed(target) {
@@ -140,6 +131,28 @@ export class Lyrics {
     this.seek(this.lines[this.current].start);
     event.stopPropagation();
   }
+}
+
+/** Lines of which nobody knows when they are sung. */
+function still(text) {
+  return text.split("\n").map((line) => ({ text: line, tag: TAG.test(line) }));
+}
+
+/** Writes into a copy of the blank line; its words are parted when they are sung. */
+function timed({ element, start, text, parts }, [toLine, redoLine]) {
+  const [line, redo] = element.children;
+  const [words, , time] = line.children;
+  line.removeAttribute("aria-current");
+  write(words, parts?.length ? parts.map(([, , word]) => word).join("") : text);
+  write(time, clock(start));
+  if (line.ariaLabel === toLine(text)) return;
+  line.ariaLabel = toLine(text);
+  redo.title = redo.ariaLabel = redoLine(text);
+}
+
+/** What is written already stays as it is, but for a line that was parted into words. */
+function write(element, text) {
+  if (element.textContent !== text || element.firstElementChild) element.textContent = text;
 }
 
 /** The parts of a song by its tags: `[start, end, name]`. */

@@ -2,6 +2,7 @@
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { advanced, orAuto } from "./advanced.js";
 import { workflow } from "./api.js";
 import { Author } from "./author.js";
 import { autogen } from "./autogen.js";
@@ -31,9 +32,7 @@ const NAME = "make_a_song";
 const THINKING = ["ACEStepPlan", "ACEStepPlanCodes"];
 const TIMING = ["ACEStepLyricAlignment"];
 const JUDGING = ["ACEStepLMScore", "ACEStepBestOf"];
-const SEEDED = ["ACEStepPlan", "ACEStepPlanCodes", "ACEStepSampler"];
 const MOST_TAKES = 8;
-const orAuto = (text) => (text === "auto" ? say("auto") : text);
 let shown = null;
 
 /** Shows the form where the open graph asks for it, and takes it away elsewhere. */
@@ -102,7 +101,7 @@ class MakeForm {
         this.noise,
         (this.inputs = el("div", { class: "ace-make-inputs" })),
         this.switches(),
-        this.advanced(),
+        advanced((text) => this.tell(text)),
         this.note,
       ),
       el("div", { class: "ace-make-foot" }, this.summary, el("span", { class: "ace-space" }), others, graph, this.run),
@@ -240,45 +239,6 @@ class MakeForm {
       made("lyricTimes", TIMING),
       made("scoreTakes", JUDGING),
       ahead.root,
-    );
-  }
-
-  advanced() {
-    const set = (kind, name) => (value) => write(kind, name, value);
-    const listed = (kind, name, spell) =>
-      choice(widgetOf(kind, name)?.options.values ?? [], widgetOf(kind, name)?.value, set(kind, name), spell);
-    const seed = open(widgetOf("ACEStepSampler", "seed")?.value, {
-      read: whole,
-      show: String,
-      empty: null,
-      change: (value) => SEEDED.forEach((kind) => value !== null && write(kind, "seed", value)),
-      wrong: (yes) => this.tell(yes ? say("badNumber") : ""),
-    });
-    seed.placeholder = "";
-    const each = toggle(
-      say("seedEach"),
-      "",
-      widgetOf("ACEStepSampler", "control_after_generate")?.value !== "fixed",
-      (on) => SEEDED.forEach((kind) => write(kind, "control_after_generate", on ? "randomize" : "fixed")),
-    );
-    return el(
-      "details",
-      { class: "ace-make-advanced" },
-      el(
-        "summary",
-        {},
-        el("strong", { text: say("advanced") }),
-        el("span", { class: "ace-quiet", text: say("advancedWords") }),
-      ),
-      el(
-        "div",
-        { class: "ace-make-row" },
-        labelled(say("cardMemory"), listed("ACEStepLoader", "preset", orAuto), { class: "ace-labelled wide" }),
-        labelled(say("timesignature"), listed("ACEStepSong", "timesignature", orAuto)),
-        labelled(say("seedShort"), seed),
-        labelled(say("fileFormat"), listed("ACEStepSaveSong", "format")),
-      ),
-      each.root,
     );
   }
 

@@ -50,6 +50,7 @@ export class PlanForm {
     this.again = main("refresh", "planAgain", "", () => this.plan());
     const render = main("play", "render", "ace-primary", () => app.queuePrompt(0));
     const foot = el("div", { class: "ace-buttons" }, this.again, render);
+    this.ends = [head, foot];
     this.root = el("div", { class: "ace ace-plan" }, head, ...rows, this.problem, foot, this.live);
     alone(this.root);
     new ResizeObserver(() => grown()).observe(this.root);
@@ -84,9 +85,10 @@ export class PlanForm {
     };
   }
 
-  /** The least height of the widget in a node of the classic renderer. */
+  /** The least height of the widget in its node: of what is in it, as the node may stretch the form itself. */
   least() {
-    return Math.max(396, this.root.offsetHeight + 16);
+    const [head, foot] = this.ends;
+    return Math.max(396, foot.offsetTop + foot.offsetHeight - head.offsetTop + 20);
   }
 
   get text() {

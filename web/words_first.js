@@ -77,7 +77,7 @@ export default {
   think: ["Think first", "먼저 계획", "先规划"],
   thinkHow: [
     "A plan before the sound. Slower, clearer.",
-    "소리를 내기 전에 계획합니다. 느리지만 또렷합니다.",
+    "계획한 뒤 만듭니다. 느리지만 또렷합니다.",
     "先规划再生成，较慢但更清晰。",
   ],
   lyricTimes: ["Lyric times", "싱크 가사", "歌词时间"],
@@ -90,7 +90,14 @@ export default {
   "text encoder": ["text encoder", "텍스트 인코더", "文本编码器"],
   "language model": ["language model", "언어 모델", "语言模型"],
   advanced: ["Advanced", "고급", "高级"],
-  advancedWords: ["Memory, meter, seed, file format", "메모리, 박자, 시드, 파일 형식", "显存、拍号、种子、文件格式"],
+  advancedWords: [
+    "Memory, meter, seed, file, steps, guidance",
+    "메모리, 박자, 시드, 파일, 스텝, 가이던스",
+    "显存、拍号、种子、文件、步数、引导",
+  ],
+  schedule: ["Schedule", "스케줄", "调度"],
+  guidance: ["Guidance", "가이던스", "引导"],
+  lmSampling: ["LM Sampling", "언어 모델 샘플링", "语言模型采样"],
   showAdvanced: ["Show advanced", "고급 설정 보기", "显示高级选项"],
   hideAdvanced: ["Hide advanced", "고급 설정 숨기기", "隐藏高级选项"],
   cardMemory: ["Memory of the card", "그래픽 카드 메모리", "显存"],
@@ -110,6 +117,11 @@ export default {
     "时长请写成 1:30 或秒数。",
   ],
   badNumber: ["Write a whole number, or leave it empty.", "정수를 적거나 비워 두세요.", "请写整数，或留空。"],
+  badRange: [
+    "Write a number from {0} to {1}, or leave it empty.",
+    "{0}부터 {1} 사이의 수를 적거나 비워 두세요.",
+    "请写 {0} 到 {1} 之间的数，或留空。",
+  ],
   exampleCaption: [
     "dreamy synth pop, airy female vocals, warm analog pads, gentle drum machine, nostalgic",
     "잔잔한 어쿠스틱 발라드, 따뜻한 여성 보컬, 나일론 기타, 부드러운 스트링",

@@ -32,14 +32,26 @@ GRAPHS: dict[str, Graph] = {
         {
             **LOAD,
             "Song": ("ACEStepSong", SONG),
-            "Plan": ("ACEStepPlan", {"lm": "Load.2", "song": "Song.0"}),
-            "Codes": ("ACEStepPlanCodes", {"lm": "Load.2", "song": "Song.0", "plan": "Plan.1", "batch_size": 2}),
+            "LM Sampling": ("ACEStepLMSampling", {}),
+            "Plan": ("ACEStepPlan", {"lm": "Load.2", "song": "Song.0", "sampling": "LM Sampling.0"}),
+            "Codes": (
+                "ACEStepPlanCodes",
+                {"lm": "Load.2", "song": "Song.0", "plan": "Plan.1", "sampling": "LM Sampling.0", "batch_size": 2},
+            ),
             "Score": ("ACEStepLMScore", {"lm": "Load.2", "song": "Song.0", "codes": "Codes.0", "plan": "Plan.1"}),
             "Task": ("ACEStepTextToMusic", {"song": "Plan.0", "codes": "Codes.0"}),
             "Conditioning": ("ACEStepConditioning", {"model": "Load.0", "song": "Plan.0", "task": "Task.0"}),
+            "Schedule": ("ACEStepSchedule", {"model": "Load.0"}),
+            "Guidance": ("ACEStepGuidance", {}),
             "Sampler": (
                 "ACEStepSampler",
-                {"model": "Load.0", "conditioning": "Conditioning.0", "batch_size": 2},
+                {
+                    "model": "Load.0",
+                    "conditioning": "Conditioning.0",
+                    "sigmas": "Schedule.0",
+                    "guidance": "Guidance.0",
+                    "batch_size": 2,
+                },
             ),
             "Alignment": (
                 "ACEStepLyricAlignment",

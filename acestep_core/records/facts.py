@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from acestep_core.records.song_record import SongRecord
@@ -24,10 +25,16 @@ def facts_of(record: SongRecord) -> dict[str, Any]:
         "plan": record.plan,
         "codes": {"count": len(record.codes), "first": list(record.codes[:CODES_SHOWN])},
         "seconds": dict(record.seconds),
-        "steps": record.settings.get("steps"),
+        "steps": _steps(record.settings),
         "model": names.get("dit", ""),
         "variant": "" if dit is None else dit.extra.get("variant", ""),
         "lm": names.get("lm", ""),
         "adapters": [[file.name, file.strength] for file in record.files if file.role == "adapter"],
         "test": bool(record.machine.get("test_model")),
     }
+
+
+def _steps(settings: Mapping[str, Any]) -> int | None:
+    """How many steps were run; a schedule of its own has one for each time but the closing 0."""
+    times = settings.get("timesteps")
+    return settings.get("steps") if times is None else sum(time > 0 for time in times)

@@ -186,6 +186,11 @@ def test_the_plan_is_a_form(desk: Desk, page: Canvas) -> None:
             return (await page.prompt())[str(plan)]["inputs"]["edited_plan"]
 
         assert await text() == ""
+        heights = []
+        for _ in range(12):
+            await page.frame()
+            heights.append(await page.js(f"() => app.graph.getNodeById({plan}).size[1]"))
+        assert heights[-1] == heights[-6], "a node that stretches its form does not grow with it"
         await page.page.get_by_role("textbox", name="Tempo").fill("92")
         assert (await text()).startswith('bpm: "92"\nkeyscale: ?\n')
         await page.screenshot("plan_before")

@@ -82,6 +82,40 @@ def test_what_is_chosen_is_the_graph(desk: Desk) -> None:
     desk.visit(desk.site.url, "make_chosen", scenario)
 
 
+def test_what_is_rare_is_folded_and_is_the_graph_too(desk: Desk) -> None:
+    async def scenario(page: Canvas) -> None:
+        await ready(page)
+        card = form(page)
+        assert not await card.get_by_label("Guidance scale").is_visible()
+        await card.get_by_text("Advanced", exact=True).click()
+        assert await card.get_by_label("Steps", exact=True).get_attribute("placeholder") == "Auto"
+        assert await card.get_by_label("Temperature").get_attribute("placeholder") == "0.85"
+        await page.until("/8 for turbo/.test(document.querySelector('.ace-make [data-name=steps]').title)")
+        given = {"Steps": "12", "Guidance scale": "4,5", "Custom timesteps": "1, 0.5", "Top-k": "40"}
+        for label, text in {**given, "CFG scale": "3", "Negative prompt": "noise, hum"}.items():
+            await card.get_by_label(label, exact=True).fill(text)
+            await card.get_by_label(label, exact=True).press("Tab")
+        await card.get_by_label("Mode", exact=True).select_option("adg")
+        nodes = {node["class_type"]: node["inputs"] for node in (await page.prompt()).values()}
+        assert (nodes["ACEStepSchedule"]["steps"], nodes["ACEStepSchedule"]["timesteps"]) == (12, "1, 0.5")
+        assert (nodes["ACEStepGuidance"]["mode"], nodes["ACEStepGuidance"]["scale"]) == ("adg", 4.5)
+        words = nodes["ACEStepLMSampling"]
+        assert (words["top_k"], words["cfg_scale"], words["negative_prompt"]) == (40, 3, "noise, hum")
+        await page.screenshot("make_advanced")
+        steps = card.get_by_label("Steps", exact=True)
+        for text in ("many", "2.5", "201"):
+            await steps.fill(text)
+            await steps.press("Tab")
+            assert await steps.get_attribute("aria-invalid") == "true"
+            assert "from 0 to 200" in await card.get_by_role("alert").inner_text()
+        await steps.fill("")
+        await steps.press("Tab")
+        nodes = {node["class_type"]: node["inputs"] for node in (await page.prompt()).values()}
+        assert nodes["ACEStepSchedule"]["steps"] == 0, "left open again"
+
+    desk.visit(desk.site.url, "make_rare", scenario)
+
+
 def test_an_example_and_the_language_model_fill_it(desk: Desk) -> None:
     async def scenario(page: Canvas) -> None:
         await ready(page)

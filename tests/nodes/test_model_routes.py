@@ -68,6 +68,7 @@ def test_what_is_here_and_what_fits(tmp_path: Path) -> None:
         assert status == 200 and found["real"] is False
         assert str(site.folders.models) in {place["path"] for place in found["places"]}
         assert found["offers"][0]["name"] == "main" and found["card"]["memory"] > 0
+        assert "thread" not in found["card"]["name"], "a name reads the same in every language"
 
     visit(tmp_path, scenario)
 

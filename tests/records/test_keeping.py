@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -74,3 +75,8 @@ def test_what_a_listener_is_told() -> None:
     assert (facts["model"], facts["variant"], facts["lm"]) == ("acestep-v15-turbo", "turbo", "acestep-5Hz-lm-1.7B")
     assert facts["adapters"] == [["jazz.safetensors", 0.5]]
     assert facts["test"] is True and facts["task"] == "cover" and facts["steps"] == 8
+
+
+def test_a_schedule_of_its_own_tells_its_steps() -> None:
+    times = replace(RECORD, settings={"timesteps": [1.0, 0.75, 0.5, 0.25, 0.0]})
+    assert facts_of(times)["steps"] == 4

@@ -27,7 +27,7 @@ GROWTH = {
 """By how much a node grows when it runs and shows what it has so far, or with its editor."""
 PARTS = {
     "ACEStepSong": 100,
-    "ACEStepPlan": 590,
+    "ACEStepPlan": 420,
     "ACEStepLego": 210,
     "ACEStepExtend": 210,
     "ACEStepRepaint": 210,
