@@ -88,7 +88,7 @@ def _connected(options: RayOptions) -> Any:
         import ray
     except ImportError:
         raise HostError("The engine ray is not installed; run `pip install acestep-nodes[ray]`.") from None
-    alone = {"include_dashboard": False} if options.address == HERE else {}
+    alone: dict[str, Any] = {"include_dashboard": False} if options.address == HERE else {}
     try:
         ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR, **alone)
     except (ConnectionError, RuntimeError, ValueError) as error:
