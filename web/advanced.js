@@ -3,7 +3,7 @@
 
 import { api } from "../../scripts/api.js";
 import { el } from "./dom.js";
-import { choice, labelled, line, nodesOf, open, whole, widgetOf, write } from "./fields.js";
+import { choice, labelled, line, nodesOf, open, toggle, whole, widgetOf, write } from "./fields.js";
 import { language, say } from "./words.js";
 
 const SEEDED = ["ACEStepPlan", "ACEStepPlanCodes", "ACEStepSampler"];
@@ -27,7 +27,7 @@ export function advanced(tell) {
       el("strong", { text: say("advanced") }),
       el("span", { class: "ace-quiet", text: say("advancedWords") }),
     ),
-    el("div", { class: "ace-make-inputs" }, usual(tell), ...TUNED.map((group) => tuned(group, tell))),
+    el("div", { class: "ace-make-inputs" }, usual(tell), seedEach(), ...TUNED.map((group) => tuned(group, tell))),
   );
   root.addEventListener("toggle", () => tips(root), { once: true });
   return root;
@@ -51,6 +51,13 @@ function usual(tell) {
     labelled(say("seedShort"), seed),
     listed("fileFormat", "ACEStepSaveSong", "format"),
   );
+}
+
+/** The switch that draws new seeds for each run. */
+function seedEach() {
+  const drawn = widgetOf("ACEStepSampler", "control_after_generate")?.value !== "fixed";
+  const change = (on) => SEEDED.forEach((kind) => write(kind, "control_after_generate", on ? "randomize" : "fixed"));
+  return toggle(say("seedEach"), "", drawn, change).root;
 }
 
 /** A group of settings under a heading; nothing where the graph has no such node. */

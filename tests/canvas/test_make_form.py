@@ -112,6 +112,11 @@ def test_what_is_rare_is_folded_and_is_the_graph_too(desk: Desk) -> None:
         await steps.press("Tab")
         nodes = {node["class_type"]: node["inputs"] for node in (await page.prompt()).values()}
         assert nodes["ACEStepSchedule"]["steps"] == 0, "left open again"
+        drawing = "app.graph.nodes.flatMap(n => n.widgets ?? []).filter(w => w.name === 'control_after_generate')"
+        before = await page.js(f"() => {drawing}.map(w => w.value)")
+        await press(page, "New seed each time")
+        after = await page.js(f"() => {drawing}.map(w => w.value)")
+        assert len(set(before)) == len(set(after)) == 1 and {*before, *after} == {"fixed", "randomize"}
 
     desk.visit(desk.site.url, "make_rare", scenario)
 
