@@ -37,11 +37,10 @@ def listening() -> set[str]:
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 def test_a_batch_on_ray(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
     folders = Folders.under(tmp_path)
     runner = LocalRunner(folders, [PACK])
     workflow = parse_workflow({"1": {"class_type": "Fate", "inputs": {}}}, runner.registry.definitions())
-    texts = ["a", "dies once", "fails", "dies", "b", "is too large", "a", *(f"more {n}" for n in range(6))]
+    texts = ["a", "dies once", "fails", "b", "is too large", "a", *(f"more {n}" for n in range(6))]
     table: list[dict[str, Any]] = [{"fate.text": text, "fate.mark": str(tmp_path / "mark")} for text in texts]
     rows: list[Row] = []
     heard: set[str] = set()
@@ -61,10 +60,10 @@ def test_a_batch_on_ray(tmp_path: Path) -> None:
         "is too large",
     }
     assert "as it was told" in errors["fails"]
-    assert all("3 times" in errors[text] for text in ("dies", "is too large")) and "no room" in errors["is too large"]
+    assert "no room" in errors["is too large"] and "3 times" in errors["is too large"]
     made = {row.index: Path(path) for row in rows if row.result for path in row.result["files"]["1"]}
     assert all(path.read_text() == texts[index] * 10 for index, path in made.items())
-    assert {path.parent.name for path in made.values()} == {"0000000000", "0000000004", "0000000008", "0000000012"}
+    assert {path.parent.name for path in made.values()} == {"0000000000", "0000000004", "0000000008"}
     assert {path for path in folders.output.rglob("*") if path.is_file()} - {*made.values()} == {
         folders.output / "rows.journal.jsonl"
     }
