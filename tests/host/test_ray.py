@@ -54,11 +54,8 @@ def test_a_batch_on_ray(tmp_path: Path) -> None:
 
     asyncio.run(scene())
     errors = {texts[row.index]: row.error for row in rows if row.error}
-    assert sorted(row.index for row in rows) == list(range(len(texts))) and errors.keys() == {
-        "fails",
-        "dies",
-        "is too large",
-    }
+    assert sorted(row.index for row in rows) == list(range(len(texts)))
+    assert errors.keys() == {"fails", "is too large"}
     assert "as it was told" in errors["fails"]
     assert "no room" in errors["is too large"] and "3 times" in errors["is too large"]
     made = {row.index: Path(path) for row in rows if row.result for path in row.result["files"]["1"]}
