@@ -86,11 +86,10 @@ def choose(logits: Tensor, keys: Tensor, sampling: LMSampling) -> Tensor:
     if sampling.top_p < 1:
         total = _total(logits)
         best = _head(logits, total, sampling.top_p)
-        if best is None and logits.is_cpu and logits.shape[-1] > _HEAD:
-            everything = torch.arange(logits.shape[-1])
-            found = [_found(row, everything, key, sampling) for row, key in zip(logits, keys, strict=True)]
-            if all(token is not None for token in found):
-                return torch.stack(found)  # type: ignore[arg-type]
+        if best is None and logits.is_cpu and len(logits) == 1:
+            found = _found(logits[0], torch.arange(logits.shape[-1]), keys, sampling)
+            if found is not None:
+                return found[None]
         values, ids = best or _sorted(logits, total, sampling.top_p)
     else:
         values, ids = logits, torch.arange(logits.shape[-1], device=logits.device).expand_as(logits)
@@ -120,7 +119,7 @@ def _found(row: Tensor, ids: Tensor, key: Tensor, sampling: LMSampling) -> Tenso
     likelier are out, and the next is looked at. None where rounding or a tie leaves it open.
     """
     noisy = row / sampling.temperature + gumbel(key, ids)
-    shares = (row - _total(row[None])[0]).exp().double()
+    shares = (row - _total(row[None])[0]).exp()
     while True:
         best, place = noisy.max(-1)
         others = shares.masked_fill(row < row[place], 0).sum() - shares[place]

@@ -43,7 +43,7 @@ def place(request, tiny_root, tmp_path_factory) -> Path:
     """A folder with models, and adapters of a run in every form."""
     place = tmp_path_factory.mktemp("place")
     models = place / "models"
-    shutil.copytree(tiny_root, models)
+    shutil.copytree(tiny_root, models, ignore=shutil.ignore_patterns("loras"))  # other tests leave theirs there
     (models / TINY_MARK).unlink()
     trainset = write_trainset(place / "set", (150, 150))
     flat = {"rank": 4, "kind": request.param, "learning_rate": 3e-3, "max_steps": 8, "memory": "none"}

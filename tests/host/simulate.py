@@ -15,6 +15,7 @@ import logging
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ PROMPT = {
 class Sleeper:
     """A worker that sleeps, and dies now and then. Implements `pool.Worker`."""
 
-    def __init__(self, seconds: float, die: float, draws: random.Random) -> None:
-        self.seconds, self.die, self.draws = seconds, die, draws
+    def __init__(self, seconds: float, die: float, draws: random.Random, died: Callable[[], object]) -> None:
+        self.seconds, self.die, self.draws, self.died = seconds, die, draws, died
         self.turn = asyncio.Lock()
         self.alive = True
 
@@ -48,6 +49,7 @@ class Sleeper:
             if self.alive and self.draws.random() < self.die:
                 await asyncio.sleep(self.seconds * self.draws.random())
                 self.kill()
+                self.died()
             if not self.alive:
                 raise WorkerLost("It was killed.")
             await asyncio.sleep(self.seconds)
@@ -63,13 +65,15 @@ class Sleeper:
 
 
 async def simulate(folder: Path, rows: int, workers: int, seconds: float, die: float) -> dict[str, Any]:
-    draws, starts = random.Random(0), 0
+    draws, deaths = random.Random(0), 0
     process = psutil.Process()
 
+    def died() -> None:
+        nonlocal deaths
+        deaths += 1
+
     async def start() -> Sleeper:
-        nonlocal starts
-        starts += 1
-        return Sleeper(seconds, die, draws)
+        return Sleeper(seconds, die, draws, died)
 
     errors: list[str] = []
 
@@ -96,7 +100,7 @@ async def simulate(folder: Path, rows: int, workers: int, seconds: float, die: f
         "overhead": round(wall / ideal - 1, 4),
         "processor_ms_per_row": round(1000 * used / rows, 2),
         "memory_grown_mib": grown >> 20,
-        "workers_lost": starts - workers,
+        "workers_lost": deaths,
         "rows_in_journal": len(done),
         "rows_twice": sum(count > 1 for count in done.values()),
         "files": sum(1 for _ in folder.rglob("*.flac")),

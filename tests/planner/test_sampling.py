@@ -61,9 +61,11 @@ def test_a_choice_from_a_flat_nucleus_needs_no_sort_and_is_the_same(sampling, sc
     keys = draw_keys([1], 200)[0]
     want, asked = by_the_book(logits, keys, sampling), []
     monkeypatch.setattr(sampling_module, "_sorted", lambda *given: asked.append(1) or _sorted(*given))
-    assert torch.equal(choose(logits, keys, sampling), want)
+    alone = [choose(row[None], key[None], sampling) for row, key in zip(logits, keys, strict=True)]
+    assert torch.equal(torch.cat(alone), want)
     if scale == 1.0 and sampling.top_p == 0.9:
         assert not asked, "no row is so near to the edge that all have to be sorted"
+    assert torch.equal(choose(logits, keys, sampling), want)
 
 
 @pytest.mark.parametrize("count", [1, 7, 900, 1500])
