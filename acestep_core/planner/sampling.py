@@ -124,7 +124,7 @@ def _found(row: Tensor, ids: Tensor, key: Tensor, sampling: LMSampling) -> Tenso
         best, place = noisy.max(-1)
         others = shares.masked_fill(row < row[place], 0).sum() - shares[place]
         likelier = shares.masked_fill(row <= row[place], 0).sum()
-        if int((noisy == best).sum()) > 1:
+        if int((noisy == best).sum()) != 1 or not best.isfinite():  # a tie, or numbers that are none
             return None
         if others <= sampling.top_p - _UNSURE:
             return ids[place]
