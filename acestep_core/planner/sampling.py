@@ -87,7 +87,7 @@ def choose(logits: Tensor, keys: Tensor, sampling: LMSampling) -> Tensor:
         total = _total(logits)
         best = _head(logits, total, sampling.top_p)
         if best is None and logits.is_cpu and len(logits) == 1:
-            found = _found(logits[0], torch.arange(logits.shape[-1]), keys, sampling)
+            found = _found(logits[0], total[0], torch.arange(logits.shape[-1]), keys, sampling)
             if found is not None:
                 return found[None]
         values, ids = best or _sorted(logits, total, sampling.top_p)
@@ -106,20 +106,20 @@ def choose_among(logits: Tensor, allowed: Tensor, key: Tensor, sampling: LMSampl
     if logits.is_cpu and sampling.temperature and sampling.top_p < 1 and int(allowed.count_nonzero()) <= _HEAD:
         ids = allowed.nonzero()[:, 0]
         row = keep_top_k(logits[:, ids], sampling.top_k)[0]
-        if (found := _found(row, ids, key, sampling)) is not None:
+        if (found := _found(row, _total(row[None])[0], ids, key, sampling)) is not None:
             return int(found)
     masked = logits[:, : len(allowed)].masked_fill(~allowed.to(logits.device), -math.inf)
     return int(choose(masked, key, sampling))
 
 
-def _found(row: Tensor, ids: Tensor, key: Tensor, sampling: LMSampling) -> Tensor | None:
-    """The token of a row `[N]` that a sorted nucleus would give, found without sorting.
+def _found(row: Tensor, total: Tensor, ids: Tensor, key: Tensor, sampling: LMSampling) -> Tensor | None:
+    """The token of a row `[N]` with its `_total` that a sorted nucleus would give, found without sorting.
 
     The best with its noise is in the nucleus if what is likelier holds no more than p; else it and all that is not
     likelier are out, and the next is looked at. None where rounding or a tie leaves it open.
     """
     noisy = row / sampling.temperature + gumbel(key, ids)
-    shares = (row - _total(row[None])[0]).exp()
+    shares = (row - total).exp()
     while True:
         best, place = noisy.max(-1)
         others = shares.masked_fill(row < row[place], 0).sum() - shares[place]
