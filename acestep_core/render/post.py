@@ -8,6 +8,7 @@ step that makes a new tensor needs as much again.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from acestep_core.errors import GenerationError, InvalidInput
@@ -71,17 +72,16 @@ def check_latents(latents: Tensor) -> None:
     Raises:
         GenerationError: an item is not finite, or all zero.
     """
-    for index, item in enumerate(latents):
-        if not item.isfinite().all():
+    for number, empty in _unusable(latents):
+        if not empty:
             raise GenerationError(
-                f"Item {index + 1} came out with non-finite latents; the number format overflowed or the weights are "
+                f"Item {number} came out with non-finite latents; the number format overflowed or the weights are "
                 "damaged, so use bfloat16 or float32 instead of float16 and verify the checkpoint."
             )
-        if not item.any():
-            raise GenerationError(
-                f"Item {index + 1} came out all zero; the weights are probably empty or of another model, "
-                "so verify the checkpoint."
-            )
+        raise GenerationError(
+            f"Item {number} came out all zero; the weights are probably empty or of another model, "
+            "so verify the checkpoint."
+        )
 
 
 def check_given(latents: Tensor) -> None:
@@ -91,17 +91,25 @@ def check_given(latents: Tensor) -> None:
     Raises:
         InvalidInput: an item is not finite, or all zero.
     """
-    for index, item in enumerate(latents):
-        if not item.isfinite().all():
+    for number, empty in _unusable(latents):
+        if not empty:
             raise InvalidInput(
-                f"Song {index + 1} of the latents holds values that are not finite; the node that made or changed them "
+                f"Song {number} of the latents holds values that are not finite; the node that made or changed them "
                 "overflowed, so look at its settings and its number format."
             )
-        if not item.any():
-            raise InvalidInput(
-                f"Song {index + 1} of the latents is all zero, as an empty latent is, or a song taken away from "
-                "itself; connect latents that a sampler or an encoder made."
-            )
+        raise InvalidInput(
+            f"Song {number} of the latents is all zero, as an empty latent is, or a song taken away from "
+            "itself; connect latents that a sampler or an encoder made."
+        )
+
+
+def _unusable(latents: Tensor) -> Iterator[tuple[int, bool]]:
+    """The number of each item that holds no music, and whether it is all zero; if not, it is not finite."""
+    for number, item in enumerate(latents, 1):
+        if not item.isfinite().all():
+            yield number, False
+        elif not item.any():
+            yield number, True
 
 
 def check_audio(audio: Tensor) -> None:
