@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
+from acestep_core.commands.benches.runner import peak_bytes
 from acestep_core.judge.alignment import combine_heads
 from acestep_core.judge.attention import capture
 from acestep_core.judge.lm_score import AT_ONCE, token_scores
@@ -41,14 +41,8 @@ LM_17B = Qwen3Config(217204, 2048, 6144, 28, 16, 8)
 
 def measured(work) -> int:
     """Most bytes alive at once on the CPU, with what kernels take inside."""
-    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        work()
-    events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
-    alive = peak = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        alive += event.nbytes()
-        peak = max(peak, alive)
-    return peak
+    with torch.inference_mode():
+        return peak_bytes(work, CPU)
 
 
 def counted(work) -> int:
