@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch.testing import assert_close
 
 from acestep_core.checkpoints.catalog import GUIDED, TURBO
 from acestep_core.models.adapters import linear_shapes
-from acestep_core.models.dit import DiT
 from acestep_core.train.network import PREFIX, LiveNetwork
 from acestep_core.train.objective import Item, Times, dropped, logit_time, numbers, squared_errors
 from acestep_core.train.settings import AdapterOptions
 from tests.golden_data import case, case_ids, load_json, load_tensors, manifest, tolerance
-from tests.parity.reference_models import reference_model
+from tests.parity.reference_models import of_its_own, reference_model
 
 LOSSES = case_ids("K_training/forward_loss")
 STEPS = case_ids("K_training/training_step")
@@ -32,16 +29,7 @@ def test_every_case_of_this_group_is_checked() -> None:
 
 def live(weights: str, kind: str = "lora", rank: int = 4) -> LiveNetwork:
     """The reference decoder with an adapter that has learned nothing yet; the shared model stays as it is."""
-    model = reference_model(weights)
-    decoder = DiT(model.config)
-    decoder.load_state_dict(model.decoder.state_dict())
-    own = SimpleNamespace(
-        decoder=decoder.requires_grad_(False),
-        null_condition_emb=model.null_condition_emb,
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-    )
-    return LiveNetwork(own, AdapterOptions(kind=kind, rank=rank), seed=0)  # type: ignore[arg-type]
+    return LiveNetwork(of_its_own(reference_model(weights)), AdapterOptions(kind=kind, rank=rank), seed=0)  # type: ignore[arg-type]
 
 
 def items(data: dict[str, torch.Tensor], clean: str, states: list[torch.Tensor]) -> list[Item]:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
-import torch
 
-from acestep_core.models.dit import DiT
 from acestep_core.models.handles import ModelHandle
 from acestep_core.train.loop import Loop
 from acestep_core.train.network import LiveNetwork
@@ -15,7 +11,7 @@ from acestep_core.train.objective import judge
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Trainer
 from tests.golden_data import manifest
-from tests.parity.reference_models import reference_model
+from tests.parity.reference_models import of_its_own, reference_model
 from tests.train.making_trainsets import write_trainset
 
 
@@ -35,15 +31,7 @@ def test_four_clips_are_learned_by_heart(tmp_path):
     )
     trainer = Trainer(songs, ModelHandle(tmp_path, variant="turbo"), tmp_path / "run", settings)
     trainer.run.begin({"base": {"variant": "turbo", "sha256": ""}})
-    decoder = DiT(model.config)
-    decoder.load_state_dict(model.decoder.state_dict())
-    own = SimpleNamespace(
-        decoder=decoder.requires_grad_(False),
-        null_condition_emb=model.null_condition_emb,
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-    )
-    network = LiveNetwork(own, trainer.settings.adapter, trainer.settings.fine.seed, 0)
+    network = LiveNetwork(of_its_own(model), trainer.settings.adapter, trainer.settings.fine.seed, 0)
     loop, losses = Loop(trainer, network, model.config, None, False), []
     for work in (tuple, loop.records):
         list(work())
