@@ -24,11 +24,20 @@ PACK = Path(__file__).parent / "fate_pack"
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
-def listening() -> set[str]:
-    """The addresses at which this process and those it started listen."""
-    own = psutil.Process()
+def started(before: list[psutil.Process]) -> list[psutil.Process]:
+    """What this process started since `before`, and what that started; other tests may have left processes."""
+    new = [process for process in psutil.Process().children() if process not in before]
+    found = [*new]
+    for process in new:
+        with suppress(psutil.NoSuchProcess):
+            found += process.children(recursive=True)
+    return found
+
+
+def listening(processes: list[psutil.Process]) -> set[str]:
+    """The addresses at which these processes and this one listen."""
     found = set()
-    for process in (own, *own.children(recursive=True)):
+    for process in (psutil.Process(), *processes):
         with suppress(psutil.NoSuchProcess):
             connections = process.net_connections("inet")
             found |= {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
@@ -44,13 +53,15 @@ def test_a_batch_on_ray(tmp_path: Path) -> None:
     table: list[dict[str, Any]] = [{"fate.text": text, "fate.mark": str(tmp_path / "mark")} for text in texts]
     rows: list[Row] = []
     heard: set[str] = set()
+    before, its_own = psutil.Process().children(), []
 
     async def scene() -> None:
         options, limits = RayOptions(workers=2), Limits(beat=0.5)
         async with ray_pool(options, folders, [PACK], metadata=True, limits=limits) as pool:
             journal = Journal(folders.output / "rows.journal.jsonl")
             assert not await run_batch(workflow, table, pool.run, rows.append, journal, at_once=pool.room, per_folder=4)
-            heard.update(listening())
+            its_own.extend(started(before))
+            heard.update(listening(its_own))
 
     asyncio.run(scene())
     errors = {texts[row.index]: row.error for row in rows if row.error}
@@ -65,7 +76,7 @@ def test_a_batch_on_ray(tmp_path: Path) -> None:
         folders.output / "rows.journal.jsonl"
     }
     assert heard and heard <= set(LOOPBACK)
-    assert not psutil.wait_procs(psutil.Process().children(recursive=True), timeout=60)[1]
+    assert its_own and not psutil.wait_procs([*its_own, *started(before)], timeout=60)[1]
 
 
 def test_without_ray_it_is_said_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
