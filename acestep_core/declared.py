@@ -176,6 +176,14 @@ class Groups:
     UNKNOWN: ClassVar[str] = ""
     """What is said of a name that no group has; {!r} is that name."""
 
+    def __post_init__(self) -> None:
+        for name, group in self.groups().items():
+            if not isinstance(value := getattr(self, name), group):
+                mine, its = type(self).__name__, group.__name__
+                raise InvalidInput(
+                    f"{mine}({name}=...) takes a {its}, not {value!r}; give single settings to {mine}.of(...)."
+                )
+
     @classmethod
     def groups(cls) -> dict[str, type[Options]]:
         """The groups by the names of their fields."""

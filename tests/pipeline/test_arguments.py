@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from acestep_core import options
+from acestep_core.declared import Groups
 from acestep_core.errors import AceStepError, CodesError, InvalidInput
 from acestep_core.pipeline import arguments, editing
 from acestep_core.pipeline.generation import _sequences, generate
 from acestep_core.pipeline.request import Request
 from acestep_core.pipeline.starting import start_from
 from acestep_core.song.description import Song
+from acestep_core.train.settings import TrainSettings
 
 WRONG = (object(), b"7", [], {}, (1, [2]), float("nan"), -7.5, 3 + 4j, "\0", "\ud800", {"a": 1}, [object()], lambda: 0)
 LATER = {"references", "latent", "noise_mask"}
@@ -57,6 +59,13 @@ def test_numbers_may_be_text() -> None:
     assert (settings.schedule.steps, settings.guidance.scale) == (8, 7.5)
     assert (settings.schedule.timesteps, settings.guidance.mode) == ((1.0, 0.5), "cfg")
     assert options.Complete("drums, bass").tracks == ("drums", "bass")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("groups", [options.RenderSettings, TrainSettings])
+def test_a_value_in_a_groups_place_is_refused(groups: type[Groups]) -> None:
+    for name in groups.groups():
+        with pytest.raises(InvalidInput, match=rf"{groups.__name__}\({name}=\.\.\.\) takes a .*, not '7'; .*\.of"):
+            groups(**{name: "7"})
 
 
 def test_arguments_may_be_text_and_numpy(tiny_models: Any) -> None:
