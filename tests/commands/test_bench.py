@@ -21,10 +21,12 @@ def test_lrc_benchmark_prints_a_table_and_writes_json(tmp_path, capsys):
 def test_training_benchmark_splits_a_step_and_counts_its_memory(tmp_path, capsys):
     pytest.importorskip("peft")
     target = tmp_path / "train.json"
-    flags = ["--seconds", "6", "--rank", "4", "--steps", "1", "--rounds", "1", "--device", "cpu"]
+    flags = ["--seconds", "6", "--rank", "4", "--steps", "1", "--rounds", "1", "--whole", "2", "--device", "cpu"]
     assert main(["bench", "train", *flags, "--json", str(target)]) == 0
     found = json.loads(target.read_text(encoding="utf-8"))
-    assert "The decoder is" in capsys.readouterr().out and found["settings"]["rank"] == 4
+    said = capsys.readouterr().out
+    assert "The decoder is" in said and "Steps are" in said and found["settings"]["rank"] == 4
+    assert 0 < found["steps_of_run"] < 1
     assert 0 < found["decoder_share"] <= 1 and found["decoder_seconds"]["best"] > 0
     assert 1 <= found["estimate_over_peak"] <= 2, "what is said before is held"
     assert main(["bench", "train", "--steps", "0"]) == 1

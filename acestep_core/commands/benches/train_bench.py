@@ -10,7 +10,7 @@ import argparse
 import itertools
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--memory", choices=("none", "checkpoint"), default="checkpoint", help="default checkpoint")
     parser.add_argument("--steps", type=int, default=5, metavar="N", help="between two reports (default 5)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="reports, after one to warm up (default 3)")
+    parser.add_argument(
+        "--whole", type=int, default=0, metavar="N", help="also time a whole run of N steps with all it writes"
+    )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="on a CPU (default 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, xpu, mps (default auto)")
 
@@ -53,6 +56,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
     if min(options.steps, options.rounds, options.batch, options.rank, options.threads) < 1 or options.seconds < 6:
         raise InvalidInput("steps, rounds, batch, rank and threads must be at least 1, and seconds at least 6.")
+    if options.whole < 0:
+        raise InvalidInput("A whole run has at least one step; leave --whole out to time none.")
     device, threads = devices.pick_device(options.device), torch.get_num_threads()
     torch.set_num_threads(options.threads)
     try:
@@ -74,9 +79,10 @@ def _measure(options: argparse.Namespace, device: torch.device) -> dict[str, Any
         seconds = _seconds_of_steps(running, options.steps, options.rounds)
         alone = _seconds_of_decoder(network, work, options.steps, options.rounds)
         del running, network
+        whole = _share_of_run(songs, Path(folder) / "whole", options, device) if options.whole else None
         peak = _peak(lambda: _loop(songs, Path(folder) / "again", options, device), said, device)
     step, decoder = min(seconds), min(alone)
-    names = ("size", "seconds", "batch", "rank", "memory", "steps", "rounds", "threads")
+    names = ("size", "seconds", "batch", "rank", "memory", "steps", "rounds", "whole", "threads")
     return {
         "benchmark": "train",
         "device": devices.device_name(device),
@@ -85,6 +91,7 @@ def _measure(options: argparse.Namespace, device: torch.device) -> dict[str, Any
         "seconds_per_step": {"best": step, "median": statistics.median(seconds)},
         "decoder_seconds": {"best": decoder, "median": statistics.median(alone)},
         "decoder_share": min(1.0, decoder / step),
+        "steps_of_run": whole,
         "bytes": {"peak": peak, "estimate": said.total},
         "estimate_over_peak": said.total / peak,
         "ratios": {"share of the decoder": min(1.0, decoder / step)},
@@ -104,6 +111,8 @@ def table(result: dict[str, Any]) -> str:
     rest = max(0.0, step["best"] - decoder["best"])
     lines.append(f"{'rest':16}{rest * 1e3:10.1f}")
     lines.append(f"\nThe decoder is {result['decoder_share']:.0%} of a step.")
+    if (whole := result["steps_of_run"]) is not None:
+        lines.append(f"Steps are {whole:.1%} of a whole run, from its first record to its adapter.")
     lines.append(f"Memory: {shown_size(peak)} at the peak, {shown_size(said)} were estimated.")
     return "\n".join(lines)
 
@@ -135,28 +144,29 @@ def _songs(folder: Path, frames: int, size: str) -> Trainset:
     return Trainset.open(folder)
 
 
-def _loop(songs: Trainset, folder: Path, options: argparse.Namespace, device: torch.device) -> Loop:
-    """The loop of a run that goes on for longer than it is looked at."""
+def _loop(
+    songs: Trainset,
+    folder: Path,
+    options: argparse.Namespace,
+    device: torch.device,
+    kind: type[Loop] | None = None,
+    **told: Any,
+) -> Loop:
+    """The loop of a run that goes on for longer than it is looked at, unless it is `told` otherwise."""
     from acestep_core.models.handles import ModelHandle
     from acestep_core.train.loop import Loop
     from acestep_core.train.network import LiveNetwork
     from acestep_core.train.settings import TrainSettings
     from acestep_core.train.trainer import Trainer
 
-    settings = TrainSettings.of(
-        rank=options.rank,
-        batch=options.batch,
-        log_every=options.steps,
-        epochs=10_000,
-        save_every=10_000,
-        save_minutes=0,
-        drop=0.0,  # the decoder alone sees all words, too
-    )
+    long = {"log_every": options.steps, "epochs": 10_000, "save_every": 10_000, "save_minutes": 0}
+    # Nothing is left out: the decoder alone sees all words, too.
+    settings = TrainSettings.of(rank=options.rank, batch=options.batch, drop=0.0, **(told or long))
     trainer = Trainer(songs, ModelHandle(Path("random"), variant="base"), folder, settings)
-    trainer.run.begin({"base": {}})
+    trainer.run.begin({"base": {"variant": "base", "sha256": ""}})
     model = _random_decoder(options.size, device)
     network = LiveNetwork(model, settings.adapter, 0, every=1 if options.memory == "checkpoint" else 0)
-    return Loop(trainer, network, model.config, None, False)
+    return (kind or Loop)(trainer, network, model.config, None, False)
 
 
 def _random_decoder(size: str, device: torch.device) -> AceStepModel:
@@ -183,6 +193,26 @@ def _seconds_of_steps(running: Loop, steps: int, rounds: int) -> list[float]:
     running.saved = running.step  # nothing of it is kept
     records.close()  # type: ignore[attr-defined]
     return [(end - start) / steps for start, end in itertools.pairwise(times)]
+
+
+def _share_of_run(songs: Trainset, folder: Path, options: argparse.Namespace, device: torch.device) -> float:
+    """How much of the time of a run with usual settings its steps take; the rest looks, reports, saves and exports."""
+    from acestep_core.train.loop import Loop, Record
+
+    taken: list[float] = []
+
+    class Timed(Loop):
+        def _one_step(self) -> Iterator[Record]:
+            start = clock(self.device)
+            yield from super()._one_step()
+            taken.append(clock(self.device) - start)
+
+    steps = -(-len(songs.manifest.samples) // options.batch)  # of an epoch
+    running = _loop(songs, folder, options, device, Timed, epochs=max(1, options.whole // steps))
+    start = clock(device)
+    for _ in running.records():
+        pass
+    return sum(taken) / (clock(device) - start)
 
 
 def _seconds_of_decoder(network: LiveNetwork, work: Work, steps: int, rounds: int) -> list[float]:
