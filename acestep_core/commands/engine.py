@@ -15,6 +15,7 @@ from acestep_core.pipeline.progress import ProgressBar
 
 if TYPE_CHECKING:
     from acestep_core.host.client.local import LocalRunner
+    from acestep_core.host.client.ray_workers import RayOptions
     from acestep_core.host.client.sources import Sources
     from acestep_core.host.graph.workflow import Workflow
 
@@ -49,16 +50,28 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def ray_options(options: argparse.Namespace) -> RayOptions:
+    """Where the workers are.
+
+    Raises:
+        InvalidInput: there cannot be so many.
+    """
+    from acestep_core.host.client.ray_workers import RayOptions
+
+    if options.workers is not None and options.workers < 1:
+        raise InvalidInput(f"--workers is a number from 1, not {options.workers}.")
+    if options.gpus_per_worker < 0:
+        raise InvalidInput(f"--gpus-per-worker is a number from 0, not {options.gpus_per_worker}.")
+    return RayOptions(options.address, options.workers, options.gpus_per_worker, options.threads_per_worker)
+
+
 def run_on_ray(
     options: argparse.Namespace, runner: LocalRunner, packs: tuple[Path, ...], workflow: Workflow, sources: Sources
 ) -> int:
     """Runs all rows; exit status 1 if one of them failed."""
     if options.batch is None:
         raise InvalidInput("The engine ray runs the rows of a batch; add --batch FILE.")
-    if options.workers is not None and options.workers < 1:
-        raise InvalidInput(f"--workers is a number from 1, not {options.workers}.")
-    if options.gpus_per_worker < 0:
-        raise InvalidInput(f"--gpus-per-worker is a number from 0, not {options.gpus_per_worker}.")
+    ray_options(options)
     return asyncio.run(_run(options, runner, packs, workflow, sources))
 
 
@@ -66,17 +79,17 @@ async def _run(
     options: argparse.Namespace, runner: LocalRunner, packs: tuple[Path, ...], workflow: Workflow, sources: Sources
 ) -> int:
     from acestep_core.host.client.pool import Limits
-    from acestep_core.host.client.ray_workers import RayOptions, ray_pool
+    from acestep_core.host.client.ray_rows import row_pool, rows_on
 
-    where = RayOptions(options.address, options.workers, options.gpus_per_worker, options.threads_per_worker)
     limits = Limits(row=options.row_limit)
     loop, out = asyncio.get_running_loop(), sys.stdout
     # Ray prints what becomes of its workers; standard output is for results alone.
     with redirect_stdout(sys.stderr), ProgressBar() as bar:
-        async with ray_pool(where, runner.folders, packs, not options.disable_metadata, limits) as pool:
+        async with row_pool(ray_options(options), runner.folders, packs, not options.disable_metadata, limits) as pool:
+            run = rows_on(pool)
 
             async def one(row: Any, output: Path, prompt_id: str) -> Any:
-                return await pool.run(runner.prepare(row, sources), output, prompt_id)
+                return await run(runner.prepare(row, sources), output, prompt_id)
 
             with interruptible(lambda: loop.call_soon_threadsafe(pool.drain)):
                 return await run_all(options, workflow, one, sources, bar, pool.room, out)

@@ -23,6 +23,7 @@ import psutil
 
 from acestep_core.host.client.batch import Journal, Row, run_batch
 from acestep_core.host.client.pool import Limits, Pool
+from acestep_core.host.client.ray_rows import RowWork, rows_on
 from acestep_core.host.graph.workflow import Workflow
 from acestep_core.host.queue.results import Result, WorkerLost
 
@@ -44,7 +45,8 @@ class Sleeper:
         self.turn = asyncio.Lock()
         self.alive = True
 
-    async def run(self, workflow: Workflow, folder: Path, prompt_id: str) -> Result:
+    async def run(self, work: RowWork) -> Result:
+        folder = work.folder
         async with self.turn:
             if self.alive and self.draws.random() < self.die:
                 await asyncio.sleep(self.seconds * self.draws.random())
@@ -55,7 +57,7 @@ class Sleeper:
             await asyncio.sleep(self.seconds)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "song.flac").write_bytes(bytes(1024))
-            return Result(prompt_id, {"2": [folder / "song.flac"]}, {}, self.seconds)
+            return Result(work.prompt_id, {"2": [folder / "song.flac"]}, {}, self.seconds)
 
     async def silence(self) -> float:
         return 0.0
@@ -86,7 +88,7 @@ async def simulate(folder: Path, rows: int, workers: int, seconds: float, die: f
     journal = Journal(folder / "rows.journal.jsonl")
     memory, begun, used = process.memory_info().rss, time.monotonic(), time.process_time()
     workflow = Workflow(PROMPT, DEFINITIONS)
-    await run_batch(workflow, table, pool.run, report, journal, at_once=pool.room, per_folder=1000)
+    await run_batch(workflow, table, rows_on(pool), report, journal, at_once=pool.room, per_folder=1000)
     wall, used = time.monotonic() - begun, time.process_time() - used
     grown = process.memory_info().rss - memory
     await pool.close()

@@ -12,6 +12,7 @@ import pytest
 
 from acestep_core.errors import Cancelled, HostError
 from acestep_core.host.client.pool import Limits, Pool
+from acestep_core.host.client.ray_rows import RowWork
 from acestep_core.host.graph.likeness import weights_of
 from acestep_core.host.graph.workflow import Workflow
 from acestep_core.host.queue.results import Result, RunFailed, WorkerLost
@@ -40,11 +41,11 @@ class FakeWorker:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def run(self, workflow: Workflow, folder: Path, prompt_id: str) -> Result:
+    async def run(self, work: RowWork) -> Result:
         self.given += 1
         self.most = max(self.most, self.given)
         try:
-            work = asyncio.ensure_future(self._work(workflow.prompt["2"]["inputs"]["text"], prompt_id))
+            work = asyncio.ensure_future(self._work(work.workflow.prompt["2"]["inputs"]["text"], work.prompt_id))
             gone = asyncio.ensure_future(self.gone.wait())
             await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
             gone.cancel()
@@ -107,7 +108,7 @@ def play(lab: Lab, rows: list[Workflow], count: int = 2, limits: Limits = LIMITS
     async def scene() -> list[Any]:
         pool = Pool(lab.start, count, limits)
         try:
-            return await asyncio.gather(*(pool.run(row, Path(), "") for row in rows), return_exceptions=True)
+            return await asyncio.gather(*(pool.run(RowWork(row, Path(), "")) for row in rows), return_exceptions=True)
         finally:
             await pool.close()
 
@@ -191,12 +192,12 @@ def test_draining_lets_what_has_begun_end() -> None:
             await go.wait()
 
         pool = Pool(Lab(pace=pace).start, 1, LIMITS)
-        runs = asyncio.gather(*(pool.run(row(f"w{i}"), Path(), "") for i in range(4)), return_exceptions=True)
+        runs = asyncio.gather(*(pool.run(RowWork(row(f"w{i}"), Path(), "")) for i in range(4)), return_exceptions=True)
         await begun.wait()
         pool.drain()
         go.set()
         with pytest.raises(Cancelled):
-            await pool.run(row("late"), Path(), "")
+            await pool.run(RowWork(row("late"), Path(), ""))
         results = await runs
         await pool.close()
         return results

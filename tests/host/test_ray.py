@@ -16,7 +16,8 @@ from acestep_core.errors import HostError
 from acestep_core.host.client.batch import Journal, Row, run_batch
 from acestep_core.host.client.local import LocalRunner
 from acestep_core.host.client.pool import Limits
-from acestep_core.host.client.ray_workers import RayOptions, ray_pool
+from acestep_core.host.client.ray_rows import row_pool, rows_on
+from acestep_core.host.client.ray_workers import RayOptions
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.workflow import parse_workflow
 
@@ -57,9 +58,11 @@ def test_a_batch_on_ray(tmp_path: Path) -> None:
 
     async def scene() -> None:
         options, limits = RayOptions(workers=2), Limits(beat=0.5)
-        async with ray_pool(options, folders, [PACK], metadata=True, limits=limits) as pool:
+        async with row_pool(options, folders, [PACK], metadata=True, limits=limits) as pool:
             journal = Journal(folders.output / "rows.journal.jsonl")
-            assert not await run_batch(workflow, table, pool.run, rows.append, journal, at_once=pool.room, per_folder=4)
+            assert not await run_batch(
+                workflow, table, rows_on(pool), rows.append, journal, at_once=pool.room, per_folder=4
+            )
             its_own.extend(started(before))
             heard.update(listening(its_own))
 
@@ -83,7 +86,7 @@ def test_without_ray_it_is_said_how_to_have_it(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "ray", None)
 
     async def scene() -> None:
-        async with ray_pool(RayOptions(), Folders.under(tmp_path), [PACK], True, Limits()):
+        async with row_pool(RayOptions(), Folders.under(tmp_path), [PACK], True, Limits()):
             pass
 
     with pytest.raises(HostError, match=r"pip install acestep-nodes\[ray\]"):

@@ -1,7 +1,7 @@
-"""Many workers that run workflows, and who of them gets which.
+"""Many workers, and who of them gets which work.
 
 A worker is a process that keeps its models loaded. Each has at most a few runs at hand, so that it never waits; the
-others wait here: whoever is free gets the run that uses most of the weights it has, else the first. A worker that dies,
+others wait here: whoever is free gets the run that is most like its last one, else the first. A worker that dies,
 or is silent for too long, is replaced. The run that it was at is told so, and may be asked for again; those that it had
 not begun are given to others.
 """
@@ -13,22 +13,27 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from acestep_core.errors import AceStepError, Cancelled, HostError
-from acestep_core.host.graph.likeness import weights_of
-from acestep_core.host.graph.workflow import Workflow
-from acestep_core.host.queue.results import Result, WorkerLost
+from acestep_core.host.queue.results import WorkerLost
 
 log = logging.getLogger(__name__)
 
 
-class Worker(Protocol):
-    """A process that runs workflows, one after the other in the order of the calls."""
+class Work(Protocol):
+    """What a worker is given."""
 
-    async def run(self, workflow: Workflow, folder: Path, prompt_id: str) -> Result:
-        """Raises WorkerLost if the process ends before the run does, RunFailed if the workflow is at fault."""
+    @property
+    def likeness(self) -> frozenset[str]:
+        """What a worker has at hand after this, such as weights; the next one that needs the same should follow it."""
+
+
+class Worker(Protocol):
+    """A process that does one work after the other, in the order of the calls."""
+
+    async def run(self, work: Any) -> Any:
+        """Raises WorkerLost if the process ends before the work does, another AceStepError if the work is at fault."""
 
     async def silence(self) -> float:
         """Seconds since the run that it is at made progress, 0 where it is at none. Raises WorkerLost."""
@@ -62,29 +67,28 @@ class Limits:
 class _Asked:
     """A run that was asked for."""
 
-    workflow: Workflow
-    folder: Path
-    prompt_id: str
-    done: asyncio.Future[Result]
-    weights: frozenset[str]
+    work: Work
+    done: asyncio.Future[Any]
+    likeness: frozenset[str]
     passed: int = 0
 
 
 @dataclass(eq=False)
 class _Desk:
-    """A worker at work: what it was given, oldest first, since when it is at that, and the weights that it has."""
+    """A worker at work: what it was given, oldest first, since when it is at that, and what it has at hand."""
 
     worker: Worker
     lost: asyncio.Future[WorkerLost]
     at_hand: list[_Asked] = field(default_factory=list)
     since: float = 0.0
-    weights: frozenset[str] = frozenset()
+    likeness: frozenset[str] = frozenset()
 
 
 class Pool:
-    """Runs workflows on workers, up to `count` at a time. For one event loop.
+    """Has workers do work, up to `count` at a time. For one event loop.
 
     Attributes:
+        count: how many workers there are, those that are being replaced included.
         room: how many runs to ask for at a time, so that no worker waits and each can choose.
     """
 
@@ -92,7 +96,7 @@ class Pool:
         """Args:
         start: gives a worker that is ready; raises WorkerLost if that fails.
         """
-        self._start, self._limits = start, limits
+        self._start, self._limits, self.count = start, limits, count
         self.room = count * (limits.at_hand + 2)
         self._desks: list[_Desk] = []
         self._waiting: list[_Asked] = []
@@ -101,19 +105,23 @@ class Pool:
         self._keepers = [asyncio.create_task(self._keep()) for _ in range(count)]
         self._runs: set[asyncio.Task[None]] = set()
 
-    async def run(self, workflow: Workflow, folder: Path, prompt_id: str) -> Result:
-        """Runs a workflow on the worker that suits it, when its turn comes.
+    @property
+    def workers(self) -> list[Worker]:
+        """Those that are ready."""
+        return [desk.worker for desk in self._desks]
+
+    async def run(self, work: Work) -> Any:
+        """Has work done by the worker that suits it, when its turn comes; what the worker gives or raises.
 
         Raises:
-            WorkerLost: the worker ended or hung before the run was done; it may be asked for again.
-            RunFailed: the workflow cannot be run, or one of its nodes failed.
+            WorkerLost: the worker ended or hung before the work was done; it may be asked for again.
             Cancelled: `drain` was called before it began.
             HostError: no worker stays alive.
         """
         if self._ended is not None:
             raise self._ended
-        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Asked(workflow, folder, prompt_id, done, weights_of(workflow)))
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Asked(work, done, work.likeness))
         self._hand_out()
         return await done
 
@@ -137,6 +145,8 @@ class Pool:
         self._waiting.clear()
 
     def _hand_out(self) -> None:
+        # Whoever asked may have gone meanwhile.
+        self._waiting = [asked for asked in self._waiting if not asked.done.done()]
         while self._waiting:
             fewest = min((len(desk.at_hand) for desk in self._desks), default=self._limits.at_hand)
             if fewest >= self._limits.at_hand:
@@ -144,22 +154,22 @@ class Pool:
             first = self._waiting[0]
             desks = [desk for desk in self._desks if len(desk.at_hand) == fewest]
             runs = [first] if first.passed >= self._limits.passed else self._waiting
-            desk, asked = max(itertools.product(desks, runs), key=lambda pair: len(pair[0].weights & pair[1].weights))
+            desk, asked = max(itertools.product(desks, runs), key=_alike)
             first.passed += asked is not first
             self._waiting.remove(asked)
             if not desk.at_hand:
                 desk.since = _now()
             desk.at_hand.append(asked)
-            desk.weights = asked.weights
+            desk.likeness = asked.likeness
             task = asyncio.create_task(self._through(desk, asked))
             self._runs.add(task)
             task.add_done_callback(self._runs.discard)
 
     async def _through(self, desk: _Desk, asked: _Asked) -> None:
         """A run at a desk. If the worker is lost, whoever keeps the desk says what becomes of it."""
-        result: Result | Exception
+        result: Any
         try:
-            result = await desk.worker.run(asked.workflow, asked.folder, asked.prompt_id)
+            result = await desk.worker.run(asked.work)
         except WorkerLost as error:
             _lose(desk, error)
             return
@@ -221,7 +231,12 @@ class Pool:
                 return WorkerLost(f"A row took longer than {limits.row:.0f} s, and its worker was ended.")
 
 
-def _settle(asked: _Asked, result: Result | Exception) -> None:
+def _alike(pair: tuple[_Desk, _Asked]) -> int:
+    desk, asked = pair
+    return len(desk.likeness & asked.likeness)
+
+
+def _settle(asked: _Asked, result: Any) -> None:
     if asked.done.done():  # whoever asked has gone
         return
     if isinstance(result, Exception):

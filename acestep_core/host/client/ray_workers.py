@@ -1,7 +1,8 @@
 """Workers on Ray: on this machine, or on all those of a cluster that share the folders.
 
-An actor is one `LocalRunner` in a process of its own. It belongs to the driver: when that ends, however it ends, so do
-its actors. Ray's own services listen on this machine alone, unless a cluster is named.
+An actor is a process of its own. It belongs to the driver: when that ends, however it ends, so do its actors. Ray's own
+services listen on this machine alone, unless a cluster is named. What actors do is a class of its own: `ray_rows` for
+the rows of a batch, `ray_jobs` for what a host has in its queue.
 """
 
 from __future__ import annotations
@@ -9,18 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import HostError
 from acestep_core.host.client.pool import Limits, Pool, Worker
-from acestep_core.host.graph.context import Folders
-from acestep_core.host.graph.workflow import Workflow
-from acestep_core.host.queue.results import OutOfRoom, Result, WorkerLost
+from acestep_core.host.queue.results import WorkerLost
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +25,8 @@ HERE = "local"
 """The address of a Ray that is started for this batch alone, and ends with it."""
 _ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """What Ray reads while it is imported: without clusters its services listen on this machine alone, on any system."""
+_TALK = "talk"
+"""The methods of an actor that answer while it works."""
 _PATIENCE = 30.0
 """Seconds after which somebody who waits for a free place is told so."""
 
@@ -51,9 +50,13 @@ class RayOptions:
 
 @asynccontextmanager
 async def ray_pool(
-    options: RayOptions, folders: Folders, packs: Sequence[Path], metadata: bool, limits: Limits
+    options: RayOptions, actor: type, arguments: Sequence[Any], desk: type[RayWorker], limits: Limits
 ) -> AsyncIterator[Pool]:
     """A pool of workers on Ray, for the length of a block.
+
+    Args:
+        actor: a class, which is made in each worker's process with `arguments`. It has `silence`, see `pool.Worker`.
+        desk: the driver's side of it.
 
     Raises:
         HostError: Ray is not installed, or there is no cluster at the address.
@@ -65,10 +68,10 @@ async def ray_pool(
         places = there["GPU"] / options.gpus if "num_gpus" in needs else there.get("CPU", 1) / options.threads
         count = options.workers or max(1, int(places))
         environment = {"env_vars": {"OMP_NUM_THREADS": str(options.threads)}} if "num_cpus" in needs else {}
-        actor = ray.remote(**needs, runtime_env=environment, concurrency_groups={"talk": 2})(_actor(ray))
+        remote = ray.remote(**needs, runtime_env=environment, concurrency_groups={_TALK: 2})(actor)
 
         async def start() -> Worker:
-            return await _started(ray, actor.remote(folders, tuple(packs), metadata))
+            return await _started(ray, remote.remote(*arguments), desk)
 
         pool = Pool(start, count, limits)
         try:
@@ -97,76 +100,50 @@ def _connected(options: RayOptions) -> Any:
     return ray
 
 
-async def _started(ray: Any, actor: Any) -> Worker:
+async def _started(ray: Any, actor: Any, desk: type[RayWorker]) -> RayWorker:
     """The worker, once its process is there and has read the packs."""
-    ready = asyncio.ensure_future(_awaited(ray, actor.silence.remote()))
+    worker = desk(ray, actor)
+    ready = asyncio.ensure_future(worker.silence())
     try:
         while not (await asyncio.wait([ready], timeout=_PATIENCE))[0]:
             log.warning("A worker waits for a free place; fewer --workers would start at once.")
     except asyncio.CancelledError:
         ready.cancel()
-        ray.kill(actor)
+        worker.kill()
         raise
     await ready
-    return _RayWorker(ray, actor)
+    return worker
 
 
-async def _awaited(ray: Any, reference: Any) -> Any:
-    """What an actor answers. Its own errors come as they were raised there."""
-    try:
-        return await reference
-    except ray.exceptions.RayTaskError as error:
-        cause = error.as_instanceof_cause()
-        raise (error.cause if isinstance(error.cause, Exception) else cause) from None
-    except ray.exceptions.ActorUnschedulableError as error:
-        raise HostError("No machine of the cluster can hold such a worker; ask for less.") from error
-    except ray.exceptions.RayError as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise WorkerLost(f"A worker is gone ({reason}).") from error
-
-
-class _RayWorker:
-    """Implements `pool.Worker`."""
+class RayWorker:
+    """Implements `pool.Worker` but for the work itself."""
 
     def __init__(self, ray: Any, actor: Any) -> None:
-        self._ray, self._actor = ray, actor
+        self._ray, self.actor = ray, actor
 
-    async def run(self, workflow: Workflow, folder: Path, prompt_id: str) -> Result:
-        try:
-            return await _awaited(self._ray, self._actor.run.remote(workflow, folder, prompt_id))
-        except OutOfRoom as error:
-            raise WorkerLost(f"{error}") from error
+    async def run(self, work: Any) -> Any:
+        raise NotImplementedError
 
     async def silence(self) -> float:
-        return float(await _awaited(self._ray, self._actor.silence.remote()))
+        return float(await self.ask("silence"))
 
     def kill(self) -> None:
-        self._ray.kill(self._actor)
+        self._ray.kill(self.actor)
 
+    async def ask(self, method: str, *arguments: Any) -> Any:
+        """What a method answers while the worker works. Raises WorkerLost."""
+        return await self.awaited(getattr(self.actor, method).options(concurrency_group=_TALK).remote(*arguments))
 
-def _actor(ray: Any) -> type:
-    class RowRunner:
-        """What runs in a worker's process."""
-
-        def __init__(self, folders: Folders, packs: Sequence[Path], metadata: bool) -> None:
-            from acestep_core.host.client.local import LocalRunner
-
-            self._runner = LocalRunner(folders, packs, metadata)
-            self._heard: float | None = None
-
-        def run(self, workflow: Workflow, folder: Path, prompt_id: str) -> Result:
-            self._hear()
-            try:
-                return asyncio.run(self._runner.run(workflow, folder, lambda _: self._hear(), prompt_id=prompt_id))
-            finally:
-                self._heard = None
-
-        @ray.method(concurrency_group="talk")
-        def silence(self) -> float:
-            heard = self._heard
-            return 0.0 if heard is None else time.monotonic() - heard
-
-        def _hear(self) -> None:
-            self._heard = time.monotonic()
-
-    return RowRunner
+    async def awaited(self, reference: Any) -> Any:
+        """What an actor answers. Its own errors come as they were raised there."""
+        errors = self._ray.exceptions
+        try:
+            return await reference
+        except errors.RayTaskError as error:
+            cause = error.as_instanceof_cause()
+            raise (error.cause if isinstance(error.cause, Exception) else cause) from None
+        except errors.ActorUnschedulableError as error:
+            raise HostError("No machine of the cluster can hold such a worker; ask for less.") from error
+        except errors.RayError as error:
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            raise WorkerLost(f"A worker is gone ({reason}).") from error
