@@ -1,4 +1,4 @@
-"""`acestep run --batch FILE --engine ray`: the rows of a batch on many workers."""
+"""`--engine ray`: the rows of a batch, or the queue of the canvas, on many workers."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ ENGINES = ("here", "ray")
 RAY = ENGINES[1]
 
 
-def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """Where the rows of a batch run."""
+def add_engine_options(parser: argparse.ArgumentParser, works: str) -> None:
+    """Where what `works` names runs: rows or prompts."""
     parser.add_argument(
-        "--engine", choices=ENGINES, default=ENGINES[0], help="ray runs the rows of a batch on several workers at once"
+        "--engine", choices=ENGINES, default=ENGINES[0], help=f"ray runs {works} on several workers at once"
     )
     parser.add_argument(
         "--address",
         default="local",
         metavar="WHERE",
-        help="of Ray: local starts one for this batch (default), auto finds the cluster that this machine is part of",
+        help="of Ray: local starts one for this alone (default), auto finds the cluster that this machine is part of",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="default one per card, or else per processor")
     parser.add_argument(
@@ -42,6 +42,11 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads-per-worker", type=int, default=1, metavar="N", help="of workers without a card (default 1)"
     )
+
+
+def add_row_options(parser: argparse.ArgumentParser) -> None:
+    """Where and how the rows of a batch run."""
+    add_engine_options(parser, "the rows of a batch")
     parser.add_argument(
         "--row-limit",
         type=float,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.commands.engine import RAY, add_engine_options, run_on_ray
+from acestep_core.commands.engine import RAY, add_row_options, run_on_ray
 from acestep_core.commands.flags import examples
 from acestep_core.commands.report import result_of, show
 from acestep_core.commands.running import add_workflow_options, check_repeats, interruptible, run_all, sources_of, watch
@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ),
     )
     add_workflow_options(parser)
-    add_engine_options(parser)
+    add_row_options(parser)
     add_host_options(parser)
 
 

@@ -9,15 +9,21 @@ import secrets
 import signal
 import sys
 import webbrowser
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from acestep_core.commands.engine import RAY, add_engine_options, ray_options
 from acestep_core.commands.flags import examples
 from acestep_core.host.server.host_options import add_host_options, add_token_options, folders_of, packs_of, token_of
 from acestep_core.io import system
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from acestep_core.host.server.host import HostConfig
+
+_MANAGER = "acestep_core.models.manager"
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -26,7 +32,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="open the canvas and the queue",
         description=__doc__,
         **examples(
-            "acestep serve", "acestep serve --port 8000 --base-directory studio", "acestep serve --listen 0.0.0.0"
+            "acestep serve",
+            "acestep serve --port 8000 --base-directory studio",
+            "acestep serve --listen 0.0.0.0",
+            "acestep serve --engine ray --workers 2",
         ),
     )
     parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="default 127.0.0.1: this machine only")
@@ -37,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--open", action="store_true", help="also open the canvas in a browser, where there is one")
     parser.add_argument("--max-upload-size", type=int, default=100, metavar="MB", help="default 100")
+    add_engine_options(parser, "prompts")
     add_host_options(parser)
 
 
@@ -62,28 +72,44 @@ def run(options: argparse.Namespace) -> int:
         metadata=not options.disable_metadata,
         free_models=free_models,
     )
-    asyncio.run(_serve(config, options.open))
+    asyncio.run(_serve(config, options))
     return 0
 
 
-async def _serve(config: HostConfig, browse: bool = False) -> None:
+async def _serve(config: HostConfig, options: argparse.Namespace) -> None:
     from acestep_core.host.server.server import running
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(config) as server:
+    async with _engine(config, options) as engine, running(config, engine) as server:
         token = f"/?token={quote(config.policy.token, safe='')}" if config.policy.token else "/"
         sys.stdout.write(f"Open {server.url}{token} - stop with Ctrl-C.\n")
+        if engine is not None:
+            sys.stdout.write(f"The workers are shown at {server.url}/workers.\n")
         sys.stdout.flush()
-        if browse and system.has_window():
+        if options.open and system.has_window():
             await asyncio.to_thread(webbrowser.open, f"{server.url}{token}")
         await stop.wait()
 
 
+def _engine(config: HostConfig, options: argparse.Namespace) -> AbstractAsyncContextManager[Callable | None]:
+    """What makes the host's engine; None leaves it to the host."""
+    if options.engine != RAY:
+        return contextlib.nullcontext()
+    from acestep_core.host.client.ray_jobs import ray_engine
+
+    return ray_engine(ray_options(options), config, loaded_models)
+
+
 def free_models() -> None:
     """Unloads the library's models, if any were ever loaded."""
-    module = sys.modules.get("acestep_core.models.manager")
-    if module is not None:
+    if (module := sys.modules.get(_MANAGER)) is not None:
         module.manager.unload()
+
+
+def loaded_models() -> list[str]:
+    """The names of the library's models that are loaded."""
+    module = sys.modules.get(_MANAGER)
+    return [] if module is None else module.manager.loaded()

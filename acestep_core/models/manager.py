@@ -281,9 +281,9 @@ class ModelManager:
                 give_back()
 
     def loaded(self) -> list[str]:
-        """One line per cached model, for status pages."""
+        """One line per cached model, for status pages; where it lies is nobody's business there."""
         with self._lock:
-            return [f"{e.key[0]} {e.key[1]} {e.nbytes >> 20} MiB" for e in self._entries.values()]  # type: ignore[index]
+            return [f"{e.key[0]} {Path(e.key[1]).name} {e.nbytes >> 20} MiB" for e in self._entries.values()]  # type: ignore[index]
 
 
 def _key(handle: Handle, device: torch.device, dtype: torch.dtype) -> tuple[Any, ...]:

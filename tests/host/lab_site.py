@@ -6,7 +6,7 @@ import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import aiohttp
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.server.host import Host, HostConfig
 from acestep_core.host.server.server import RunningServer, running
+from tests.host.pretended_ray import pretended_engine
 
 LAB_PACK = Path(__file__).parent / "lab_pack"
 
@@ -123,10 +124,15 @@ async def eventually(check: Callable[[], bool | Awaitable[bool]], seconds: float
 
 
 @asynccontextmanager
-async def open_site(tmp_path: Path, **config: Any) -> AsyncIterator[Site]:
-    settings = {"folders": Folders.under(tmp_path), "packs": (LAB_PACK,), "port": 0, **config}
+async def open_site(tmp_path: Path, workers: int = 0, **config: Any) -> AsyncIterator[Site]:
+    """A host that runs jobs itself, or on so many workers, see `pretended_ray`."""
+    settings = HostConfig(**{"folders": Folders.under(tmp_path), "packs": (LAB_PACK,), "port": 0, **config})
     connector = aiohttp.TCPConnector(limit=0)
-    async with running(HostConfig(**settings)) as server, aiohttp.ClientSession(connector=connector) as session:
+    async with (
+        pretended_engine(settings, workers) if workers else nullcontext() as engine,
+        running(settings, engine) as server,
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
         yield Site(server, session)
 
 

@@ -39,6 +39,9 @@ FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
+either_engine = pytest.mark.parametrize("workers", [0, 1], ids=["here", "worker"])
+
+
 def normal(value: Any, ids: list[str]) -> Any:
     """Replaces what differs from run to run, as the recording did."""
     text = json.dumps(value)
@@ -96,9 +99,10 @@ def _executes(event: Any, node_id: str) -> bool:
     return event.get("type") == "executing" and event["data"]["node"] == node_id
 
 
-def test_every_prompt_is_answered_run_and_remembered_as_by_comfyui(tmp_path: Path) -> None:
+@either_engine
+def test_every_prompt_is_answered_run_and_remembered_as_by_comfyui(tmp_path: Path, workers: int) -> None:
     async def main() -> dict[str, Any]:
-        async with open_site(tmp_path) as site, site.listen(CLIENT, FEATURES) as events:
+        async with open_site(tmp_path, workers) as site, site.listen(CLIENT, FEATURES) as events:
             return {name: await record(site, events, name) for name in RUN}
 
     found = asyncio.run(main())
@@ -138,9 +142,10 @@ def test_hostile_and_unknown_addresses(name: str, tmp_path: Path) -> None:
     assert asyncio.run(main()) == GOLDEN[name]["status"]
 
 
-def test_order_deletion_and_interruption(tmp_path: Path) -> None:
+@either_engine
+def test_order_deletion_and_interruption(tmp_path: Path, workers: int) -> None:
     async def main() -> dict[str, Any]:
-        async with open_site(tmp_path) as site, site.listen(CLIENT, FEATURES) as events:
+        async with open_site(tmp_path, workers) as site, site.listen(CLIENT, FEATURES) as events:
             return await record_interruption(site, events)
 
     check_interruption(asyncio.run(main()))

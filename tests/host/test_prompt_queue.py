@@ -35,6 +35,7 @@ def test_what_has_left_makes_room() -> None:
     for number in range(1, 9):
         queue.put(job(number))
         assert queue.get(0) is not None
+        queue.done(f"job {number}")
     queue.put(job(1))
     queue.put(job(2))
     with pytest.raises(HostError, match="full"):
@@ -52,3 +53,21 @@ def test_only_the_running_job_is_interrupted() -> None:
     assert running is not None
     assert not queue.interrupt("job 2") and not running.stop.is_set()
     assert queue.interrupt("job 1") and running.stop.is_set()
+
+
+def test_several_run_at_once() -> None:
+    told: list[int] = []
+    queue = PromptQueue(told.append)
+    for number in (1, 2, 3):
+        queue.put(job(number))
+    first, second = queue.get(0), queue.get(0)
+    assert first is not None and second is not None
+    running, pending = queue.listing()
+    assert [ticket.job.number for ticket in running] == [1, 2] and [t.job.number for t in pending] == [3]
+    assert queue.find("job 2") is second and queue.remaining() == 3
+    with pytest.raises(HostError, match="already"):
+        queue.put(job(1))
+    assert queue.interrupt("job 2") and second.stop.is_set() and not first.stop.is_set()
+    queue.done("job 2")
+    assert queue.listing()[0] == [first] and told[-1] == 2
+    assert queue.interrupt() and first.stop.is_set(), "without a name, all are meant"

@@ -36,7 +36,7 @@ class Desk:
         ticket = self.queue.get(0)
         assert ticket is not None
         self.history.add(ticket.job, outcome or Outcome(outputs={"1": {"text": ["done"]}}), ticket.text)
-        self.queue.done()
+        self.queue.done(ticket.job.id)
 
 
 def kept(path: Path) -> list[tuple[str, int, bool]]:
@@ -183,7 +183,7 @@ class Line:
             ticket = desk.queue.get(0)
             assert ticket is not None
             desk.history.add(ticket.job, Outcome(outputs={}), ticket.text)
-            desk.queue.done()
+            desk.queue.done(ticket.job.id)
             os.write(told.fileno(), f"ended {ticket.job.id}\n".encode())
 
     @staticmethod

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psutil
 import pytest
 
@@ -16,10 +17,15 @@ from acestep_core.errors import HostError
 from acestep_core.host.client.batch import Journal, Row, run_batch
 from acestep_core.host.client.local import LocalRunner
 from acestep_core.host.client.pool import Limits
+from acestep_core.host.client.ray_jobs import ray_engine
 from acestep_core.host.client.ray_rows import row_pool, rows_on
 from acestep_core.host.client.ray_workers import RayOptions
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.workflow import parse_workflow
+from acestep_core.host.server.host import HostConfig
+from acestep_core.host.server.server import running
+from tests.host.lab_site import LAB_PACK, Site
+from tests.host.test_executor import node
 
 PACK = Path(__file__).parent / "fate_pack"
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
@@ -80,6 +86,38 @@ def test_a_batch_on_ray(tmp_path: Path) -> None:
     }
     assert heard and heard <= set(LOOPBACK)
     assert its_own and not psutil.wait_procs([*its_own, *started(before)], timeout=60)[1]
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
+def test_a_host_on_ray(tmp_path: Path) -> None:
+    """Two prompts at once, one of which is stopped and one whose worker dies; what workers tell comes through."""
+    config = HostConfig(Folders.under(tmp_path).made(), (PACK, LAB_PACK), port=0)
+    long = {"1": node("LabAsync", text="", seconds=600), "2": node("LabText", text=["1", 0])}
+    dies = {"1": node("Fate", text="dies once", mark=str(tmp_path / "mark"))}
+
+    async def scene() -> None:
+        async with (
+            ray_engine(RayOptions(workers=2), config, list) as engine,
+            running(config, engine) as server,
+            aiohttp.ClientSession() as session,
+        ):
+            site = Site(server, session)
+            async with site.listen("a") as events:
+                stopped, done = [
+                    (await site.post("/prompt", {"prompt": prompt, "client_id": "a"}))[1]["prompt_id"]
+                    for prompt in (long, dies)
+                ]
+                assert (await site.finish(done))["status"]["completed"]
+                told = [e["data"] for e in events if e["type"] == "executing"]
+                assert {"node": "1", "display_node": "1", "prompt_id": stopped} in told
+                assert [item[1] for item in (await site.get("/queue"))[1]["queue_running"]] == [stopped]
+                await site.post("/interrupt", {"prompt_id": stopped})
+                assert (await site.finish(stopped))["status"]["messages"][-1][0] == "execution_interrupted"
+            workers = (await site.get("/system_stats"))[1]["workers"]
+            assert workers and psutil.Process().pid not in {worker["pid"] for worker in workers}
+
+    asyncio.run(scene())
+    assert (config.folders.output / "dies once.txt").read_text() == "dies once" * 10
 
 
 def test_without_ray_it_is_said_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

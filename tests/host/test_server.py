@@ -156,17 +156,18 @@ async def test_cancelling_jobs(site: Site) -> None:
     assert (await site.post("/api/jobs/cancel", {"job_ids": "x"}))[0] == 400
 
 
-@with_site()
+FREED: list[int] = []
+
+
+@with_site(free_models=lambda: FREED.append(1))
 async def test_free_is_done_while_idle(site: Site) -> None:
-    freed = []
-    object.__setattr__(site.host.config, "free_models", lambda: freed.append(1))
     await site.run(text_prompt())
-    assert site.host.executor.cache._entries
+    assert site.host.engine.executor.cache._entries
     await site.post("/free", {"unload_models": True})
-    await eventually(lambda: freed == [1])
-    assert site.host.executor.cache._entries
+    await eventually(lambda: FREED == [1])
+    assert site.host.engine.executor.cache._entries
     await site.post("/free", {"free_memory": True})
-    await eventually(lambda: freed == [1, 1] and not site.host.executor.cache._entries)
+    await eventually(lambda: FREED == [1, 1] and not site.host.engine.executor.cache._entries)
 
 
 @with_site()
@@ -341,7 +342,7 @@ async def test_status_lines_come_in_two_forms(site: Site) -> None:
 async def test_a_client_that_comes_back_learns_what_runs(site: Site) -> None:
     async with site.listen("me"):
         await site.post("/prompt", {"prompt": SLOW, "client_id": "me"})
-        await eventually(lambda: (site.host.executor.node_of("me") or {}).get("node") == "3")
+        await eventually(lambda: (site.host.engine.node_of("me") or {}).get("node") == "3")
     async with site.listen("me") as events:
         await eventually(lambda: len(events) > 1)
         assert events[1]["type"] == "executing" and events[1]["data"]["node"] == "3"

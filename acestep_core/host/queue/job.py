@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,3 +44,21 @@ class Outcome:
             if event in ("execution_error", "execution_interrupted"):
                 return data
         return None
+
+
+def failed(job: Job, message: str, kind: str) -> Outcome:
+    """How a job ended that no node failed: `kind` is the name of the error."""
+    about = {"exception_message": f"{message}\n", "exception_type": kind, "traceback": []}
+    details = {**about, "current_inputs": {}, "current_outputs": []}
+    return Outcome(success=False, messages=[["execution_error", _ended(job, details)]])
+
+
+def interrupted(job: Job) -> Outcome:
+    """How a job ended that was stopped before it began."""
+    return Outcome(success=False, messages=[["execution_interrupted", _ended(job, {})]])
+
+
+def _ended(job: Job, details: Mapping[str, Any]) -> dict[str, Any]:
+    node_id = job.outputs[0]
+    about = {"prompt_id": job.id, "node_id": node_id, "node_type": job.prompt[node_id]["class_type"], "executed": []}
+    return {**about, **details, "timestamp": int(time.time() * 1000)}

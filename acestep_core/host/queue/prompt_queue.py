@@ -1,4 +1,4 @@
-"""Prompts waiting for the one worker, and the one that runs."""
+"""Prompts that wait, and those that run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Chores:
-    """What somebody asked the worker to do between two jobs."""
+    """What somebody asked the engine to do between two jobs."""
 
     unload_models: bool = False
     free_memory: bool = False
@@ -61,7 +61,7 @@ class PromptQueue:
         self._arrivals = 0
         self._condition = threading.Condition()
         self._pending: list[Ticket] = []
-        self._running: Ticket | None = None
+        self._running: dict[str, Ticket] = {}
         self._chores = Chores()
         self._closed = False
 
@@ -90,17 +90,18 @@ class PromptQueue:
             self._condition.wait_for(lambda: self._pending or self._closed or self._chores != Chores(), timeout)
             if self._closed or not self._pending:
                 return None
-            self._running = heapq.heappop(self._pending)
-            self._bytes -= len(self._running.text)
+            ticket = heapq.heappop(self._pending)
+            self._running[ticket.job.id] = ticket
+            self._bytes -= len(ticket.text)
             if self._log is not None:
-                self._log.started(self._running.job.id)
+                self._log.started(ticket.job.id)
             self._notify()
-            return self._running
+            return ticket
 
-    def done(self) -> None:
-        """The running job has ended and is recorded."""
+    def done(self, job_id: str) -> None:
+        """A running job has ended and is recorded."""
         with self._condition:
-            self._running = None
+            del self._running[job_id]
             self._notify()
 
     def remaining(self) -> int:
@@ -110,12 +111,12 @@ class PromptQueue:
     def listing(self) -> tuple[list[Ticket], list[Ticket]]:
         """Running and pending jobs, the latter in the order they will run."""
         with self._condition:
-            return [self._running] if self._running else [], sorted(self._pending)
+            return list(self._running.values()), sorted(self._pending)
 
     def find(self, job_id: str) -> Ticket | None:
         with self._condition:
-            if self._running is not None and self._running.job.id == job_id:
-                return self._running
+            if job_id in self._running:
+                return self._running[job_id]
             return next((ticket for ticket in self._pending if ticket.job.id == job_id), None)
 
     def clear(self) -> None:
@@ -142,15 +143,15 @@ class PromptQueue:
             return True
 
     def interrupt(self, job_id: str | None = None) -> bool:
-        """Tells the running job to stop, if it is the one meant."""
+        """Tells a running job to stop; all of them, if none is named. False: no such job runs."""
         with self._condition:
-            if self._running is None or (job_id is not None and self._running.job.id != job_id):
-                return False
-            self._running.stop.set()
-            return True
+            meant = [ticket for ticket in self._running.values() if job_id in (None, ticket.job.id)]
+            for ticket in meant:
+                ticket.stop.set()
+            return bool(meant)
 
     def ask(self, unload_models: bool, free_memory: bool) -> None:
-        """Leaves chores for the worker; it does them at once if it is idle."""
+        """Leaves chores for the engine; it does them at once if it is idle."""
         with self._condition:
             self._chores = Chores(self._chores.unload_models or unload_models, self._chores.free_memory or free_memory)
             self._condition.notify()
@@ -161,11 +162,11 @@ class PromptQueue:
             return chores
 
     def close(self) -> None:
-        """Ends the worker's wait and stops the running job."""
+        """Ends every wait and stops the running jobs."""
         with self._condition:
             self._closed = True
-            if self._running is not None:
-                self._running.stop.set()
+            for ticket in self._running.values():
+                ticket.stop.set()
             self._condition.notify_all()
 
     @property
@@ -173,7 +174,7 @@ class PromptQueue:
         return self._closed
 
     def _count(self) -> int:
-        return len(self._pending) + (self._running is not None)
+        return len(self._pending) + len(self._running)
 
     def _notify(self) -> None:
         self._changed(self._count())

@@ -1,12 +1,12 @@
-"""The host without HTTP: node packs, queue, worker, history, events."""
+"""The host without HTTP: node packs, queue, engine, history, events."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -21,16 +21,19 @@ from acestep_core.host.graph.packs import Registry, load_pack
 from acestep_core.host.graph.validation import Report, validate
 from acestep_core.host.graph.wire import MAX_NODES
 from acestep_core.host.queue import jobs
+from acestep_core.host.queue.engine import Engine, OneProcess
 from acestep_core.host.queue.executor import Executor
 from acestep_core.host.queue.history import History
-from acestep_core.host.queue.job import Job, Outcome
-from acestep_core.host.queue.prompt_queue import PromptQueue, Ticket
+from acestep_core.host.queue.job import Job, failed
+from acestep_core.host.queue.node_progress import Sink
+from acestep_core.host.queue.prompt_queue import Chores, PromptQueue, Ticket
 from acestep_core.host.queue.queue_log import MAX_STARTS, QueueLog
 from acestep_core.host.server.events import Hub
 from acestep_core.host.server.redact import redactor
 from acestep_core.host.server.security import LOOPBACK, Policy
 
 _log = logging.getLogger(__name__)
+_KILLED = f"The host was killed {MAX_STARTS} times while it ran this; if memory was short, make it smaller."
 _Result = TypeVar("_Result")
 
 
@@ -74,13 +77,38 @@ def inference_mode() -> AbstractContextManager[Any]:
     return torch.inference_mode()
 
 
+def redactor_of(config: HostConfig, registry: Registry) -> Callable[[str], str]:
+    """Names the folders of a host in texts instead of showing them."""
+    places = [(getattr(config.folders, name), name) for name in ("input", "output", "temp", "user", "models")]
+    return redactor([*places, *((pack.root, pack.name) for pack in registry.packs if pack.root is not None)])
+
+
+def in_this_process(config: HostConfig, registry: Registry, sink: Sink) -> OneProcess:
+    """What runs the jobs of a host here, and tells `sink` of them."""
+    executor = Executor(
+        registry,
+        config.folders,
+        sink,
+        guard=inference_mode,
+        redact=redactor_of(config, registry),
+        make_room=config.free_models,
+        metadata=config.metadata,
+    )
+    return OneProcess(executor, config.free_models)
+
+
 class Host:
-    """Owns the queue, the worker thread and what they produce. Made inside an event loop by `start`.
+    """Owns the queue, the threads that empty it and what they produce. Made inside an event loop by `start`.
 
     With a `log`, queue and history are what they were when the last host with it ended, however it ended.
     """
 
-    def __init__(self, config: HostConfig, log: QueueLog | None = None) -> None:
+    def __init__(
+        self, config: HostConfig, log: QueueLog | None = None, engine: Callable[[Sink], Engine] | None = None
+    ) -> None:
+        """Args:
+        engine: makes what runs the jobs and tells the given sink of them; by default they run in this process.
+        """
         self.config = config
         self._log = log
         self.folders = config.folders
@@ -95,33 +123,29 @@ class Host:
         self.hub = Hub(self.features)
         self.history = History(log=log)
         self.queue = PromptQueue(lambda remaining: self.hub.send("status", _status(remaining)), log=log)
-        places = [(getattr(config.folders, name), name) for name in ("input", "output", "temp", "user", "models")]
-        places += [(pack.root, pack.name) for pack in self.registry.packs if pack.root is not None]
-        self.redact = redactor(places)
-        self.executor = Executor(
-            self.registry,
-            config.folders,
-            self.hub,
-            guard=inference_mode,
-            redact=self.redact,
-            make_room=config.free_models,
-            metadata=config.metadata,
-        )
+        self.redact = redactor_of(config, self.registry)
+        self.engine: Engine = engine(self.hub) if engine else in_this_process(config, self.registry, self.hub)
         self._counter = 0
         self._checks = ThreadPoolExecutor(1, thread_name_prefix="acestep-validate")
-        self._worker = threading.Thread(target=self._work, name="acestep-worker", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._work, name=f"acestep-worker-{n}", daemon=True)
+            for n in range(self.engine.places)
+        ]
 
     def start(self) -> None:
-        """Starts the worker; call it in the event loop that serves the clients."""
+        """Starts to empty the queue; call it in the event loop that serves the clients."""
         self.hub.start()
         self._restore()
-        self._worker.start()
+        for thread in self._threads:
+            thread.start()
 
     async def stop(self) -> None:
-        """Stops the running job, the worker and all connections."""
+        """Stops the running jobs and all connections."""
         self.queue.close()
         await self.hub.close()
-        await asyncio.to_thread(self._worker.join, 10)
+        ends = time.monotonic() + 10
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, max(0.0, ends - time.monotonic()))
         self._checks.shutdown(wait=False, cancel_futures=True)
         if self._log is not None:
             self._log.close()
@@ -187,13 +211,11 @@ class Host:
             if before.ended is not None:
                 self.history.restore(before.job, before.ended)
             elif before.starts >= MAX_STARTS:
-                self.history.add(
-                    before.job, Outcome(success=False, messages=[["execution_error", _killed(before.job)]])
-                )
+                self.history.add(before.job, failed(before.job, _KILLED, "Killed"))
             else:
                 self.queue.put(before.job, restored=True)
 
-    # -- worker --------------------------------------------------------------------------------------------------------
+    # -- jobs ----------------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         loop = asyncio.new_event_loop()
@@ -203,7 +225,8 @@ class Host:
                 ticket = self.queue.get()
                 if ticket is not None:
                     self._run(loop, ticket)
-                self._do_chores()
+                if (chores := self.queue.take_chores()) != Chores():
+                    self.engine.do(chores)
         finally:
             loop.close()
 
@@ -217,28 +240,17 @@ class Host:
     def _run(self, loop: asyncio.AbstractEventLoop, ticket: Ticket) -> None:
         job = ticket.job
         try:
-            outcome = loop.run_until_complete(self.executor.run(job, ticket.stop))
+            outcome = loop.run_until_complete(self.engine.run(job, ticket.stop))
         except BaseException as error:  # a defect of ours must not end the worker; clients see the job fail
             _log.exception("The executor failed on prompt %s", job.id)
-            outcome = Outcome(success=False, messages=[["execution_error", _defect(job, error)]])
+            outcome = failed(job, "The host failed; its log says why.", type(error).__name__)
         else:
-            if (failed := outcome.error) and "exception_message" in failed:
-                _log.error("Node %s failed: %s", failed["node_id"], failed["exception_message"].strip())
+            if (about := outcome.error) and "exception_message" in about:
+                _log.error("Node %s failed: %s", about["node_id"], about["exception_message"].strip())
         self.history.add(job, outcome, ticket.text)
-        self.queue.done()
+        self.queue.done(job.id)
         if job.client is not None:
             self.hub.send("executing", {"node": None, "prompt_id": job.id}, job.client)
-
-    def _do_chores(self) -> None:
-        chores = self.queue.take_chores()
-        if chores.free_memory:
-            self.executor.forget()
-        if chores.unload_models or chores.free_memory:
-            try:
-                self.config.free_models()
-            except Exception:  # foreign code; the worker goes on
-                _log.exception("Unloading the models failed")
-            gc.collect()
 
 
 def new_id() -> str:
@@ -247,27 +259,3 @@ def new_id() -> str:
 
 def _status(remaining: int) -> dict[str, Any]:
     return {"status": {"exec_info": {"queue_remaining": remaining}}}
-
-
-def _defect(job: Job, error: BaseException) -> dict[str, Any]:
-    return _failure(job, "The host failed; its log says why.\n", type(error).__name__)
-
-
-def _killed(job: Job) -> dict[str, Any]:
-    text = f"The host was killed {MAX_STARTS} times while it ran this; if memory was short, make it smaller.\n"
-    return _failure(job, text, "Killed")
-
-
-def _failure(job: Job, message: str, kind: str) -> dict[str, Any]:
-    node_id = job.outputs[0]
-    return {
-        "prompt_id": job.id,
-        "node_id": node_id,
-        "node_type": job.prompt[node_id]["class_type"],
-        "executed": [],
-        "exception_message": message,
-        "exception_type": kind,
-        "traceback": [],
-        "current_inputs": {},
-        "current_outputs": [],
-    }

@@ -86,7 +86,11 @@ def routes(host: Host) -> list[web.RouteDef]:
         return web.json_response(text=await host.aside(lambda: dumps({node_id: host.registry.describe(node_id)})))
 
     async def system(request: web.Request) -> web.Response:
-        return web.json_response(system_stats())
+        workers = await host.engine.workers()
+        return web.json_response(system_stats() | ({"workers": workers} if workers else {}))
+
+    async def workers(request: web.Request) -> web.StreamResponse:
+        return serve_file(Path(__file__).parent, "workers.html")
 
     async def features(request: web.Request) -> web.Response:
         return web.json_response(host.features)
@@ -131,6 +135,7 @@ def routes(host: Host) -> list[web.RouteDef]:
         web.get("/object_info", object_info),
         web.get("/object_info/{node}", object_info_of),
         web.get("/system_stats", system),
+        web.get("/workers", workers),
         web.get("/features", features),
         web.get("/extensions", extensions),
         web.get("/workflow_templates", templates),

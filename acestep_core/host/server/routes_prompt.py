@@ -23,7 +23,7 @@ def routes(host: Host) -> list[web.RouteDef]:
 
     async def websocket(request: web.Request) -> web.StreamResponse:
         greeting: list[tuple[str, dict[str, Any]]] = [("status", {"status": host.status()})]
-        node = host.executor.node_of(request.query.get("clientId", ""))
+        node = host.engine.node_of(request.query.get("clientId", ""))
         if node is not None:
             greeting.append(("executing", node))
         return await host.hub.serve(request, greeting)

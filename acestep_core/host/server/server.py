@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,6 +13,8 @@ from aiohttp import web
 from acestep_core.errors import HostError
 from acestep_core.host.graph.context import Handler, hosting
 from acestep_core.host.graph.paths import clear_temporary
+from acestep_core.host.queue.engine import Engine
+from acestep_core.host.queue.node_progress import Sink
 from acestep_core.host.queue.queue_log import QueueLog
 from acestep_core.host.server import routes_files, routes_info, routes_prompt, routes_user
 from acestep_core.host.server.host import Host, HostConfig
@@ -66,8 +68,8 @@ class RunningServer:
 
 
 @asynccontextmanager
-async def running(config: HostConfig) -> AsyncIterator[RunningServer]:
-    """Serves while the block runs.
+async def running(config: HostConfig, engine: Callable[[Sink], Engine] | None = None) -> AsyncIterator[RunningServer]:
+    """Serves while the block runs; `engine` as `Host` takes it.
 
     Raises:
         HostError: a non-loopback address without a token, or the port is taken.
@@ -79,7 +81,8 @@ async def running(config: HostConfig) -> AsyncIterator[RunningServer]:
     with slot(config.folders.temp) as (_, alone), slot(config.folders.user) as (number, _):
         if alone:
             clear_temporary(config.folders.temp)
-        async with _serving(Host(config, QueueLog(config.folders.user / f"queue-{number}.jsonl"))) as server:
+        log = QueueLog(config.folders.user / f"queue-{number}.jsonl")
+        async with _serving(Host(config, log, engine)) as server:
             yield server
 
 
