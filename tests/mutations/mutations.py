@@ -106,14 +106,10 @@ MUTATIONS = (
     Mutation("any(row[len(header) :])", "False", "tests/host/test_rows.py"),
     # host
     Mutation("heapq.heapify(self._pending)", "pass", "tests/host/test_prompt_queue.py"),
-    Mutation("self._bytes -= len(self._running.text)", "pass", "tests/host/test_prompt_queue.py"),
-    Mutation(
-        "(job_id is not None and self._running.job.id != job_id)",
-        "False",
-        "tests/host/test_prompt_queue.py",
-    ),
+    Mutation("self._bytes -= len(ticket.text)", "pass", "tests/host/test_prompt_queue.py"),
+    Mutation("if job_id in (None, ticket.job.id)]", "]", "tests/host/test_prompt_queue.py"),
     Mutation("self._bytes += item.size", "pass", "tests/host/test_load.py"),
-    Mutation("self._log.started(self._running.job.id)", "pass", "tests/host/test_queue_log.py"),
+    Mutation("self._log.started(ticket.job.id)", "pass", "tests/host/test_queue_log.py"),
     Mutation("elif before.starts >= MAX_STARTS:", "elif False:", "tests/host/test_crash.py"),
     Mutation("self._promoted.get(_key(node_id, name, leaf))", "None", "tests/host/test_canvas_widgets.py"),
     Mutation("return switches <= widgets", "return False", "tests/host/test_canvas_widgets.py"),
