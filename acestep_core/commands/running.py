@@ -44,7 +44,10 @@ def add_workflow_options(parser: argparse.ArgumentParser) -> None:
         "--repeat", type=int, default=1, metavar="N", help="run so many times, with seeds that go up or are drawn"
     )
     parser.add_argument(
-        "--batch", type=Path, metavar="FILE", help="one run per row of a .csv or .jsonl with NODE.input columns"
+        "--batch",
+        type=Path,
+        metavar="FILE",
+        help="one run per row of a .csv or .jsonl with NODE.input columns, or per recording of a folder",
     )
     parser.add_argument(
         "--rows-per-folder", type=int, default=0, metavar="N", help="files of so many rows share a folder (default all)"
@@ -67,7 +70,7 @@ def sources_of(options: argparse.Namespace, *folders: Path) -> Sources:
     from acestep_core.host.client.batch import values_of
     from acestep_core.host.client.sources import Sources
 
-    batches = [] if options.batch is None else [options.batch.parent]
+    batches = [] if options.batch is None else [options.batch.parent, options.batch]
     typed = [Path(value) for value in values_of(options.set).values() if value]
     return Sources([Path(), options.file.parent, *batches, *folders], [*options.allow_file, *typed])
 
@@ -140,10 +143,10 @@ async def _batch(
 ) -> int:
     """Runs all rows; exit status 1 if one of them failed."""
     from acestep_core.host.client.batch import Journal, Row, run_batch
-    from acestep_core.host.client.rows import read_rows
+    from acestep_core.host.client.rows import read_rows, rows_of_folder
 
-    rows = read_rows(options.batch)
-    journal = Journal(options.output / f"{options.batch.stem}.journal.jsonl")
+    rows = rows_of_folder(options.batch, workflow) if options.batch.is_dir() else read_rows(options.batch)
+    journal = Journal(options.output / f"{options.batch.resolve().stem}.journal.jsonl")
     bar.part = f"1/{len(rows)}" if at_once == 1 else ""
     ended = 0
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from acestep_core.errors import GraphError
-from acestep_core.host.client.rows import read_rows
+from acestep_core.host.client.rows import read_rows, rows_of_folder
+from acestep_core.host.graph.workflow import Workflow
 
 WORKBOOK = b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml" + b"PK\x03\x04" + bytes(26) + b"xl/workbook.xml"
 
@@ -104,3 +107,32 @@ def test_malformed_files_are_refused_with_the_place(
 ) -> None:
     with pytest.raises(GraphError, match=message):
         rows_of(tmp_path, content, name)
+
+
+FILES: Any = {
+    "Hear": {"input": {"required": {"audio": [["a"], {"audio_upload": True}]}}, "output": []},
+    "Say": {"input": {"required": {"text": ["STRING", {}]}}, "output": []},
+}
+
+
+def hearing(count: int) -> Workflow:
+    nodes = {str(number): {"class_type": "Hear", "inputs": {"audio": "a"}} for number in range(count)}
+    return Workflow(nodes | {"say": {"class_type": "Say", "inputs": {"text": "x"}}}, FILES)
+
+
+def test_a_folder_is_a_row_for_each_recording(tmp_path: Path) -> None:
+    for name in ("b.wav", "a.flac", "more/c.ogg", ".hidden/d.wav", ".e.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, np.zeros((4800, 2)), 48000)
+    (tmp_path / "notes.txt").write_text("no recording")
+    rows = rows_of_folder(tmp_path, hearing(1))
+    assert rows == [{"0.audio": str(tmp_path / name)} for name in ("a.flac", "b.wav", "more/c.ogg")]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "has no input that takes a file"), (2, r"several inputs .*\(0.audio, 1.audio\)"), (1, "no recording")],
+)
+def test_a_folder_without_a_place_for_it_is_refused(count: int, said: str, tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match=said):
+        rows_of_folder(tmp_path, hearing(count))

@@ -1,4 +1,4 @@
-"""The rows of a batch, from the files that spreadsheets and programs write."""
+"""The rows of a batch, from the files that spreadsheets and programs write, or from a folder of recordings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import GraphError
+from acestep_core.host.client.sources import is_recording
+from acestep_core.host.graph.workflow import Workflow
 from acestep_core.io.text import read_text
 
 _SHEETS = (".csv", ".tsv", ".tab")
@@ -36,6 +38,29 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not rows:
         raise GraphError(f"{name} has no rows to run; write one below the header for each song.")
     return rows
+
+
+def rows_of_folder(folder: Path, workflow: Workflow) -> list[dict[str, Any]]:
+    """A row for each recording in a folder and those below it, for the one input of the workflow that takes a file.
+
+    Hidden files and folders are passed over, and so is what cannot be read as audio.
+
+    Raises:
+        GraphError: the workflow has no such input or several, or the folder holds no recording.
+    """
+    inputs = [f"{node_id}.{name}" for node_id, name, _ in workflow.files()]
+    if len(inputs) != 1:
+        what = f"several inputs that take a file ({', '.join(inputs)})" if inputs else "no input that takes a file"
+        raise GraphError(f"The workflow has {what}; write a sheet with a column for each input that changes.")
+    files = sorted(path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder)) and path.is_file())
+    rows = [{inputs[0]: str(path)} for path in files if is_recording(path)]
+    if not rows:
+        raise GraphError(f"There is no recording in {folder.name!r}; put some there, or name a sheet.")
+    return rows
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _of_sheet(text: str, name: str) -> Iterator[dict[str, str]]:

@@ -56,7 +56,7 @@ class Sources:
             ) from None
         if not path.is_file():
             return None
-        if not _is_recording(path):
+        if not is_recording(path):
             raise GraphError(
                 f"The workflow names {value!r}, which is no recording; "
                 "add --allow-file with that name if it may be used."
@@ -64,7 +64,7 @@ class Sources:
         return path
 
 
-def _is_recording(path: Path) -> bool:
+def is_recording(path: Path) -> bool:
     """Whether the file opens as audio, in any container that is read; only its beginning is decoded."""
     try:
         with opened(path):
