@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 import webbrowser
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -69,17 +70,24 @@ def run(options: argparse.Namespace) -> int:
 async def _serve(config: HostConfig, browse: bool = False) -> None:
     from acestep_core.host.server.server import running
 
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        (hurry if stop.is_set() else stop).set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(config) as server:
+            asyncio.get_running_loop().add_signal_handler(number, end)
+    async with running(replace(config, hurry=hurry)) as server:
         token = f"/?token={quote(config.policy.token, safe='')}" if config.policy.token else "/"
         sys.stdout.write(f"Open {server.url}{token} - stop with Ctrl-C.\n")
         sys.stdout.flush()
         if browse and system.has_window():
             await asyncio.to_thread(webbrowser.open, f"{server.url}{token}")
         await stop.wait()
+        if server.host.queue.listing()[0]:  # a step of a training may take minutes, and is saved after it
+            sys.stdout.write("Ending once what runs has saved; Ctrl-C again ends at once.\n")
+            sys.stdout.flush()
 
 
 def free_models() -> None:

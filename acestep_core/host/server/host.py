@@ -7,6 +7,7 @@ import contextvars
 import gc
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,10 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
+PATIENCE = 10.0
+"""Seconds for a job to end in when nobody is there to hurry a host that stops."""
+
+
 @dataclass(frozen=True)
 class HostConfig:
     """Args:
@@ -45,6 +50,7 @@ class HostConfig:
     max_nodes: nodes of one prompt.
     metadata: whether saved files carry the prompt and workflow that made them.
     free_models: unloads the library's models; called by `/free` and when memory runs out.
+    hurry: set when a host that stops shall wait no longer for its job to save; None: it waits for `PATIENCE`.
     """
 
     folders: Folders
@@ -56,6 +62,7 @@ class HostConfig:
     max_nodes: int = MAX_NODES
     metadata: bool = True
     free_models: Callable[[], None] = lambda: None
+    hurry: asyncio.Event | None = None
 
 
 def load_registry(packs: Collection[Path]) -> Registry:
@@ -121,7 +128,9 @@ class Host:
         """Stops the running job, the worker and all connections."""
         self.queue.close()
         await self.hub.close()
-        await asyncio.to_thread(self._worker.join, 10)
+        last, hurry = time.monotonic() + PATIENCE, self.config.hurry
+        while self._worker.is_alive() and not (hurry.is_set() if hurry else time.monotonic() >= last):
+            await asyncio.sleep(0.02)
         self._checks.shutdown(wait=False, cancel_futures=True)
         if self._log is not None:
             self._log.close()
