@@ -154,7 +154,9 @@ export class DatasetTable {
 
   reason(row, state) {
     const first = told(row.problems[0]);
-    return state === "problem" ? first.replace(`${row.name}: `, "").replace(`${row.name} `, "") : say(`s_${state}`);
+    if (state !== "problem") return say(`s_${state}`);
+    const stem = row.name.replace(/\.[^.]*$/, "");
+    return [`${row.name}: `, `${row.name} `, stem].reduce((text, known) => text.replace(known, ""), first);
   }
 
   /** Everything anew; `jump`: another filter or order, so the choice is looked for there. */

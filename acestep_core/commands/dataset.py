@@ -139,7 +139,8 @@ def _show(told: argparse.Namespace) -> int:
     if not told.problems:
         _say(_row("id", "state", "length", "file", "caption", "lyrics", "bpm", "key"))
         for sample in dataset.samples:
-            words = next((line for line in sample.lyrics.split("\n") if line.strip()), "")
+            lines = [line for line in sample.lyrics.split("\n") if line.strip()]
+            words = next((line for line in lines if not line.lstrip().startswith("[")), "".join(lines[:1]))
             length = as_minutes(sample.duration)
             facts = (sample.caption or sample.genre, words, str(sample.bpm or ""), sample.keyscale)
             _say(_row(sample.id, _state(sample), length, sample.filename, *facts))

@@ -10,6 +10,7 @@ import signal
 import sys
 import webbrowser
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -79,11 +80,15 @@ def run(options: argparse.Namespace) -> int:
 async def _serve(config: HostConfig, options: argparse.Namespace) -> None:
     from acestep_core.host.server.server import running
 
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        (hurry if stop.is_set() else stop).set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with _engine(config, options) as engine, running(config, engine) as server:
+            asyncio.get_running_loop().add_signal_handler(number, end)
+    async with _engine(config, options) as engine, running(replace(config, hurry=hurry), engine) as server:
         token = f"/?token={quote(config.policy.token, safe='')}" if config.policy.token else "/"
         sys.stdout.write(f"Open {server.url}{token} - stop with Ctrl-C.\n")
         if engine is not None:
@@ -92,6 +97,9 @@ async def _serve(config: HostConfig, options: argparse.Namespace) -> None:
         if options.open and system.has_window():
             await asyncio.to_thread(webbrowser.open, f"{server.url}{token}")
         await stop.wait()
+        if server.host.queue.listing()[0]:  # a step of a training may take minutes, and is saved after it
+            sys.stdout.write("Ending once what runs has saved; Ctrl-C again ends at once.\n")
+            sys.stdout.flush()
 
 
 def _engine(config: HostConfig, options: argparse.Namespace) -> AbstractAsyncContextManager[Callable | None]:

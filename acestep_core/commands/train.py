@@ -69,7 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     song = parser.add_argument_group("the test song")
     song.add_argument("--test-caption", metavar="TEXT", help="its style; the tag of the adapter belongs in it")
     song.add_argument("--test-lyrics", metavar="FILE", help="text file with its lyrics")
-    song.add_argument("--test-seconds", type=float, metavar="X", help="its length")
+    song.add_argument("--test-seconds", type=float, metavar="X", help="its length in seconds")
     add_file_flags(parser.add_argument_group("exporting, as `acestep export` does"))
 
 

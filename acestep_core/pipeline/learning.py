@@ -177,6 +177,7 @@ def export_run(
     """Writes what a run has learned for other programs, see `train.export`.
 
     Args:
+        target: where a file is written, its ending may be left out; in a folder it has the run's name.
         checkpoint: a step, `best` or `latest`; None for the finished adapter.
         model: what to merge into; None for what the run has trained.
 
@@ -189,6 +190,9 @@ def export_run(
         )
     folder = run.adapter if checkpoint is None else run.at(checkpoint).folder
     model = model or trained_model(folder)
+    if suffix := export_suffix(format, model):
+        target = target / run.name if target.is_dir() else target
+        target = target.with_name(f"{target.name}{suffix}") if not target.suffix else target
     return _known(export(folder, target, format, dtype, model), model, folder)
 
 

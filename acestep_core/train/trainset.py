@@ -35,6 +35,7 @@ from acestep_core.render.conditioning import text_context
 from acestep_core.render.task import padded, silence_frames
 from acestep_core.render.tasks import MIN_FRAMES
 from acestep_core.train.dataset_options import LENGTHS
+from acestep_core.values import counted
 from acestep_core.vocabulary import FRAMES_PER_CODE, LATENT_CHANNELS, LATENT_RATE
 
 MANIFEST: Final = "manifest.json"
@@ -297,6 +298,9 @@ class Trainset:
 
     def __len__(self) -> int:
         return len(self.manifest.samples)
+
+    def __repr__(self) -> str:
+        return f"Trainset({str(self.folder)!r}, {counted(len(self), 'song')}, {self.manifest.seconds / 60:.1f} minutes)"
 
     def windows(self, index: int) -> int:
         """How many windows a song has."""

@@ -104,10 +104,11 @@ def test_the_table_is_straight_with_letters_of_two_columns(tmp_path: Path, capsy
     for name in ("a.wav", unicodedata.normalize("NFD", "봄비.wav"), "봄" * 20 + ".wav", "é" * 30 + ".wav"):
         write_tone(tmp_path / "songs" / name, 2.0)
         (tmp_path / "songs" / name).with_suffix(".caption.txt").write_text("|")
+    (tmp_path / "songs" / "a.txt").write_text("[Verse]\nla la")
     main(["dataset", "scan", str(tmp_path / "songs"), "-o", str(tmp_path / "set.json")])
     main(["dataset", "show", str(tmp_path / "set.json")])
     rows = [line for line in capsys.readouterr().out.split("\n") if "|" in line]
-    assert len(rows) == 4
+    assert len(rows) == 4 and {row.partition("|")[2].strip() for row in rows} == {"la la", "[Instrumental]"}
     before = [row.partition("|")[0] for row in rows]
     assert {sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text) for text in before} == {56}
 

@@ -7,7 +7,9 @@ import io
 import json
 import os
 import struct
+import threading
 import wave
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ import aiohttp
 import pytest
 
 from acestep_core.errors import HostError
+from acestep_core.host.graph.context import Folders
+from acestep_core.host.server.host import HostConfig
 from acestep_core.host.server.routes_user import FIRST_LOOK, PRESETS
+from acestep_core.host.server.server import running
 from tests.host.lab_site import Site, eventually, open_site, with_site
 
 
@@ -426,3 +431,35 @@ async def test_a_result_is_found_below_subfolders(site: Site) -> None:
     for name in ("song_2.wav [output]", "../song_1.wav [output]"):
         prompt["1"]["inputs"]["audio"] = name
         assert (await site.post("/prompt", {"prompt": prompt}))[0] == 400
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+def test_a_host_that_stops_waits_for_its_work_or_until_it_is_hurried(
+    hurried: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acestep_core.host.server.host.PATIENCE", 0.0)
+    began, held = threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        held.wait()
+
+    async def scenario() -> None:
+        hurry, stack = asyncio.Event(), AsyncExitStack()
+        config = HostConfig(Folders.under(tmp_path).made(), port=0, free_models=work, hurry=hurry)
+        server = await stack.enter_async_context(running(config))
+        server.host.queue.ask(True, False)
+        await eventually(began.is_set)
+        closing = asyncio.create_task(stack.aclose())
+        await eventually(lambda: server.host.queue.closed)
+        await asyncio.wait([closing], timeout=0.1)
+        assert not closing.done()
+        if hurried:
+            hurry.set()
+        else:
+            held.set()
+        await closing
+        assert held.is_set() is not hurried
+        held.set()
+
+    asyncio.run(scenario())

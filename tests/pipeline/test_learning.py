@@ -26,11 +26,16 @@ def test_a_run_its_test_song_and_its_file(tiny_base, tmp_path):
             )
         )  # fmt: skip
     run = existing_run(tmp_path / "runs", "mine")
+    assert repr(Trainset.open(tmp_path / "set")).endswith("set', 1 song, 0.1 minutes)")
     assert records[-1]["kind"] == "done" and "adapter  1 of 1 step. It was finished before" in record_line(records[-1])
     made = json.loads((run.folder / "samples" / "00000001.json").read_text())
     assert "adapter" in {file["role"] for file in made["files"]}
     done = export_run(run, tmp_path / "mine.safetensors")
     assert done.error == 0 and "as trained" in str(done)
+    assert export_run(run, tmp_path / "short", "kohya").path == tmp_path / "short.safetensors"
+    assert export_run(run, tmp_path / "set", "single").path == tmp_path / "set" / "mine.safetensors"
+    with pytest.raises(InvalidInput, match=r"end in .safetensors, not in '.pt'"):
+        export_run(run, tmp_path / "mine.pt")
 
 
 def test_the_last_song_is_heard_once_with_the_finished_adapter(tiny_base, tmp_path):

@@ -37,6 +37,10 @@ _KILLED = f"The host was killed {MAX_STARTS} times while it ran this; if memory 
 _Result = TypeVar("_Result")
 
 
+PATIENCE = 10.0
+"""Seconds for a job to end in when nobody is there to hurry a host that stops."""
+
+
 @dataclass(frozen=True)
 class HostConfig:
     """Args:
@@ -48,6 +52,7 @@ class HostConfig:
     max_nodes: nodes of one prompt.
     metadata: whether saved files carry the prompt and workflow that made them.
     free_models: unloads the library's models; called by `/free` and when memory runs out.
+    hurry: set when a host that stops shall wait no longer for its job to save; None: it waits for `PATIENCE`.
     """
 
     folders: Folders
@@ -59,6 +64,7 @@ class HostConfig:
     max_nodes: int = MAX_NODES
     metadata: bool = True
     free_models: Callable[[], None] = lambda: None
+    hurry: asyncio.Event | None = None
 
 
 def load_registry(packs: Collection[Path]) -> Registry:
@@ -143,9 +149,11 @@ class Host:
         """Stops the running jobs and all connections."""
         self.queue.close()
         await self.hub.close()
-        ends = time.monotonic() + 10
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join, max(0.0, ends - time.monotonic()))
+        last, hurry = time.monotonic() + PATIENCE, self.config.hurry
+        while any(thread.is_alive() for thread in self._threads):
+            if hurry.is_set() if hurry else time.monotonic() >= last:
+                break
+            await asyncio.sleep(0.02)
         self._checks.shutdown(wait=False, cancel_futures=True)
         if self._log is not None:
             self._log.close()
