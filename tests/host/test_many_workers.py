@@ -57,7 +57,8 @@ def test_two_prompts_run_at_once_and_one_is_cancelled(tmp_path: Path) -> None:
             queue = (await site.get("/queue"))[1]
             assert [item[1] for item in queue["queue_running"]] == [first, second]
             assert [item[1] for item in queue["queue_pending"]] == [third]
-            assert site.host.engine.node_of("b") == {"node": "1", "display_node": "1", "prompt_id": second}
+            at = {"node": "1", "display_node": "1", "prompt_id": second}
+            await eventually(lambda: site.host.engine.node_of("b") == at)
             await site.post("/interrupt", {"prompt_id": second})
             assert (await site.finish(second))["status"]["messages"][-1][0] == "execution_interrupted"
             assert (await site.finish(third))["status"]["completed"]

@@ -52,7 +52,7 @@ async def ray_engine(
     Raises:
         HostError: see `ray_pool`.
     """
-    told = replace(config, policy=LOOPBACK)  # workers need no token
+    told = replace(config, policy=LOOPBACK, hurry=None)  # workers need no token, and end with the pool
     async with ray_pool(options, JobActor, (told, loaded), _JobWorker, LIMITS) as pool:
         yield partial(RayEngine, pool)
 
