@@ -78,10 +78,15 @@ export function refold(node) {
   const folded = more && !node.showAdvanced && !window.LiteGraph?.vueNodesMode;
   for (const widget of node.widgets ?? []) {
     const rare = Boolean(more && widget.options?.advanced);
-    if (rare || Object.keys(counts(node, widget.name)).length) widget.hidden = idle(node, widget.name) || (rare && folded);
+    if (rare || Object.keys(counts(node, widget.name)).length) {
+      const hidden = idle(node, widget.name) || (rare && folded);
+      widget.hidden = hidden;
+      if (widget.options) widget.options.hidden = hidden; // what the newer nodes look at
+    }
   }
   if (more) {
     more.hidden = !node.widgets.some((widget) => widget.options?.advanced && !idle(node, widget.name));
+    node.showAdvanced = Boolean(node.showAdvanced); // has older frontends draw a newer node again
     more.label = say(node.showAdvanced ? "hideAdvanced" : "showAdvanced");
   }
   node.graph?.setDirtyCanvas(true, true);
