@@ -44,7 +44,8 @@ def test_comfyui_reports_no_failed_import(comfy: Comfy) -> None:
     assert not any(notes.values()), log[-3000:]
 
 
-_IMPORTS = re.compile(r"^ +\d+\.\d seconds( \(IMPORT FAILED\))?: (.+)$", re.MULTILINE)
+# newer releases begin each line with its level
+_IMPORTS = re.compile(r"^(?:\S+ )? +\d+\.\d seconds( \(IMPORT FAILED\))?: (.+)$", re.MULTILINE)
 
 
 def test_comfyui_lists_our_blueprints(comfy: Comfy) -> None:
