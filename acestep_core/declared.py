@@ -26,6 +26,7 @@ class Option:
         empty: what a widget, which cannot hold None, shows in its place.
         example: what a widget shows at first, where that is not the default.
         advanced: for those who look for it.
+        counts: by widgets beside it, for which of their values this one counts; else it is not looked at.
         field: how a widget looks, in the words of the canvas (`multiline`, `label_on`, ...).
     """
 
@@ -45,6 +46,7 @@ class Option:
     empty: Any = None
     example: Any = None
     advanced: bool = False
+    counts: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     field: Mapping[str, Any] = field(default_factory=dict)
 
     def checked(self, value: Any) -> Any:

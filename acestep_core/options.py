@@ -28,6 +28,9 @@ WAVELETS = ("off", "double", "low", "high", "pix")
 REPAINT_MODES = ("balanced", "conservative", "aggressive")
 CHUNK_MASKS = ("ones", "window", "twos")
 PROMPT_FORMS = ("corrected", "legacy")
+_GUIDED = {"mode": tuple(mode for mode in GUIDANCE_MODES if mode != "none")}
+_APG = {"mode": ("apg",)}
+_BALANCED = {"mode": ("balanced",)}
 
 
 # fmt: off
@@ -59,17 +62,17 @@ class Guidance(Options):
         choices=GUIDANCE_MODES)
     scale: float = option(None,
         "Higher is closer to the text; 1 is off. 0 takes the model's own: 7, or off for turbo.",
-        flat="guidance", low=0.0, high=100.0, step=0.1, empty=0.0)
+        flat="guidance", low=0.0, high=100.0, step=0.1, empty=0.0, counts=_GUIDED)
     start: float = option(None, "Guide only while the flow time is at least this; 0 guides to the end.",
-        low=0.0, high=1.0, step=0.01, example=0.0)
+        low=0.0, high=1.0, step=0.01, example=0.0, counts=_GUIDED)
     end: float = option(None, "Guide only while the flow time is at most this; 1 guides from the beginning.",
-        low=0.0, high=1.0, step=0.01, example=1.0)
+        low=0.0, high=1.0, step=0.01, example=1.0, counts=_GUIDED)
     momentum: float = option(-0.75, "apg: how much of the steps before counts; negative damps.",
-        low=-1.0, high=1.0, step=0.05, advanced=True)
+        low=-1.0, high=1.0, step=0.05, advanced=True, counts=_APG)
     eta: float = option(0.0, "apg: how much of the part along the prediction stays.",
-        low=0.0, high=1.0, step=0.05, advanced=True)
+        low=0.0, high=1.0, step=0.05, advanced=True, counts=_APG)
     norm_threshold: float = option(2.5, "apg: longest difference that is used in full; 0 for no limit.",
-        low=0.0, high=100.0, step=0.1, advanced=True)
+        low=0.0, high=100.0, step=0.1, advanced=True, counts=_APG)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,9 +111,9 @@ class Sampling(Options):
         "Correction after each step that newer releases use with turbo: of slow, fast or both changes.",
         choices=WAVELETS, advanced=True)
     wavelet_low: float = option(0.05, "Strength of the slow part; 0.02 with a planned song.",
-        low=-1.0, high=1.0, step=0.01, advanced=True)
+        low=-1.0, high=1.0, step=0.01, advanced=True, counts={"wavelet": ("double", "low", "pix")})
     wavelet_high: float = option(0.02, "Strength of the fast part; 0.06 with a planned song.",
-        low=-1.0, high=1.0, step=0.01, advanced=True)
+        low=-1.0, high=1.0, step=0.01, advanced=True, counts={"wavelet": ("double", "high")})
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ class Finish(Options):
     """How a song is finished, see `render.post`."""
 
     peak_db: float | None = option(-1.0, "Peak level in dBFS after normalising.",
-        nullable=True, low=-60.0, high=0.0, step=0.1)
+        nullable=True, low=-60.0, high=0.0, step=0.1, counts={"normalize": (True,)})
     fade_in: float = option(0.0, "Seconds of fade-in at the start.", low=0.0, high=600.0, step=0.1, unit="seconds")
     fade_out: float = option(0.0, "Seconds of fade-out at the end.", low=0.0, high=600.0, step=0.1, unit="seconds")
 
@@ -311,7 +314,7 @@ class Repaint(RegionOptions):
     start: float = option(0.0, _REGION_START, low=-600.0, high=600.0, step=0.1, unit="seconds")
     end: float = option(None, _REGION_END, low=-1.0, high=1200.0, step=0.1, unit="seconds", empty=-1.0)
     mode: str = option("balanced", _MODE, choices=REPAINT_MODES)
-    strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05)
+    strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05, counts=_BALANCED)
     chunk_mask: str = option("ones", _CHUNK_MASK, choices=CHUNK_MASKS, advanced=True)
     keep_outside: bool = option(True, _KEEP, advanced=True)
     bars: str = option("", _BARS, advanced=True, field={"placeholder": "bars 9-12 at 92 bpm"})
@@ -325,7 +328,7 @@ class Extend(TaskOptions):
         low=0.0, high=600.0, step=1.0, unit="seconds", example=30.0)
     before: float = option(0.0, "Seconds to add before it.", low=0.0, high=600.0, step=1.0, unit="seconds")
     mode: str = option("conservative", _MODE, choices=REPAINT_MODES)
-    strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05)
+    strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05, counts=_BALANCED)
     chunk_mask: str = option("ones", _CHUNK_MASK, choices=CHUNK_MASKS, advanced=True)
     bars: str = option("",
         "How many bars to add instead, such as '8 bars' or '4 before, 8 after at 92 bpm'.",
@@ -350,7 +353,7 @@ class AddTrack(RegionOptions):
     start: float = option(0.0, _REGION_START, low=-600.0, high=600.0, step=0.1, unit="seconds")
     end: float = option(None, _REGION_END, low=-1.0, high=1200.0, step=0.1, unit="seconds", empty=-1.0)
     mode: str = option("balanced", _MODE, choices=REPAINT_MODES)
-    strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05)
+    strength: float = option(0.5, _STRENGTH, low=0.0, high=1.0, step=0.05, counts=_BALANCED)
     chunk_mask: str = option("ones", _CHUNK_MASK, choices=CHUNK_MASKS, advanced=True)
     keep_outside: bool = option(True, _KEEP, advanced=True)
     bars: str = option("", _BARS, advanced=True, field={"placeholder": "bars 9-12 at 92 bpm"})

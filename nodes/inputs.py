@@ -43,6 +43,11 @@ def seed(tooltip: str) -> Declaration:
     return integer(0, 0, MAX_SEED, tooltip, control_after_generate=True)
 
 
+def counting(**values: Sequence[Any]) -> dict[str, Any]:
+    """Says that an input counts only while other widgets of its node have one of these values; else it is hidden."""
+    return {"counts": {name: list(wanted) for name, wanted in values.items()}}
+
+
 def widgets(group: type[Options], *names: str, advanced: bool | None = None) -> dict[str, Declaration]:
     """The widgets of a group of options.
 
@@ -58,7 +63,7 @@ def widgets(group: type[Options], *names: str, advanced: bool | None = None) -> 
 
 def widget(o: Option) -> Declaration:
     """What the canvas shows for an option."""
-    more = {**o.field, **({"advanced": True} if o.advanced else {})}
+    more = {**o.field, **({"advanced": True} if o.advanced else {}), **(counting(**o.counts) if o.counts else {})}
     first = o.to_widget(o.default if o.example is None else o.example)
     if o.kind == "bool":
         return switch(first, o.help, **more)

@@ -96,7 +96,9 @@ class ACEStepTimedLyrics:
             "required": {
                 "timing": inputs.wire(wires.TIMING, "From ACE-Step Lyric Alignment."),
                 "format": inputs.choice(SUBTITLES, "lrc", "lrc for players, vtt and srt for video, json for programs."),
-                "words": inputs.switch(True, "Also the time of each word, in lrc and vtt."),
+                "words": inputs.switch(
+                    True, "Also the time of each word, in lrc and vtt.", **inputs.counting(format=["lrc", "vtt"])
+                ),
                 "tags": inputs.switch(False, "Keep section tags such as [Chorus]."),
             },
             "optional": {

@@ -273,7 +273,11 @@ class ACEStepEncodeAudio:
                 "sample_posterior": inputs.switch(
                     False, "Draw from the VAE's distribution instead of taking its mean.", advanced=True
                 ),
-                "posterior_seed": inputs.integer(0, 0, inputs.MAX_SEED, "Seed of that draw.", advanced=True),
+                "posterior_seed": inputs.integer(
+                    *(0, 0, inputs.MAX_SEED, "Seed of that draw."),
+                    advanced=True,
+                    **inputs.counting(sample_posterior=[True]),
+                ),
                 "tile": inputs.integer(
                     0, 0, 2048, "Latent frames encoded at once; 0 picks by free memory.", step=32, advanced=True
                 ),

@@ -64,7 +64,10 @@ class ACEStepSaveSong:
             },
             "optional": {
                 "bitrate": inputs.choice(
-                    BITRATE_CHOICES, "auto", "kbit/s of mp3 and opus. 'auto' is 192 for mp3 and 128 for opus."
+                    BITRATE_CHOICES,
+                    "auto",
+                    "kbit/s of mp3 and opus. 'auto' is 192 for mp3 and 128 for opus.",
+                    **inputs.counting(format=[name for name, form in FORMATS.items() if form.bitrates]),
                 ),
                 "timing": inputs.wire(wires.TIMING, "Timed lyrics, saved as a file beside each song."),
                 "save_graph": inputs.switch(

@@ -43,7 +43,8 @@ class Labelling(Options):
     skip_metas: bool = option(False, "Leave tempo, key and time signature alone.")
     only_unlabeled: bool = option(True, "Pass over samples that have a caption.")
     format_lyrics: bool = option(False, "Also rewrite the lyrics that vocal samples have; yours are kept beside them.")
-    transcribe: bool = option(False, "With overwrite, take the lyrics that the model hears. They are often invented.")
+    transcribe: bool = option(False, "With overwrite, take the lyrics that the model hears. They are often invented.",
+        counts={"mode": ("overwrite",)})
     max_seconds: float = option(240.0, "How much of each recording is listened to.",
         flat="listen_seconds", widget="listen_seconds", low=10.0, high=600.0, step=1.0, unit="seconds", advanced=True)
 
@@ -57,7 +58,8 @@ class Preprocessing(Options):
     length: str = option(LENGTHS[0],
         "What a training step sees: full songs, windows of them, or auto for whichever fits the memory.",
         choices=LENGTHS)
-    window_seconds: float = option(60.0, "Length of a window.", low=5.0, high=600.0, step=1.0, unit="seconds")
+    window_seconds: float = option(60.0, "Length of a window.", low=5.0, high=600.0, step=1.0, unit="seconds",
+        counts={"length": ("auto", "window")})
     vae_mode: str = option(VAE_MODES[0],
         "sample draws the latents anew at every step, as the VAE means it; mean takes the likeliest.",
         choices=VAE_MODES, advanced=True)

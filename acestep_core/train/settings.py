@@ -28,6 +28,7 @@ TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
 """Sets of layers by the ends of their names, as upstream's checkpoints call them."""
 LEARNING_RATES: Final[Mapping[str, float]] = {"lokr": 1e-3}
 USUAL_RATE: Final = 1e-4
+_LOKR: Final = {"kind": ("lokr",)}
 MAX_SEED: Final = 2**53 - 1
 
 
@@ -44,12 +45,13 @@ class AdapterOptions(Options):
     alpha: float = option(128.0, "Strength of what is learned, relative to the rank; twice the rank is usual.",
         low=1.0, high=2048.0, step=1.0)
     dropout: float = option(0.1, "Share of the adapter's input that is left out at random; not used by lokr.",
-        low=0.0, high=0.5, step=0.05)
+        low=0.0, high=0.5, step=0.05, counts={"kind": tuple(kind for kind in KINDS if kind != "lokr")})
     targets: str = option("attention",
         "Which layers learn: attention, self, cross, attention+mlp; in commands also ends of names, with commas.",
         choices=tuple(TARGETS), free=True)
-    factor: int = option(-1, "lokr: the size of the smaller factor; -1 picks it.", low=-1, high=1024, advanced=True)
-    decompose_both: bool = option(False, "lokr: also make the smaller factor of two.", advanced=True)
+    factor: int = option(-1, "lokr: the size of the smaller factor; -1 picks it.", low=-1, high=1024, advanced=True,
+        counts=_LOKR)
+    decompose_both: bool = option(False, "lokr: also make the smaller factor of two.", advanced=True, counts=_LOKR)
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -106,7 +108,7 @@ class Fine(Options):
     memory: str = option("auto", "checkpoint saves memory and costs a third more time; auto picks what fits.",
         choices=("auto", "checkpoint", "none"))
     checkpoint_every: int = option(1, "With checkpoint: how many layers are made again at once.", low=1, high=64,
-        advanced=True)
+        advanced=True, counts={"memory": ("checkpoint",)})
     length: str = option("auto", "Whole songs (full) or parts of them (window), if the trainset was made for both.",
         choices=LENGTHS)
     validation: float = option(0.0, "Share of the songs that is only listened to, to see what was learned.",

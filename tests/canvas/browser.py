@@ -76,6 +76,14 @@ class Canvas:
     async def open(self, address: str) -> None:
         """Goes there and waits until the nodes are registered."""
         await self.page.goto(address)
+        await self.registered()
+
+    async def reload(self) -> None:
+        """Loads the page again; its session, with the open graphs, stays."""
+        await self.page.reload()
+        await self.registered()
+
+    async def registered(self) -> None:
         await self.until("!!(window.app?.extensionManager && window.LiteGraph?.registered_node_types?.LoadAudio)", 90)
 
     async def js(self, code: str, argument: Any = None) -> Any:

@@ -111,29 +111,6 @@ def test_every_workflow_opens_as_it_was_meant(desk: Desk, page: Canvas) -> None:
     desk.look(page, "workflows", scenario())
 
 
-def test_what_is_rarely_needed_is_folded(desk: Desk, page: Canvas) -> None:
-    """In both renderers; the classic one has a button of ours for it, which is no setting."""
-
-    async def scenario() -> None:
-        await page.show(read("text2music"))
-        classic = not await page.js("() => !!LiteGraph.vueNodesMode")
-        low, folded = await page.js("() => { const n = app.graph.getNodeById(7); return [n.size[1], n.showAdvanced] }")
-        assert not folded and "advanced" not in (await page.prompt())["7"]["inputs"]
-        values = await page.js("() => app.graph.serialize().nodes.find(n => n.id === 7).widgets_values")
-        assert values == next(node for node in read("text2music")["nodes"] if node["id"] == 7)["widgets_values"]
-        if not classic:
-            assert await page.page.get_by_text("Zip the batch").locator("visible=true").count() == 0
-            return
-        await page.js("() => app.graph.getNodeById(7).widgets.find(w => w.name === 'advanced').callback()")
-        high, unfolded = await page.js(
-            "() => { const n = app.graph.getNodeById(7); return [n.size[1], n.showAdvanced] }"
-        )
-        assert unfolded and high > low
-        await page.frame()
-
-    desk.look(page, "folded", scenario())
-
-
 def test_runs_shows_how_far_it_is_and_plays(desk: Desk, page: Canvas, monkeypatch: pytest.MonkeyPatch) -> None:
     seam = sys.modules[desk.site.host.registry.cls("ACEStepSampler").__module__.rpartition(".")[0] + ".host"]
     monkeypatch.setattr(seam, "PREVIEW_SECONDS", 0.0)  # the tiny model is done before a second picture is due

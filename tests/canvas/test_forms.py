@@ -219,10 +219,29 @@ def test_the_plan_is_a_form(desk: Desk, page: Canvas) -> None:
         assert await text() == before
         pressed = "() => [...form.querySelectorAll('.ace-pin')].map(p => p.getAttribute('aria-pressed'))"
         assert (await page.js(pressed))[:3] == ["true", "true", "false"]
+        for title in ("Plan", "Codes", "Sampler"):
+            await page.set(node("think_text2music", title), control_after_generate="fixed")
         output = await page.run()
         assert "bpm: 100" in output[str(plan)]["text"][0] and chosen in output[str(plan)]["text"][0]
+        await told_again_after_a_reload(page, plan)
 
     desk.look(page, "plan_form", scenario())
+
+
+async def told_again_after_a_reload(page: Canvas, plan: int) -> None:
+    """The graph comes back by itself; a run that makes nothing anew says again what was planned."""
+    said = """ids => ids.map(id => app.graph.getNodeById(id).widgets.flatMap(w => w.element ?? [])
+        .flatMap(e => [...e.querySelectorAll('.ace-choice, .ace-text')]).map(e => e.textContent))"""
+    nodes = [plan, node("think_text2music", "Plan text")]
+    before = await page.js(said, nodes)
+    await page.reload()
+    await page.until(f"app.graph.getNodeById({plan})?.type === 'ACEStepPlan'")
+    assert not any(one == other for one, other in zip(before, await page.js(said, nodes)))
+    await page.js("() => comfyAPI.api.api.addEventListener('execution_cached', e => (window.cached = e.detail.nodes))")
+    await page.run()
+    assert str(plan) in await page.js("() => cached")
+    assert await page.js(said, nodes) == before
+    await page.screenshot("plan_again")
 
 
 def test_texts_of_other_nodes_go_into_both(desk: Desk, page: Canvas) -> None:

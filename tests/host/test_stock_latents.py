@@ -79,6 +79,8 @@ def test_batches_remember_their_noise() -> None:
     assert samples == [[[1.0]], [[2.0]], [[3.0]]] and rest["batch_index"] == [0, 1, 7]
     samples, rest = edited("LatentFromBatch", latent([[1.0]], [[2.0]], [[3.0]]), 1, 9)
     assert samples == [[[2.0]], [[3.0]]] and rest["batch_index"] == [1, 2]
+    for place, first in ((-1, 2), (-3, 0), (-9, 0)):  # counted from the end
+        assert edited("LatentFromBatch", latent([[1.0]], [[2.0]], [[3.0]]), place, 1)[1]["batch_index"] == [first]
     samples, rest = edited("RepeatLatentBatch", latent([[1.0]], [[2.0]], batch_index=[2, 4]), 2)
     assert samples == [[[1.0]], [[2.0]]] * 2 and rest["batch_index"] == [2, 4, 5, 7]
     assert "batch_index" not in edited("RepeatLatentBatch", pair, 2)[1]

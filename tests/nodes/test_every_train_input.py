@@ -32,6 +32,8 @@ from tests.nodes.workshop import (
     Workshop,
     does_something,
     furnish,
+    hides_what_does_nothing,
+    hiding_inputs,
     inputs_of,
     is_training,
     names_what_there_is,
@@ -344,6 +346,11 @@ def workshop(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.mark.parametrize(("node_id", "name"), [pair for pair in inputs_of(True) if pair not in WITHOUT_EFFECT])
 def test_it_does_something(node_id: str, name: str, workshop: TrainWorkshop) -> None:
     does_something(workshop, CHANGES, node_id, name)
+
+
+@pytest.mark.parametrize(("node_id", "name"), hiding_inputs(True))
+def test_what_it_hides_does_nothing(node_id: str, name: str, workshop: TrainWorkshop) -> None:
+    hides_what_does_nothing(workshop, CHANGES, node_id, name)
 
 
 @pytest.mark.parametrize("node_id", [node_id for node_id in CLASSES if is_training(node_id)])

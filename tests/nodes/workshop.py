@@ -392,6 +392,30 @@ def does_something(workshop: Workshop, changes: Changes, node_id: str, name: str
         assert before != workshop.run(node_id, **changed)
 
 
+def hiding_inputs(training: bool) -> list[tuple[str, str]]:
+    """`(node, input)` of the inputs for some of whose values others of their node are hidden."""
+    found = [(node_id, declared(node_id)[name][1].get("counts", {})) for node_id, name in inputs_of(training)]
+    return list(dict.fromkeys((node_id, name) for node_id, counts in found for name in counts))
+
+
+def hides_what_does_nothing(workshop: Workshop, changes: Changes, node_id: str, name: str) -> None:
+    """Fails if one of the inputs that are hidden for a value of this one makes a difference there.
+
+    Those that the same value hides are changed at once, as `changes` says.
+    """
+    inputs = declared(node_id)
+    choices = inputs[name][0] if isinstance(inputs[name][0], list) else [False, True]
+    counts = {one: options["counts"][name] for one, (_, options) in inputs.items() if name in options.get("counts", {})}
+    assert all(set(values) < set(choices) for values in counts.values())
+    for value in choices:
+        hidden = [one for one, values in counts.items() if value not in values]
+        entries = [entry if isinstance(entry := changes[node_id][one], Other) else Other(entry) for one in hidden]
+        beside = {key: given for entry in entries for key, given in entry.beside.items()} | {name: value}
+        changed = {one: entry.value for one, entry in zip(hidden, entries)}
+        if hidden:
+            assert workshop.run(node_id, **beside) == workshop.run(node_id, **beside | changed), (value, hidden)
+
+
 def names_what_there_is(changes: Changes, without_effect: Mapping[tuple[str, str], str], training: bool) -> None:
     """Fails unless the two lists are all inputs, each once."""
     listed = {(node_id, name) for node_id, names in changes.items() for name in names}

@@ -72,7 +72,7 @@ class TrimAudioDuration(_Edit):
         waveform, rate = audio["waveform"], audio["sample_rate"]
         samples = waveform.shape[-1]
         start = round(start_index * rate) + (samples if start_index < 0 else 0)
-        start = min(max(start, 0), max(samples - 1, 0))
+        start = max(start, 0)
         end = min(start + round(duration * rate), samples)
         if end <= start:
             raise AudioError("Nothing is left of the audio; give a start within it and a duration above 0.")

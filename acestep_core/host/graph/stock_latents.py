@@ -185,17 +185,17 @@ class LatentBatchSeedBehavior(_LatentEdit):
 class LatentFromBatch(_LatentEdit):
     TITLE = "Latent From Batch"
     CATEGORY = "latent/batch"
-    DESCRIPTION = "Some songs of a batch."
+    DESCRIPTION = "Some songs of a batch; a negative index is counted from its end."
     SEARCH_ALIASES: ClassVar = ["select from batch", "pick latent", "batch subset"]
     REQUIRED: ClassVar = {
         "samples": _LATENT,
-        "batch_index": ("INT", {"default": 0, "min": 0, "max": 63}),
+        "batch_index": ("INT", {"default": 0, "min": -_FARTHEST, "max": _FARTHEST}),
         "length": ("INT", {"default": 1, "min": 1, "max": 64}),
     }
 
     def run(self, samples: Latent, batch_index: int, length: int) -> tuple[Latent]:
         count = len(samples["samples"])
-        first = min(count - 1, batch_index)
+        first = max(0, min(count - 1, batch_index + (count if batch_index < 0 else 0)))
         songs = slice(first, first + min(count - first, length))
         kept: Latent = {"batch_index": _draws(samples)[songs]}
         if "noise_mask" in samples:
