@@ -62,7 +62,7 @@ class Desk:
         """Real ComfyUI, to somebody who has been there before."""
         self.site = await self.stack.enter_async_context(comfy.site())
         self.pack, self.start, self.first = comfy.pack.name, self.site.url, "app.graph.nodes.length > 0"
-        self.foreign = ("/templates/index", "core workflow templates")  # which its package for tests may lack
+        self.foreign = ("/templates/index", "core workflow templates", "/userdata", "/user.css")  # which may be absent
         for name, value in {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": "1.0.0"}.items():
             await self.site.post(f"/settings/{name}", value)
         self.browser = await self.stack.enter_async_context(open_browser())
