@@ -86,7 +86,9 @@ async def opened(page: Canvas, workflow: str = "text2music") -> None:
 
 
 async def listed(page: Canvas, count: int) -> None:
-    await page.until(f"book.querySelectorAll('.ace-row:not(.loading)').length === {count} && !{LOADING}")
+    """So many songs, and the list is not being asked for again: those may have been there before."""
+    shown = f"book.querySelectorAll('.ace-row:not(.loading)').length === {count} && !{LOADING}"
+    await page.until(f"{shown} && book.querySelector('.ace-list').ariaBusy !== 'true'")
 
 
 def texts(selector: str) -> str:
@@ -236,6 +238,9 @@ def test_a_song_is_dragged_to_the_canvas_and_to_an_input(desk: Desk, page: Canva
         box = await canvas.bounding_box()
         await row.hover()
         await page.page.mouse.down()
+        await page.js("() => { const [more] = book.querySelectorAll('[aria-expanded]'); more.click() }")
+        await page.page.locator(".ace-menu .ace-entry").first.evaluate("entry => entry.click()")
+        await listed(page, 4)  # also a list that comes anew meanwhile leaves the song in the hand
         await page.page.mouse.move(box["x"] + x - 40, box["y"] + y, steps=8)
         await page.page.mouse.move(box["x"] + x, box["y"] + y, steps=4)
         await page.until("!document.querySelector('.ace-target').hidden")
