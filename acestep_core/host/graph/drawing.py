@@ -15,7 +15,7 @@ COLUMN_HEIGHT, GAP, BETWEEN, WIDTH = 1000, 68, 112, 320
 TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER, UNFOLD = 30, 20, 26, 110, 140, 44
 SOCKET_EDGE, SOCKET_MIDDLE = 10, 0.7
 """Of a socket's dot: from the side of its node, and down its row."""
-GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 60, 20
+GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 72, 20
 GROUP_COLOUR = "#3f789e"
 """The frontend's own blue of groups; without a colour it writes their titles so dark that they cannot be read."""
 NOTE_HEIGHT = 120
