@@ -19,7 +19,7 @@ LANE, LANES_FROM = 16, 36
 """Between lanes above the nodes, and from the highest title to the lowest lane."""
 BELOW = 34
 """From the lowest node of a column to a wire below it."""
-TRACK = 12
+TRACK = 10
 """Between wires of several outputs that go up and down, or through a gap, side by side."""
 TURN = 60.0
 """What a turn costs, in pixels of a longer way."""
