@@ -27,7 +27,7 @@ REACH, CURVE = 80.0, 0.25
 """The frontend's handles of a curve: at most so long at a reroute, and such a share of the distance."""
 SAMPLES = 48
 APART = 8.0
-"""How far a wire keeps from nodes: its line is some pixels wide, and renderers round sizes differently."""
+"""How far a wire stays away from each node: its line is some pixels wide, and renderers round sizes differently."""
 SOCKET = 24.0
 """So near to its own socket a wire lies on its node."""
 
