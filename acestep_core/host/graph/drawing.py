@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from acestep_core.host.graph.canvas import Definitions
 from acestep_core.host.graph.canvas_widgets import default_of, is_widget
-from acestep_core.host.graph.routing import BELOW, Box, Columns, Point, Wire, routed
+from acestep_core.host.graph.routing import Box, Columns, Point, Wire, routed
 from acestep_core.host.graph.sketch import Out, Sketch, inputs_of
 
 COLUMN_HEIGHT, GAP, BETWEEN, WIDTH = 1000, 68, 112, 320
@@ -18,7 +18,7 @@ SOCKET_EDGE, SOCKET_MIDDLE = 10, 0.7
 GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 72, 20
 GROUP_COLOUR = "#3f789e"
 """The frontend's own blue of groups; without a colour it writes their titles so dark that they cannot be read."""
-NOTE_HEIGHT = 120
+NOTE_HEIGHT, NOTE_GAP = 72, 16
 GROWTH = {
     "ACEStepSampler": 210,
     "ACEStepLoader": 30,
@@ -171,7 +171,7 @@ def layout(
             widest = max(widest, WIDE.get(kind, WIDTH))
             lowest = max(lowest, bottom - GAP)
         x += widest
-        box = [left - GROUP_EDGE, -GROUP_TITLE, x - left + 2 * GROUP_EDGE, lowest + GROUP_TITLE + BELOW + GROUP_EDGE]
+        box = [left - GROUP_EDGE, -GROUP_TITLE, x - left + 2 * GROUP_EDGE, lowest + GROUP_TITLE + GROUP_EDGE]
         said = f"{number} {names[stage]}"
         groups.append({"id": number, "title": said, "bounding": box, "color": GROUP_COLOUR, "flags": {}})
         x += GROUP_GAP + 2 * GROUP_EDGE
@@ -224,8 +224,8 @@ def _note(number: int, sketch: Sketch, top: int) -> dict[str, Any]:
         "id": number,
         "type": "MarkdownNote",
         "title": sketch.title,
-        "pos": [0, top - NOTE_HEIGHT - GAP],
-        "size": [2 * WIDTH, NOTE_HEIGHT],
+        "pos": [0, top - NOTE_HEIGHT - NOTE_GAP],
+        "size": [3 * WIDTH, NOTE_HEIGHT],
         "flags": {},
         "order": number - 1,
         "mode": 0,
