@@ -38,13 +38,7 @@ export class SongList {
   show(batches, all) {
     this.batches = batches;
     this.all = all;
-    this.clear();
     this.layout();
-  }
-
-  clear() {
-    for (const element of this.drawn.values()) element.remove();
-    this.drawn.clear();
   }
 
   /** Where everything stands. */
@@ -109,15 +103,15 @@ export class SongList {
         const index = block.first + place;
         const song = this.book.song(index);
         if (!song) this.book.need(index);
-        const id = `song ${index}`;
-        if (this.drawn.get(id)?.song !== song) this.drop(id);
+        const [id, told] = song ? [fileId(song), JSON.stringify(song)] : [`place ${index}`, ""];
+        if (this.drawn.get(id)?.told !== told) this.drop(id);
         seen.add(id);
-        const row = this.place(id, outer, () => this.row(song, index, block, place), top - block.y + place * ROW);
-        this.mark(row, index);
+        const row = this.place(id, outer, () => this.row(song, told), top - block.y + place * ROW);
+        this.mark(row, song, index, block.songs, place);
       }
     }
     for (const id of this.drawn.keys()) if (!seen.has(id)) this.drop(id);
-    const active = this.drawn.get(this.active);
+    const active = this.index === null ? this.drawn.get(this.active) : this.rowAt(this.index);
     if (active) this.root.setAttribute("aria-activedescendant", (active.head ?? active).id);
     else this.root.removeAttribute("aria-activedescendant");
   }
@@ -131,6 +125,12 @@ export class SongList {
     if (element.parentElement !== parent) parent.append(element);
     element.style.top = `${y}px`;
     return element;
+  }
+
+  /** The element of the song at a place, if it is drawn. */
+  rowAt(index) {
+    const song = this.book.song(index);
+    return this.drawn.get(song ? fileId(song) : `place ${index}`);
   }
 
   drop(id) {
@@ -184,10 +184,10 @@ export class SongList {
     head.classList.toggle("active", this.active === block.id);
   }
 
-  row(song, index, block, place) {
-    const shared = { role: "treeitem", "aria-level": "2", "aria-setsize": block.songs, "aria-posinset": place + 1 };
-    const row = el("div", { class: "ace-row", id: `ace-list-song-${index}`, ...shared });
-    row.song = song;
+  /** A row lives as long as its song is told alike, wherever it stands: it may just be pressed or dragged. */
+  row(song, told) {
+    const row = el("div", { class: "ace-row", role: "treeitem", "aria-level": "2" });
+    row.told = told;
     if (!song) {
       row.classList.add("loading");
       return row;
@@ -198,12 +198,12 @@ export class SongList {
     const wave = new Wave({ class: "ace-row-wave" });
     setTimeout(() => row.isConnected && peaks(song.file).then((found) => wave.show(found.levels), () => {}), 150);
     row.wave = wave;
-    row.play = button({ icon: "play", name: say("play"), class: "ace-row-play", press: () => this.book.play(index), tabindex: "-1" });
+    row.play = button({ icon: "play", name: say("play"), class: "ace-row-play", press: () => this.book.play(row.index), tabindex: "-1" });
     row.heart = button({
       icon: "heart",
       name: say("favourite"),
       class: "ace-icon ace-heart",
-      press: () => this.book.favour(index),
+      press: () => this.book.favour(row.index),
       tabindex: "-1",
     });
     row.box = el("span", { class: "ace-box", "aria-hidden": "true" }, icon("check"));
@@ -225,27 +225,30 @@ export class SongList {
         ),
       ),
     );
-    row.addEventListener("dragstart", (event) => this.book.drag(event, index));
-    row.addEventListener("dblclick", () => this.book.play(index));
+    row.addEventListener("dragstart", (event) => this.book.drag(event, row.index));
+    row.addEventListener("dblclick", () => this.book.play(row.index));
     row.addEventListener("click", (event) => {
       if (event.target.closest("button")) return;
-      this.go(`song ${index}`);
+      this.go(`song ${row.index}`);
       const several = this.book.selected.size > 0;
-      if (event.shiftKey) this.book.select(index, "range");
-      else if (event.ctrlKey || event.metaKey || several || event.target.closest(".ace-box")) this.book.select(index, "toggle");
+      if (event.shiftKey) this.book.select(row.index, "range");
+      else if (event.ctrlKey || event.metaKey || several || event.target.closest(".ace-box")) this.book.select(row.index, "toggle");
     });
     let timer = null;
     row.addEventListener("pointerdown", (event) => {
-      if (event.pointerType === "touch") timer = setTimeout(() => this.book.select(index, "toggle"), PRESS_MS);
+      if (event.pointerType === "touch") timer = setTimeout(() => this.book.select(row.index, "toggle"), PRESS_MS);
     });
     for (const end of ["pointerup", "pointercancel", "pointermove"]) row.addEventListener(end, () => clearTimeout(timer));
     return row;
   }
 
   /** What changes about a row without its song. */
-  mark(row, index) {
-    const { song } = row;
-    row.classList.toggle("active", this.active === row.id.replace("ace-list-song-", "song "));
+  mark(row, song, index, songs, place) {
+    row.index = index;
+    row.id = `ace-list-song-${index}`;
+    row.setAttribute("aria-setsize", songs);
+    row.setAttribute("aria-posinset", place + 1);
+    row.classList.toggle("active", this.active === `song ${index}`);
     if (!song) return;
     const playing = this.book.playing(song);
     row.classList.toggle("current", playing !== null);
@@ -340,6 +343,10 @@ export class SongList {
   get index() {
     return this.active?.startsWith("song") ? Number(this.active.split(" ")[1]) : null;
   }
+}
+
+function fileId({ file }) {
+  return `file ${file.type}/${file.subfolder}/${file.filename}`;
 }
 
 function dayOf(seconds) {

@@ -70,6 +70,7 @@ export class Songbook {
   async load(stay = false) {
     const order = ++this.order;
     const slow = setTimeout(() => visible(this.parts.loading, !this.rows.size), 200);
+    this.list.root.setAttribute("aria-busy", "true");
     visible(this.parts.note, false);
     try {
       const page = await songs({ ...this.wanted, limit: PAGE });
@@ -80,6 +81,7 @@ export class Songbook {
     } finally {
       clearTimeout(slow);
       visible(this.parts.loading, false);
+      if (order === this.order) this.list.root.removeAttribute("aria-busy");
     }
   }
 
@@ -314,8 +316,7 @@ export class Songbook {
   drag(event, index) {
     const song = this.song(index);
     const several = this.selected.has(index) ? this.chosen : [song];
-    const row = this.list.drawn.get(`song ${index}`);
-    carry(event, several, row?.wave?.levels);
+    carry(event, several, this.list.rowAt(index)?.wave.levels);
     peaks(song.file).catch(() => {}); // a node that plays it will want them
   }
 

@@ -22,6 +22,7 @@ export const TOKENS = {
   err: ["#FF8A80", "#B3261E"],
   unplayed: ["#6B6C72", "#8A8A8A"],
   "fg-share": ["68%", "75%"],
+  "field-share": ["100%", "55%"],
 };
 
 const WIRES = {

@@ -100,7 +100,9 @@ def blueprint_form(name: str, blueprint: Blueprint, definitions: Definitions) ->
     inner = replace(sketch, nodes=nodes)
     drawn, ids = canvas_form(name, inner, definitions), inner.ids()
     by_id = {node["id"]: node for node in drawn["nodes"]}
-    links = [dict(zip(LINK, link, strict=True)) for link in drawn["links"]]
+    around = {entry["id"]: {"parentId": entry["parentId"]} for entry in drawn["extra"].get("linkExtensions", [])}
+    links = [dict(zip(LINK, link, strict=True)) | around.get(link[0], {}) for link in drawn["links"]]
+    reroutes = drawn["extra"].get("reroutes", [])
 
     def connect(origin: int, slot: int, target: int, at: int, kind: str) -> int:
         links.append(dict(zip(LINK, (len(links) + 1, origin, slot, target, at, kind), strict=True)))
@@ -136,7 +138,7 @@ def blueprint_form(name: str, blueprint: Blueprint, definitions: Definitions) ->
             "lastGroupId": len(drawn["groups"]),
             "lastNodeId": drawn["last_node_id"],
             "lastLinkId": len(links),
-            "lastRerouteId": 0,
+            "lastRerouteId": len(reroutes),
         },
         "revision": 0,
         "config": {},
@@ -149,6 +151,7 @@ def blueprint_form(name: str, blueprint: Blueprint, definitions: Definitions) ->
         "nodes": drawn["nodes"],
         "groups": drawn["groups"],
         "links": links,
+        "reroutes": reroutes,
         "extra": {},
         "category": CATEGORY,
         "description": blueprint.about,

@@ -30,6 +30,9 @@ FOREIGN = (
 """Parts of console messages that are the frontend's own business: what our policy keeps it from sending, help pages
 that it asks for in the user's language first, and complaints of its MP3 reader about every file that has tags."""
 
+PATIENCE = 60
+"""Seconds that anything on the page may take, whatever else the machine is doing."""
+
 FRONTEND = "ACESTEP_FRONTEND"
 """Names a folder with another frontend, from `pip install --target FOLDER --no-deps comfyui-frontend-package==…`."""
 
@@ -89,7 +92,7 @@ class Canvas:
     async def js(self, code: str, argument: Any = None) -> Any:
         return await self.page.evaluate(code, argument)
 
-    async def until(self, condition: str, seconds: float = 60) -> None:
+    async def until(self, condition: str, seconds: float = PATIENCE) -> None:
         """Waits until a JavaScript expression holds."""
         await self.page.wait_for_function(condition, timeout=seconds * 1000)
 
@@ -164,6 +167,7 @@ async def open_browser() -> AsyncIterator[Any]:
 async def open_page(browser: Any, address: str, label: str = "") -> AsyncIterator[Canvas]:
     """Opens the canvas as somebody new, and waits until its nodes are registered."""
     context = await browser.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(PATIENCE * 1000)
     try:
         page = await context.new_page()
         errors: list[str] = []

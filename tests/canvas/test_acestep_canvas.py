@@ -130,6 +130,7 @@ def test_runs_shows_how_far_it_is_and_plays(desk: Desk, page: Canvas, monkeypatc
             }"""
         )
         saved = (await page.run())["7"]["audio"][0]
+        await page.until("seen.previews.length > 0")  # pictures are decoded beside the run
         seen = await page.js("() => seen")
         assert seen["progress"][-1] == [8, 8] and len(seen["progress"]) > 1
         assert seen["progress"] == sorted(seen["progress"]) and {most for _, most in seen["progress"]} == {8}

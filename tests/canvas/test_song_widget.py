@@ -112,12 +112,15 @@ def test_it_plays_and_the_lyrics_run_along(desk: Desk, page: Canvas) -> None:
         await shown(page, batch(desk))
         await page.js("() => { song.querySelector('audio').muted = true; song.querySelector('.ace-play').click() }")
         await page.until("song.querySelector('audio').currentTime > 0.1")
-        await page.js("() => song.querySelectorAll('button.ace-line')[0].click()")
-        await page.until("song.querySelector('[aria-current]')?.textContent.startsWith('Leave the moon')")
-        await page.until("song.querySelectorAll('.sung').length === 2")  # by word
         await page.js("() => song.querySelector('.ace-slider').focus()")
         await page.page.keyboard.press("k")
         await page.until("song.querySelector('audio').paused")
+        await page.js("() => song.querySelectorAll('button.ace-line')[0].click()")
+        await page.until("song.querySelector('audio').currentTime >= 1")
+        await page.js("() => { const audio = song.querySelector('audio'); audio.pause(); audio.currentTime = 1.7 }")
+        await page.until("song.querySelector('[aria-current]')?.textContent.startsWith('Leave the moon')")
+        await page.until("song.querySelectorAll('.sung').length === 2")  # by word
+        await page.js("() => song.querySelector('.ace-slider').focus()")
         for key, now in (("End", 6), ("Home", 0), ("ArrowRight", 5), ("Shift+ArrowLeft", 4), ("ArrowUp", 1)):
             await page.page.keyboard.press(key)
             assert await page.js("() => song.querySelector('audio').currentTime") == pytest.approx(now, abs=0.01), key

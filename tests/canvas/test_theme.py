@@ -9,13 +9,16 @@ from tests.canvas.desk import ROOT
 
 def test_every_colour_can_be_read() -> None:
     """Text on the grounds of the default palettes: 4.5 to 1."""
-    tokens = re.findall(r'^  "?([a-z-]+)"?: \["(#\w+)", "(#\w+)"\]', (ROOT / "web" / "theme.js").read_text(), re.M)
+    theme = (ROOT / "web" / "theme.js").read_text(encoding="utf-8")
+    tokens = re.findall(r'^  "?([a-z-]+)"?: \["(#\w+)", "(#\w+)"\]', theme, re.M)
     assert len(tokens) > 14
     for name, dark, light in tokens:
         if name in ("unplayed", "audio-ink"):
             continue
         assert contrast(dark, "#313235") >= 4.5, name
         assert contrast(light, "#E1E1E1") >= 4.5, name
+    share = int(re.search(r'"field-share": \["100%", "(\d+)%"\]', theme)[1]) / 100
+    assert 0xC9 * share + 0xFF * (1 - share) >= 0xE1, "the light palette's fields, lightened towards its panels"
     inks = {name: (dark, light) for name, dark, light in tokens}
     for column in (0, 1):
         assert contrast(inks["audio-ink"][column], inks["audio"][column]) >= 4.5

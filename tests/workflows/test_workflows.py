@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from acestep_core.host.graph.context import hosting
+from acestep_core.host.graph.drawing import TITLE_HEIGHT, inlet, outlet
+from acestep_core.host.graph.routing import Box, Point, Wire, behind, drawn
 from acestep_core.io.audio import read_audio
 from acestep_core.vocabulary import TRACKS
 
@@ -63,6 +65,33 @@ def test_links_are_consistent(name: str) -> None:
     for i, a in enumerate(boxes):
         for b in boxes[i + 1 :]:
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1], "nodes overlap"
+
+
+@every_workflow
+def test_no_wire_passes_behind_a_node(name: str) -> None:
+    canvas = read(name)
+    nodes = {node["id"]: node for node in canvas["nodes"]}
+    boxes = {
+        str(at): Box(x, y - TITLE_HEIGHT, x + width, y + height)
+        for at, node in nodes.items()
+        for (x, y), (width, height) in [(node["pos"], node["size"])]
+    }
+    wires = [
+        Wire(str(source), slot, str(target), outlet(nodes[source], slot), inlet(nodes[target], at))
+        for _, source, slot, target, at, _ in canvas["links"]
+    ]
+    reroutes = {reroute["id"]: reroute for reroute in canvas["extra"].get("reroutes", [])}
+    last = {entry["id"]: entry["parentId"] for entry in canvas["extra"].get("linkExtensions", [])}
+    ways: list[list[Point]] = []
+    for number, *_ in canvas["links"]:
+        ways.append([])
+        at = last.get(number)
+        while at is not None:
+            assert number in reroutes[at]["linkIds"]
+            ways[-1].insert(0, tuple(reroutes[at]["pos"]))
+            at = reroutes[at].get("parentId")
+    for wire, line in zip(wires, drawn(wires, ways), strict=True):
+        assert not behind(boxes, wire, line), [nodes[int(at)]["title"] for at in (wire.source, wire.target)]
 
 
 @every_workflow

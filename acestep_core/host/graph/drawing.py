@@ -8,14 +8,17 @@ from uuid import NAMESPACE_URL, uuid5
 
 from acestep_core.host.graph.canvas import Definitions
 from acestep_core.host.graph.canvas_widgets import default_of, is_widget
+from acestep_core.host.graph.routing import Box, Columns, Point, Wire, routed
 from acestep_core.host.graph.sketch import Out, Sketch, inputs_of
 
-COLUMN_HEIGHT, GAP, WIDTH = 960, 40, 320
+COLUMN_HEIGHT, GAP, BETWEEN, WIDTH = 1000, 68, 112, 320
 TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER, UNFOLD = 30, 20, 26, 110, 140, 44
-GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 60, 20
+SOCKET_EDGE, SOCKET_MIDDLE = 10, 0.7
+"""Of a socket's dot: from the side of its node, and down its row."""
+GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 72, 20
 GROUP_COLOUR = "#3f789e"
 """The frontend's own blue of groups; without a colour it writes their titles so dark that they cannot be read."""
-NOTE_HEIGHT = 120
+NOTE_HEIGHT, NOTE_GAP = 72, 16
 GROWTH = {
     "ACEStepSampler": 210,
     "ACEStepLoader": 30,
@@ -55,13 +58,13 @@ _TRAINING_STAGE = {
 
 
 def canvas_form(name: str, sketch: Sketch, definitions: Definitions) -> dict[str, Any]:
-    """The file that the canvas opens, laid out in columns.
+    """The file that the canvas opens, laid out in columns, its wires around the nodes between.
 
     Args:
         name: tells it from other files; the same name gives the same id.
     """
     ids, stages = sketch.ids(), stages_of(sketch, definitions)
-    places, groups = layout(sketch, definitions, stages)
+    columns, heights, groups = layout(sketch, definitions, stages)
     links: list[list[Any]] = []
     nodes: list[dict[str, Any]] = []
     for order, (title, (kind, given)) in enumerate(sketch.nodes.items()):
@@ -81,14 +84,14 @@ def canvas_form(name: str, sketch: Sketch, definitions: Definitions) -> dict[str
                     values.append(sketch.control)
             if _type(entry) != "AUDIO_UI":
                 sockets.append(socket)
-        x, y, height = places[title]
+        x, y = columns.boxes[title].left, columns.boxes[title].top + TITLE_HEIGHT
         nodes.append(
             {
                 "id": ids[title],
                 "type": kind,
                 "title": title,
                 "pos": [x, y],
-                "size": [WIDE.get(kind, WIDTH), height],
+                "size": [WIDE.get(kind, WIDTH), heights[title]],
                 "flags": {},
                 "order": order,
                 "mode": 0,
@@ -104,8 +107,13 @@ def canvas_form(name: str, sketch: Sketch, definitions: Definitions) -> dict[str
     by_id = {node["id"]: node for node in nodes}
     for link in links:
         by_id[link[1]]["outputs"][link[2]]["links"].append(link[0])
+    reroutes, extensions = _around(columns, {ids[title]: title for title in ids}, by_id, links)
+    lanes = max([0, *(-reroute["pos"][1] for reroute in reroutes)])
+    for group in groups:
+        group["bounding"][1] -= lanes
+        group["bounding"][3] += lanes
     note = len(nodes) + 1
-    nodes.append(_note(note, sketch, -GROUP_TITLE))
+    nodes.append(_note(note, sketch, -GROUP_TITLE - lanes))
     return {
         "id": str(uuid5(NAMESPACE_URL, f"acestep-nodes/{name}")),
         "revision": 0,
@@ -115,7 +123,10 @@ def canvas_form(name: str, sketch: Sketch, definitions: Definitions) -> dict[str
         "links": links,
         "groups": groups,
         "config": {},
-        "extra": {"ds": {"scale": 0.8, "offset": [60, 260]}},
+        "extra": {
+            "ds": {"scale": 0.8, "offset": [60, 260 + lanes]},
+            **({"reroutes": reroutes, "linkExtensions": extensions} if reroutes else {}),
+        },
         "version": 0.4,
     }
 
@@ -135,23 +146,27 @@ def stages_of(sketch: Sketch, definitions: Definitions) -> dict[str, int]:
 
 def layout(
     sketch: Sketch, definitions: Definitions, stages: dict[str, int]
-) -> tuple[dict[str, tuple[int, int, int]], list[dict[str, Any]]]:
-    """`(x, y, height)` of every node, and the groups: side by side as the song goes, each filled from the top like a
-    newspaper.
+) -> tuple[Columns, dict[str, int], list[dict[str, Any]]]:
+    """Where every node stands with the room it grows into, its height, and the groups: side by side as the song goes,
+    each filled from the top like a newspaper.
     """
     training = any(definitions[kind]["category"] == "ACE-Step/train" for kind, _ in sketch.nodes.values())
     names = TRAINING if training else STAGES
-    places, groups, x = {}, [], 0
+    boxes, heights, groups, x = {}, {}, [], 0
+    members: list[list[str]] = []
     for number, stage in enumerate(sorted(set(stages.values())), start=1):
         left, bottom, lowest, widest = x, 0, 0, WIDTH
+        members.append([])
         for title, (kind, _) in sketch.nodes.items():
             if stages[title] != stage:
                 continue
-            height = _height(definitions[kind])
-            room = TITLE_HEIGHT + height + GROWTH.get(kind, 0)
+            heights[title] = _height(definitions[kind])
+            room = TITLE_HEIGHT + heights[title] + GROWTH.get(kind, 0)
             if bottom and bottom + room > COLUMN_HEIGHT:
-                x, bottom, widest = x + widest + GAP, 0, WIDTH
-            places[title] = (x, bottom + TITLE_HEIGHT, height)
+                x, bottom, widest = x + widest + BETWEEN, 0, WIDTH
+                members.append([])
+            boxes[title] = Box(x, bottom, x + WIDE.get(kind, WIDTH), bottom + room)
+            members[-1].append(title)
             bottom += room + GAP
             widest = max(widest, WIDE.get(kind, WIDTH))
             lowest = max(lowest, bottom - GAP)
@@ -160,7 +175,48 @@ def layout(
         said = f"{number} {names[stage]}"
         groups.append({"id": number, "title": said, "bounding": box, "color": GROUP_COLOUR, "flags": {}})
         x += GROUP_GAP + 2 * GROUP_EDGE
-    return places, groups
+    return Columns(boxes, members), heights, groups
+
+
+def _around(
+    columns: Columns, titles: Mapping[int, str], nodes: Mapping[int, Any], links: list[list[Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, int]]]:
+    """The reroutes that lead wires around nodes, and which of them each link ends with, as the frontend saves both."""
+    wires = [
+        Wire(titles[source], slot, titles[target], outlet(nodes[source], slot), inlet(nodes[target], at))
+        for _, source, slot, target, at, _ in links
+    ]
+    reroutes: list[dict[str, Any]] = []
+    known: dict[tuple[Any, ...], int] = {}
+    extensions = []
+    for link, wire, way in zip(links, wires, routed(columns, wires), strict=True):
+        parent: int | None = None
+        for x, y in way:
+            key = (wire.source, wire.output, parent, round(x), round(y))
+            if key not in known:
+                known[key] = len(reroutes) + 1
+                above = {} if parent is None else {"parentId": parent}
+                reroutes.append({"id": known[key], **above, "pos": [round(x), round(y)], "linkIds": []})
+            parent = known[key]
+            reroutes[parent - 1]["linkIds"].append(link[0])
+        if parent is not None:
+            extensions.append({"id": link[0], "parentId": parent})
+    return reroutes, extensions
+
+
+def outlet(node: Mapping[str, Any], slot: int) -> Point:
+    """Where a wire leaves an output."""
+    return node["pos"][0] + node["size"][0] - SOCKET_EDGE, node["pos"][1] + (slot + SOCKET_MIDDLE) * SLOT
+
+
+def inlet(node: Mapping[str, Any], at: int) -> Point:
+    """Where a wire reaches an input: sockets stand above the widgets."""
+    x, y = node["pos"][0] + SOCKET_EDGE, node["pos"][1]
+    plain = [place for place, socket in enumerate(node["inputs"]) if "widget" not in socket]
+    if at in plain:
+        return x, y + (plain.index(at) + SOCKET_MIDDLE) * SLOT
+    before = at - sum(place < at for place in plain)
+    return x, y + SLOT * max(len(plain), len(node["outputs"])) + WIDGET * (before + 0.7)
 
 
 def _note(number: int, sketch: Sketch, top: int) -> dict[str, Any]:
@@ -168,8 +224,8 @@ def _note(number: int, sketch: Sketch, top: int) -> dict[str, Any]:
         "id": number,
         "type": "MarkdownNote",
         "title": sketch.title,
-        "pos": [0, top - NOTE_HEIGHT - GAP],
-        "size": [2 * WIDTH, NOTE_HEIGHT],
+        "pos": [0, top - NOTE_HEIGHT - NOTE_GAP],
+        "size": [3 * WIDTH, NOTE_HEIGHT],
         "flags": {},
         "order": number - 1,
         "mode": 0,
