@@ -24,10 +24,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from acestep_core.builtin.rolls import BASS, CHANNELS, CHORD, DRUMS, FIRST_DRUM, LEAD, STRIKE
-from acestep_core.models.oobleck import OobleckConfig, OobleckVAE
+from acestep_core.models.oobleck import OobleckConfig, OobleckDecoder, OobleckVAE, ResidualUnit
 
 RATE, STRIDE, HOP = 48000, 960, 1920
 SLOW, FAST = range(36, 84), range(60, 104)
@@ -129,16 +129,16 @@ def _turn(hertz: float, shrink: float, frames: int) -> complex:
     return shrink**frames * complex(math.cos(angle), math.sin(angle))
 
 
-def _units(block: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
-    return block.res_unit1, block.res_unit2, block.res_unit3  # type: ignore[return-value]
+def _units(block: Any) -> tuple[ResidualUnit, ResidualUnit, ResidualUnit]:
+    return block.res_unit1, block.res_unit2, block.res_unit3
 
 
-def _lay_out_attacks(decoder: nn.Module) -> None:
+def _lay_out_attacks(decoder: OobleckDecoder) -> None:
     """From latents to the first frames of resonators and drums."""
     # Channels that have a bias and no weights carry the quantiser's constant, which is taken off again behind it.
     decoder.conv1.weight[range(CHANNELS), range(CHANNELS), 3] = 1 / STRIKE
     decoder.conv1.bias.fill_(-0.25)
-    block = decoder.block[0]
+    block: Any = decoder.block[0]
     block.snake1.alpha.fill_(math.log(math.pi))
     block.snake1.beta.fill_(math.log(math.pi))
     weight = block.conv_t1.weight  # [in, out, tap]; tap j of frame t falls on 50 Hz frame 2 t - 1 + j
@@ -161,7 +161,7 @@ def _lay_out_attacks(decoder: nn.Module) -> None:
     weight[CHANNELS] = -weight[:CHANNELS].sum(0)
 
 
-def _lay_out_decay(unit: nn.Module, dilation: int, delays: tuple[int, ...]) -> None:
+def _lay_out_decay(unit: ResidualUnit, dilation: int, delays: tuple[int, ...]) -> None:
     """One factor of the decay; a delay of m frames of the dilation is tap 3 - m."""
     weight = unit.conv1.weight
     unit.conv2.weight[:, :, 0] = torch.eye(WIDTH)
@@ -184,7 +184,9 @@ def _lay_out_decay(unit: nn.Module, dilation: int, delays: tuple[int, ...]) -> N
 def _lay_out_waves(vae: OobleckVAE) -> None:
     """From 50 Hz frames to sound, and the transposed way in the encoder."""
     decoder, encoder = vae.decoder, vae.encoder
-    waves = decoder.block[1].conv_t1.weight  # [in, side, sample]
+    last: Any = decoder.block[1]
+    first: Any = encoder.block[0]
+    waves = last.conv_t1.weight  # [in, side, sample]
     sample = torch.arange(2 * STRIDE)
     window = torch.sin(math.pi * (sample + 0.5) / (2 * STRIDE)) ** 2
     for index, (hertz, _, left, right) in enumerate(_resonators()):
@@ -199,7 +201,7 @@ def _lay_out_waves(vae: OobleckVAE) -> None:
                 waves[FIRST_SLICE[drum] + n, side, STRIDE // 2 : 3 * STRIDE // 2] = loudness * part
     decoder.conv2.weight[range(2), range(2), 3] = GAIN
     encoder.conv1.weight[range(2), range(2), 3] = 1 / GAIN
-    encoder.block[0].conv1.weight.copy_(waves * (2 / STRIDE))
+    first.conv1.weight.copy_(waves * (2 / STRIDE))
     encoder.conv2.bias[CHANNELS:] = -6.0  # the posterior is narrow
 
 
@@ -268,7 +270,8 @@ def _heard(vae: OobleckVAE, frames: Tensor) -> Tensor:
 
     What the two convolutions of two thousand taps do, as products of matrices, which are fifty times as fast.
     """
-    waves = vae.decoder.block[1].conv_t1.weight.flatten(1)
+    block: Any = vae.decoder.block[1]
+    waves = block.conv_t1.weight.flatten(1)
     spans = (frames.transpose(1, 2) @ waves).unflatten(2, (2, 2, STRIDE))  # [B, frame, side, half, sample]
     audio = F.pad(spans[:, :, :, 0], (0, 0, 0, 0, 0, 1)) + F.pad(spans[:, :, :, 1], (0, 0, 0, 0, 1, 0))
     edge = STRIDE // 2
@@ -277,7 +280,8 @@ def _heard(vae: OobleckVAE, frames: Tensor) -> Tensor:
 
 def _matched(vae: OobleckVAE, audio: Tensor) -> Tensor:
     """Audio `[B, 2, 1920 T]` through the encoder's first kernels, `[B, WIDTH, 2 T]`."""
-    kernels = vae.encoder.block[0].conv1.weight.flatten(1)
+    block: Any = vae.encoder.block[0]
+    kernels = block.conv1.weight.flatten(1)
     spans = F.pad(audio, (STRIDE // 2, STRIDE // 2)).unfold(2, 2 * STRIDE, STRIDE)
     return (spans.transpose(1, 2).flatten(2) @ kernels.T).transpose(1, 2)
 
@@ -295,7 +299,8 @@ def _set_reading(vae: OobleckVAE, reading: Tensor) -> None:
     The middle four are read at the latent itself, the two before and behind them at its neighbours: where a file begins
     or ends, only what is outside of it is missing.
     """
-    middle, join = vae.encoder.block[1].conv1.weight, vae.encoder.conv2.weight
+    block: Any = vae.encoder.block[1]
+    middle, join = block.conv1.weight, vae.encoder.conv2.weight
     own, past, future = slice(0, CHANNELS), slice(CHANNELS, 2 * CHANNELS), slice(2 * CHANNELS, 3 * CHANNELS)
     middle[own] = reading[:, :, 2:6]
     middle[past, :, :2] = reading[:, :, :2]
