@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from acestep_core.builtin.rolls import BASS, CHANNELS, CHORD, DRUMS, FIRST_DRUM, LEAD, STRIKE
-from acestep_core.models.oobleck import OobleckConfig, OobleckDecoder, OobleckVAE, ResidualUnit
+from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, ResidualUnit
 
 RATE, STRIDE, HOP = 48000, 960, 1920
 SLOW, FAST = range(36, 84), range(60, 104)
@@ -133,12 +133,12 @@ def _units(block: Any) -> tuple[ResidualUnit, ResidualUnit, ResidualUnit]:
     return block.res_unit1, block.res_unit2, block.res_unit3
 
 
-def _lay_out_attacks(decoder: OobleckDecoder) -> None:
+def _lay_out_attacks(decoder: Any) -> None:
     """From latents to the first frames of resonators and drums."""
     # Channels that have a bias and no weights carry the quantiser's constant, which is taken off again behind it.
     decoder.conv1.weight[range(CHANNELS), range(CHANNELS), 3] = 1 / STRIKE
     decoder.conv1.bias.fill_(-0.25)
-    block: Any = decoder.block[0]
+    block = decoder.block[0]
     block.snake1.alpha.fill_(math.log(math.pi))
     block.snake1.beta.fill_(math.log(math.pi))
     weight = block.conv_t1.weight  # [in, out, tap]; tap j of frame t falls on 50 Hz frame 2 t - 1 + j
@@ -183,10 +183,9 @@ def _lay_out_decay(unit: ResidualUnit, dilation: int, delays: tuple[int, ...]) -
 
 def _lay_out_waves(vae: OobleckVAE) -> None:
     """From 50 Hz frames to sound, and the transposed way in the encoder."""
-    decoder, encoder = vae.decoder, vae.encoder
-    last: Any = decoder.block[1]
-    first: Any = encoder.block[0]
-    waves = last.conv_t1.weight  # [in, side, sample]
+    decoder: Any = vae.decoder
+    encoder: Any = vae.encoder
+    waves = decoder.block[1].conv_t1.weight  # [in, side, sample]
     sample = torch.arange(2 * STRIDE)
     window = torch.sin(math.pi * (sample + 0.5) / (2 * STRIDE)) ** 2
     for index, (hertz, _, left, right) in enumerate(_resonators()):
@@ -201,7 +200,7 @@ def _lay_out_waves(vae: OobleckVAE) -> None:
                 waves[FIRST_SLICE[drum] + n, side, STRIDE // 2 : 3 * STRIDE // 2] = loudness * part
     decoder.conv2.weight[range(2), range(2), 3] = GAIN
     encoder.conv1.weight[range(2), range(2), 3] = 1 / GAIN
-    first.conv1.weight.copy_(waves * (2 / STRIDE))
+    encoder.block[0].conv1.weight.copy_(waves * (2 / STRIDE))
     encoder.conv2.bias[CHANNELS:] = -6.0  # the posterior is narrow
 
 

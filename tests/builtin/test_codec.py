@@ -27,11 +27,6 @@ from acestep_core.render.vae import decode, encode
 AT = 5
 
 
-@pytest.fixture(scope="module")
-def vae() -> OobleckVAE:
-    return codec.build_codec()
-
-
 def struck(*channels: int, frames: int = 24) -> torch.Tensor:
     """A roll `[len(channels), 64, frames]` in which each row strikes one channel at frame `AT`."""
     roll = torch.zeros(len(channels), CHANNELS, frames)
