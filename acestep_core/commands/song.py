@@ -129,7 +129,9 @@ def run(told: argparse.Namespace) -> int:
     models = open_models(told.models, told.variant, dtype=told.dtype, device=told.device, task=group(**asked).task)
     for text in told.lora:
         models = models.with_adapter(*_adapter(text))
-    if models.tiny:
+    if models.model.toy:
+        sys.stderr.write("Using the built-in toy model, a piano roll player; name real weights with --models.\n")
+    elif models.tiny:
         sys.stderr.write(
             "Using the built-in tiny checkpoint, which has random weights and makes noise, not music; "
             "name real weights with --models.\n"
