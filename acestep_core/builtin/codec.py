@@ -26,22 +26,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acestep_core.builtin.rolls import BASS, CHANNELS, CHORD, DRUMS, FIRST_DRUM, LEAD, STRIKE
+from acestep_core.builtin.rolls import CHANNELS, DRUMS, FIRST_DRUM, STRIKE
+from acestep_core.builtin.sounds import (
+    FIRST_SLICE,
+    HOP,
+    PARTS,
+    RATE,
+    SLICES,
+    SLOW,
+    STRIDE,
+    WIDTH,
+    drum_wave,
+    resonators,
+    turn,
+)
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, ResidualUnit
 
-RATE, STRIDE, HOP = 48000, 960, 1920
-SLOW, FAST = range(36, 84), range(60, 104)
-"""MIDI notes of the two banks of resonators; the fast one, which dies away sooner, is the melody's."""
-SLICES = {"kick": 9, "snare": 8, "hat": 3, "crash": 12}
-"""20 ms slices of each drum."""
-FIRST_SLICE = dict(zip(SLICES, (2 * (len(SLOW) + len(FAST)) + sum(list(SLICES.values())[:n]) for n in range(4))))
-WIDTH = 2 * (len(SLOW) + len(FAST)) + sum(SLICES.values())
-PARTS = {
-    "bass": (BASS, SLOW, ((0, 0.7), (12, 0.45), (19, 0.25), (24, 0.12)), (0.9, 0.1, 0.0)),
-    "chord": (CHORD, SLOW, ((0, 0.5), (12, 0.2), (19, 0.08)), (0.45, 0.35, 0.2)),
-    "lead": (LEAD, FAST, ((0, 0.75), (12, 0.3), (19, 0.16), (24, 0.08)), (1.0, 0.0, 0.0)),
-}
-"""Notes, resonators, partials (semitones above, loudness) and attack over three 20 ms frames, in channel order."""
 GAIN = 0.2
 STILL = 20.0
 """The beta of a Snake that changes nothing."""
@@ -105,30 +105,6 @@ def weight_normed(vae: OobleckVAE) -> dict[str, Tensor]:
 # --- decoder --------------------------------------------------------------------------------------------------------
 
 
-def frequency(note: int) -> float:
-    """Hertz of a MIDI note."""
-    return 440 * 2 ** ((note - 69) / 12)
-
-
-def _resonators() -> list[tuple[float, float, float, float]]:
-    """Frequency, shrinking per 20 ms, left and right loudness of every resonator, the slow bank first."""
-    found = []
-    for note in SLOW:
-        fall = 14 + 10 * (note - SLOW[0]) / 48  # dB over its 36 frames
-        side = 0.0 if note < 48 else 0.12 if note % 2 else -0.12
-        found.append((frequency(note), 10 ** (-fall / 20 / 36), 1 - side, 1 + side))
-    for note in FAST:
-        fall = 24 + 14 * (note - FAST[0]) / 44
-        found.append((frequency(note), 10 ** (-fall / 20 / 36), 0.8, 1.1))
-    return found
-
-
-def _turn(hertz: float, shrink: float, frames: int) -> complex:
-    """What a resonator is multiplied with in so many 20 ms frames."""
-    angle = 2 * math.pi * hertz * frames * STRIDE / RATE
-    return shrink**frames * complex(math.cos(angle), math.sin(angle))
-
-
 def _units(block: Any) -> tuple[ResidualUnit, ResidualUnit, ResidualUnit]:
     return block.res_unit1, block.res_unit2, block.res_unit3
 
@@ -142,7 +118,7 @@ def _lay_out_attacks(decoder: Any) -> None:
     block.snake1.alpha.fill_(math.log(math.pi))
     block.snake1.beta.fill_(math.log(math.pi))
     weight = block.conv_t1.weight  # [in, out, tap]; tap j of frame t falls on 50 Hz frame 2 t - 1 + j
-    resonators, channel = _resonators(), 0
+    sounding, channel = resonators(), 0
     for notes, bank, partials, attack in PARTS.values():
         first = 0 if bank is SLOW else len(SLOW)
         for note in notes:
@@ -151,7 +127,7 @@ def _lay_out_attacks(decoder: Any) -> None:
                     continue
                 index = first + note + above - bank[0]
                 for n, share in enumerate(attack):
-                    z = share * loudness * _turn(*resonators[index][:2], n)
+                    z = share * loudness * turn(*sounding[index][:2], n)
                     weight[channel, 2 * index, 1 + n] += z.real
                     weight[channel, 2 * index + 1, 1 + n] += z.imag
             channel += 1
@@ -165,10 +141,10 @@ def _lay_out_decay(unit: ResidualUnit, dilation: int, delays: tuple[int, ...]) -
     """One factor of the decay; a delay of m frames of the dilation is tap 3 - m."""
     weight = unit.conv1.weight
     unit.conv2.weight[:, :, 0] = torch.eye(WIDTH)
-    for index, (hertz, shrink, _, _) in enumerate(_resonators()):
+    for index, (hertz, shrink, _, _) in enumerate(resonators()):
         re, im = 2 * index, 2 * index + 1
         for delay in delays:
-            z = _turn(hertz, shrink, delay * dilation)
+            z = turn(hertz, shrink, delay * dilation)
             weight[re, re, 3 - delay], weight[re, im, 3 - delay] = z.real, -z.imag
             weight[im, re, 3 - delay], weight[im, im, 3 - delay] = z.imag, z.real
     for drum, slices in SLICES.items():
@@ -188,7 +164,7 @@ def _lay_out_waves(vae: OobleckVAE) -> None:
     waves = decoder.block[1].conv_t1.weight  # [in, side, sample]
     sample = torch.arange(2 * STRIDE)
     window = torch.sin(math.pi * (sample + 0.5) / (2 * STRIDE)) ** 2
-    for index, (hertz, _, left, right) in enumerate(_resonators()):
+    for index, (hertz, _, left, right) in enumerate(resonators()):
         angle = 2 * math.pi * hertz * (sample - STRIDE // 2) / RATE
         for side, loudness in enumerate((left, right)):
             waves[2 * index, side] = loudness * window * angle.cos()
@@ -202,34 +178,6 @@ def _lay_out_waves(vae: OobleckVAE) -> None:
     encoder.conv1.weight[range(2), range(2), 3] = 1 / GAIN
     encoder.block[0].conv1.weight.copy_(waves * (2 / STRIDE))
     encoder.conv2.bias[CHANNELS:] = -6.0  # the posterior is narrow
-
-
-def drum_wave(drum: str) -> tuple[Tensor, tuple[float, float]]:
-    """The sound of a drum `[960 slices]`, and its loudness left and right."""
-    length = SLICES[drum] * STRIDE
-    time = torch.arange(length) / RATE
-    noise = torch.randn(length, generator=torch.Generator().manual_seed(7))
-
-    def hiss(order: int) -> Tensor:
-        """Noise without its low frequencies."""
-        x = noise
-        for _ in range(order):
-            x = torch.cat([x[:1], x.diff()])
-        return x / x.std()
-
-    if drum == "kick":
-        hertz = 48 + 110 * torch.exp(-time / 0.03)
-        wave = 1.1 * torch.sin(2 * math.pi * torch.cumsum(hertz / RATE, 0)) * torch.exp(-time / 0.07)
-        wave, sides = wave + 0.25 * noise * torch.exp(-time / 0.003), (1.0, 1.0)
-    elif drum == "snare":
-        wave = 0.45 * torch.sin(2 * math.pi * 190 * time) * torch.exp(-time / 0.04)
-        wave, sides = wave + 0.22 * hiss(1) * torch.exp(-time / 0.045), (1.0, 0.95)
-    elif drum == "hat":
-        wave, sides = 0.10 * hiss(2) * torch.exp(-time / 0.014), (0.7, 1.1)
-    else:
-        wave, sides = 0.09 * hiss(2) * torch.exp(-time / 0.09), (1.1, 0.7)
-    wave[-480:] *= torch.linspace(1, 0, 480)
-    return wave, sides
 
 
 # --- encoder --------------------------------------------------------------------------------------------------------

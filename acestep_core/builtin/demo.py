@@ -25,6 +25,10 @@ from acestep_core.checkpoints.writing import write_json, write_silence, write_te
 from acestep_core.monitor import SILENT, Monitor
 
 DEMO_VERSION = 1
+SHIPPED = Path(__file__).parent / "weights"
+"""Where the package holds the finished model."""
+TASKS = ("text2music", "repaint", "extend")
+"""What it can do; its codes say nothing, so that covers would lose the beat."""
 SILENCE_FRAMES = 15000
 TRAINING = "training"
 """The folder beside the models that holds the state of the training; it may be removed when all is done."""

@@ -127,6 +127,9 @@ def build(readout: Tensor, seed: int = 0) -> AceStepModel:
         torch.manual_seed(seed)
         model = AceStepModel(AceStepConfig.from_json(config()))
     with torch.no_grad():
+        for unused in (model.encoder, model.tokenizer, model.detokenizer):  # lyrics, timbre and codes say nothing here
+            for parameter in unused.parameters():
+                parameter.zero_()
         _lay_out_ends(model)
         _lay_out_time(model)
         for number, layer in enumerate(model.decoder.blocks):
@@ -193,11 +196,8 @@ def _lay_out_ends(model: AceStepModel) -> None:
     model.decoder.norm_out.weight[CONSTANT] = CONSTANT_WEIGHT
     # The condition is the text's states as they are; the channel that marks an end is theirs alone.
     encoder, embedder = model.encoder, model.decoder.condition_embedder
-    encoder.text_projector.weight.zero_()
     encoder.text_projector.weight[range(MARK), range(MARK)] = 1
     encoder.text_projector.weight[END, MARK] = 1
-    encoder.lyric_encoder.norm.weight[END] = 0
-    encoder.timbre_encoder.norm.weight[END] = 0
     embedder.weight.copy_(torch.eye(HIDDEN))
     embedder.bias.zero_()
 

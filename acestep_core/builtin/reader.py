@@ -43,7 +43,7 @@ READOUT = 66
 SHARPNESS = 8.0
 """Readouts times this are the logits of the training."""
 BATCH = 40
-STEPS = 1300
+STEPS = 2000
 
 
 @cache

@@ -126,7 +126,9 @@ def run(told: argparse.Namespace) -> int:
     said = song.warnings()
     sys.stderr.writelines(f"Note: {remark}\n" for remark in said)
     group, asked = _task(told, song)
-    models = open_models(told.models, told.variant, dtype=told.dtype, device=told.device, task=group(**asked).task)
+    models = open_models(
+        told.models, told.variant, dtype=told.dtype, device=told.device, task=group(**asked).task, toy=not told.think
+    )
     for text in told.lora:
         models = models.with_adapter(*_adapter(text))
     if models.model.toy:

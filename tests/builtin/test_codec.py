@@ -20,6 +20,7 @@ from acestep_core.builtin.rolls import (
     Score,
     compose,
 )
+from acestep_core.builtin.sounds import HOP, RATE, frequency
 from acestep_core.checkpoints import shapes
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_norm
 from acestep_core.render.vae import decode, encode
@@ -37,10 +38,10 @@ def struck(*channels: int, frames: int = 24) -> torch.Tensor:
 @torch.inference_mode()
 @pytest.mark.parametrize(("channel", "note"), [(FIRST_BASS + 9, 45), (FIRST_CHORD + 1, 49), (FIRST_LEAD + 23, 83)])
 def test_a_note_has_its_pitch(vae: OobleckVAE, channel: int, note: int) -> None:
-    sound = vae.decode(struck(channel))[0, 0, AT * codec.HOP :][: int(0.6 * codec.RATE)].double()
+    sound = vae.decode(struck(channel))[0, 0, AT * HOP :][: int(0.6 * RATE)].double()
     spectrum = torch.fft.rfft(sound * torch.hann_window(len(sound), dtype=torch.double), 1 << 19).abs()
-    hertz = torch.arange(len(spectrum)) * codec.RATE / (1 << 19)
-    wanted = codec.frequency(note)
+    hertz = torch.arange(len(spectrum)) * RATE / (1 << 19)
+    wanted = frequency(note)
     near = (hertz > 0.95 * wanted) & (hertz < 1.05 * wanted)
     peak = int((spectrum * near).argmax())
     left, top, right = spectrum[peak - 1 : peak + 2].log().tolist()
@@ -54,7 +55,7 @@ def test_drums_are_on_time(vae: OobleckVAE) -> None:
     assert len(sound) == len(DRUMS)
     for wave in sound:
         first = int((wave > 0.1 * wave.max()).nonzero()[0])
-        assert 0 <= first - AT * codec.HOP < 0.001 * codec.RATE
+        assert 0 <= first - AT * HOP < 0.001 * RATE
 
 
 @torch.inference_mode()
@@ -79,7 +80,7 @@ def test_strikes_cut_off_by_start_or_end_are_read(vae: OobleckVAE) -> None:
 @torch.inference_mode()
 def test_silence_stays_silent(vae: OobleckVAE) -> None:
     assert vae.decode(torch.zeros(1, CHANNELS, 20)).abs().max() < 1e-6
-    assert vae.encode(torch.zeros(1, 2, 20 * codec.HOP)).abs().max() == 0
+    assert vae.encode(torch.zeros(1, 2, 20 * HOP)).abs().max() == 0
 
 
 @torch.inference_mode()
