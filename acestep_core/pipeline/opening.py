@@ -43,8 +43,8 @@ def open_models(
     Args:
         path: a checkpoints folder, a model folder or a weights file, and nothing else is looked at; None looks in
             `roots` and takes the tiny checkpoint where nothing lies and nothing was asked for. `TOY` is the built-in
-            model that makes music. Or a loaded `AceStepPipeline` of diffusers, whose weights are used where they are; the
-            language model is looked for.
+            model that makes music. Or a loaded `AceStepPipeline` of diffusers, whose weights are used where they are;
+            the language model is looked for.
         variant: which DiT to take where there are several, such as `turbo` or `xl-base`; what a single file is, where
             it cannot say.
         lm: a language model's folder or file, or part of its name (`1.7B`); None takes the best one.
