@@ -47,7 +47,7 @@ from acestep_core.models.layers import MLP, Attention
 
 TURBO_TIMES = (1.0, 21 / 22, 0.9, 5 / 6, 0.75, 9 / 14, 0.5, 0.3)
 
-HIDDEN, HEADS, HEAD_DIM, LAYERS = 320, 6, 32, 4
+HIDDEN, HEADS, HEAD_DIM, LAYERS, UNITS = 320, 6, 32, 4, 640
 WINDOW = 32
 CLASSES = len(BARS)
 
@@ -91,7 +91,7 @@ def config() -> dict[str, Any]:
         "model_version": "turbo",
         "is_turbo": True,
         "hidden_size": HIDDEN,
-        "intermediate_size": 640,
+        "intermediate_size": UNITS + 2 * X.stop,
         "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS,
         "num_key_value_heads": HEADS,
@@ -139,6 +139,7 @@ def build(readout: Tensor, seed: int = 0) -> AceStepModel:
             for writer in (layer.self_attn.o_proj, layer.cross_attn.o_proj, layer.mlp.down_proj):
                 writer.weight.mul_(0.5)
                 writer.weight[_untouched(number)] = 0
+            _lay_out_eyes(layer.mlp)
         first, second, *_ = model.decoder.blocks
         _lay_out_prompt(first.cross_attn.o_proj.weight)
         _lay_out_choice(first.mlp)
@@ -225,6 +226,19 @@ def _lay_out_focus(attention: Attention, readout: Tensor) -> None:
     attention.k_norm.weight.fill_(FOCUS)
     attention.v_proj.weight.zero_()
     attention.v_proj.weight[:READOUT, :MARK] = readout[:, :MARK]
+
+
+def _lay_out_eyes(mlp: MLP) -> None:
+    """A start for telling strikes from noise: behind the other units of a layer, two for each entry of a patch see it
+    pass a threshold. What follows from it is learned.
+    """
+    gate, up, down = mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
+    gate[UNITS:], up[UNITS:], down[:, UNITS:] = 0, 0, 0
+    for n, threshold in enumerate((1.0, 2.5)):
+        units = range(UNITS + n * X.stop, UNITS + (n + 1) * X.stop)
+        gate[units, range(X.stop)] = 6
+        gate[units, CONSTANT] = -6 * threshold / SEEN
+        up[units, CONSTANT] = 1
 
 
 def _lay_out_prompt(write: Tensor) -> None:
