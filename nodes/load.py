@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _DTYPE_TIP = "Number format. 'auto' takes bf16 where the device is fast at it, fp32 elsewhere."
 _DEVICE_TIP = "Where it runs. 'auto' takes the graphics card if there is one."
+_TOY_NOTE = "The built-in toy model plays simple piano rolls. Put real models into models/acestep."
 _TINY_NOTE = "The tiny test model has random weights: its sound means nothing. Put real ones into models/acestep."
 
 
@@ -220,7 +221,7 @@ def _announced(first: Handle, *others: Handle | None, dtype: str, device: str, r
     handles = [handle and _as_started(handle, dtype, device, unfollowed) for handle in (first, *others)]
     variant = getattr(first, "variant", None)
     used = f"Using {first.path.name}{f' as {variant}' if variant else ''}"
-    said = " ".join(remarks) or (_TINY_NOTE if first.tiny else used)
+    said = " ".join(remarks) or (_TOY_NOTE if first.toy else _TINY_NOTE if first.tiny else used)
     return told(tuple(handles), *dict.fromkeys((said, *unfollowed)))
 
 

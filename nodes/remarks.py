@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Told = tuple[Any, ...] | dict[str, Any]
 """What a node returns: its outputs, or these with what the canvas shows of it."""
 TEST_MODEL = "Made by the built-in test model, whose weights are random: it makes noise, not music."
+TOY_MODEL = "Made by the built-in toy model, a piano roll player."
 
 
 MOST_LINES = 40
@@ -94,5 +95,5 @@ def about(made: Made | None, songs: Sequence[str], plan: str) -> str:
             seed = f" (seed {facts['seed']})" if "seed" in facts else ""
             lines.append(f"Song {item}{seed}: {', '.join(told)}")
     lost = "" if made is None else made.unrecorded
-    note = TEST_MODEL if made is not None and made.tiny else ""
+    note = "" if made is None or not made.tiny else TOY_MODEL if made.model.toy else TEST_MODEL
     return "\n\n".join(part for part in (note, lost, "\n".join(lines), plan.strip()) if part)

@@ -43,12 +43,19 @@ SIGNS = ("\n\n", ":\n", "]\n", ".\n", ",\n", "  ", "##", "...", "\n\n\n")
 
 
 @cache
-def vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Token -> id, and the merges in order. Each word is cut with the merges so far; new ones join what is left."""
+def vocabulary(more: tuple[str, ...] = ()) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Token -> id, and the merges in order. Each word is cut with the merges so far; new ones join what is left.
+
+    Args:
+        more: words to be single tokens besides `WORDS`.
+    """
     alphabet = byte_alphabet()
     ids = {char: i for i, char in enumerate(alphabet.values())}
     ranks: dict[tuple[str, str], int] = {}
-    for text in (*SIGNS, *(f" {word}" for word in WORDS), *WORDS, *(word.capitalize() for word in WORDS)):
+    forms = [
+        form for words in (WORDS, more) for form in (*(f" {w}" for w in words), *words, *map(str.capitalize, words))
+    ]
+    for text in (*SIGNS, *forms):
         pieces = [alphabet[byte] for byte in text.encode()]
         while len(pieces) > 1:
             pairs = [pair for pair in pairwise(pieces) if pair in ranks]
@@ -69,19 +76,19 @@ def _join(pieces: list[str], pair: tuple[str, str]) -> list[str]:
     return joined
 
 
-def first_special() -> int:
+def first_special(more: tuple[str, ...] = ()) -> int:
     """The id of `<|endoftext|>`: the special tokens start after the vocabulary."""
-    return len(vocabulary()[0])
+    return len(vocabulary(more)[0])
 
 
-def first_code() -> int:
+def first_code(more: tuple[str, ...] = ()) -> int:
     """The id of `<|audio_code_0|>`."""
-    return first_special() + len(SPECIAL_TOKENS)
+    return first_special(more) + len(SPECIAL_TOKENS)
 
 
-def tokenizer_json(codes: bool) -> str:
+def tokenizer_json(codes: bool, more: tuple[str, ...] = ()) -> str:
     """A `tokenizer.json`: the language model's with audio codes, or the text encoder's, which appends an end."""
-    ids, merges = vocabulary()
+    ids, merges = vocabulary(more)
     tokens = [*SPECIAL_TOKENS, *(f"<|audio_code_{n}|>" for n in range(AUDIO_CODES if codes else 0))]
     values = description(ids, merges, [_added(len(ids) + i, token) for i, token in enumerate(tokens)])
     if not codes:

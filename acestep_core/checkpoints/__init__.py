@@ -23,6 +23,7 @@ _LAZY = {
     "find_checkpoint": "find",
     "find_models": "find",
     "is_tiny": "find",
+    "is_toy": "find",
     "find_tokenizer": "find",
     "list_models": "find",
     "search_roots": "find",

@@ -110,8 +110,22 @@ def find_models(roots: Iterable[Path] | None = None) -> Found:
 
 
 def is_tiny(path: Path) -> bool:
-    """Whether a checkpoints folder, or a model in it, is of a tiny checkpoint, which makes sound but no music."""
-    return any((folder / TINY_MARK).is_file() for folder in (path, *list(path.parents)[:3]))
+    """Whether a checkpoints folder, or a model in it, is of a tiny checkpoint, which makes sound but no music, or of
+    the built-in model, which is no more than a toy.
+    """
+    return _mark(path) is not None
+
+
+def is_toy(path: Path) -> bool:
+    """Whether it is of the built-in model that was trained: its music is simple, but music."""
+    mark = _mark(path)
+    return mark is not None and '"demo"' in read_text(mark)
+
+
+def _mark(path: Path) -> Path | None:
+    """The file that says that a checkpoint is none of ACE-Step's."""
+    marks = (folder / TINY_MARK for folder in (path, *list(path.parents)[:3]))
+    return next((mark for mark in marks if mark.is_file()), None)
 
 
 def find_checkpoint(root: Path) -> Found:

@@ -1,5 +1,5 @@
-"""`acestep models list | check | download | convert | tiny`: what is on disk, whether it is whole, how to get more, and
-another layout for other programs."""
+"""`acestep models list | check | download | convert | tiny | build-demo`: what is on disk, whether it is whole, how to
+get more, another layout for other programs, and models of our own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.commands.flags import examples
-from acestep_core.io.folders import elsewhere
+from acestep_core.io.folders import elsewhere, user_folder
 from acestep_core.monitor import Monitor
 from acestep_core.pipeline.progress import ProgressBar
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: Any) -> None:
-    """Adds `models` and its four actions."""
+    """Adds `models` and its actions."""
     from acestep_core.checkpoints.catalog import LAYOUTS, VARIANTS, download_names
 
     parser = subparsers.add_parser(
@@ -67,6 +67,15 @@ def add_parser(subparsers: Any) -> None:
     tiny.add_argument("--seed", type=int, default=0)
     tiny.add_argument("--variants", nargs="+", default=["turbo", "base", "xl-turbo"], metavar="VARIANT")
     tiny.add_argument("--layouts", nargs="+", default=["upstream"], metavar="LAYOUT")
+
+    demo = actions.add_parser(
+        "build-demo",
+        help="train the built-in model, a toy that makes music; a later run goes on where this one stops",
+    )
+    demo.add_argument("--folder", type=Path, help="of the checkpoint and its training (default: in the user's cache)")
+    demo.add_argument("--minutes", type=float, help="stop then (default: when it is done)")
+    demo.add_argument("--seed", type=int, default=0)
+    demo.add_argument("--measure", type=int, default=0, metavar="SONGS", help="make so many songs and judge them")
     parser.set_defaults(run=run)
 
 
@@ -78,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         "download": _download,
         "convert": _convert,
         "tiny": _tiny,
+        "build-demo": _build_demo,
     }
     return actions[args.action](args)
 
@@ -159,6 +169,24 @@ def _tiny(args: argparse.Namespace) -> int:
     folder = build_tiny(args.folder, args.seed, args.variants, args.layouts)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     _say(f"Built the tiny checkpoint in {folder}: {size / 1e6:.0f} MB in {time.monotonic() - start:.1f} s.")
+    return 0
+
+
+def _build_demo(args: argparse.Namespace) -> int:
+    from acestep_core.builtin.demo import DEMO_VERSION, build_demo
+    from acestep_core.commands.music import judged, table, unseen
+
+    folder = args.folder or user_folder().parent / f"demo-{DEMO_VERSION}"
+    until = None if args.minutes is None else time.monotonic() + 60 * args.minutes
+    with ProgressBar() as bar:
+        built = build_demo(folder, args.seed, until, Monitor(bar))
+    for name, part in (("text encoder", built.reader), ("DiT", built.player)):
+        _say(f"{name}: {part.done} steps, {part.seconds:.0f} s of the processor, loss {part.losses[-1:]}")
+    _say(f"{'Built' if built.finished else 'So far built'} in {folder}.")
+    if args.measure:
+        with ProgressBar() as bar:
+            songs = judged(folder, unseen(args.measure), monitor=Monitor(bar))
+        _say(table(songs))
     return 0
 
 

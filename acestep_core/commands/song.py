@@ -126,10 +126,14 @@ def run(told: argparse.Namespace) -> int:
     said = song.warnings()
     sys.stderr.writelines(f"Note: {remark}\n" for remark in said)
     group, asked = _task(told, song)
-    models = open_models(told.models, told.variant, dtype=told.dtype, device=told.device, task=group(**asked).task)
+    models = open_models(
+        told.models, told.variant, dtype=told.dtype, device=told.device, task=group(**asked).task, toy=not told.think
+    )
     for text in told.lora:
         models = models.with_adapter(*_adapter(text))
-    if models.tiny:
+    if models.model.toy:
+        sys.stderr.write("Using the built-in toy model, a piano roll player; name real weights with --models.\n")
+    elif models.tiny:
         sys.stderr.write(
             "Using the built-in tiny checkpoint, which has random weights and makes noise, not music; "
             "name real weights with --models.\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from acestep_core.checkpoints.catalog import Preset, Variant, variant_named
-from acestep_core.checkpoints.find import is_tiny
+from acestep_core.checkpoints.find import is_tiny, is_toy
 from acestep_core.io.names import meant
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ class Handle:
     def tiny(self) -> bool:
         """Whether the weights are of a tiny checkpoint, which makes noise instead of music."""
         return self.lent is None and is_tiny(self.path)
+
+    @property
+    def toy(self) -> bool:
+        """Whether that checkpoint is the built-in model, which makes music of a simple kind."""
+        return self.lent is None and is_toy(self.path)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from acestep_core.checkpoints.catalog import AUTO_TIER, TINY, fetch, variant_named
+from acestep_core.checkpoints.catalog import AUTO_TIER, TINY, TOY, fetch, variant_named
 from acestep_core.checkpoints.choose import Choice, candidates, choose, is_bare, missing, tier_named
 from acestep_core.checkpoints.find import Found, ModelEntry, find_checkpoint, find_models, find_tokenizer, search_roots
 from acestep_core.checkpoints.layouts import QwenFiles, open_dit, open_lm, open_text_encoder
@@ -36,13 +36,15 @@ def open_models(
     tier: str | None = None,
     roots: Iterable[Path] | None = None,
     task: str | None = None,
+    toy: bool = False,
 ) -> Models:
     """Handles of a checkpoint and what belongs to it. `checkpoints.choose` has the rule.
 
     Args:
         path: a checkpoints folder, a model folder or a weights file, and nothing else is looked at; None looks in
-            `roots` and takes the tiny checkpoint where nothing lies and nothing was asked for. Or a loaded
-            `AceStepPipeline` of diffusers, whose weights are used where they are; the language model is looked for.
+            `roots` and takes the tiny checkpoint where nothing lies and nothing was asked for. `TOY` is the built-in
+            model that makes music. Or a loaded `AceStepPipeline` of diffusers, whose weights are used where they are;
+            the language model is looked for.
         variant: which DiT to take where there are several, such as `turbo` or `xl-base`; what a single file is, where
             it cannot say.
         lm: a language model's folder or file, or part of its name (`1.7B`); None takes the best one.
@@ -51,6 +53,8 @@ def open_models(
         tier: how much memory there is, one of `checkpoints.catalog.TIERS`.
         roots: where to look, all as one list (default: `search_roots()`).
         task: what it is for, such as `extract`: where neither name nor variant say which, one that can do it is taken.
+        toy: takes the built-in model instead of the tiny checkpoint, if it can do the task; it makes music, but has no
+            language model.
 
     Raises:
         CheckpointError: nothing usable is there; the message says what is missing.
@@ -59,7 +63,13 @@ def open_models(
         return _of_pipeline(path, variant, lm, tier, dtype, device, roots)
     if path == TINY:
         path, name = None, TINY
-    found = _found(path, roots, name, variant, lm, tier)
+    elif path == TOY:
+        path = toy_folder()
+        if path is None:
+            raise CheckpointError(
+                "The built-in model is not part of this package; `acestep models build-demo` makes it."
+            )
+    found = _found(path, roots, name, variant, lm, tier, toy=toy and can_play(task))
     dit, model = _model(found, name, variant, tier, dtype, device, task)
     if model.vae is None:
         raise missing("vae", found, dit.entry)
@@ -152,9 +162,29 @@ def tiny_folder() -> Path:
     return folder
 
 
-def _found(path: str | Path | None, roots: Iterable[Path] | None, name: str | None, *asked: str | Path | None) -> Found:
-    """What there is to choose from: the tiny checkpoint if it is named, or if nothing lies there and nothing was asked
-    for.
+def can_play(task: str | None) -> bool:
+    """Whether the built-in model can do a task."""
+    from acestep_core.builtin.demo import TASKS
+
+    return task is None or task in TASKS
+
+
+def toy_folder() -> Path | None:
+    """The built-in model that came with the package, if it did."""
+    from acestep_core.builtin.demo import SHIPPED, is_demo
+
+    return SHIPPED if is_demo(SHIPPED) else None
+
+
+def _found(
+    path: str | Path | None,
+    roots: Iterable[Path] | None,
+    name: str | None,
+    *asked: str | Path | None,
+    toy: bool = False,
+) -> Found:
+    """What there is to choose from: the tiny checkpoint (or the toy) if nothing lies there and nothing was asked for;
+    the tiny one too where it is named.
     """
     if name == TINY:
         return find_checkpoint(tiny_folder())
@@ -162,7 +192,9 @@ def _found(path: str | Path | None, roots: Iterable[Path] | None, name: str | No
         return find_checkpoint(Path(path))
     found = find_models(search_roots() if roots is None else roots)
     nothing = all(wish in (None, AUTO_TIER) for wish in (name, *asked))
-    return find_checkpoint(tiny_folder()) if nothing and is_bare(found) else found
+    if nothing and is_bare(found):
+        return find_checkpoint((toy_folder() if toy else None) or tiny_folder())
+    return found
 
 
 def _among(name: str | None) -> str | None:

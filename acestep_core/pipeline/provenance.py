@@ -88,9 +88,14 @@ def record_of(
         settings=made.settings.to_dict(),
         finish=made.finish.to_flat() | dict(file),
         files=(*describe_models(made.models, asked_here, hashes), *origin.files),
-        machine=machine_of(made.models) | ({"test_model": True} if made.tiny else {}),
+        machine=machine_of(made.models) | _own_models(made),
         versions=versions(),
         seconds=made.seconds,
         scores=made.scores[item] if made.scores else {},
         graph=graph,
     )
+
+
+def _own_models(made: Made) -> dict[str, bool]:
+    """Whether a model of our own took part, and whether it was the one that makes music."""
+    return ({"test_model": True} if made.tiny else {}) | ({"toy_model": True} if made.model.toy else {})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core import devices
-from acestep_core.checkpoints.catalog import TINY, fetch
+from acestep_core.checkpoints.catalog import TINY, TOY, fetch
 from acestep_core.checkpoints.choose import is_bare
 from acestep_core.checkpoints.find import Found, find_checkpoint, find_models, search_roots
 from acestep_core.errors import AceStepError, AdapterError, AudioError, CheckpointError
@@ -137,7 +137,10 @@ def _open(
         name, variant = _checkpoint(dit, found)
         if name is None and models is None and record.machine.get("test_model"):
             name = TINY
-        opened = open_models(models, variant, name=name, roots=roots)
+        if models is None and record.machine.get("toy_model"):
+            opened = open_models(TOY)
+        else:
+            opened = open_models(models, variant, name=name, roots=roots)
         if models is None and opened.tiny and dit and not _is_the_tiny(opened, dit, record):
             raise CheckpointError(
                 f"The checkpoint {dit.name} of this song is not here; fetch it with `{fetch('')}`, or name its folder."
@@ -198,7 +201,7 @@ def _now(
     files += [] if latent is None else [described(latent)]
     files += [file for file in record.files if file.role == "lm"]
     machine = {name: value for name, value in machine_of(models).items() if name in record.machine}
-    machine |= {name: record.machine[name] for name in ("threads", "test_model") if name in record.machine}
+    machine |= {name: record.machine[name] for name in ("threads", "test_model", "toy_model") if name in record.machine}
     return replace(record, files=tuple(files), machine=machine, versions=versions())
 
 

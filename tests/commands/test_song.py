@@ -152,7 +152,8 @@ def test_without_alignment_heads_the_language_model_judges(song, monkeypatch, ca
     assert "No heads are known." in capsys.readouterr().err
 
 
-def test_the_tiny_checkpoint_is_the_default_and_says_so(tiny_root, tmp_path, monkeypatch, capsys):
+def test_without_the_built_in_model_the_tiny_checkpoint_is_the_default(tiny_root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(finding, "toy_folder", lambda: None)
     monkeypatch.setattr(finding, "search_roots", lambda: [])
     monkeypatch.setattr(finding, "user_folder", lambda: tmp_path / "cache" / "checkpoints")
     target = tmp_path / "song.flac"

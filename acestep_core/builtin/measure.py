@@ -1,0 +1,165 @@
+"""What a song of the built-in model is like, read from its roll and, independently of it, heard from its sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acestep_core.builtin.rolls import (
+    BARS,
+    CHANNELS,
+    FIRST_CHORD,
+    FIRST_DRUM,
+    FIRST_LEAD,
+    FRAMES_PER_SECOND,
+    PLACES,
+    SCALES,
+    STRIKE,
+    STYLE_NAMES,
+    Score,
+    compose,
+    onset,
+)
+
+RATE = 48000
+PROFILES = {
+    "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
+    "minor": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
+}
+"""How much of each semitone above its tonic is heard in a key (Krumhansl and Kessler 1982)."""
+
+
+@dataclass(frozen=True)
+class Roll:
+    """What a roll has of what was asked.
+
+    Shares are of strikes, rates per second; NaN where there is nothing to count.
+
+    Attributes:
+        in_key: notes in the asked key.
+        on_grid: strikes on an eighth of the asked tempo, to the frame.
+        triads: bars whose chord notes are of one triad of the key.
+    """
+
+    in_key: float
+    on_grid: float
+    triads: float
+    strikes: float
+    drums: float
+    lead: float
+
+
+def read_roll(latents: Tensor, score: Score) -> Roll:
+    """Counts the strikes of latents `[T, 64]` against the score that was asked for."""
+    struck = latents > STRIKE / 2
+    frames, channels = struck.nonzero().unbind(1)
+    seconds = len(latents) / FRAMES_PER_SECOND
+    notes = channels[channels < FIRST_DRUM] % 12
+    scale = torch.tensor(sorted(score.scale))
+    grid = torch.tensor([onset(n, score.bar) for n in range(PLACES * (int(len(latents) / score.bar) + 1))])
+    return Roll(
+        in_key=torch.isin(notes, scale).float().mean().item(),
+        on_grid=torch.isin(frames, grid).float().mean().item(),
+        triads=_clean_bars(struck, score),
+        strikes=len(frames) / seconds,
+        drums=int((channels >= FIRST_DRUM).sum()) / seconds,
+        lead=int(((channels >= FIRST_LEAD) & (channels < FIRST_DRUM)).sum()) / seconds,
+    )
+
+
+def _clean_bars(struck: Tensor, score: Score) -> float:
+    """The share of bars with chords in which all notes of the chords are of one triad of the key."""
+    steps = SCALES[score.mode]
+    triads = [{(score.tonic + steps[(root + third) % 7]) % 12 for third in (0, 2, 4)} for root in range(7)]
+    clean = []
+    for number in range(int(len(struck) / score.bar)):
+        bar = struck[onset(PLACES * number, score.bar) : onset(PLACES * (number + 1), score.bar)]
+        heard = {int(c) % 12 for c in bar[:, FIRST_CHORD:FIRST_LEAD].any(0).nonzero()}
+        if heard:
+            clean.append(any(heard <= triad for triad in triads))
+    return sum(clean) / len(clean) if clean else float("nan")
+
+
+def nearest_style(latents: Tensor, score: Score) -> str:
+    """The style whose pattern of eighths the roll is most like, whatever was asked for."""
+    import random
+
+    found = _profile(latents, score)
+    likeness = {}
+    for style in STYLE_NAMES:
+        of_style = Score(score.tempo, score.tonic, score.mode, style, score.drums, score.lead)
+        wanted = _profile(compose(of_style, len(latents), random.Random(0)), score)
+        likeness[style] = torch.dist(found, wanted).item()
+    return min(likeness, key=likeness.__getitem__)
+
+
+def _profile(latents: Tensor, score: Score) -> Tensor:
+    """How often each part is struck at each eighth of the bar, `[7, 8]`; the melody does not count."""
+    struck = latents > STRIKE / 2
+    drums = struck[:, FIRST_DRUM:].float()
+    parts = [struck[:, :FIRST_CHORD].any(1), struck[:, FIRST_CHORD:FIRST_LEAD].sum(1) / 3]
+    table = torch.stack([*(part.float() for part in parts), *drums[:, :3].unbind(1)])
+    bars = int(len(latents) / score.bar)
+    places = [
+        sum(table[:, onset(PLACES * number + place, score.bar)] for number in range(bars)) for place in range(PLACES)
+    ]
+    return torch.stack(places, 1) / max(bars, 1)  # type: ignore[arg-type]
+
+
+# --- sound ----------------------------------------------------------------------------------------------------------
+
+
+def heard_keys(audio: Tensor) -> list[tuple[int, str]]:
+    """Keys of a sound `[2, S]` as `(tonic, mode)`, the likeliest first, by how much of each semitone is in it."""
+    mono = audio.mean(0)
+    size, hop = 16384, 2048
+    spectrum = torch.stft(mono, size, hop, window=torch.hann_window(size), return_complex=True).abs()
+    hertz = torch.arange(size // 2 + 1) * RATE / size
+    heard = (hertz > 120) & (hertz < 1200)
+    semitones = (12 * torch.log2(hertz[heard] / 440)).round().long().add(69) % 12
+    chroma = torch.zeros(12).index_add_(0, semitones, spectrum[heard].pow(2).sum(1)).sqrt()
+    fits = {}
+    for mode, profile in PROFILES.items():
+        for tonic in range(12):
+            pair = torch.stack([torch.tensor(profile).roll(tonic), chroma])
+            fits[tonic, mode] = torch.corrcoef(pair)[0, 1].item()
+    return sorted(fits, key=fits.__getitem__, reverse=True)
+
+
+def heard_tempo(audio: Tensor, low: float = 40, high: float = 210) -> float:
+    """The bpm of the strongest pulse of a sound `[2, S]`."""
+    mono = audio.mean(0)
+    hop, size = 480, 1024
+    spectrum = torch.stft(mono, size, hop, window=torch.hann_window(size), return_complex=True).abs()
+    rises = torch.log1p(30 * spectrum).diff(dim=1).clamp_min(0).sum(0)
+    rises = (rises - rises.mean()).double()
+    bpm = torch.arange(low, high, 0.1, dtype=torch.float64)
+    when = torch.arange(len(rises)) * hop / RATE
+    pulse = (torch.exp(-2j * torch.pi * bpm[:, None] / 60 * when) @ rises.to(torch.complex128)).abs()
+    return bpm[pulse.argmax()].item()
+
+
+def same_tempo(found: float, asked: float, within: float = 0.02) -> bool:
+    """Whether two tempos are the same, or octaves of one another."""
+    return any(abs(found * octave / asked - 1) <= within for octave in (0.25, 0.5, 1, 2, 4))
+
+
+def bpm_of(score: Score) -> float:
+    """The tempo that the score's class stands for."""
+    return 6000 / BARS[score.tempo]
+
+
+def overlap(first: Tensor, second: Tensor) -> float:
+    """How many of the strikes of two rolls they have in common: 1 for the same roll."""
+    assert first.shape[-1] == CHANNELS
+    a, b = first > STRIKE / 2, second > STRIKE / 2
+    return (a & b).sum().item() / max(1, (a | b).sum().item())
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean of what is a number; NaN where nothing is."""
+    known = [value for value in values if value == value]
+    return sum(known) / len(known) if known else float("nan")

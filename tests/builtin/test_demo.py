@@ -1,0 +1,59 @@
+"""The built-in model as a checkpoint: whole, opened like any other, honest about what it is."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from acestep_core.builtin import player, reader
+from acestep_core.builtin.clock import clock
+from acestep_core.builtin.demo import SILENCE_FRAMES, Built, is_demo, write_demo
+from acestep_core.builtin.practice import Progress
+from acestep_core.builtin.rolls import CHANNELS
+from acestep_core.checkpoints import is_toy
+from acestep_core.checkpoints.layouts import open_dit
+from acestep_core.checkpoints.verify import check
+from acestep_core.pipeline.generation import generate
+from acestep_core.pipeline.opening import open_models
+
+
+def untrained(course: reader.Course) -> Progress:
+    weights = {name: p.detach() for name, p in course.module.named_parameters()}
+    return Progress(weights, 0, 0.0, ())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint as it is before any training: its codec and its clock are there already."""
+    root = tmp_path_factory.mktemp("demo") / "demo"
+    write_demo(root, Built(untrained(reader.course(0)), untrained(player.course(0))))
+    return root
+
+
+def test_it_is_whole_and_opens_like_any_other(folder: Path) -> None:
+    assert check(folder).ok
+    assert is_demo(folder)
+    models = open_models(folder)
+    assert models.tiny
+    assert models.model.toy
+    assert is_toy(models.vae.path)
+    assert models.lm is None
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 40e6
+
+
+def test_a_tiny_checkpoint_is_no_toy(tiny_models) -> None:
+    assert tiny_models.tiny
+    assert not tiny_models.model.toy
+
+
+def test_its_silence_is_the_clock(folder: Path) -> None:
+    silence = open_dit(next(folder.glob("acestep-v15-turbo"))).silence
+    assert silence is not None
+    assert silence.shape == (1, SILENCE_FRAMES, CHANNELS)
+    assert torch.allclose(silence[0, :300].float(), clock(SILENCE_FRAMES)[:300], atol=1e-3)
+
+
+def test_it_makes_a_song(folder: Path) -> None:
+    made = generate("calm piano", duration=10, seed=1, models=folder)
+    assert made.latents.shape == (1, 250, CHANNELS)
+    assert made.audio.isfinite().all()

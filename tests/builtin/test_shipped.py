@@ -1,0 +1,66 @@
+"""The built-in model that comes with the package makes what is asked for, in captions that people wrote too."""
+
+from dataclasses import replace
+
+import torch
+from safetensors.torch import load_file
+
+from acestep_core.builtin import reader
+from acestep_core.builtin.asks import Ask, default_score, key_name
+from acestep_core.builtin.demo import SHIPPED, is_demo
+from acestep_core.builtin.measure import bpm_of, mean
+from acestep_core.builtin.rolls import Score, tempo_class
+from acestep_core.checkpoints.verify import check
+from acestep_core.commands.main import main
+from acestep_core.commands.music import judged, table, unseen
+from acestep_core.pipeline import opening
+from acestep_core.records.song_record import SongRecord
+from acestep_core.render.text_prompts import instruction_for, metas_text, text_prompt
+from tests.builtin.captions import CAPTIONS
+
+
+def scores(prompts: list[str]) -> list[Score]:
+    """What the shipped text encoder reads, by the values that the shipped DiT takes of it."""
+    model = reader.Reader()
+    text = load_file(SHIPPED / "Qwen3-Embedding-0.6B/model.safetensors")
+    model.text.load_state_dict({name: tensor.float() for name, tensor in text.items()})
+    dit = load_file(SHIPPED / "acestep-v15-turbo/model.safetensors")
+    values = dit["decoder.layers.0.cross_attn.v_proj.weight"][: reader.READOUT, : reader.MARK].float()
+    with torch.inference_mode():
+        model.readout.weight[:, : reader.MARK] = values
+        return [reader.understood(row) for row in model.read(prompts)]
+
+
+def test_it_is_whole() -> None:
+    assert is_demo(SHIPPED)
+    assert check(SHIPPED).ok
+
+
+def test_captions_that_people_wrote_are_understood() -> None:
+    texts = [text_prompt(instruction_for("text2music"), c.text, metas_text(duration=20)) for c in CAPTIONS]
+    pairs = list(zip(CAPTIONS, scores(texts)))
+    assert mean([float(score.style in c.styles) for c, score in pairs]) >= 0.9
+    tempos = [abs(bpm_of(score) / c.bpm - 1) < 0.02 for c, score in pairs if c.bpm]
+    assert mean([float(right) for right in tempos]) >= 0.85
+    assert all(c.key in (key_name(score), key_name(score, flat=True)) for c, score in pairs if c.key)
+    assert all(score.drums == c.drums for c, score in pairs if c.drums is not None)
+
+
+def test_songs_are_in_key_and_in_tempo() -> None:
+    score = replace(default_score("rock"), tempo=tempo_class(100), tonic=7, mode="major")
+    asks = [*unseen(5), Ask("rock, energetic, with drums", score, 100, "", "G major")]
+    songs = judged(SHIPPED, asks, seconds=16, twice=1)
+    assert mean([song.roll.in_key for song in songs]) >= 0.95
+    assert mean([song.roll.on_grid for song in songs]) >= 0.9
+    assert sum(song.in_tempo for song in songs) >= len(songs) - 1
+    assert songs[-1].roll.drums > 2
+    assert songs[0].overlap is not None and songs[0].overlap < 0.8
+    assert "strikes in the asked key" in table(songs)
+
+
+def test_it_is_taken_where_no_model_lies_and_says_what_it_is(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(opening, "search_roots", lambda: [])
+    target = tmp_path / "song.flac"
+    assert main(["song", "calm piano", "--duration", "10", "--seed", "1", "-o", str(target)]) == 0
+    assert capsys.readouterr().err.count("toy model") == 1
+    assert SongRecord.load(target.with_suffix(".json")).machine["toy_model"]
