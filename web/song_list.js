@@ -89,16 +89,19 @@ export class SongList {
     const from = this.root.scrollTop - BEYOND;
     const to = this.root.scrollTop + (this.root.clientHeight || 600) + BEYOND;
     const seen = new Set();
+    const groups = [];
     for (const block of this.blocks) {
       if (block.y + block.height < from || block.y > to) continue;
       seen.add(block.id);
       const outer = this.place(block.id, this.inner, () => el("div", { class: "ace-group", role: "none" }), block.y);
       outer.style.height = `${block.height}px`;
+      groups.push(outer);
       if (outer.dataset.of !== this.headKey(block)) this.head(outer, block);
       if (block.kind !== "batch" || block.closed) continue;
       const top = block.y + HEAD + block.told;
       const begin = Math.max(0, Math.floor((from - top) / ROW));
       const end = Math.min(block.songs, Math.ceil((to - top) / ROW));
+      const rows = [];
       for (let place = begin; place < end; place++) {
         const index = block.first + place;
         const song = this.book.song(index);
@@ -108,8 +111,11 @@ export class SongList {
         seen.add(id);
         const row = this.place(id, outer, () => this.row(song, told), top - block.y + place * ROW);
         this.mark(row, song, index, block.songs, place);
+        rows.push(row);
       }
+      inOrder(rows);
     }
+    inOrder(groups);
     for (const id of this.drawn.keys()) if (!seen.has(id)) this.drop(id);
     const active = this.index === null ? this.drawn.get(this.active) : this.rowAt(this.index);
     if (active) this.root.setAttribute("aria-activedescendant", (active.head ?? active).id);
@@ -342,6 +348,14 @@ export class SongList {
   /** The place of the active song; null where a head is active. */
   get index() {
     return this.active?.startsWith("song") ? Number(this.active.split(" ")[1]) : null;
+  }
+}
+
+/** Brings siblings into this order, for whoever reads the list; those that stood there stay, a new one moves. */
+function inOrder(elements) {
+  for (let at = elements.length - 2; at >= 0; at--) {
+    const [element, below] = [elements[at], elements[at + 1]];
+    if (!(element.compareDocumentPosition(below) & Node.DOCUMENT_POSITION_FOLLOWING)) below.before(element);
   }
 }
 

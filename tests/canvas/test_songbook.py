@@ -294,6 +294,10 @@ def test_autogen_keeps_one_batch_ahead(desk: Desk, page: Canvas) -> None:
         await page.until("book.querySelector('.ace-place').textContent === 'Batch 3 of 4'", 120)
         assert await page.js(texts(".ace-making strong")) == ["Next batch: ready"]
         assert len(set(folder.glob("*.flac")) - before) == 1
+        tops = await page.js(
+            "() => [...book.querySelectorAll('.ace-row[role=treeitem]')].map(row => row.getBoundingClientRect().top)"
+        )
+        assert tops == sorted(tops), "who reads the list hears it in the order in which it is seen"
         assert await page.js("() => !book.querySelector('audio').paused"), "what plays is not interrupted"
         await page.js(
             "() => book.querySelectorAll('.ace-row-play')[0].click()"

@@ -25,8 +25,8 @@ KEYS = {
 }
 """What 0.11.1 can say of an input with a widget (`comfy_api/latest/_io.py`, `comfy/comfy_types/node_typing.py`)."""
 WIRES = {"MODEL", "CLIP", "VAE", "SAMPLER", "SIGMAS", "LATENT", "AUDIO", "CONDITIONING"}
-OURS = {"empty"}
-"""Means something to our own host; a ComfyUI hands it on unread."""
+OURS = {"empty", "counts"}
+"""Means something to our own host and scripts; a ComfyUI hands it on unread."""
 HIDDEN = {"PROMPT", "EXTRA_PNGINFO", "UNIQUE_ID", "DYNPROMPT"}
 
 
