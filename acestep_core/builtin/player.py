@@ -80,7 +80,7 @@ CHOSEN = 6.0
 """The level of the chosen tempo class."""
 FOCUS = 2.2
 
-BATCH, FRAMES, STEPS = 12, 128, 2400
+BATCH, FRAMES, STEPS = 12, 128, 3900
 LEAD_WEIGHT = 2.0
 
 
