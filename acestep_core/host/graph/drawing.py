@@ -39,8 +39,8 @@ PARTS = {
     "ACEStepTrainLoRA": 80,
 }
 """By how much the parts of `web/` (editor, plan, region, panels) make a node higher than its inputs do."""
-WIDE = {"ACEStepSaveSong": 440, "ACEStepPreviewSong": 440}
-"""Nodes that are wider than others, for the song widget."""
+WIDE = {"ACEStepSaveSong": 440, "ACEStepPreviewSong": 440, "ACEStepEditDataset": 760, "ACEStepTrainLoRA": 560}
+"""Nodes that are wider than others, for the song widget, the table of a dataset and the monitor of a training."""
 STAGES = ("Song", "Plan", "Render", "Keep")
 TRAINING = ("Models", "Data", "Train", "Keep")
 """Groups of a workflow from left to right; those that it has are numbered."""
