@@ -241,3 +241,24 @@ def test_many_rows_over_many_workers_that_die_are_each_there_once(tmp_path: Path
     found = asyncio.run(simulate(tmp_path, rows=100, workers=8, seconds=0.001, die=0.1))
     assert found["rows_in_journal"] == found["files"] == 100 - found["errors"] > 90
     assert found["workers_lost"] > 0 == found["rows_twice"] and not list(tmp_path.glob(".*"))
+
+
+def test_who_goes_before_his_turn_is_not_served() -> None:
+    first = asyncio.Event()
+
+    async def scene() -> Lab:
+        lab = Lab(pace=lambda word: first.wait())
+        pool = Pool(lab.start, 1, Limits(at_hand=1, beat=0.001))
+        try:
+            runs = [asyncio.create_task(pool.run(RowWork(row(word), Path(), ""))) for word in ("a", "gone", "b")]
+            while not lab.ran:
+                await asyncio.sleep(0)
+            runs[1].cancel()
+            first.set()
+            await asyncio.gather(runs[0], runs[2])
+            assert runs[1].cancelled()
+        finally:
+            await pool.close()
+        return lab
+
+    assert asyncio.run(scene()).ran == ["a", "b"]

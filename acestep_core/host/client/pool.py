@@ -121,9 +121,15 @@ class Pool:
         if self._ended is not None:
             raise self._ended
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Asked(work, done, work.likeness))
+        asked = _Asked(work, done, work.likeness)
+        self._waiting.append(asked)
         self._hand_out()
-        return await done
+        try:
+            return await done
+        except asyncio.CancelledError:  # whoever asked has gone
+            if asked in self._waiting:
+                self._waiting.remove(asked)
+            raise
 
     def drain(self) -> None:
         """What workers have at hand goes on to its end; nothing else begins."""
@@ -145,8 +151,6 @@ class Pool:
         self._waiting.clear()
 
     def _hand_out(self) -> None:
-        # Whoever asked may have gone meanwhile.
-        self._waiting = [asked for asked in self._waiting if not asked.done.done()]
         while self._waiting:
             fewest = min((len(desk.at_hand) for desk in self._desks), default=self._limits.at_hand)
             if fewest >= self._limits.at_hand:

@@ -37,6 +37,9 @@ LIMITS: Final = Limits(at_hand=1)
 """A job that is handed out runs at once, so that the queue shows what runs and the others can still be moved."""
 SEND, PREVIEW, TEXT, END, BROKEN = "send", "preview", "text", "end", "broken"
 """What a worker tells of a job; the first three are calls of a `Sink`."""
+News = tuple[str, tuple[Any, ...]]
+"""One of these, and its arguments."""
+Put = Callable[[News], None]
 
 
 @asynccontextmanager
@@ -166,9 +169,9 @@ class JobActor:
         self._job: str | None = None
         self._done, self._since = 0, time.time()
 
-    def run(self, job: Job, watched: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    def run(self, job: Job, watched: bool) -> Iterator[News]:
         """What happens, as it happens; the outcome comes last."""
-        events: SimpleQueue[tuple[str, tuple[Any, ...]]] = SimpleQueue()
+        events: SimpleQueue[News] = SimpleQueue()
         stop = self._stops.setdefault(job.id, threading.Event())
         self._channel.open(events.put, watched)
         self._job = job.id
@@ -211,7 +214,7 @@ class JobActor:
             "since": round(self._since, 1),
         }
 
-    def _work(self, job: Job, stop: threading.Event, put: Callable[[tuple[str, tuple[Any, ...]]], None]) -> None:
+    def _work(self, job: Job, stop: threading.Event, put: Put) -> None:
         try:
             put((END, (asyncio.run(self._engine.run(job, stop)),)))
         except BaseException as error:  # told to the driver, where the job fails
@@ -224,9 +227,9 @@ class _Channel:
     def __init__(self) -> None:
         self.heard = time.monotonic()
         self._watched = False
-        self._put: Callable[[tuple[str, tuple[Any, ...]]], None] | None = None
+        self._put: Put | None = None
 
-    def open(self, put: Callable[[tuple[str, tuple[Any, ...]]], None] | None, watched: bool) -> None:
+    def open(self, put: Put | None, watched: bool) -> None:
         self.heard, self._put, self._watched = time.monotonic(), put, watched
 
     def send(self, event: str, data: dict[str, Any], client: str | None = None) -> None:

@@ -84,14 +84,14 @@ def canvas_form(name: str, sketch: Sketch, definitions: Definitions) -> dict[str
                     values.append(sketch.control)
             if _type(entry) != "AUDIO_UI":
                 sockets.append(socket)
-        x, y = columns.boxes[title].left, columns.boxes[title].top + TITLE_HEIGHT
+        box = columns.boxes[title]
         nodes.append(
             {
                 "id": ids[title],
                 "type": kind,
                 "title": title,
-                "pos": [x, y],
-                "size": [WIDE.get(kind, WIDTH), heights[title]],
+                "pos": [box.left, box.top + TITLE_HEIGHT],
+                "size": [box.right - box.left, heights[title]],
                 "flags": {},
                 "order": order,
                 "mode": 0,
@@ -160,15 +160,15 @@ def layout(
         for title, (kind, _) in sketch.nodes.items():
             if stages[title] != stage:
                 continue
-            heights[title] = _height(definitions[kind])
+            heights[title], width = _height(definitions[kind]), WIDE.get(kind, WIDTH)
             room = TITLE_HEIGHT + heights[title] + GROWTH.get(kind, 0)
             if bottom and bottom + room > COLUMN_HEIGHT:
                 x, bottom, widest = x + widest + BETWEEN, 0, WIDTH
                 members.append([])
-            boxes[title] = Box(x, bottom, x + WIDE.get(kind, WIDTH), bottom + room)
+            boxes[title] = Box(x, bottom, x + width, bottom + room)
             members[-1].append(title)
             bottom += room + GAP
-            widest = max(widest, WIDE.get(kind, WIDTH))
+            widest = max(widest, width)
             lowest = max(lowest, bottom - GAP)
         x += widest
         box = [left - GROUP_EDGE, -GROUP_TITLE, x - left + 2 * GROUP_EDGE, lowest + GROUP_TITLE + GROUP_EDGE]
@@ -216,7 +216,7 @@ def inlet(node: Mapping[str, Any], at: int) -> Point:
     if at in plain:
         return x, y + (plain.index(at) + SOCKET_MIDDLE) * SLOT
     before = at - sum(place < at for place in plain)
-    return x, y + SLOT * max(len(plain), len(node["outputs"])) + WIDGET * (before + 0.7)
+    return x, y + SLOT * max(len(plain), len(node["outputs"])) + WIDGET * (before + SOCKET_MIDDLE)
 
 
 def _note(number: int, sketch: Sketch, top: int) -> dict[str, Any]:
