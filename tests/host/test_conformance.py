@@ -48,8 +48,9 @@ def normal(value: Any, ids: list[str]) -> Any:
     for index, prompt_id in enumerate(ids):
         text = text.replace(prompt_id, f"<prompt{index}>")
     text = re.sub(r'"(timestamp|create_time|execution_start_time|execution_end_time)": \d+', r'"\1": "<ms>"', text)
-    text = re.sub(r"ComfyUI_temp_[a-z]{5}_\d{5}_", "ComfyUI_temp_<rand>_<n>_", text)
-    text = re.sub(r"(lab\d?|preview|audio)_\d{5}_", r"\1_<n>_", text)
+    # releases from 0.33 on write no line after the number
+    text = re.sub(r"ComfyUI_temp_[a-z]{5}_\d{5}_?", "ComfyUI_temp_<rand>_<n>_", text)
+    text = re.sub(r"(lab\d?|preview|audio)_\d{5}_?", r"\1_<n>_", text)
     return _replace(json.loads(text))
 
 
@@ -89,10 +90,18 @@ async def record(site: Site, events: list[Any], name: str) -> dict[str, Any]:
         await eventually(lambda: has_ended(events, ids[0]))
         found["ws"] = normal(events[start:], ids)
         found["history"] = number_of(normal((await site.get(f"/history/{ids[0]}"))[1], ids))
-        found["job"] = {**normal((await site.get(f"/api/jobs/{ids[0]}"))[1], ids), "priority": 0}
+        found["job"] = await job_of(site, ids[0])
         body.pop("number")
     found["body"] = normal(body, ids)
     return found
+
+
+async def job_of(site: Site, prompt_id: str) -> dict[str, Any]:
+    """How `/api/jobs` describes a prompt. Releases from 0.33 on count texts and what can be shown separately."""
+    job = {**normal((await site.get(f"/api/jobs/{prompt_id}"))[1], [prompt_id]), "priority": 0}
+    if job.pop("previewable_outputs_count", None) is not None:
+        job["outputs_count"] += sum(len(shown.get("text", ())) for shown in job["outputs"].values())
+    return job
 
 
 def _executes(event: Any, node_id: str) -> bool:
@@ -180,7 +189,7 @@ async def record_interruption(site: Site, events: list[Any]) -> dict[str, Any]:
         "queue_order": {key: [item[1] for item in items] for key, items in queue.items()},
         "ws": normal(events[start:], ids),
         "history": number_of(normal((await site.get(f"/history/{ids[0]}"))[1], ids)),
-        "job": {**normal((await site.get(f"/api/jobs/{ids[0]}"))[1], ids), "priority": 0},
+        "job": await job_of(site, ids[0]),
     }
 
 

@@ -150,14 +150,17 @@ async def test_cancelling_jobs(site: Site) -> None:
     _, other = await site.post("/prompt", {"prompt": text_prompt()})
     await runs(site)
     assert (await site.get(f"/api/jobs/{waiting['prompt_id']}"))[1]["status"] == "pending"
-    assert (await site.post(f"/api/jobs/{waiting['prompt_id']}/cancel"))[0] == 200
-    assert (await site.post("/api/jobs/cancel", {"job_ids": [other["prompt_id"]]}))[0] == 200
+    assert await site.post(f"/api/jobs/{waiting['prompt_id']}/cancel") == (200, {"cancelled": True})
+    both = {"job_ids": ["nope", other["prompt_id"]]}
+    assert await site.post("/api/jobs/cancel", both) == (200, {"cancelled": True})
+    assert await site.post("/api/jobs/cancel", both) == (200, {"cancelled": False})
     assert (await site.get("/prompt"))[1] == {"exec_info": {"queue_remaining": 1}}
     assert (await site.post(f"/api/jobs/{running['prompt_id']}/cancel"))[0] == 200
     entry = await site.finish(running["prompt_id"])
     assert entry["status"]["messages"][-1][0] == "execution_interrupted"
     assert (await site.get(f"/api/jobs/{running['prompt_id']}"))[1]["status"] == "cancelled"
-    assert (await site.post("/api/jobs/nope/cancel"))[0] == 404
+    for ended in ("nope", running["prompt_id"]):
+        assert await site.post(f"/api/jobs/{ended}/cancel") == (200, {"cancelled": False})
     assert (await site.post("/api/jobs/cancel", {"job_ids": "x"}))[0] == 400
 
 

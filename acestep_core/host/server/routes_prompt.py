@@ -101,15 +101,13 @@ def routes(host: Host) -> list[web.RouteDef]:
         return _json({"error": "Job not found"}, status=404) if job is None else _json(job)
 
     async def cancel_job(request: web.Request) -> web.Response:
-        job_id = request.match_info["job_id"]
-        if host.cancel(job_id) or host.history.summary(job_id) is not None:
-            return _json({"id": job_id})
-        return _json({"error": "Job not found"}, status=404)
+        return _json({"cancelled": host.cancel(request.match_info["job_id"])})
 
     async def cancel_jobs(request: web.Request) -> web.Response:
         body = await read_json(request, limit)
         wanted = strings(body.get("job_ids") if isinstance(body, dict) else None, "job_ids")
-        return _json({"cancelled": [job_id for job_id in wanted if host.cancel(job_id)]})
+        cancelled = [job_id for job_id in wanted if host.cancel(job_id)]
+        return _json({"cancelled": bool(cancelled)})
 
     return [
         web.get("/ws", websocket),
