@@ -53,11 +53,14 @@ def _model(known: Any, clean: Callable[[Tensor, float], Tensor]) -> Any:
             return latent  # our loop does that
 
     class Model:
+        cfg = 1.0  # for ComfyUI's log: guidance is our denoiser's own affair
+
         def __init__(self) -> None:
             flow = Flow()
             flow.set_parameters(shift=1.0, multiplier=1.0)
             self.inner_model = SimpleNamespace(model_sampling=flow)
-            self.model_patcher = SimpleNamespace(get_model_object=lambda name: getattr(self.inner_model, name))
+            inner = self.inner_model
+            self.model_patcher = SimpleNamespace(model=inner, get_model_object=lambda name: getattr(inner, name))
 
         def __call__(self, x: Tensor, sigma: Tensor, model_options: Any = None, **options: Any) -> Tensor:
             if (model_options or {}).get("sampler_post_cfg_function"):
