@@ -1,7 +1,7 @@
 """Which device and number format to use. The only module that names devices.
 
 Sources: upstream's dtype choice (bf16 from Ampere on, fp32 on CPU), minus its fp16 fallback, which produced NaN and
-silence on cards without bf16.
+silence on cards without bf16; plus bf16 on processors that compute in it, measured in docs/performance.md.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from acestep_core.errors import InvalidInput
 DTYPES = {"auto": None, "bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
 
 
+WORTH_BF16 = 256 << 20
+"""Bytes of weights from which on a processor computes them in bf16 if it can: less to read, and faster. What is smaller
+is quick in fp32 too, and has all its digits.
+"""
 UNLIMITED = 1 << 60
 """Bytes nobody has: the free memory of a device that does not tell."""
 _FULL = (
@@ -109,16 +113,28 @@ def supports_bf16(device: torch.device) -> bool:
         if torch.version.hip:
             return True
         return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type == "cpu":
+        return _processor_has_bf16()
     return device.type == "xpu"
 
 
-def dtype_for(role: str, device: torch.device, wanted: str = "auto") -> torch.dtype:
+@cache
+def _processor_has_bf16() -> bool:
+    """Whether it multiplies bf16 numbers itself. Asked, not timed: the same machine always gives the same song."""
+    tell = getattr(torch.cpu, "get_capabilities", None)  # older torch does not say
+    known = tell() if tell is not None else {}
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
+def dtype_for(role: str, device: torch.device, wanted: str = "auto", stored: int = 0) -> torch.dtype:
     """The number format of a module.
 
     Args:
         role: `dit`, `vae`, `text` or `lm`.
         device: where it computes.
         wanted: `auto`, `bf16`, `fp32` or `fp16`. fp16 is refused for DiT and VAE: their activations overflow.
+        stored: bytes of its weights on disk, which on a processor decide whether bf16 is worth it. Never for the VAE:
+            convolutions of a processor are many times slower in it.
     """
     if wanted not in DTYPES:
         raise InvalidInput(f"Unknown number format {wanted!r}; choose one of {', '.join(DTYPES)}.")
@@ -127,6 +143,8 @@ def dtype_for(role: str, device: torch.device, wanted: str = "auto") -> torch.dt
         raise InvalidInput(f"The {role.upper()} overflows in fp16 and turns silent; choose auto, bf16 or fp32.")
     if dtype is not None:
         return dtype
+    if is_host(device) and (role == "vae" or stored < WORTH_BF16):
+        return torch.float32
     return torch.bfloat16 if supports_bf16(device) else torch.float32
 
 

@@ -12,6 +12,8 @@ import torch
 from acestep_core import devices
 from acestep_core.errors import InvalidInput
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture
 def two_cards(monkeypatch):
@@ -121,3 +123,30 @@ def test_a_card_that_torch_cannot_use_is_said(monkeypatch):
     assert "pytorch.org" in devices.unused_card()
     monkeypatch.setattr(devices, "available_devices", lambda: ["cuda:0", "cpu"])
     assert not devices.unused_card()
+
+
+@pytest.mark.parametrize("told", [{"avx512_bf16": True}, {"amx_bf16": True, "avx512_bf16": False}])
+def test_a_processor_computes_large_models_in_bf16_if_it_can(monkeypatch, told):
+    devices._processor_has_bf16.cache_clear()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    try:
+        for role in ("dit", "text", "lm"):
+            assert devices.dtype_for(role, CPU, stored=devices.WORTH_BF16) is torch.bfloat16
+            assert devices.dtype_for(role, CPU, stored=devices.WORTH_BF16 - 1) is torch.float32
+            assert devices.dtype_for(role, CPU, "fp32", devices.WORTH_BF16) is torch.float32
+        assert devices.dtype_for("vae", CPU, stored=1 << 40) is torch.float32
+    finally:
+        devices._processor_has_bf16.cache_clear()
+
+
+@pytest.mark.parametrize("told", [{}, {"avx512_bf16": False, "avx2": True}, None])
+def test_a_processor_that_cannot_stays_with_fp32(monkeypatch, told):
+    devices._processor_has_bf16.cache_clear()
+    if told is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    try:
+        assert devices.dtype_for("dit", CPU, stored=1 << 40) is torch.float32
+    finally:
+        devices._processor_has_bf16.cache_clear()

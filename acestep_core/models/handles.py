@@ -31,6 +31,11 @@ class Handle:
     lent: Lender | None = field(default=None, kw_only=True)
 
     @property
+    def nbytes(self) -> int:
+        """Size of its weights on disk."""
+        return _stored(self.path)
+
+    @property
     def tiny(self) -> bool:
         """Whether the weights are of a tiny checkpoint, which makes noise instead of music."""
         return self.lent is None and is_tiny(self.path)
@@ -74,8 +79,13 @@ class AdapterHandle:
     @property
     def nbytes(self) -> int:
         """Size of its weights on disk."""
-        files = self.path.glob("*.safetensors") if self.path.is_dir() else [self.path]
-        return sum(file.stat().st_size for file in files if file.is_file())
+        return _stored(self.path)
+
+
+def _stored(path: Path) -> int:
+    """Bytes of the weights at a path: a file, or a folder of files, as diffusers has them one folder deeper."""
+    files = [*path.glob("*.safetensors"), *path.glob("*/*.safetensors")] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def weights_hash(handle: Handle, role: str) -> str:
 
 def dtype_of(handle: Handle, role: str) -> str:
     """The number format that the weights really have where they run."""
-    return str(dtype_for(role, pick_device(handle.device), handle.dtype))
+    return str(dtype_for(role, pick_device(handle.device), handle.dtype, handle.nbytes))
 
 
 def check_share(failed: int, total: int, first: str, keep_going: bool, stage: str) -> None:

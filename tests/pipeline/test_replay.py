@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from acestep_core import generate
+from acestep_core import devices, generate
 from acestep_core.errors import AceStepError, AdapterError, AudioError, CheckpointError, InvalidInput
 from acestep_core.io.audio import read_audio
 from acestep_core.options import RenderSettings
@@ -344,3 +344,16 @@ def test_the_command_runs_the_graph_of_a_record(tmp_path, capsys):
     record.save(tmp_path / "song.json")
     assert run(tmp_path, tmp_path / "song.json", "--set", "say.value=hello", "--json") == 0
     assert json.loads(capsys.readouterr().out)["texts"] == {"2": ["hello"]}
+
+
+def test_a_song_made_in_bf16_is_made_in_it_again(tiny_models, tiny_root, monkeypatch):
+    """Where a processor takes bf16 for large models, and a record comes to one that would take fp32."""
+    with monkeypatch.context() as changed:
+        changed.setattr(devices, "supports_bf16", lambda device: True)
+        changed.setattr(devices, "WORTH_BF16", 0)
+        made = generate("x", duration=10, seed=4, models=tiny_models, settings=QUICK)
+        record = made.record()
+    assert (record.machine["dit"], record.machine["text_encoder"], record.machine["vae"]) == ("bf16", "bf16", "fp32")
+    again = replay(record, tiny_root)
+    assert same(again, made)
+    assert not same(generate("x", duration=10, seed=4, models=tiny_models, settings=QUICK), made)
