@@ -71,6 +71,17 @@ def test_peers_compute_the_same():
     torch.testing.assert_close(found[0], found[1].sample, rtol=1e-3, atol=1e-5)
 
 
+def test_in_bf16_the_dit_of_diffusers_computes_in_fp32_too():
+    model = sizes.random_model("tiny", CPU, torch.bfloat16)
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        doers = step_of(model, peers.diffusers_dit(model), 300, 1, False)
+        ours, same, exact = (doer() for doer in doers.values())
+    assert list(doers) == ["acestep", "diffusers", "diffusers, fp32"]
+    assert (ours.dtype, same.sample.dtype, exact.sample.dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
+    torch.testing.assert_close(ours.float(), exact.sample, rtol=0.05, atol=0.05)
+
+
 def test_the_vae_of_diffusers_computes_the_same():
     vae = sizes.random_vae("tiny", CPU, torch.float32)
     with torch.inference_mode():

@@ -1,9 +1,12 @@
-"""One step of the DiT, beside diffusers' transformer with the same weights and inputs."""
+"""One step of the DiT, beside diffusers' transformer with the same weights and inputs: in the same number format, and
+where that is not fp32 on a processor, in fp32 too, as it is run there.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.commands.benches import peers, runner, sizes
@@ -37,6 +40,8 @@ def step_of(model: AceStepModel, peer: Any, frames: int, batch: int, guided: boo
     """One step on random inputs."""
     import torch
 
+    from acestep_core.devices import is_host
+
     rows = batch * (1 + guided)
     like: dict[str, Any] = {"dtype": model.dtype, "device": model.device}
     x, context = torch.randn(rows, frames, 64, **like), torch.randn(rows, frames, 128, **like)
@@ -46,9 +51,13 @@ def step_of(model: AceStepModel, peer: Any, frames: int, batch: int, guided: boo
     if guided:
         prepared = prepared.joined(model.decoder.prepare(null, frames))
     doers: dict[str, runner.Doer] = {runner.OURS: lambda: model.decoder(x, t, context, prepared)}
-    if peer is not None:
-        both = torch.cat([states, null.expand_as(states)]) if guided else states
-        doers[peers.DIFFUSERS] = lambda: peer(x, t, t, both, context)
+    if peer is None:
+        return doers
+    given = (x, t, t, torch.cat([states, null.expand_as(states)]) if guided else states, context)
+    doers[peers.DIFFUSERS] = lambda: peer(*given)
+    if is_host(model.device) and model.dtype != torch.float32:
+        exact, exactly = deepcopy(peer).float(), [value.float() for value in given]
+        doers[f"{peers.DIFFUSERS}, fp32"] = lambda: exact(*exactly)
     return doers
 
 
