@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -178,41 +178,65 @@ class ACEStepLoader:
 class ACEStepLoRALoader:
     TITLE = "Load ACE-Step LoRA"
     CATEGORY = "ACE-Step/load"
-    DESCRIPTION = "Adds a LoRA, DoRA, LoKr or LoHa to a model. Chain several."
-    SEARCH_ALIASES: ClassVar = ["lora", "lokr", "dora", "adapter", "peft"]
+    DESCRIPTION = "Adds LoRAs, DoRAs, LoKrs or LoHas to a model: up to four, and more in a chain."
+    SEARCH_ALIASES: ClassVar = ["lora", "lokr", "dora", "adapter", "peft", "lora stack"]
     RETURN_TYPES = (wires.MODEL,)
     RETURN_NAMES = ("model",)
-    OUTPUT_TOOLTIPS = ("The model with the adapter.",)
+    OUTPUT_TOOLTIPS = ("The model with the adapters.",)
     FUNCTION = "load"
     HAS_INTERMEDIATE_OUTPUT = True
+    SLOTS = 4
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
+        first, *others = range(1, cls.SLOTS + 1)
         return {
-            "required": {
-                "model": inputs.wire(wires.MODEL, "The model to change."),
-                "lora": inputs.choice(
-                    models.lora_choices(), models.NO_LORA, "A file or PEFT folder below models/loras."
-                ),
-                "strength": inputs.number(1.0, -2.0, 2.0, 0.05, "1 is as trained, 0 leaves the model alone."),
-            },
+            "required": {"model": inputs.wire(wires.MODEL, "The model to change."), **cls._slot("")},
             "optional": {
                 "enabled": inputs.switch(True, "Off leaves the model alone, to hear the difference."),
+                "loras": inputs.integer(first, first, cls.SLOTS, "How many of them this node adds."),
+                **{
+                    name: declared
+                    for n in others
+                    for name, declared in cls._slot(
+                        f"_{n}", **inputs.counting(loras=[*range(n, cls.SLOTS + 1)])
+                    ).items()
+                },
             },
         }
 
-    @classmethod
-    def IS_CHANGED(cls, lora: str, **_: Any) -> Any:
-        """Other files under the same name are another adapter."""
-        return models.lora_stamp(lora)
+    @staticmethod
+    def _slot(end: str, **more: Any) -> dict[str, inputs.Declaration]:
+        file, as_trained = "A file or PEFT folder below models/loras.", "1 is as trained, 0 leaves the model alone."
+        return {
+            f"lora{end}": inputs.choice(models.lora_choices(), models.NO_LORA, file, **more),
+            f"strength{end}": inputs.number(1.0, -2.0, 2.0, 0.05, as_trained, **more),
+        }
 
-    def load(self, model: ModelHandle, lora: str, strength: float, enabled: bool = True) -> Told:
-        if lora == models.NO_LORA or strength == 0 or not enabled:
-            return (model,)
+    @classmethod
+    def IS_CHANGED(cls, lora: str, loras: int = 1, **widgets: Any) -> Any:
+        """Other files under the same name are another adapter."""
+        return "".join(models.lora_stamp(name) for name, _ in _slots(lora, 1.0, loras, widgets))
+
+    def load(
+        self, model: ModelHandle, lora: str, strength: float, enabled: bool = True, loras: int = 1, **widgets: Any
+    ) -> Told:
         from acestep_core.models.adapters import inspect_adapter
 
-        path = models.lora_path(lora)
-        return told((model.with_adapter(path, strength),), str(inspect_adapter(path, model)))
+        remarks = []
+        for name, part in _slots(lora, strength, loras, widgets) if enabled else ():
+            if name != models.NO_LORA and part != 0:
+                path = models.lora_path(name)
+                remarks.append(str(inspect_adapter(path, model)))
+                model = model.with_adapter(path, part)
+        return told((model,), *remarks) if remarks else (model,)
+
+
+def _slots(lora: str, strength: float, loras: int, widgets: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The name and strength of each adapter that a node adds; graphs saved before there were several hold the first."""
+    others = range(2, loras + 1)
+    more = ((widgets.get(f"lora_{n}", models.NO_LORA), widgets.get(f"strength_{n}", 1.0)) for n in others)
+    return [(lora, strength), *more]
 
 
 def _announced(first: Handle, *others: Handle | None, dtype: str, device: str, remarks: Sequence[str] = ()) -> Told:

@@ -51,6 +51,9 @@ CHANGES: dict[str, dict[str, Any]] = {
         "lora": "b",
         "strength": 0.5,
         "enabled": False,
+        "loras": other(2, lora_2="b"),
+        **{f"lora_{n}": other("b", loras=n) for n in (2, 3, 4)},
+        **{f"strength_{n}": other(0.5, **{"loras": n, f"lora_{n}": "b"}) for n in (2, 3, 4)},
     },
     "ACEStepSong": {
         "caption": "wild drums",

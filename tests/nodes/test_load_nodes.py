@@ -89,6 +89,8 @@ def test_a_lora_that_was_replaced_is_another_one(pack: Any, tmp_path: Path, peft
         assert loader.IS_CHANGED(lora=name, strength=1.0, model=None) != before
         assert loader.IS_CHANGED(lora="none") == loader.IS_CHANGED(lora="gone") == ""
         assert loader.IS_CHANGED(lora="../outside") == ""
+        assert loader.IS_CHANGED(lora="none", loras=3, lora_3=name) != ""
+        assert loader.IS_CHANGED(lora="none", loras=2, lora_3=name) == ""
 
 
 def test_the_loader_takes_no_tiny_models_beside_real_ones(

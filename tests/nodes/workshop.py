@@ -404,7 +404,9 @@ def hides_what_does_nothing(workshop: Workshop, changes: Changes, node_id: str, 
     Those that the same value hides are changed at once, as `changes` says.
     """
     inputs = declared(node_id)
-    choices = inputs[name][0] if isinstance(inputs[name][0], list) else [False, True]
+    kind, about = inputs[name]
+    numbers = range(about["min"], about["max"] + 1) if kind == "INT" else (False, True)
+    choices = kind if isinstance(kind, list) else numbers
     counts = {one: options["counts"][name] for one, (_, options) in inputs.items() if name in options.get("counts", {})}
     assert all(set(values) < set(choices) for values in counts.values())
     for value in choices:
