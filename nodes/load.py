@@ -205,8 +205,9 @@ class ACEStepLoRALoader:
             },
         }
 
-    @staticmethod
-    def _slot(end: str, **more: Any) -> dict[str, inputs.Declaration]:
+    @classmethod
+    def _slot(cls, end: str, number: int = 1) -> dict[str, inputs.Declaration]:
+        more = inputs.counting(loras=range(number, cls.SLOTS + 1)) if number > 1 else {}
         file, as_trained = "A file or PEFT folder below models/loras.", "1 is as trained, 0 leaves the model alone."
         return {
             f"lora{end}": inputs.choice(models.lora_choices(), models.NO_LORA, file, **more),
