@@ -195,13 +195,7 @@ class ACEStepLoRALoader:
             "optional": {
                 "enabled": inputs.switch(True, "Off leaves the model alone, to hear the difference."),
                 "loras": inputs.integer(first, first, cls.SLOTS, "How many of them this node adds."),
-                **{
-                    name: declared
-                    for n in others
-                    for name, declared in cls._slot(
-                        f"_{n}", **inputs.counting(loras=[*range(n, cls.SLOTS + 1)])
-                    ).items()
-                },
+                **{name: declared for n in others for name, declared in cls._slot(f"_{n}", n).items()},
             },
         }
 
