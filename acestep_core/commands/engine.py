@@ -48,6 +48,13 @@ def add_row_options(parser: argparse.ArgumentParser) -> None:
     """Where and how the rows of a batch run."""
     add_engine_options(parser, "the rows of a batch")
     parser.add_argument(
+        "--together",
+        type=int,
+        metavar="N",
+        help="rows that differ in seeds and texts alone, which a worker makes at once, as far as its memory goes "
+        "(default 8 on a card, else 1); the same songs within rounding",
+    )
+    parser.add_argument(
         "--row-limit",
         type=float,
         metavar="SECONDS",
@@ -67,7 +74,10 @@ def ray_options(options: argparse.Namespace) -> RayOptions:
         raise InvalidInput(f"--workers is a number from 1, not {options.workers}.")
     if options.gpus_per_worker < 0:
         raise InvalidInput(f"--gpus-per-worker is a number from 0, not {options.gpus_per_worker}.")
-    return RayOptions(options.address, options.workers, options.gpus_per_worker, options.threads_per_worker)
+    together = vars(options).get("together")
+    if together is not None and together < 1:
+        raise InvalidInput(f"--together is a number from 1, not {together}.")
+    return RayOptions(options.address, options.workers, options.gpus_per_worker, options.threads_per_worker, together)
 
 
 def run_on_ray(
@@ -91,7 +101,7 @@ async def _run(
     # Ray prints what becomes of its workers; standard output is for results alone.
     with redirect_stdout(sys.stderr), ProgressBar() as bar:
         async with row_pool(ray_options(options), runner.folders, packs, not options.disable_metadata, limits) as pool:
-            run = rows_on(pool)
+            run = rows_on(pool, runner.meeting)
 
             async def one(row: Any, output: Path, prompt_id: str) -> Any:
                 return await run(runner.prepare(row, sources), output, prompt_id)

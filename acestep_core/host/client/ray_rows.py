@@ -4,33 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from acestep_core.errors import AceStepError
 from acestep_core.host.client.batch import Run
-from acestep_core.host.client.local import LocalRunner
-from acestep_core.host.client.pool import Limits, Pool
+from acestep_core.host.client.local import LocalRunner, Wish
+from acestep_core.host.client.pool import Groups, Limits, Pool
 from acestep_core.host.client.ray_workers import RayOptions, RayWorker, ray_pool
 from acestep_core.host.graph.context import Folders
-from acestep_core.host.graph.likeness import weights_of
+from acestep_core.host.graph.likeness import mold_of, weights_of
 from acestep_core.host.graph.workflow import Workflow
-from acestep_core.host.queue.results import OutOfRoom, Result, WorkerLost
+from acestep_core.host.queue.results import OutOfRoom, Result, Update, WorkerLost
 
 
 @dataclass(frozen=True)
 class RowWork:
-    """A prepared workflow, where its files go, and what its run is called. Implements `pool.Work`."""
+    """A prepared workflow, where its files go, and what its run is called. Implements `pool.Work`.
+
+    Attributes:
+        mold: what rows share that are made together; None for one that is made alone.
+    """
 
     workflow: Workflow
     folder: Path
     prompt_id: str
+    mold: str | None = None
 
     @property
     def likeness(self) -> frozenset[str]:
         return weights_of(self.workflow)
+
+
+@dataclass(frozen=True)
+class GroupWork:
+    """Rows that are made together. Gives for each its `Result`, or its error. Implements `pool.Work`."""
+
+    rows: tuple[RowWork, ...]
+
+    @property
+    def likeness(self) -> frozenset[str]:
+        return self.rows[0].likeness
 
 
 def row_pool(
@@ -41,14 +58,30 @@ def row_pool(
     Raises:
         HostError: see `ray_pool`.
     """
-    return ray_pool(options, RowActor, (folders, tuple(packs), metadata), _RowWorker, limits)
+    return ray_pool(options, RowActor, (folders, tuple(packs), metadata), _RowWorker, limits, grouped)
 
 
-def rows_on(pool: Pool) -> Run:
-    """How a batch has its rows run by a pool."""
+def grouped(most: int) -> Groups:
+    """Up to so many rows of one mold together."""
+    return Groups(most, lambda work: work.mold, lambda works: GroupWork(tuple(works)))
+
+
+def rows_on(pool: Pool, meeting: Collection[str] = ()) -> Run:
+    """How a batch has its rows run by a pool. A row whose worker was lost is made alone from then on.
+
+    Args:
+        meeting: types of nodes that make several songs at once; rows without one of them gain nothing from others.
+    """
+    lost: set[str] = set()
 
     async def run(workflow: Workflow, folder: Path, prompt_id: str) -> Result:
-        return await pool.run(RowWork(workflow, folder, prompt_id))
+        meets = any(node["class_type"] in meeting for node in workflow.prompt.values())
+        mold = mold_of(workflow) if meets and prompt_id not in lost else None
+        try:
+            return await pool.run(RowWork(workflow, folder, prompt_id, mold))
+        except WorkerLost:
+            lost.add(prompt_id)
+            raise
 
     return run
 
@@ -60,17 +93,22 @@ class RowActor:
         self._runner = LocalRunner(folders, packs, metadata)
         self._heard: float | None = None
 
-    def run(self, work: RowWork) -> Result:
+    def run(self, work: RowWork | GroupWork) -> Result | list[Result | AceStepError]:
         self._hear()
         try:
-            run = self._runner.run(work.workflow, work.folder, lambda _: self._hear(), prompt_id=work.prompt_id)
-            return asyncio.run(run)
+            if isinstance(work, RowWork):
+                return asyncio.run(self._runner.run(work.workflow, work.folder, self._watch, prompt_id=work.prompt_id))
+            wishes = [Wish(row.workflow, row.folder, row.prompt_id) for row in work.rows]
+            return asyncio.run(self._runner.run_together(wishes, self._watch))
         finally:
             self._heard = None
 
     def silence(self) -> float:
         heard = self._heard
         return 0.0 if heard is None else time.monotonic() - heard
+
+    def _watch(self, update: Update) -> None:
+        self._hear()
 
     def _hear(self) -> None:
         self._heard = time.monotonic()
@@ -79,6 +117,14 @@ class RowActor:
 class _RowWorker(RayWorker):
     async def run(self, work: Any) -> Any:
         try:
-            return await self.awaited(self.actor.run.remote(work))
+            found = await self.awaited(self.actor.run.remote(work))
         except OutOfRoom as error:
-            raise WorkerLost(f"{error}") from error
+            raise _elsewhere(error) from error
+        if isinstance(found, Result):
+            return found
+        return [_elsewhere(result) if isinstance(result, OutOfRoom) else result for result in found]
+
+
+def _elsewhere(error: OutOfRoom) -> WorkerLost:
+    """Where there is more memory, or nothing beside it, the row may run."""
+    return WorkerLost(f"{error}")

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from acestep_core.errors import HostError
-from acestep_core.host.client.pool import Limits, Pool, Worker
+from acestep_core.host.client.pool import Groups, Limits, Pool, Worker
 from acestep_core.host.queue.results import WorkerLost
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,8 @@ HERE = "local"
 """The address of a Ray that is started for this batch alone, and ends with it."""
 _ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """What Ray reads while it is imported: without clusters its services listen on this machine alone, on any system."""
+TOGETHER = 8
+"""Songs of a batch, as many as upstream allows at most."""
 _TALK = "talk"
 """The methods of an actor that answer while it works."""
 _PATIENCE = 30.0
@@ -40,23 +42,32 @@ class RayOptions:
         workers: how many; None for one for each card, or, where there is none, for each processor.
         gpus: of each worker; a fraction lets workers share a card.
         threads: of each worker that computes on processors.
+        together: works that a worker does at once, where that makes the same; None for `TOGETHER` on a card, and 1 on
+            processors, which gain nothing from it.
     """
 
     address: str = HERE
     workers: int | None = None
     gpus: float = 1.0
     threads: int = 1
+    together: int | None = None
 
 
 @asynccontextmanager
 async def ray_pool(
-    options: RayOptions, actor: type, arguments: Sequence[Any], desk: type[RayWorker], limits: Limits
+    options: RayOptions,
+    actor: type,
+    arguments: Sequence[Any],
+    desk: type[RayWorker],
+    limits: Limits,
+    grouped: Callable[[int], Groups] | None = None,
 ) -> AsyncIterator[Pool]:
     """A pool of workers on Ray, for the length of a block.
 
     Args:
         actor: a class, which is made in each worker's process with `arguments`. It has `silence`, see `pool.Worker`.
         desk: the driver's side of it.
+        grouped: how so many works are done together; None where each is done alone.
 
     Raises:
         HostError: Ray is not installed, or there is no cluster at the address.
@@ -73,7 +84,8 @@ async def ray_pool(
         async def start() -> Worker:
             return await _started(ray, remote.remote(*arguments), desk)
 
-        pool = Pool(start, count, limits)
+        most = options.together or (TOGETHER if "num_gpus" in needs else 1)
+        pool = Pool(start, count, limits, *([] if grouped is None else [grouped(most)]))
         try:
             yield pool
         finally:
