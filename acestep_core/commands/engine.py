@@ -33,7 +33,8 @@ def add_engine_options(parser: argparse.ArgumentParser, works: str) -> None:
         "--address",
         default="local",
         metavar="WHERE",
-        help="of Ray: local starts one for this alone (default), auto finds the cluster that this machine is part of",
+        help="of Ray: local starts one for this alone (default), auto finds the cluster that this machine is part of, "
+        "ray://HOST:PORT names one that it is not part of",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="default one per card, or else per processor")
     parser.add_argument(

@@ -44,7 +44,8 @@ class Handle:
         self._threads = {None: ThreadPoolExecutor(1), "talk": ThreadPoolExecutor(2)}
 
     def __getattr__(self, name: str) -> _Method:
-        return _Method(self, getattr(self._actor, name), self._threads)
+        group = "talk" if name in self._actor.TALKS else None
+        return _Method(self, getattr(self._actor, name), self._threads[group])
 
     async def unless_gone(self, answer: asyncio.Future[Any]) -> Any:
         """Raises RayError if the actor is killed first."""
@@ -59,15 +60,14 @@ class Handle:
 
 
 class _Method:
-    def __init__(self, handle: Handle, call: Callable[..., Any], threads: Any, **options: Any) -> None:
-        self._handle, self._call, self._threads, self._options = handle, call, threads, options
+    def __init__(self, handle: Handle, call: Callable[..., Any], thread: Any, **options: Any) -> None:
+        self._handle, self._call, self._thread, self._options = handle, call, thread, options
 
     def options(self, **options: Any) -> _Method:
-        return _Method(self._handle, self._call, self._threads, **options)
+        return _Method(self._handle, self._call, self._thread, **options)
 
     def remote(self, *arguments: Any) -> Any:
-        thread = self._threads[self._options.get("concurrency_group")]
-        in_thread = partial(asyncio.get_running_loop().run_in_executor, thread)
+        in_thread = partial(asyncio.get_running_loop().run_in_executor, self._thread)
         if self._options.get("num_returns") == "streaming":
             return self._stream(in_thread, arguments)
         return asyncio.ensure_future(self._handle.unless_gone(in_thread(self._call, *arguments)))

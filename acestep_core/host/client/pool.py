@@ -250,6 +250,9 @@ class Pool:
             except AceStepError as hopeless:
                 self._end(hopeless)
                 return
+            except Exception as defect:  # else everybody would wait for ever
+                self._end(HostError(f"No worker can be started ({type(defect).__name__}: {defect})."))
+                raise
             log.warning("%s", error)
             self._losses += 1
             if self._losses >= self._limits.losses and self._ended is None:

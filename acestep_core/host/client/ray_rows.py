@@ -89,6 +89,8 @@ def rows_on(pool: Pool, meeting: Collection[str] = ()) -> Run:
 class RowActor:
     """What runs in a worker's process."""
 
+    TALKS = ("silence",)
+
     def __init__(self, folders: Folders, packs: Sequence[Path], metadata: bool) -> None:
         self._runner = LocalRunner(folders, packs, metadata)
         self._heard: float | None = None
