@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.commands.running import interruptible, run_all
+from acestep_core.commands.running import interruptible, run_all, store_of
 from acestep_core.errors import InvalidInput
 from acestep_core.pipeline.progress import ProgressBar
 
@@ -46,7 +46,12 @@ def add_engine_options(parser: argparse.ArgumentParser, works: str) -> None:
 
 
 def add_row_options(parser: argparse.ArgumentParser) -> None:
-    """Where and how the rows of a batch run."""
+    """Where and how the rows of a batch run, and where their files go."""
+    parser.add_argument(
+        "--store",
+        metavar="URI",
+        help="where the files of a batch go instead, such as s3://bucket/songs; the journal stays in --output",
+    )
     add_engine_options(parser, "the rows of a batch")
     parser.add_argument(
         "--together",
@@ -102,7 +107,7 @@ async def _run(
     # Ray prints what becomes of its workers; standard output is for results alone.
     with redirect_stdout(sys.stderr), ProgressBar() as bar:
         async with row_pool(ray_options(options), runner.folders, packs, not options.disable_metadata, limits) as pool:
-            run = rows_on(pool, runner.meeting)
+            run = rows_on(pool, runner.meeting, store_of(options))
 
             async def one(row: Any, output: Path, prompt_id: str) -> Any:
                 return await run(runner.prepare(row, sources), output, prompt_id)

@@ -24,6 +24,7 @@ from threading import Lock
 from typing import Any
 
 from acestep_core.errors import Cancelled, GraphError
+from acestep_core.host.client.stores import Store
 from acestep_core.host.graph.workflow import Workflow
 from acestep_core.host.queue.results import Result, RunFailed, WorkerLost
 from acestep_core.io.locks import locked
@@ -83,8 +84,12 @@ class Journal:
             entry = json.loads(file.readline())
         if not all((self.folder / name).is_file() for name in entry["made"]):
             return None
-        files = {node: [str(self.folder / name) for name in names] for node, names in entry["result"]["files"].items()}
+        files = {node: [self._place(name) for name in names] for node, names in entry["result"]["files"].items()}
         return entry["result"] | {"files": files}
+
+    def _place(self, name: str) -> str:
+        """Where a file is: in a store, or in the folder."""
+        return name if "://" in name else str(self.folder / name)
 
     def write(self, row: str, result: dict[str, Any], moved: Mapping[str, Path]) -> None:
         """Records a row as done.
@@ -161,6 +166,7 @@ async def run_batch(
     *,
     at_once: int = 1,
     per_folder: int = 0,
+    store: Store | None = None,
 ) -> bool:
     """Runs each row that the journal does not know as done, into the journal's folder.
 
@@ -171,6 +177,7 @@ async def run_batch(
         check: is shown every row before the first one runs, and raises if it may not run.
         at_once: how many rows are given to `run` at a time.
         per_folder: rows whose files share a folder, such as `0000012000`; 0 for all.
+        store: where `run` brings the files itself, below the folder of its argument.
 
     Returns:
         True if every row is done.
@@ -194,7 +201,7 @@ async def run_batch(
     async def one(index: int, asked: Workflow, key: str) -> None:
         nonlocal complete
         folder = f"{index - index % per_folder:010d}" if per_folder else ""
-        row = await _row(index, asked, key, run, journal, folder)
+        row = await _row(index, asked, key, run, journal, folder, store is None)
         complete = complete and row.error is None
         report(row)
 
@@ -209,6 +216,8 @@ async def run_batch(
 
     with journal.opened():
         try:
+            if store is not None:
+                await asyncio.to_thread(store.opened)
             for index, (values, key) in enumerate(zip(rows, keys, strict=True)):
                 row = workflow.with_inputs(values)
                 row = row.drawn(journal.draws(key)) if row.draws else row
@@ -229,10 +238,10 @@ async def run_batch(
     return complete
 
 
-async def _row(index: int, row: Workflow, key: str, run: Run, journal: Journal, folder: str) -> Row:
+async def _row(index: int, row: Workflow, key: str, run: Run, journal: Journal, folder: str, staged: bool) -> Row:
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return Row(index, row, await _run_row(row, key, run, journal, folder))
+            return Row(index, row, await (_run_row if staged else _run_stored)(row, key, run, journal, folder))
         except RunFailed as error:
             return Row(index, row, error=str(error))
         except WorkerLost as error:
@@ -255,6 +264,13 @@ async def _run_row(row: Workflow, key: str, run: Run, journal: Journal, folder: 
     if known is None:
         raise RunFailed("A file of the row was removed while it was brought in; run the batch again.")
     return known
+
+
+async def _run_stored(row: Workflow, key: str, run: Run, journal: Journal, folder: str) -> dict[str, Any]:
+    """Runs a row that brings its own files in, and records it."""
+    result = (await run(row, Path(folder), str(uuid.UUID(key)))).to_dict()
+    await _to_its_end(journal.thread, lambda: journal.write(key, result, {}))
+    return result
 
 
 async def _to_its_end(thread: Executor, work: Callable[[], None]) -> None:

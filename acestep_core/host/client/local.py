@@ -9,10 +9,12 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from acestep_core.errors import AceStepError
 from acestep_core.host.client.sources import Sources
+from acestep_core.host.client.stores import Store
 from acestep_core.host.graph.context import Folders, hosting
 from acestep_core.host.graph.migrate.migration import load_runnable
 from acestep_core.host.graph.paths import annotated
@@ -94,6 +96,12 @@ class LocalRunner:
         wish = Wish(workflow, output, prompt_id)
         with inference_mode():
             return await self._run(self._seats[0], wish, watch, stop)
+
+    async def run_stored(self, workflow: Workflow, store: Store, folder: str, **more: Any) -> Result:
+        """As `run`, with all files brought to a store, below `folder`."""
+        with TemporaryDirectory(prefix="acestep-") as made:
+            result = await self.run(workflow, Path(made).resolve(), **more)
+            return await asyncio.to_thread(store.keep, result, Path(made).resolve(), folder)
 
     async def run_together(self, wishes: Sequence[Wish], watch: Watch | None = None) -> list[Result | AceStepError]:
         """Runs several workflows side by side: what nodes can make for all of them at once is made at once.

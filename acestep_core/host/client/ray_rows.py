@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from acestep_core.errors import AceStepError
@@ -15,6 +16,7 @@ from acestep_core.host.client.batch import Run
 from acestep_core.host.client.local import LocalRunner, Wish
 from acestep_core.host.client.pool import Groups, Limits, Pool
 from acestep_core.host.client.ray_workers import RayOptions, RayWorker, ray_pool
+from acestep_core.host.client.stores import Store
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.likeness import mold_of, weights_of
 from acestep_core.host.graph.workflow import Workflow
@@ -27,12 +29,14 @@ class RowWork:
 
     Attributes:
         mold: what rows share that are made together; None for one that is made alone.
+        store: where its files go, below `folder`; None where that is a folder all workers see.
     """
 
     workflow: Workflow
     folder: Path
     prompt_id: str
     mold: str | None = None
+    store: Store | None = None
 
     @property
     def likeness(self) -> frozenset[str]:
@@ -66,11 +70,12 @@ def grouped(most: int) -> Groups:
     return Groups(most, lambda work: work.mold, lambda works: GroupWork(tuple(works)))
 
 
-def rows_on(pool: Pool, meeting: Collection[str] = ()) -> Run:
+def rows_on(pool: Pool, meeting: Collection[str] = (), store: Store | None = None) -> Run:
     """How a batch has its rows run by a pool. A row whose worker was lost is made alone from then on.
 
     Args:
         meeting: types of nodes that make several songs at once; rows without one of them gain nothing from others.
+        store: where files go; see `batch.run_batch`.
     """
     lost: set[str] = set()
 
@@ -78,7 +83,7 @@ def rows_on(pool: Pool, meeting: Collection[str] = ()) -> Run:
         meets = any(node["class_type"] in meeting for node in workflow.prompt.values())
         mold = mold_of(workflow) if meets and prompt_id not in lost else None
         try:
-            return await pool.run(RowWork(workflow, folder, prompt_id, mold))
+            return await pool.run(RowWork(workflow, folder, prompt_id, mold, store))
         except WorkerLost:
             lost.add(prompt_id)
             raise
@@ -97,13 +102,31 @@ class RowActor:
 
     def run(self, work: RowWork | GroupWork) -> Result | list[Result | AceStepError]:
         self._hear()
+        rows = (work,) if isinstance(work, RowWork) else work.rows
         try:
-            if isinstance(work, RowWork):
-                return asyncio.run(self._runner.run(work.workflow, work.folder, self._watch, prompt_id=work.prompt_id))
-            wishes = [Wish(row.workflow, row.folder, row.prompt_id) for row in work.rows]
-            return asyncio.run(self._runner.run_together(wishes, self._watch))
+            found = asyncio.run(self._made(rows))
         finally:
             self._heard = None
+        if isinstance(work, GroupWork):
+            return found
+        if isinstance(found[0], AceStepError):
+            raise found[0]
+        return found[0]
+
+    async def _made(self, rows: Sequence[RowWork]) -> list[Result | AceStepError]:
+        with TemporaryDirectory(prefix="acestep-", ignore_cleanup_errors=True) as own:
+            stores = [row.store for row in rows]
+            folders = [
+                row.folder if row.store is None else Path(own).resolve() / str(place) for place, row in enumerate(rows)
+            ]
+            wishes = [Wish(row.workflow, folder, row.prompt_id) for row, folder in zip(rows, folders, strict=True)]
+            found = await self._runner.run_together(wishes, self._watch)
+            for place, (row, store) in enumerate(zip(rows, stores, strict=True)):
+                result = found[place]
+                if store is not None and isinstance(result, Result):
+                    self._hear()
+                    found[place] = await asyncio.to_thread(_kept, store, result, folders[place], str(row.folder))
+            return found
 
     def silence(self) -> float:
         heard = self._heard
@@ -114,6 +137,13 @@ class RowActor:
 
     def _hear(self) -> None:
         self._heard = time.monotonic()
+
+
+def _kept(store: Store, result: Result, made: Path, folder: str) -> Result | AceStepError:
+    try:
+        return store.keep(result, made, folder)
+    except AceStepError as error:
+        return error
 
 
 class _RowWorker(RayWorker):
