@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from acestep_core.host.client.pool import Limits, Pool
 from acestep_core.host.client.ray_jobs import JobActor, RayEngine, _JobWorker
+from acestep_core.host.client.ray_workers import RayOptions, RayWorker
 from acestep_core.host.queue.node_progress import Sink
 from acestep_core.host.server.host import HostConfig
 
@@ -82,6 +84,22 @@ class _Method:
             yield answer
             if answer.exception() is not None:
                 return
+
+
+@asynccontextmanager
+async def pretended_pool(
+    options: RayOptions, actor: type, arguments: Sequence[Any], desk: type[RayWorker], limits: Limits, *_: Any
+) -> AsyncIterator[Pool]:
+    """As `ray_workers.ray_pool`."""
+
+    async def start() -> RayWorker:
+        return desk(PretendedRay, Handle(await asyncio.to_thread(actor, *arguments)))
+
+    pool = Pool(start, options.workers or 1, replace(limits, beat=0.01))
+    try:
+        yield pool
+    finally:
+        await pool.close()
 
 
 @asynccontextmanager
