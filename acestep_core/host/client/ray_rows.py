@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from acestep_core.host.client.stores import Store
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.likeness import mold_of, weights_of
 from acestep_core.host.graph.workflow import Workflow
-from acestep_core.host.queue.results import OutOfRoom, Result, Update, WorkerLost
+from acestep_core.host.queue.results import OutOfRoom, Result, WorkerLost
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def rows_on(pool: Pool, meeting: Collection[str] = (), store: Store | None = Non
 
 
 class RowActor:
-    """What runs in a worker's process."""
+    """What runs in a worker's process. It has no coroutines, or Ray would run all of it in a loop of its own."""
 
     TALKS = ("silence",)
 
@@ -104,7 +104,7 @@ class RowActor:
         self._hear()
         rows = (work,) if isinstance(work, RowWork) else work.rows
         try:
-            found = asyncio.run(self._made(rows))
+            found = asyncio.run(_made(self._runner, rows, self._hear))
         finally:
             self._heard = None
         if isinstance(work, GroupWork):
@@ -113,30 +113,28 @@ class RowActor:
             raise found[0]
         return found[0]
 
-    async def _made(self, rows: Sequence[RowWork]) -> list[Result | AceStepError]:
-        with TemporaryDirectory(prefix="acestep-", ignore_cleanup_errors=True) as own:
-            stores = [row.store for row in rows]
-            folders = [
-                row.folder if row.store is None else Path(own).resolve() / str(place) for place, row in enumerate(rows)
-            ]
-            wishes = [Wish(row.workflow, folder, row.prompt_id) for row, folder in zip(rows, folders, strict=True)]
-            found = await self._runner.run_together(wishes, self._watch)
-            for place, (row, store) in enumerate(zip(rows, stores, strict=True)):
-                result = found[place]
-                if store is not None and isinstance(result, Result):
-                    self._hear()
-                    found[place] = await asyncio.to_thread(_kept, store, result, folders[place], str(row.folder))
-            return found
-
     def silence(self) -> float:
         heard = self._heard
         return 0.0 if heard is None else time.monotonic() - heard
 
-    def _watch(self, update: Update) -> None:
-        self._hear()
-
     def _hear(self) -> None:
         self._heard = time.monotonic()
+
+
+async def _made(runner: LocalRunner, rows: Sequence[RowWork], hear: Callable[[], None]) -> list[Result | AceStepError]:
+    with TemporaryDirectory(prefix="acestep-", ignore_cleanup_errors=True) as own:
+        stores = [row.store for row in rows]
+        folders = [
+            row.folder if row.store is None else Path(own).resolve() / str(place) for place, row in enumerate(rows)
+        ]
+        wishes = [Wish(row.workflow, folder, row.prompt_id) for row, folder in zip(rows, folders, strict=True)]
+        found = await runner.run_together(wishes, lambda update: hear())
+        for place, (row, store) in enumerate(zip(rows, stores, strict=True)):
+            result = found[place]
+            if store is not None and isinstance(result, Result):
+                hear()
+                found[place] = await asyncio.to_thread(_kept, store, result, folders[place], str(row.folder))
+        return found
 
 
 def _kept(store: Store, result: Result, made: Path, folder: str) -> Result | AceStepError:

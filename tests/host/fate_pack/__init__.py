@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from acestep_core.errors import OutOfMemory
@@ -53,4 +54,27 @@ class Choir:
         return [(f"{call['text']}{len(calls)}{call.get('before', '')}",) for call in calls]
 
 
-NODE_CLASS_MAPPINGS = {"Fate": Fate, "Choir": Choir}
+class Toil:
+    """Writes two files of one name, half now and half later."""
+
+    CATEGORY = "Lab"
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+    FUNCTION = "run"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"text": ("STRING", {"default": ""}), "seconds": ("FLOAT", {"default": 0.0})}}
+
+    def run(self, text, seconds):
+        files = [current().folders.output / f"{text}{suffix}" for suffix in (".txt", ".json")]
+        for path in files:
+            path.write_text(text * 5)
+            time.sleep(seconds / 4)
+        for path in files:
+            path.write_text(text * 10)
+            time.sleep(seconds / 4)
+        return {"ui": {"files": [{"filename": path.name, "subfolder": "", "type": "output"} for path in files]}}
+
+
+NODE_CLASS_MAPPINGS = {"Fate": Fate, "Choir": Choir, "Toil": Toil}
