@@ -62,7 +62,7 @@ def done(folder: Path) -> int:
     return journal.read_bytes().count(b'"row":') if journal.exists() else 0
 
 
-def play(folder: Path, rows: int, kills: int, workers: int, seconds: float, seed: int) -> dict[str, Any]:
+def play(folder: Path, rows: int, kills: int, workers: int, seconds: float, pause: float, seed: int) -> dict[str, Any]:
     draws = random.Random(seed)
     graph = {"1": {"class_type": "Toil", "inputs": {"text": "", "seconds": seconds}}}
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def play(folder: Path, rows: int, kills: int, workers: int, seconds: float, seed
         if driver.poll() is not None:
             driver = start(folder, workers)
         elif there:
-            time.sleep(draws.random() * 5 * seconds)
+            time.sleep(draws.random() * pause)
             if draws.random() < 0.25:
                 driver.kill()
                 driver.wait()
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=1.0, help="that a row takes")
+    parser.add_argument("--pause", type=float, default=12.0, help="seconds between two kills, at most")
     parser.add_argument("--seed", type=int, default=0, help="of who is killed when")
     parser.exit(message=json.dumps(play(**vars(parser.parse_args()))) + "\n")
 

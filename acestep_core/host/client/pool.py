@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from acestep_core.errors import AceStepError, Cancelled, HostError
 from acestep_core.host.queue.results import WorkerLost
@@ -107,6 +107,9 @@ class _Desk:
     likeness: frozenset[str] = frozenset()
 
 
+_Some = TypeVar("_Some", _Desk, _Asked)
+
+
 class Pool:
     """Has workers do work, up to `count` at a time. For one event loop.
 
@@ -189,8 +192,8 @@ class Pool:
             if fewest >= self._limits.at_hand:
                 return
             first = self._waiting[0]
-            desks = [desk for desk in self._desks if len(desk.at_hand) == fewest]
-            runs = [first] if first.passed >= self._limits.passed else self._waiting
+            desks = _unlike(desk for desk in self._desks if len(desk.at_hand) == fewest)
+            runs = [first] if first.passed >= self._limits.passed else _unlike(self._waiting)
             desk, asked = max(itertools.product(desks, runs), key=_alike)
             group = self._group(asked)
             first.passed += first not in group
@@ -281,6 +284,14 @@ class Pool:
                 return WorkerLost(f"A worker made no progress for {silence:.0f} s and was ended.")
             if limits.row is not None and desk.at_hand and _now() - desk.since > limits.row * len(desk.at_hand[0]):
                 return WorkerLost(f"A row took longer than {limits.row:.0f} s, and its worker was ended.")
+
+
+def _unlike(found: Iterable[_Some]) -> list[_Some]:
+    """The first of each likeness."""
+    firsts: dict[frozenset[str], _Some] = {}
+    for each in found:
+        firsts.setdefault(each.likeness, each)
+    return list(firsts.values())
 
 
 def _alike(pair: tuple[_Desk, _Asked]) -> int:
