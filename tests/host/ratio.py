@@ -2,8 +2,8 @@
 
     python -m tests.host.ratio FOLDER --rows 12 --rounds 2
 
-Starting workers and loading models is not counted. Prints one line of JSON: rows a minute with one and with two workers,
-in each round, their ratio, and how busy the machine was with other work, which decides what the ratio is worth.
+Starting workers and loading models is not counted. Prints one line of JSON: rows a minute with one and with two
+workers, in each round, their ratio, and how busy the machine was before, which decides what the ratio is worth.
 """
 
 from __future__ import annotations
