@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import psutil
@@ -182,3 +184,18 @@ def test_without_ray_it_is_said_how_to_have_it(tmp_path: Path, monkeypatch: pyte
 
     with pytest.raises(HostError, match=r"pip install acestep-nodes\[ray\]"):
         asyncio.run(scene())
+
+
+def test_a_ray_that_does_not_start_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: Any) -> None:
+        raise Exception("The node timed out during startup.\nSee its logs.")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+
+    async def scene(address: str) -> None:
+        async with row_pool(RayOptions(address), Folders.under(tmp_path), [PACK], True, Limits()):
+            pass
+
+    for address, told in (("local", "does not start here"), ("auto", "Ray at auto does not answer")):
+        with pytest.raises(HostError, match=rf"{told} \(The node timed out during startup\)"):
+            asyncio.run(scene(address))

@@ -118,8 +118,10 @@ def _connected(options: RayOptions) -> Any:
     try:
         with catch_warnings(action="ignore") if far else nullcontext():  # that it does not answer is said once
             ray.init(address=options.address, log_to_driver=False, **more)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises of every kind, bare ones too
         reason = str(error).strip().partition("\n")[0].rstrip(".")
+        if options.address == HERE:
+            raise HostError(f"Ray does not start here ({reason}); run again, or leave out --engine.") from error
         raise HostError(
             f"Ray at {options.address} does not answer ({reason}); start it there, and have its token here, in "
             "RAY_AUTH_TOKEN or ~/.ray/auth_token."
