@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.declared import options_of
@@ -232,13 +233,28 @@ class ACEStepPlanCodes:
         chunk: int = 8,
         plan: str = "",
     ) -> tuple[Codes]:
+        asked = {"lm": lm, "song": song, "seed": seed, "batch_size": batch_size}
+        return self.together([asked | {"sampling": sampling, "chunk": chunk, "plan": plan}])[0]
+
+    @classmethod
+    def together(cls, calls: Sequence[Mapping[str, Any]]) -> list[tuple[Codes]]:
+        """What `write` gives for each of several calls; songs that want equally many codes get them at once."""
         from acestep_core.planner.plan import Plan
-        from acestep_core.planner.planning import codes_of
+        from acestep_core.planner.planning import Ask, codes_together
         from acestep_core.seeds import item_seeds
 
-        decided = Plan.from_text(plan).or_else(Plan.of_song(song))
-        seeds = item_seeds(seed, batch_size)
-        return (tuple(codes_of(needed(lm), song, decided, seeds, sampling, chunk, monitor())),)
+        alike: dict[Any, list[tuple[int, Ask]]] = {}
+        for place, call in enumerate(calls):
+            song = call["song"]
+            decided = Plan.from_text(call.get("plan", "")).or_else(Plan.of_song(song))
+            ask = Ask(song, decided, item_seeds(call["seed"], call["batch_size"]))
+            kind = (needed(call["lm"]), call.get("sampling"), call.get("chunk", 8), ask.count)
+            alike.setdefault(kind, []).append((place, ask))
+        done: dict[int, tuple[Codes]] = {}
+        for (lm, sampling, chunk, _), asks in alike.items():
+            written = codes_together(lm, [ask for _, ask in asks], sampling, chunk, monitor())
+            done |= {place: (tuple(codes),) for (place, _), codes in zip(asks, written, strict=True)}
+        return [done[place] for place in range(len(calls))]
 
 
 class ACEStepUnderstand:

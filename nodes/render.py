@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from acestep_core.models.handles import ModelHandle, VAEHandle
     from acestep_core.pipeline.recipe import Recipe
+    from acestep_core.pipeline.sampling import Sampling
     from acestep_core.pipeline.steps import Conditioned
     from acestep_core.render.task import Task
 
@@ -165,9 +167,55 @@ class ACEStepSampler:
         native_sampler: Any = None,
         **widgets: Any,
     ) -> Told:
-        from acestep_core.pipeline.starting import start_from
-        from acestep_core.pipeline.steps import sampled
+        from acestep_core.pipeline.sampling import sampled
 
+        wanted = self._wanted(sigmas, guidance, settings, latent, widgets)
+        again, at_once = settings is not None and seed == settings.seed, None
+        if settings is not None and again:
+            seed, batch_size, at_once = settings.seeds[0], len(settings.seeds), settings.at_once
+        seen, begin, integrator = monitor(), *_start(latent, native_sampler, seed)
+        latents, made = sampled(model, conditioning, seed, batch_size, wanted, seen, at_once, begin, integrator)
+        if settings is not None and again:
+            latents, made = latents[[settings.item]], made.select([settings.item])
+        return told((wires.to_latent(latents, made),), made.unrecorded)
+
+    @classmethod
+    def together(cls, calls: Sequence[dict[str, Any]]) -> list[Told]:
+        """What `sample` gives for each of several calls; songs that are alike are sampled at once."""
+        from acestep_core.pipeline.sampling import sampled_together
+
+        if any(call.get("settings") is not None for call in calls):  # a record knows itself with what its song went
+            return [cls().sample(**call) for call in calls]
+        found = sampled_together([cls._asking(**call) for call in calls], monitor())
+        return [told((wires.to_latent(latents, made),), made.unrecorded) for latents, made in found]
+
+    @classmethod
+    def _asking(
+        cls,
+        model: ModelHandle,
+        conditioning: Conditioned,
+        seed: int,
+        batch_size: int,
+        sigmas: Tensor | None = None,
+        guidance: options.Guidance | None = None,
+        latent: dict[str, Any] | None = None,
+        native_sampler: Any = None,
+        settings: None = None,
+        **widgets: Any,
+    ) -> Sampling:
+        from acestep_core.pipeline.sampling import Sampling
+
+        wanted = cls._wanted(sigmas, guidance, settings, latent, widgets)
+        return Sampling.of(model, conditioning, seed, batch_size, wanted, *_start(latent, native_sampler, seed))
+
+    @staticmethod
+    def _wanted(
+        sigmas: Tensor | None,
+        guidance: options.Guidance | None,
+        settings: Recipe | None,
+        latent: dict[str, Any] | None,
+        widgets: dict[str, Any],
+    ) -> options.RenderSettings:
         if settings is None:
             wanted = options.RenderSettings(
                 sampling=options.Sampling.from_widgets(widgets), start=options.Start.from_widgets(widgets)
@@ -178,21 +226,18 @@ class ACEStepSampler:
                 raise InvalidInput("This song started from a latent; connect that of Load Song Record, too.")
         if sigmas is not None:
             wanted = replace(wanted, schedule=options.Schedule(timesteps=sigmas.tolist()))
-        if guidance is not None:
-            wanted = replace(wanted, guidance=guidance)
-        again, at_once = settings is not None and seed == settings.seed, None
-        if settings is not None and again:
-            seed, batch_size, at_once = settings.seeds[0], len(settings.seeds), settings.at_once
-        integrator = None
-        if native_sampler is not None:
-            from .native_sampler import integrator_of
+        return wanted if guidance is None else replace(wanted, guidance=guidance)
 
-            integrator = integrator_of(native_sampler, seed)
-        begin, seen = start_from(latent), monitor()
-        latents, made = sampled(model, conditioning, seed, batch_size, wanted, seen, at_once, begin, integrator)
-        if settings is not None and again:
-            latents, made = latents[[settings.item]], made.select([settings.item])
-        return told((wires.to_latent(latents, made),), made.unrecorded)
+
+def _start(latent: dict[str, Any] | None, native_sampler: Any, seed: int) -> tuple[Any, Any]:
+    """What a song starts from, and somebody else's sampler; None for what there is not."""
+    from acestep_core.pipeline.starting import start_from
+
+    if native_sampler is None:
+        return start_from(latent), None
+    from .native_sampler import integrator_of
+
+    return start_from(latent), integrator_of(native_sampler, seed)
 
 
 class ACEStepDecode:

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from acestep_core.models.handles import Models
 from acestep_core.options import Finish, RenderSettings
 from acestep_core.pipeline.generation import Generation
-from acestep_core.pipeline.steps import conditioned, decoded, sampled
+from acestep_core.pipeline.sampling import sampled
+from acestep_core.pipeline.steps import conditioned, decoded
 from acestep_core.render.task import Task
 from acestep_core.song.description import Song
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width, normalize
 
+from acestep_core.commands.engine import add_engine_options
 from acestep_core.commands.flags import add_flags, examples, given
+from acestep_core.commands.stages import on_ray
 from acestep_core.declared import options_of
 from acestep_core.errors import DatasetError
 from acestep_core.monitor import Monitor
@@ -35,6 +37,7 @@ def add_parser(subparsers: Any) -> None:
             "acestep dataset label my_songs.json",
             'acestep dataset edit my_songs.json song.wav bpm=92 "caption=slow blues"',
             "acestep dataset preprocess my_songs.json --variant base",
+            "acestep dataset preprocess my_songs.json --engine ray --workers 4",
         ),
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -45,6 +48,7 @@ def add_parser(subparsers: Any) -> None:
                       "is there keeps what people and models wrote into it")  # fmt: skip
     add_flags(scan, options_of(Scanning))
     _add_word(scan, "--instrumental", "all_instrumental", True, "recordings without lyrics have no vocals (default)")
+    add_engine_options(scan, "what takes long")
     _add_word(scan, "--vocals", "all_instrumental", False, "recordings without lyrics are sung, too")
 
     show = actions.add_parser("show", help="show a dataset as a table")
@@ -69,6 +73,7 @@ def add_parser(subparsers: Any) -> None:
     label.add_argument("--lm", metavar="NAME", help="language model: a folder, or part of a name such as 1.7B")
     label.add_argument("--cache", type=Path, metavar="FOLDER", help="keeps latents and codes (default: the trainset)")
     _add_models(label)
+    add_engine_options(label, "what takes long")
 
     preprocess = actions.add_parser("preprocess", help="turn a dataset into tensors to train with")
     preprocess.add_argument("file", type=Path)
@@ -77,6 +82,7 @@ def add_parser(subparsers: Any) -> None:
     add_flags(preprocess, options_of(Preprocessing))
     preprocess.add_argument("--prune", action="store_true", help="remove files that no song needs any more")
     _add_models(preprocess)
+    add_engine_options(preprocess, "what takes long")
 
     export = actions.add_parser("export", help="write a dataset for another program")
     export.add_argument("file", type=Path)
@@ -119,7 +125,9 @@ def _scan(told: argparse.Namespace) -> int:
     before = load_dataset(told.output) if told.output.exists() else None
     kept = {o.flat: getattr(before, o.name) for o in options_of(Scanning) if hasattr(before, o.name)}
     with ProgressBar() as bar:
-        found = scan(told.folder, Scanning.from_flat(kept | given(told, (Scanning,))), monitor=Monitor(bar))
+        workers, options = on_ray(told, bar), Scanning.from_flat(kept | given(told, (Scanning,)))
+        ahead: dict[str, Any] = {} if workers is None else {"ahead": workers.look}
+        found = scan(told.folder, options, monitor=Monitor(bar), **ahead)
     if before is not None:
         found = rescanned(found, before)
     told.output.parent.mkdir(parents=True, exist_ok=True)
@@ -187,16 +195,22 @@ def _label(told: argparse.Namespace) -> int:
     if models.lm is None:
         raise DatasetError("There is no language model to label with; fetch one with `acestep models download main`.")
     with locked(told.file.with_name(f".{told.file.name}.lock")), ProgressBar() as bar:
+        folder = (told.cache or _trainset_of(told.file)).absolute()
+        workers = on_ray(told, bar)
+        ahead: dict[str, Any] = {}
+        if workers is not None:
+            ahead["ahead"] = lambda some, take: workers.label(some, models, folder, options, told.seed, take)
         done = label(
             dataset,
             models.model,
             models.vae,
             models.lm,
-            told.cache or _trainset_of(told.file),
+            folder,
             options,
             seed=told.seed,
             save=lambda changed: save_dataset(changed, told.file),
             monitor=Monitor(bar),
+            **ahead,
         )
     _tell(done)
     changed = sum(a != b for a, b in zip(dataset.samples, done.samples, strict=True))
@@ -215,7 +229,10 @@ def _preprocess(told: argparse.Namespace) -> int:
     models = _models(told)
     folder = told.output or _trainset_of(told.file)
     with ProgressBar() as bar:
-        made = preprocess(dataset, models.model, models.vae, folder, options, prune=told.prune, monitor=Monitor(bar))
+        workers = on_ray(told, bar)
+        known = {} if workers is None else workers.prepare(dataset, models, folder.absolute(), options)
+        more: dict[str, Any] = {"prune": told.prune, "monitor": Monitor(bar), "known": known}
+        made = preprocess(dataset, models.model, models.vae, folder, options, **more)
     for text in (*dataset.problems, *dataset.remarks()):
         _note(text)
     _say(report_of(made))

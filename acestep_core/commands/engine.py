@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep_core.commands.running import interruptible, run_all
+from acestep_core.commands.running import interruptible, run_all, store_of
 from acestep_core.errors import InvalidInput
 from acestep_core.pipeline.progress import ProgressBar
 
@@ -33,7 +33,8 @@ def add_engine_options(parser: argparse.ArgumentParser, works: str) -> None:
         "--address",
         default="local",
         metavar="WHERE",
-        help="of Ray: local starts one for this alone (default), auto finds the cluster that this machine is part of",
+        help="of Ray: local starts one for this alone (default), auto finds the cluster that this machine is part of, "
+        "ray://HOST:PORT names one that it is not part of",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="default one per card, or else per processor")
     parser.add_argument(
@@ -45,8 +46,20 @@ def add_engine_options(parser: argparse.ArgumentParser, works: str) -> None:
 
 
 def add_row_options(parser: argparse.ArgumentParser) -> None:
-    """Where and how the rows of a batch run."""
+    """Where and how the rows of a batch run, and where their files go."""
+    parser.add_argument(
+        "--store",
+        metavar="URI",
+        help="where the files of a batch go instead, such as s3://bucket/songs; the journal stays in --output",
+    )
     add_engine_options(parser, "the rows of a batch")
+    parser.add_argument(
+        "--together",
+        type=int,
+        metavar="N",
+        help="rows that differ in seeds and texts alone, which a worker makes at once, as far as its memory goes "
+        "(default 8 on a card, else 1); the same songs within rounding",
+    )
     parser.add_argument(
         "--row-limit",
         type=float,
@@ -67,7 +80,10 @@ def ray_options(options: argparse.Namespace) -> RayOptions:
         raise InvalidInput(f"--workers is a number from 1, not {options.workers}.")
     if options.gpus_per_worker < 0:
         raise InvalidInput(f"--gpus-per-worker is a number from 0, not {options.gpus_per_worker}.")
-    return RayOptions(options.address, options.workers, options.gpus_per_worker, options.threads_per_worker)
+    together = vars(options).get("together")
+    if together is not None and together < 1:
+        raise InvalidInput(f"--together is a number from 1, not {together}.")
+    return RayOptions(options.address, options.workers, options.gpus_per_worker, options.threads_per_worker, together)
 
 
 def run_on_ray(
@@ -91,7 +107,7 @@ async def _run(
     # Ray prints what becomes of its workers; standard output is for results alone.
     with redirect_stdout(sys.stderr), ProgressBar() as bar:
         async with row_pool(ray_options(options), runner.folders, packs, not options.disable_metadata, limits) as pool:
-            run = rows_on(pool)
+            run = rows_on(pool, runner.meeting, store_of(options))
 
             async def one(row: Any, output: Path, prompt_id: str) -> Any:
                 return await run(runner.prepare(row, sources), output, prompt_id)

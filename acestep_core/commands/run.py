@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 from acestep_core.commands.engine import RAY, add_row_options, run_on_ray
 from acestep_core.commands.flags import examples
 from acestep_core.commands.report import result_of, show
-from acestep_core.commands.running import add_workflow_options, check_repeats, interruptible, run_all, sources_of, watch
+from acestep_core.commands.running import (
+    add_workflow_options,
+    check_repeats,
+    interruptible,
+    run_all,
+    sources_of,
+    store_of,
+    watch,
+)
 from acestep_core.commands.workflows import located, recordings
 from acestep_core.errors import AudioError, GraphError, InvalidInput
 from acestep_core.host.server.host_options import add_host_options, folders_of, packs_of
@@ -35,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "acestep run text2music --repeat 4 --seed random",
             "acestep run cover --set recording.audio=demo.wav",
             "acestep run my_graph.json --batch songs.csv",
-            "acestep run my_graph.json --batch songs.csv --engine ray --workers 4",
+            "acestep run my_graph.json --batch songs.csv --engine ray --workers 4 --store s3://bucket/songs",
             "acestep run output/song.flac",
         ),
     )
@@ -59,10 +67,13 @@ def run(options: argparse.Namespace) -> int:
     sources = sources_of(options, runner.folders.input, *recordings())
     if options.engine == RAY:
         return run_on_ray(options, runner, packs, workflow, sources)
-    stop = threading.Event()
+    stop, store = threading.Event(), store_of(options)
     with ProgressBar() as bar, interruptible(stop.set):
 
         async def one(row: Any, output: Path | None = None, prompt_id: str | None = None) -> Any:
+            if store is not None:
+                told = {"watch": watch(row, bar), "stop": stop, "prompt_id": prompt_id}
+                return await runner.run_stored(runner.prepare(row, sources), store, str(output), **told)
             return await runner.run(runner.prepare(row, sources), output, watch(row, bar), stop, prompt_id)
 
         return asyncio.run(run_all(options, workflow, one, sources, bar))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import secrets
 import signal
 import threading
@@ -19,7 +20,9 @@ from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.values import RANDOM
 
 if TYPE_CHECKING:
+    from acestep_core.host.client.batch import Journal
     from acestep_core.host.client.sources import Sources
+    from acestep_core.host.client.stores import Store
     from acestep_core.host.graph.workflow import Workflow
     from acestep_core.host.queue.results import Result
 
@@ -79,6 +82,8 @@ def check_repeats(options: argparse.Namespace) -> None:
     """Refuses a number of runs that makes no sense."""
     if options.repeat < 1:
         raise InvalidInput(f"--repeat is a number of runs from 1, not {options.repeat}.")
+    if re.match(r"[\w+]{2,}:/", options.output.as_posix()):
+        raise InvalidInput("--output is a folder, of the journal too; give the address as --store, with --batch.")
     if options.rows_per_folder < 0:
         raise InvalidInput(f"--rows-per-folder is a number from 0, not {options.rows_per_folder}.")
     if options.batch is not None and (options.repeat != 1 or options.seed == RANDOM):
@@ -142,11 +147,11 @@ async def _batch(
     out: TextIO | None,
 ) -> int:
     """Runs all rows; exit status 1 if one of them failed."""
-    from acestep_core.host.client.batch import Journal, Row, run_batch
+    from acestep_core.host.client.batch import Row, run_batch
     from acestep_core.host.client.rows import read_rows, rows_of_folder
 
     rows = rows_of_folder(options.batch, workflow) if options.batch.is_dir() else read_rows(options.batch)
-    journal = Journal(options.output / f"{options.batch.resolve().stem}.journal.jsonl")
+    journal, store = journal_of(options), store_of(options)
     bar.part = f"1/{len(rows)}" if at_once == 1 else ""
     ended = 0
 
@@ -164,9 +169,36 @@ async def _batch(
             shown = {"row": row.index + 1, "repeated": row.repeated, **row.result, "seeds": _seeds(row.workflow)}
             show(shown, options.json, out)
 
-    per_folder = options.rows_per_folder
-    done = await run_batch(workflow, rows, one, report, journal, sources.check, at_once=at_once, per_folder=per_folder)
+    per_folder, check = options.rows_per_folder, sources.check
+    done = await run_batch(
+        workflow, rows, one, report, journal, check, at_once=at_once, per_folder=per_folder, store=store
+    )
     return 0 if done else 1
+
+
+def journal_of(options: argparse.Namespace) -> Journal:
+    """What is done of a batch, in its output folder."""
+    from acestep_core.host.client.batch import Journal
+
+    return Journal(options.output / f"{options.batch.resolve().stem}.journal.jsonl")
+
+
+def store_of(options: argparse.Namespace) -> Store | None:
+    """Where the files of a batch go that is no folder.
+
+    Raises:
+        InvalidInput: there is no batch, or the address is none.
+    """
+    uri = vars(options).get("store")
+    if uri is None:
+        return None
+    from acestep_core.host.client.stores import Store
+
+    if options.batch is None:
+        raise InvalidInput("--store takes the files of a batch; add --batch FILE.")
+    if "://" not in uri:
+        raise InvalidInput(f"--store takes an address such as s3://bucket/songs, not {uri!r}; a folder is --output.")
+    return Store(uri, journal_of(options).owner)
 
 
 def watch(workflow: Any, bar: ProgressBar) -> Callable[[Any], None]:

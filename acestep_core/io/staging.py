@@ -70,7 +70,7 @@ class Stage:
     """Files are made below `folder`, then `deliver` moves them below `root`. See `staging`."""
 
     def __init__(self, home: Path) -> None:
-        self.root = home.parent
+        self.home, self.root = home, home.parent
         self.folder = home / "files"
         self.settled = True  # whether the stage may be removed
         self._intent = home / "intent.json"
@@ -119,6 +119,16 @@ class Stage:
             place(made, target)
             sync_folder(self.root)
         return target
+
+    def emptied(self) -> bool:
+        """Forgets what was delivered, and drops what was not. False if other programs hold some of it open."""
+        try:
+            self._intent.unlink(missing_ok=True)
+            for path in self.folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except OSError:
+            return False
+        return True
 
     def finish(self) -> tuple[Any, dict[str, Path]] | None:
         """Completes a delivery that was cut off; its note and its files, or None if it had not begun."""

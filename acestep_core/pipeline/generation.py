@@ -31,13 +31,13 @@ from acestep_core.options import (
 from acestep_core.pipeline.made import Made
 from acestep_core.pipeline.opening import needed_lm
 from acestep_core.pipeline.request import Request
+from acestep_core.pipeline.sampling import sampled
 from acestep_core.pipeline.starting import LatentLike, part_of, start_from
 from acestep_core.pipeline.steps import (
     DEFAULT_SECONDS,
     Stopwatch,
     conditioned,
     decoded,
-    sampled,
     tasks_for,
 )
 from acestep_core.render.settings import tile_for

@@ -62,7 +62,7 @@ def record_of(
     origin, task = made.origin, made.task(item)
     about: dict[str, Any] = {"name": task.name, "call": origin.call, "arguments": dict(origin.arguments)}
     about |= {"index": made.places[item], "seeds": list(origin.seeds)}
-    if origin.at_once is not None and origin.at_once < len(origin.seeds):
+    if origin.at_once is not None and origin.at_once != len(origin.seeds):
         about["at_once"] = origin.at_once
     if task.tracks:
         about["tracks"] = list(task.tracks)

@@ -24,26 +24,21 @@ from acestep_core.options import (
     Extract,
     Finish,
     Morph,
-    RenderSettings,
     Repaint,
     TaskOptions,
     TextToMusic,
 )
 from acestep_core.pipeline.made import Made
 from acestep_core.records.keeping import record_of
-from acestep_core.records.origin import Origin, describe_recording
+from acestep_core.records.origin import describe_recording
 from acestep_core.render import tasks
 from acestep_core.render.conditioned import Conditioning
 from acestep_core.render.conditioning import condition
 from acestep_core.render.reference import reference_latents
 from acestep_core.render.repaint import Region, extension_of, region_of
-from acestep_core.render.sampler import Integrator
-from acestep_core.render.schedule import passage
-from acestep_core.render.settings import flow_times, initial_noise, resolved, tile_for
-from acestep_core.render.stages import decode_latents, encode_audio, render_latents
-from acestep_core.render.start import StartLatents, check_start
+from acestep_core.render.settings import tile_for
+from acestep_core.render.stages import decode_latents, encode_audio
 from acestep_core.render.task import Task
-from acestep_core.seeds import item_seeds
 from acestep_core.song.description import Song
 from acestep_core.vocabulary import HOP, SAMPLE_RATE
 
@@ -241,82 +236,6 @@ def conditioned(
     with watch.stage("condition"):
         found = condition(model, [song], made_of, album_caption, monitor)
     return Conditioned(found, song, tuple(made_of), album_caption if model.stems else "", watch.seconds)
-
-
-def sampled(
-    model: ModelHandle,
-    what: Conditioned,
-    seed: int | None,
-    batch: int,
-    settings: RenderSettings,
-    monitor: Monitor = SILENT,
-    at_once: int | None = None,
-    begin: StartLatents | None = None,
-    integrator: Integrator | None = None,
-) -> tuple[Tensor, Made]:
-    """From noise to latents `[B, T, 64]`, and the story so far.
-
-    Args:
-        seed: of the first song; song i has seed + i. None draws one.
-        batch: how many songs; 1 also takes as many as the conditioning holds.
-        settings: what they leave open is decided here, by the checkpoint's preset.
-        at_once: songs that are sampled together where they fit the memory; None is all. The story says how many it
-            were.
-        begin: latents to start from instead of noise, see `starting`.
-        integrator: somebody else's sampler, see `render.sampler`; songs of one have no record.
-    """
-    rows = what.conditioning.batch
-    if begin is not None and rows == batch == 1:
-        batch = len(begin.latents)
-    if rows > 1 and batch not in (1, rows):
-        raise InvalidInput(f"The conditioning holds {rows} songs already; make a batch of 1 or {rows}.")
-    seeds = item_seeds(seed, max(rows, batch))
-    settings = resolved(settings, model)
-    check_start(begin, settings.start, what.conditioning)
-    if begin is not None:
-        begin = replace(begin, add_noise=settings.start.add_noise)
-        begin.check(len(seeds), what.conditioning.frames, what.tasks[0].samples)
-    initial = initial_noise(settings.sampling, seeds, what.conditioning.frames)
-    together: list[int] = []
-    watch = Stopwatch(what.seconds)
-    with watch.stage("sample"):
-        latents = render_latents(
-            model,
-            what.conditioning,
-            seeds,
-            passage(flow_times(settings), settings.start),
-            settings.guidance,
-            settings.sampling,
-            initial,
-            monitor,
-            at_once=at_once,
-            note=together.append,
-            begin=begin,
-            leaves_noise=settings.start.leave_noise,
-            integrator=integrator,
-        )
-    asked = what.tasks[0].options
-    origin = Origin(
-        call="" if asked is None else asked.CALL,
-        arguments={} if asked is None else asked.to_flat(),
-        files=(*(file for task in what.tasks for file in task.files), *([] if begin is None else [begin.file])),
-        seeds=tuple(seeds),
-        codes=tuple(task.codes for task in what.tasks) if any(task.codes for task in what.tasks) else (),
-        album_caption=what.album_caption,
-        at_once=together[-1],
-    )
-    made = Made(
-        song=what.song,
-        tasks=what.tasks,
-        seeds=tuple(seeds),
-        model=model,
-        settings=settings,
-        origin=origin,
-        seconds=watch.seconds,
-        notes=(*what.song.notes, *what.conditioning.remarks),
-        unrecorded=FOREIGN_SAMPLER if integrator is not None else "" if model.lent is None else LENT_MODEL,
-    )
-    return latents, made
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from acestep_core.devices import pick_device
 from acestep_core.errors import InvalidInput
@@ -78,6 +79,20 @@ def codes_prompts(
     return conditional, lm.encode(text)
 
 
+@dataclass(frozen=True)
+class Ask:
+    """Codes for one plan of a song, another sequence for every seed."""
+
+    song: Song
+    plan: Plan
+    seeds: Sequence[int]
+
+    @property
+    def count(self) -> int | None:
+        """How many codes a sequence has; None where the model decides when the song ends."""
+        return None if self.plan.duration is None else seconds_to_codes(self.plan.duration)
+
+
 def codes_of(
     handle: LMHandle,
     song: Song,
@@ -88,18 +103,30 @@ def codes_of(
     monitor: Monitor = SILENT,
 ) -> list[tuple[int, ...]]:
     """`write_codes` with a model from the manager, in smaller chunks where the memory asks for it."""
+    return codes_together(handle, [Ask(song, plan, seeds)], sampling, chunk, monitor)[0]
+
+
+def codes_together(
+    handle: LMHandle,
+    asks: Sequence[Ask],
+    sampling: LMSampling | None = None,
+    chunk: int = CHUNK,
+    monitor: Monitor = SILENT,
+) -> list[list[tuple[int, ...]]]:
+    """`codes_of` for each of several songs, which are written together; all want equally many codes."""
     device, sampling = pick_device(handle.device), sampling or LMSampling()
+    songs = sum(len(ask.seeds) for ask in asks)
 
     def needs(lm: LanguageModel, chunk: int) -> int:
-        conditional, unconditional = codes_prompts(lm, song, plan, sampling)
-        count = None if plan.duration is None else seconds_to_codes(plan.duration)
-        prompt = max(len(conditional), len(unconditional or ()))
-        return codes_bytes(lm, device, chunk, unconditional is not None, prompt, count)
+        prompts = [codes_prompts(lm, ask.song, ask.plan, sampling) for ask in asks]
+        longest = max(len(ids) for prompt in prompts for ids in prompt if ids is not None)
+        return codes_bytes(lm, device, chunk, prompts[0][1] is not None, longest, asks[0].count)
 
     def work(lm: LanguageModel, chunk: int) -> list[tuple[int, ...]]:
-        return write_codes(lm, song, plan, seeds, sampling, chunk, monitor)
+        return _write(lm, asks, sampling, chunk, monitor)
 
-    return manager.run(handle, work, needs, min(chunk, len(seeds)))
+    written = iter(manager.run(handle, work, needs, min(chunk, songs)))
+    return [[next(written) for _ in ask.seeds] for ask in asks]
 
 
 def write_codes(
@@ -119,14 +146,20 @@ def write_codes(
         plan: its duration decides how many codes are written; without one, the model decides when the song ends.
         chunk: how many sequences are written at once; less needs less memory.
     """
-    sampling = sampling or LMSampling()
     if chunk < 1:
         raise InvalidInput(f"The chunk size must be at least 1, not {chunk}.")
-    count = None if plan.duration is None else seconds_to_codes(plan.duration)
-    conditional, unconditional = codes_prompts(lm, song, plan, sampling)
+    return _write(lm, [Ask(song, plan, seeds)], sampling or LMSampling(), chunk, monitor)
+
+
+def _write(
+    lm: LanguageModel, asks: Sequence[Ask], sampling: LMSampling, chunk: int, monitor: Monitor
+) -> list[tuple[int, ...]]:
+    """The sequences of all seeds, one ask after the other."""
+    prompts = [(codes_prompts(lm, ask.song, ask.plan, sampling), ask.seeds) for ask in asks]
+    songs = [CodesPrompt(*prompt, seed) for prompt, seeds in prompts for seed in seeds]
     codes: list[tuple[int, ...]] = []
-    for start in range(0, len(seeds), chunk):
-        songs = [CodesPrompt(conditional, unconditional, seed) for seed in seeds[start : start + chunk]]
-        stage = "Writing codes" if len(seeds) <= chunk else f"Writing codes {start + 1} to {start + len(songs)}"
-        codes += decode_codes(lm, songs, sampling, count, monitor, stage)
+    for start in range(0, len(songs), chunk):
+        part = songs[start : start + chunk]
+        stage = "Writing codes" if len(songs) <= chunk else f"Writing codes {start + 1} to {start + len(part)}"
+        codes += decode_codes(lm, part, sampling, asks[0].count, monitor, stage)
     return codes

@@ -85,8 +85,8 @@ class SongRecord:
     codes: semantic codes; empty for none.
     task: its `name`; the `call` of the front door that made it with its `arguments`; the `seeds` (and `codes`, where
         they differ) of the whole batch and this item's `index` in it, since a batch differs from single songs in its
-        last bits; `at_once`, how many of them were sampled together, where not all were; `think`, how the language
-        model was asked.
+        last bits; `at_once`, how many were sampled together, where these were not all of the batch, or songs of others
+        among them; `think`, how the language model was asked.
     settings: how it was sampled, presets resolved to numbers.
     finish: peak level and fades, and the format of the file.
     files: models, adapters, sources and references, with their hashes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -29,6 +29,22 @@ class Branch:
 
     def changed(self, change: Change) -> Branch:
         return Branch(tuple(change(s) for s in self.states), change(self.context))
+
+
+def side_by_side(rows: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Groups neighbouring rows `[1, S, D]` of equal length; rows that are one tensor become one expanded tensor, which
+    the DiT projects once.
+    """
+    groups: list[list[Tensor]] = []
+    for row in rows:
+        if groups and groups[-1][0].shape == row.shape:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return tuple(
+        group[0].expand(len(group), -1, -1) if all(row is group[0] for row in group) else torch.cat(group)
+        for group in groups
+    )
 
 
 @dataclass(frozen=True, eq=False)

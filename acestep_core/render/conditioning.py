@@ -19,7 +19,7 @@ from acestep_core.models.manager import manager
 from acestep_core.models.memory import code_tokens, encoding_bytes, windowed
 from acestep_core.models.text import TextEncoder, caption_bytes
 from acestep_core.monitor import SILENT, Monitor
-from acestep_core.render.conditioned import Branch, Conditioning, Hold
+from acestep_core.render.conditioned import Branch, Conditioning, Hold, side_by_side
 from acestep_core.render.task import Task, silence_frames
 from acestep_core.render.tasks import check_task
 from acestep_core.render.text_prompts import instruction_for, song_prompts, stems_caption, unread_remark
@@ -169,14 +169,14 @@ def _condition(model: AceStepModel, texts: list[_Texts], tasks: list[Task], moni
         source = torch.cat([_source(model, task, row) for task, row in zip(tasks, before.split(1), strict=True)])
     else:
         source = quiet
-    main = Branch(_rows([encode(i, t.caption, t.lyrics) for i, t in enumerate(texts)]), _context(source, masks))
+    main = Branch(side_by_side([encode(i, t.caption, t.lyrics) for i, t in enumerate(texts)]), _context(source, masks))
     plain, was = None, None
     if first.switches:
         states = [encode(i, t.plain_caption, t.lyrics) for i, t in enumerate(texts)]  # type: ignore[arg-type]
-        plain = Branch(_rows(states), _context(quiet, masks))
+        plain = Branch(side_by_side(states), _context(quiet, masks))
     if first.morph is not None:
         states = [encode(i, t.was.caption, t.was.lyrics) for i, t in enumerate(texts)]  # type: ignore[union-attr]
-        was = Branch(_rows(states), _context(quiet, masks))
+        was = Branch(side_by_side(states), _context(quiet, masks))
     return Conditioning(
         main=main,
         null=model.null_condition_emb.detach().clone(),
@@ -189,20 +189,6 @@ def _condition(model: AceStepModel, texts: list[_Texts], tasks: list[Task], moni
         morph=first.morph,
         lyric_tokens=tuple(text.lyric_tokens for text in texts),
         remarks=tuple(dict.fromkeys(remark for text in texts for remark in text.remarks)),
-    )
-
-
-def _rows(states: list[Tensor]) -> tuple[Tensor, ...]:
-    """Groups neighbouring rows of equal length; equal rows become one expanded tensor, which the DiT projects once."""
-    groups: list[list[Tensor]] = []
-    for row in states:
-        if groups and groups[-1][0].shape == row.shape:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return tuple(
-        group[0].expand(len(group), -1, -1) if all(row is group[0] for row in group) else torch.cat(group)
-        for group in groups
     )
 
 

@@ -7,7 +7,7 @@ sample the dataset is handed out to be saved, so that an end at any moment costs
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,13 @@ _OWN = (AudioError, GenerationError, InvalidInput)
 """What can be the matter with one sample alone."""
 
 
+Ahead = Callable[[Sequence[Sample], Callable[[Sequence[Sample]], object]], object]
+
+
+def _nobody(samples: Sequence[Sample], take: Callable[[Sequence[Sample]], object]) -> None:
+    pass
+
+
 def label(
     dataset: Dataset,
     model: ModelHandle,
@@ -43,6 +50,7 @@ def label(
     seed: int = 0,
     save: Callable[[Dataset], object] = lambda dataset: None,
     monitor: Monitor = SILENT,
+    ahead: Ahead = _nobody,
 ) -> Dataset:
     """Writes down what the model hears, by the rules of `options.mode`; what a person wrote stays unless they ask.
 
@@ -52,6 +60,7 @@ def label(
         folder: keeps latents and codes, so that nothing is encoded twice; that of the trainset is a good choice.
         seed: another one hears it in other words; each sample is its own draw, whatever else is labelled.
         save: called with the dataset after each sample.
+        ahead: is shown the samples, and may hand in some of them as `label_some` gives them.
 
     Raises:
         DatasetError: every sample failed.
@@ -59,25 +68,57 @@ def label(
     wanted = [s for s in dataset.used if not (options.only_unlabeled and s.labeled and s.caption)]
     if not wanted:
         return dataset
+    done: set[str] = set()
+
+    def take(samples: Sequence[Sample]) -> None:
+        nonlocal dataset
+        dataset = dataset.with_samples(samples)
+        done.update(sample.id for sample in samples)
+        save(dataset)
+
+    ahead(wanted, take)
+    left = [sample for sample in wanted if sample.id not in done]
     problems: dict[str, str] = {}
-    codes = _codes(wanted, model, LatentStore(Path(folder), vae, options.max_seconds), problems, monitor)
+    if left:
+        problems = label_some(left, model, vae, lm, Path(folder), options, seed, monitor, take)[1]
+    check_share(len(problems), len(wanted), next(iter(problems.values()), ""), True, "Labelling")
+    return dataset
+
+
+def label_some(
+    wanted: Sequence[Sample],
+    model: ModelHandle,
+    vae: VAEHandle,
+    lm: LMHandle,
+    folder: Path,
+    options: Labelling,
+    seed: int,
+    monitor: Monitor,
+    take: Callable[[Sequence[Sample]], object] = lambda samples: None,
+) -> tuple[list[Sample], dict[str, str]]:
+    """Samples as the model hears them, and why it could not hear the others, by id; see `label`.
+
+    Args:
+        take: called with what has been written down, as soon as it is; also with samples that have a problem.
+    """
+    problems: dict[str, str] = {}
+    done: list[Sample] = []
+    codes = _codes(wanted, model, LatentStore(folder, vae, options.max_seconds), problems, monitor)
     longest = max((codes_to_text(row) for row in codes.values()), key=len, default="")
     texts = max((sample.raw_lyrics for sample in wanted), key=len) if options.format_lyrics else ""
-    dataset = dataset.with_samples(_with_problem(s, problems[s.id]) for s in wanted if s.id in problems)
-    save(dataset)
+    take([_with_problem(s, problems[s.id]) for s in wanted if s.id in problems])
     if codes:
         with writing(lm, longest, texts, tokens=TOKENS + GENRES_TOKENS) as language_model:
             for number, sample in enumerate((s for s in wanted if s.id in codes), start=1):
                 try:
-                    done = _labelled(language_model, lm, sample, codes[sample.id], options, seed, monitor)
+                    heard = _labelled(language_model, lm, sample, codes[sample.id], options, seed, monitor)
+                    done.append(heard)
                 except _OWN as error:
                     problems[sample.id] = str(error)
-                    done = _with_problem(sample, str(error))
-                dataset = dataset.with_samples([done])
-                save(dataset)
+                    heard = _with_problem(sample, str(error))
+                take([heard])
                 monitor.tick("Labelling", number, len(codes))
-    check_share(len(problems), len(wanted), next(iter(problems.values()), ""), True, "Labelling")
-    return dataset
+    return done, problems
 
 
 def sample_seed(seed: int, sample: Sample) -> int:
@@ -110,7 +151,7 @@ def _origin(lm: LMHandle, seed: int) -> str:
 
 
 def _codes(
-    samples: list[Sample], model: ModelHandle, store: LatentStore, problems: dict[str, str], monitor: Monitor
+    samples: Sequence[Sample], model: ModelHandle, store: LatentStore, problems: dict[str, str], monitor: Monitor
 ) -> dict[str, tuple[int, ...]]:
     """Semantic codes by id; who has none has a problem."""
     quiet = without_progress(monitor)

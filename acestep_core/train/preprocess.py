@@ -6,7 +6,7 @@ over an unchanged dataset makes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,6 +77,7 @@ def preprocess(
     *,
     prune: bool = False,
     monitor: Monitor = SILENT,
+    known: Mapping[tuple[str, int, int], str] = {},
 ) -> Trainset:
     """Makes, completes or renews the trainset in a folder.
 
@@ -85,6 +86,7 @@ def preprocess(
     Args:
         model: the checkpoint that will be trained; its condition encoder and text encoder are used.
         prune: removes files that no song needs any more.
+        known: SHA-256 of recordings, see `LatentStore`.
 
     Raises:
         DatasetError: nothing, or less than half without `options.keep_going`, can be used.
@@ -100,8 +102,9 @@ def preprocess(
     store = LatentStore(folder, vae, options.max_seconds, options.loudness)
     for entry in before.samples if before is not None else ():
         store.known[(entry.audio[0], entry.audio[1], entry.audio[2])] = entry.audio[3]
+    store.known.update(known)
     problems: dict[str, str] = {}
-    encoded = dict(_encoded(dataset, store, options, problems, monitor))
+    encoded = dict(_encoded(dataset.used, store, options, problems, monitor))
     first = next(iter(problems.values()), "")
     check_share(len(problems), len(dataset.used), first, options.keep_going, "Preprocessing")
     hashes = {
@@ -109,16 +112,10 @@ def preprocess(
         "text_encoder": weights_hash(model.text, "text_encoder"),
         "vae": weights_hash(vae, "vae"),
     }
-    formats = dtype_of(model, "dit"), dtype_of(model.text, "text")
-    encoders = short_hash(hashes["dit"], hashes["text_encoder"], *formats)
-    jobs = [
-        _job(dataset, sample, encoded[sample.id], model.stems, options, f"conditions/{encoders}")
-        for sample in dataset.used
-        if sample.id in encoded
-    ]
+    jobs = _jobs(dataset, dataset.used, encoded, model, options)
     _condition(jobs, model, store, options, folder, monitor)
     shares = genre_shares(dataset, fixed=options.genre_choice == "fixed")
-    known = {(e.latents, e.conditions): e for e in (before.samples if before is not None else ())}
+    made = {(e.latents, e.conditions): e for e in (before.samples if before is not None else ())}
     manifest = Manifest(
         {
             "name": dataset.name,
@@ -127,9 +124,9 @@ def preprocess(
             "genre_ratio": dataset.genre_ratio,
             "fingerprint": dataset.fingerprint(),
         },
-        {"variant": model.variant, "dtype": formats[0], **hashes},
+        {"variant": model.variant, "dtype": dtype_of(model, "dit"), **hashes},
         asdict(options),
-        tuple(_entry(dataset, job, store, shares, known.get((job.encoded.name, job.file))) for job in jobs),
+        tuple(_entry(dataset, job, store, shares, made.get((job.encoded.name, job.file))) for job in jobs),
         problems,
     )
     manifest.save(folder)
@@ -137,6 +134,30 @@ def preprocess(
         for path in orphaned(folder, manifest):
             path.unlink()
     return Trainset.open(folder)
+
+
+def prepare(
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    model: ModelHandle,
+    vae: VAEHandle,
+    folder: Path,
+    options: Preprocessing,
+    monitor: Monitor = SILENT,
+) -> dict[tuple[str, int, int], str]:
+    """Makes the files of some samples, as far as that can be done, so that `preprocess` finds them.
+
+    Returns:
+        What `preprocess` takes as `known`.
+    """
+    if model.text is None:
+        raise InvalidInput("The model has no text encoder; load Qwen3-Embedding-0.6B together with it.")
+    folder.mkdir(parents=True, exist_ok=True)
+    store = LatentStore(folder, vae, options.max_seconds, options.loudness)
+    encoded = dict(_encoded(samples, store, options, {}, monitor))
+    if encoded:
+        _condition(_jobs(dataset, samples, encoded, model, options), model, store, options, folder, monitor)
+    return store.known
 
 
 def orphaned(folder: Path, manifest: Manifest) -> list[Path]:
@@ -167,10 +188,10 @@ def _before(folder: Path) -> Manifest | None:
 
 
 def _encoded(
-    dataset: Dataset, store: LatentStore, options: Preprocessing, problems: dict[str, str], monitor: Monitor
+    samples: Sequence[Sample], store: LatentStore, options: Preprocessing, problems: dict[str, str], monitor: Monitor
 ) -> Iterator[tuple[str, Encoded]]:
     quiet = without_progress(monitor)
-    for number, sample in enumerate(dataset.used, start=1):
+    for number, sample in enumerate(samples, start=1):
         try:
             found = store.made(sample, quiet)
             if options.reference == "self":
@@ -178,7 +199,24 @@ def _encoded(
             yield sample.id, found
         except (AudioError, GenerationError) as error:
             problems[sample.id] = str(error)
-        monitor.tick("Encoding recordings", number, len(dataset.used))
+        monitor.tick("Encoding recordings", number, len(samples))
+
+
+def _jobs(
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    encoded: Mapping[str, Encoded],
+    model: ModelHandle,
+    options: Preprocessing,
+) -> list[_Job]:
+    assert model.text is not None
+    hashes = weights_hash(model, "dit"), weights_hash(model.text, "text_encoder")
+    encoders = short_hash(*hashes, dtype_of(model, "dit"), dtype_of(model.text, "text"))
+    return [
+        _job(dataset, sample, encoded[sample.id], model.stems, options, f"conditions/{encoders}")
+        for sample in samples
+        if sample.id in encoded
+    ]
 
 
 def _job(dataset: Dataset, sample: Sample, encoded: Encoded, stems: bool, options: Preprocessing, folder: str) -> _Job:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from acestep_core.errors import AceStepError, AudioError, DatasetError
-from acestep_core.io.measure import measured
+from acestep_core.io.measure import Measure, measured
 from acestep_core.io.names import folded
 from acestep_core.io.stamps import file_stamp
 from acestep_core.monitor import SILENT, Monitor
@@ -30,16 +30,27 @@ SHORTEST: Final = 1.0
 """Seconds from which on a recording can be trained with."""
 
 
+Look = tuple[Measure, str]
+"""How long a recording is, and its SHA-256."""
+
+
+def look_at(file: Path) -> Look:
+    """Raises AudioError if it cannot be read."""
+    return measured(file), sha256_of(file)
+
+
 def scan(
     folder: Path | str,
     options: Scanning = Scanning(),  # noqa: B008
     roots: Sequence[Path] = (),
     monitor: Monitor = SILENT,
+    ahead: Callable[[Sequence[Path]], Mapping[Path, Look]] = lambda files: {},
 ) -> Dataset:
     """Finds the recordings below a folder, with what lies beside them. Files that are none become problems.
 
     Args:
         roots: symbolic links are followed only into these folders; the folder itself always counts.
+        ahead: is shown all files and may have looked at some of them already.
 
     Raises:
         DatasetError: the folder is absent, or holds no recording, or more than `options.max_files`.
@@ -62,10 +73,13 @@ def scan(
     rows = _rows(listing.sheets, files, options.encoding, problems.append)
     samples: list[Sample] = []
     taken: set[str] = set()
+    looks = ahead(files)
     for number, file in enumerate(files, start=1):
         name = file.relative_to(folder).as_posix()
         try:
-            sample = _sample(file, name, listing.beside[file.parent], rows.get(file, []), options, taken)
+            sample = _sample(
+                file, name, listing.beside[file.parent], rows.get(file, []), options, taken, looks.get(file)
+            )
         except AceStepError as error:
             problems.append(str(error) if name in str(error) else f"{name}: {error}")
         except OSError:
@@ -118,13 +132,19 @@ def folder_stamp(folder: Path | str) -> str:
 
 
 def _sample(
-    file: Path, name: str, beside: dict[str, Path], rows: list[Source], options: Scanning, taken: set[str]
+    file: Path,
+    name: str,
+    beside: dict[str, Path],
+    rows: list[Source],
+    options: Scanning,
+    taken: set[str],
+    look: Look | None,
 ) -> Sample:
     try:
         name.encode()
     except UnicodeEncodeError:
         raise DatasetError(f"{name!r} has a name that is no text; rename it.") from None
-    measure = measured(file)
+    measure, digest = look or look_at(file)
     if measure.seconds < SHORTEST:
         raise AudioError(f"{name} is {measure.seconds:.2f} s long; at least {SHORTEST:g} s are needed.")
     told = told_about(file, beside, rows, options.encoding)
@@ -144,7 +164,7 @@ def _sample(
         is_instrumental=instrumental,
         duration=int(measure.seconds),
         labeled=bool(values.get("caption")),
-        sha256=sha256_of(file),
+        sha256=digest,
         samples=round(measure.frames * SAMPLE_RATE / measure.rate),
         timing=told.timing,
         labels=origins,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from acestep_core.host.client.pool import Limits, Pool
 from acestep_core.host.client.ray_jobs import JobActor, RayEngine, _JobWorker
+from acestep_core.host.client.ray_workers import RayOptions, RayWorker
 from acestep_core.host.queue.node_progress import Sink
 from acestep_core.host.server.host import HostConfig
 
@@ -44,7 +46,8 @@ class Handle:
         self._threads = {None: ThreadPoolExecutor(1), "talk": ThreadPoolExecutor(2)}
 
     def __getattr__(self, name: str) -> _Method:
-        return _Method(self, getattr(self._actor, name), self._threads)
+        group = "talk" if name in self._actor.TALKS else None
+        return _Method(self, getattr(self._actor, name), self._threads[group])
 
     async def unless_gone(self, answer: asyncio.Future[Any]) -> Any:
         """Raises RayError if the actor is killed first."""
@@ -59,15 +62,14 @@ class Handle:
 
 
 class _Method:
-    def __init__(self, handle: Handle, call: Callable[..., Any], threads: Any, **options: Any) -> None:
-        self._handle, self._call, self._threads, self._options = handle, call, threads, options
+    def __init__(self, handle: Handle, call: Callable[..., Any], thread: Any, **options: Any) -> None:
+        self._handle, self._call, self._thread, self._options = handle, call, thread, options
 
     def options(self, **options: Any) -> _Method:
-        return _Method(self._handle, self._call, self._threads, **options)
+        return _Method(self._handle, self._call, self._thread, **options)
 
     def remote(self, *arguments: Any) -> Any:
-        thread = self._threads[self._options.get("concurrency_group")]
-        in_thread = partial(asyncio.get_running_loop().run_in_executor, thread)
+        in_thread = partial(asyncio.get_running_loop().run_in_executor, self._thread)
         if self._options.get("num_returns") == "streaming":
             return self._stream(in_thread, arguments)
         return asyncio.ensure_future(self._handle.unless_gone(in_thread(self._call, *arguments)))
@@ -82,6 +84,22 @@ class _Method:
             yield answer
             if answer.exception() is not None:
                 return
+
+
+@asynccontextmanager
+async def pretended_pool(
+    options: RayOptions, actor: type, arguments: Sequence[Any], desk: type[RayWorker], limits: Limits, *_: Any
+) -> AsyncIterator[Pool]:
+    """As `ray_workers.ray_pool`."""
+
+    async def start() -> RayWorker:
+        return desk(PretendedRay, Handle(await asyncio.to_thread(actor, *arguments)))
+
+    pool = Pool(start, options.workers or 1, replace(limits, beat=0.01))
+    try:
+        yield pool
+    finally:
+        await pool.close()
 
 
 @asynccontextmanager

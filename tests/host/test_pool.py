@@ -12,13 +12,16 @@ import pytest
 
 from acestep_core.errors import Cancelled, HostError
 from acestep_core.host.client.pool import Limits, Pool
-from acestep_core.host.client.ray_rows import RowWork
+from acestep_core.host.client.ray_rows import GroupWork, RowWork, grouped, rows_on
 from acestep_core.host.graph.likeness import weights_of
 from acestep_core.host.graph.workflow import Workflow
 from acestep_core.host.queue.results import Result, RunFailed, WorkerLost
 from tests.host.simulate import simulate
 
-DEFINITIONS: Any = {"Load": {"input": {}, "output": ["ACESTEP_MODEL"]}, "Word": {"input": {}, "output": ["STRING"]}}
+DEFINITIONS: Any = {
+    "Load": {"input": {}, "output": ["ACESTEP_MODEL"]},
+    "Word": {"input": {"required": {"text": ["STRING", {}]}}, "output": ["STRING"]},
+}
 
 
 def row(word: str, model: str = "a") -> Workflow:
@@ -241,6 +244,44 @@ def test_many_rows_over_many_workers_that_die_are_each_there_once(tmp_path: Path
     found = asyncio.run(simulate(tmp_path, rows=100, workers=8, seconds=0.001, die=0.1))
     assert found["rows_in_journal"] == found["files"] == 100 - found["errors"] > 90
     assert found["workers_lost"] > 0 == found["rows_twice"] and not list(tmp_path.glob(".*"))
+
+
+def test_works_of_one_mold_are_done_together() -> None:
+    given: list[list[str]] = []
+
+    class Singers(FakeWorker):
+        async def run(self, work: Any) -> Any:
+            rows = work.rows if isinstance(work, GroupWork) else (work,)
+            words = [each.workflow.prompt["2"]["inputs"]["text"] for each in rows]
+            given.append(words)
+            if "die" in words and self.lab.dies("die"):
+                raise WorkerLost("It is gone.")
+            found = [RunFailed("It fails.") if word == "fail" else Result("", texts={"2": [word]}) for word in words]
+            return found if isinstance(work, GroupWork) else found[0]
+
+    class Choir(Lab):
+        async def start(self) -> FakeWorker:
+            return Singers(self)
+
+    async def scene() -> list[Any]:
+        pool = Pool(Choir(deaths=1).start, 1, LIMITS, grouped(3))
+        run = rows_on(pool, {"Word"})
+        try:
+            words = ["a", "fail", "b", "c", "die", "d"]
+            first = await asyncio.gather(*(run(row(word), Path(), word) for word in words), return_exceptions=True)
+            again = ("die", "c", "e")
+            return first + await asyncio.gather(*(run(row(word), Path(), word) for word in again))
+        finally:
+            await pool.close()
+
+    assert said(asyncio.run(scene())) == ["a", "RunFailed", "b", *["WorkerLost"] * 3, "die", "c", "e"]
+    assert given == [
+        ["a", "fail", "b"],
+        ["c", "die", "d"],
+        ["die"],
+        ["c"],
+        ["e"],
+    ]  # what was lost is alone from then on
 
 
 def test_who_goes_before_his_turn_is_not_served() -> None:

@@ -8,7 +8,7 @@ from acestep_core.options import LMSampling
 from acestep_core.planner.create import create_song, format_song
 from acestep_core.planner.lm_prompts import codes_prompt, plan_prompt
 from acestep_core.planner.plan import Plan, merge
-from acestep_core.planner.planning import PlanSettings, plan_song, write_codes
+from acestep_core.planner.planning import Ask, PlanSettings, codes_of, codes_together, plan_song, write_codes
 from acestep_core.planner.understand import understand_codes
 from acestep_core.song.description import Song
 from acestep_core.vocabulary import LANGUAGES
@@ -228,3 +228,16 @@ def test_scoring_logits(lm):
     assert full.shape == (*ids.shape, lm.model.config.vocab_size)
     part = lm.forward_logits(ids, slice(1, 3), slice(5, 25), at_once=1)
     torch.testing.assert_close(part, full[:, 1:3, 5:25])
+
+
+def test_songs_whose_codes_are_written_together_get_those_they_get_alone(tiny_models):
+    asks = [
+        Ask(Song("a", "b"), Plan(duration=10), [1]),
+        Ask(
+            Song("quite another song, of many words", "and more lyrics\nthan one line"),
+            Plan(duration=10, bpm=90),
+            [5, 6],
+        ),
+    ]
+    together = codes_together(tiny_models.lm, asks)
+    assert together == [codes_of(tiny_models.lm, ask.song, ask.plan, ask.seeds) for ask in asks]

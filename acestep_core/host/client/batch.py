@@ -16,7 +16,7 @@ import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -24,11 +24,13 @@ from threading import Lock
 from typing import Any
 
 from acestep_core.errors import Cancelled, GraphError
+from acestep_core.host.client.stores import Store
 from acestep_core.host.graph.workflow import Workflow
 from acestep_core.host.queue.results import Result, RunFailed, WorkerLost
 from acestep_core.io.locks import locked
 from acestep_core.io.names import ROW
-from acestep_core.io.staging import finish_leftovers, staging
+from acestep_core.io.stages import Stages
+from acestep_core.io.staging import finish_leftovers
 
 ATTEMPTS = 3
 """How often a row is run whose worker is lost."""
@@ -42,9 +44,11 @@ class Journal:
 
     Attributes:
         thread: brings the files of rows in, one row after the other, while others run.
+        stages: where rows are made.
     """
 
     thread: Executor
+    stages: Stages
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -72,7 +76,8 @@ class Journal:
                         at += len(line)
             for (row, result), moved in finish_leftovers(self.folder, self.owner):
                 self.write(row, result, moved)
-            yield
+            with closing(Stages(self.folder, self.owner)) as self.stages:
+                yield
 
     def result(self, row: str) -> dict[str, Any] | None:
         """What a row made, as `Result.to_dict` tells it; None if it is not done, or a file of it is gone."""
@@ -83,8 +88,12 @@ class Journal:
             entry = json.loads(file.readline())
         if not all((self.folder / name).is_file() for name in entry["made"]):
             return None
-        files = {node: [str(self.folder / name) for name in names] for node, names in entry["result"]["files"].items()}
+        files = {node: [self._place(name) for name in names] for node, names in entry["result"]["files"].items()}
         return entry["result"] | {"files": files}
+
+    def _place(self, name: str) -> str:
+        """Where a file is: in a store, or in the folder."""
+        return name if "://" in name else str(self.folder / name)
 
     def write(self, row: str, result: dict[str, Any], moved: Mapping[str, Path]) -> None:
         """Records a row as done.
@@ -161,6 +170,7 @@ async def run_batch(
     *,
     at_once: int = 1,
     per_folder: int = 0,
+    store: Store | None = None,
 ) -> bool:
     """Runs each row that the journal does not know as done, into the journal's folder.
 
@@ -171,6 +181,7 @@ async def run_batch(
         check: is shown every row before the first one runs, and raises if it may not run.
         at_once: how many rows are given to `run` at a time.
         per_folder: rows whose files share a folder, such as `0000012000`; 0 for all.
+        store: where `run` brings the files itself, below the folder of its argument.
 
     Returns:
         True if every row is done.
@@ -190,25 +201,33 @@ async def run_batch(
     complete = True
     keys = row_keys(checked())
     running: set[asyncio.Task[None]] = set()
+    broken: list[BaseException] = []
+    places = asyncio.Semaphore(at_once)
 
     async def one(index: int, asked: Workflow, key: str) -> None:
         nonlocal complete
         folder = f"{index - index % per_folder:010d}" if per_folder else ""
-        row = await _row(index, asked, key, run, journal, folder)
+        row = await _row(index, asked, key, run, journal, folder, store is None)
         complete = complete and row.error is None
         report(row)
 
-    async def settle(most: int) -> None:
-        """Waits until no more than so many rows are running."""
-        while len(running) > most:
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            running.difference_update(done)
-            errors = [error for task in done if (error := task.exception()) is not None]
-            if errors:
-                raise errors[0]
+    def ended(task: asyncio.Task[None]) -> None:
+        running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            broken.append(error)
+        places.release()
+
+    async def place() -> None:
+        """Waits until one row more may run."""
+        await places.acquire()
+        if broken:
+            raise broken[0]
 
     with journal.opened():
         try:
+            if store is not None:
+                await asyncio.to_thread(store.opened)
+            await place()
             for index, (values, key) in enumerate(zip(rows, keys, strict=True)):
                 row = workflow.with_inputs(values)
                 row = row.drawn(journal.draws(key)) if row.draws else row
@@ -216,23 +235,27 @@ async def run_batch(
                 if known is not None:
                     report(Row(index, row, known, repeated=True))
                     continue
-                running.add(asyncio.create_task(one(index, row, key)))
-                await settle(at_once - 1)
-            await settle(0)
+                task = asyncio.create_task(one(index, row, key))
+                running.add(task)
+                task.add_done_callback(ended)
+                await place()
+            for _ in range(at_once - 1):
+                await place()
         except Cancelled:
             await asyncio.gather(*running, return_exceptions=True)  # what has begun may end
             raise
         finally:
-            for task in running:
+            left = [*running]
+            for task in left:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*left, return_exceptions=True)
     return complete
 
 
-async def _row(index: int, row: Workflow, key: str, run: Run, journal: Journal, folder: str) -> Row:
+async def _row(index: int, row: Workflow, key: str, run: Run, journal: Journal, folder: str, staged: bool) -> Row:
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return Row(index, row, await _run_row(row, key, run, journal, folder))
+            return Row(index, row, await (_run_row if staged else _run_stored)(row, key, run, journal, folder))
         except RunFailed as error:
             return Row(index, row, error=str(error))
         except WorkerLost as error:
@@ -242,7 +265,7 @@ async def _row(index: int, row: Workflow, key: str, run: Run, journal: Journal, 
 
 async def _run_row(row: Workflow, key: str, run: Run, journal: Journal, folder: str) -> dict[str, Any]:
     """Runs a row on a stage of its own, brings all its files in, and records it."""
-    with staging(journal.folder, journal.owner) as stage:
+    with journal.stages.one() as stage:
         made = await run(row, stage.folder / folder, str(uuid.UUID(key)))
         files = {node: [_below(path, stage.folder) for path in paths] for node, paths in made.files.items()}
         result = made.to_dict() | {"files": files}
@@ -255,6 +278,13 @@ async def _run_row(row: Workflow, key: str, run: Run, journal: Journal, folder: 
     if known is None:
         raise RunFailed("A file of the row was removed while it was brought in; run the batch again.")
     return known
+
+
+async def _run_stored(row: Workflow, key: str, run: Run, journal: Journal, folder: str) -> dict[str, Any]:
+    """Runs a row that brings its own files in, and records it."""
+    result = (await run(row, Path(folder), str(uuid.UUID(key)))).to_dict()
+    await _to_its_end(journal.thread, lambda: journal.write(key, result, {}))
+    return result
 
 
 async def _to_its_end(thread: Executor, work: Callable[[], None]) -> None:

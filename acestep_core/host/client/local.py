@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from acestep_core.errors import AceStepError
 from acestep_core.host.client.sources import Sources
+from acestep_core.host.client.stores import Store
 from acestep_core.host.graph.context import Folders, hosting
 from acestep_core.host.graph.migrate.migration import load_runnable
 from acestep_core.host.graph.paths import annotated
 from acestep_core.host.graph.validation import validate
 from acestep_core.host.graph.workflow import Workflow
+from acestep_core.host.queue.cache import ResultCache
 from acestep_core.host.queue.executor import Executor
 from acestep_core.host.queue.job import Job
+from acestep_core.host.queue.meeting import Meeting, meets
 from acestep_core.host.queue.results import Result, Update, Watch, check_outcome, refusal, shown_files, shown_texts
 from acestep_core.host.server.host import inference_mode, load_registry
 from acestep_core.io.staging import keep_copy
 
 
+@dataclass(frozen=True)
+class Wish:
+    """One run of several: as the arguments of `LocalRunner.run`."""
+
+    workflow: Workflow
+    output: Path | None = None
+    prompt_id: str | None = None
+
+
 class LocalRunner:
-    """Holds the node packs and what the executor keeps between runs. Absent folders are made by the first run."""
+    """Holds the node packs and what executors keep between runs. Absent folders are made by the first run."""
 
     def __init__(self, folders: Folders, packs: Sequence[Path], metadata: bool = True) -> None:
         self.folders = folders
-        self._sink = _WatchSink()
+        self._metadata, self._cache = metadata, ResultCache()
         with hosting(folders):
             self.registry = load_registry(packs)
-        # output nodes always run, so that every run leaves its files
-        self._executor = Executor(
-            self.registry, folders, self._sink, guard=inference_mode, metadata=metadata, reuse_outputs=False
-        )
+        self._seats = [self._seat()]
+
+    @property
+    def meeting(self) -> frozenset[str]:
+        """Types of nodes that make several songs at once."""
+        return frozenset(name for name in self.registry if meets(self.registry.cls(name)))
 
     def load(self, path: Path) -> Workflow:
         """A workflow file, read with the node types of the packs."""
@@ -76,19 +93,69 @@ class LocalRunner:
             RunFailed: the workflow is not valid, or a node failed.
             Cancelled: `stop` was set.
         """
-        start = time.perf_counter()
-        folders = self.folders if output is None else replace(self.folders, output=output)
+        wish = Wish(workflow, output, prompt_id)
+        with inference_mode():
+            return await self._run(self._seats[0], wish, watch, stop)
+
+    async def run_stored(self, workflow: Workflow, store: Store, folder: str, **more: Any) -> Result:
+        """As `run`, with all files brought to a store, below `folder`."""
+        with TemporaryDirectory(prefix="acestep-") as made:
+            result = await self.run(workflow, Path(made).resolve(), **more)
+            return await asyncio.to_thread(store.keep, result, Path(made).resolve(), folder)
+
+    async def run_together(self, wishes: Sequence[Wish], watch: Watch | None = None) -> list[Result | AceStepError]:
+        """Runs several workflows side by side: what nodes can make for all of them at once is made at once.
+
+        Args:
+            watch: told how any of them goes.
+
+        Returns:
+            For each what `run` gives or raises.
+        """
+        self._seats += [self._seat() for _ in range(len(wishes) - len(self._seats))]
+        meeting = Meeting(len(wishes))
+
+        async def one(seat: _Seat, wish: Wish) -> Result | AceStepError:
+            try:
+                return await self._run(seat, wish, watch, None, meeting)
+            except AceStepError as error:
+                return error
+            finally:
+                meeting.leave()
+
+        with inference_mode():  # here, not around each run: it is of the thread, and they end in any order
+            return await asyncio.gather(*(map(one, self._seats, wishes)))
+
+    def _seat(self) -> _Seat:
+        """Where one run is at a time."""
+        sink = _WatchSink()
+        # output nodes always run, so that every run leaves its files
+        executor = Executor(
+            self.registry, self.folders, sink, metadata=self._metadata, reuse_outputs=False, cache=self._cache
+        )
+        return _Seat(executor, sink)
+
+    async def _run(
+        self,
+        seat: _Seat,
+        wish: Wish,
+        watch: Watch | None,
+        stop: threading.Event | None,
+        meeting: Meeting | None = None,
+    ) -> Result:
+        start, workflow = time.perf_counter(), wish.workflow
+        folders = self.folders if wish.output is None else replace(self.folders, output=wish.output)
         prompt = workflow.queued()
         with hosting(folders):
             report = validate(prompt, self.registry)
         if report.error is not None or report.node_errors:
             raise refusal(workflow, report.error, report.node_errors)
         folders.made()
-        job_id = prompt_id or str(uuid.uuid4())
+        job_id = wish.prompt_id or str(uuid.uuid4())
         job = Job(0, job_id, prompt, tuple(report.outputs), workflow.extra_data, client="local")
-        self._sink.watch = watch
-        self._executor.folders = folders
-        outcome = await self._executor.run(job, stop)
+        seat.sink.watch = watch
+        seat.executor.folders, seat.executor.meeting = folders, meeting
+        outcome = await seat.executor.run(job, stop)
         check_outcome(workflow, outcome.messages)
         files: dict[str, list[Path]] = {}
         for node_id, item in shown_files(outcome.outputs):
@@ -123,3 +190,9 @@ class _WatchSink:
 
     def watching(self, client: str | None) -> bool:
         return False
+
+
+@dataclass(frozen=True, eq=False)
+class _Seat:
+    executor: Executor
+    sink: _WatchSink

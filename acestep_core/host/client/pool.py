@@ -11,14 +11,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from acestep_core.errors import AceStepError, Cancelled, HostError
 from acestep_core.host.queue.results import WorkerLost
 
 log = logging.getLogger(__name__)
+
+
+MOST_ASKED = 512
+"""Runs to ask for at a time so that groups are full: each holds a file open."""
 
 
 class Work(Protocol):
@@ -63,6 +67,24 @@ class Limits:
     losses: int = 12
 
 
+@dataclass(frozen=True)
+class Groups:
+    """How works are done together.
+
+    Attributes:
+        most: works in a group.
+        mold: what works of a group share; None for one that is done alone.
+        join: the work of a group, which gives for each of its works the result or the error.
+    """
+
+    most: int
+    mold: Callable[[Any], str | None]
+    join: Callable[[Sequence[Any]], Work]
+
+
+_ALONE = Groups(1, lambda work: None, lambda works: works[0])
+
+
 @dataclass(eq=False)
 class _Asked:
     """A run that was asked for."""
@@ -70,18 +92,22 @@ class _Asked:
     work: Work
     done: asyncio.Future[Any]
     likeness: frozenset[str]
+    mold: str | None
     passed: int = 0
 
 
 @dataclass(eq=False)
 class _Desk:
-    """A worker at work: what it was given, oldest first, since when it is at that, and what it has at hand."""
+    """A worker at work: the groups it was given, oldest first, since when it is at that, and what it has at hand."""
 
     worker: Worker
     lost: asyncio.Future[WorkerLost]
-    at_hand: list[_Asked] = field(default_factory=list)
+    at_hand: list[list[_Asked]] = field(default_factory=list)
     since: float = 0.0
     likeness: frozenset[str] = frozenset()
+
+
+_Some = TypeVar("_Some", _Desk, _Asked)
 
 
 class Pool:
@@ -92,16 +118,24 @@ class Pool:
         room: how many runs to ask for at a time, so that no worker waits and each can choose.
     """
 
-    def __init__(self, start: Callable[[], Awaitable[Worker]], count: int, limits: Limits = Limits()) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Awaitable[Worker]],
+        count: int,
+        limits: Limits = Limits(),
+        groups: Groups = _ALONE,
+    ) -> None:
         """Args:
         start: gives a worker that is ready; raises WorkerLost if that fails.
+        groups: by default every work is done alone.
         """
-        self._start, self._limits, self.count = start, limits, count
-        self.room = count * (limits.at_hand + 2)
+        self._start, self._limits, self._groups, self.count = start, limits, groups, count
+        self.room = max(count * (limits.at_hand + 2), min(count * (limits.at_hand * groups.most + 2), MOST_ASKED))
         self._desks: list[_Desk] = []
         self._waiting: list[_Asked] = []
         self._ended: AceStepError | None = None
         self._losses = 0
+        self._handing: asyncio.Handle | None = None
         self._keepers = [asyncio.create_task(self._keep()) for _ in range(count)]
         self._runs: set[asyncio.Task[None]] = set()
 
@@ -121,9 +155,10 @@ class Pool:
         if self._ended is not None:
             raise self._ended
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        asked = _Asked(work, done, work.likeness)
+        asked = _Asked(work, done, work.likeness, self._groups.mold(work))
         self._waiting.append(asked)
-        self._hand_out()
+        if not self._handing:  # once all who ask at this moment have asked
+            self._handing = asyncio.get_running_loop().call_soon(self._hand_out)
         try:
             return await done
         except asyncio.CancelledError:  # whoever asked has gone
@@ -151,39 +186,52 @@ class Pool:
         self._waiting.clear()
 
     def _hand_out(self) -> None:
+        self._handing = None
         while self._waiting:
             fewest = min((len(desk.at_hand) for desk in self._desks), default=self._limits.at_hand)
             if fewest >= self._limits.at_hand:
                 return
             first = self._waiting[0]
-            desks = [desk for desk in self._desks if len(desk.at_hand) == fewest]
-            runs = [first] if first.passed >= self._limits.passed else self._waiting
+            desks = _unlike(desk for desk in self._desks if len(desk.at_hand) == fewest)
+            runs = [first] if first.passed >= self._limits.passed else _unlike(self._waiting)
             desk, asked = max(itertools.product(desks, runs), key=_alike)
-            first.passed += asked is not first
-            self._waiting.remove(asked)
+            group = self._group(asked)
+            first.passed += first not in group
+            self._waiting = [other for other in self._waiting if other not in group]
             if not desk.at_hand:
                 desk.since = _now()
-            desk.at_hand.append(asked)
+            desk.at_hand.append(group)
             desk.likeness = asked.likeness
-            task = asyncio.create_task(self._through(desk, asked))
+            task = asyncio.create_task(self._through(desk, group))
             self._runs.add(task)
             task.add_done_callback(self._runs.discard)
 
-    async def _through(self, desk: _Desk, asked: _Asked) -> None:
-        """A run at a desk. If the worker is lost, whoever keeps the desk says what becomes of it."""
-        result: Any
+    def _group(self, asked: _Asked) -> list[_Asked]:
+        """A run that waits, and those that are done together with it."""
+        if asked.mold is None:
+            return [asked]
+        mates = (other for other in self._waiting if other is not asked and other.mold == asked.mold)
+        return [asked, *itertools.islice(mates, self._groups.most - 1)]
+
+    async def _through(self, desk: _Desk, group: list[_Asked]) -> None:
+        """A group at a desk. If the worker is lost, whoever keeps the desk says what becomes of it."""
+        results: list[Any]
         try:
-            result = await desk.worker.run(asked.work)
+            if len(group) == 1:
+                results = [await desk.worker.run(group[0].work)]
+            else:
+                results = await desk.worker.run(self._groups.join([asked.work for asked in group]))
         except WorkerLost as error:
             _lose(desk, error)
             return
         except Exception as error:
-            result = error
+            results = [error] * len(group)
         if desk in self._desks:
             self._losses = 0
-            desk.at_hand.remove(asked)
+            desk.at_hand.remove(group)
             desk.since = _now()
-            _settle(asked, result)
+            for asked, result in zip(group, results, strict=True):
+                _settle(asked, result)
             self._hand_out()
 
     async def _keep(self) -> None:
@@ -197,14 +245,17 @@ class Pool:
                 error = await self._watched(desk)
                 worker.kill()
                 self._desks.remove(desk)
-                for asked in desk.at_hand[:1]:
+                for asked in itertools.chain(*desk.at_hand[:1]):
                     _settle(asked, error)
-                self._waiting[:0] = desk.at_hand[1:]
+                self._waiting[:0] = itertools.chain(*desk.at_hand[1:])
             except WorkerLost as lost:
                 error = lost
             except AceStepError as hopeless:
                 self._end(hopeless)
                 return
+            except Exception as defect:  # else everybody would wait for ever
+                self._end(HostError(f"No worker can be started ({type(defect).__name__}: {defect})."))
+                raise
             log.warning("%s", error)
             self._losses += 1
             if self._losses >= self._limits.losses and self._ended is None:
@@ -231,8 +282,16 @@ class Pool:
                 silence = limits.silence
             if silence >= limits.silence:
                 return WorkerLost(f"A worker made no progress for {silence:.0f} s and was ended.")
-            if limits.row is not None and desk.at_hand and _now() - desk.since > limits.row:
+            if limits.row is not None and desk.at_hand and _now() - desk.since > limits.row * len(desk.at_hand[0]):
                 return WorkerLost(f"A row took longer than {limits.row:.0f} s, and its worker was ended.")
+
+
+def _unlike(found: Iterable[_Some]) -> list[_Some]:
+    """The first of each likeness."""
+    firsts: dict[frozenset[str], _Some] = {}
+    for each in found:
+        firsts.setdefault(each.likeness, each)
+    return list(firsts.values())
 
 
 def _alike(pair: tuple[_Desk, _Asked]) -> int:

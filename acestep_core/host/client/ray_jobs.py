@@ -16,10 +16,10 @@ from typing import Any, Final
 
 import psutil
 
-from acestep_core.errors import AceStepError
+from acestep_core.errors import AceStepError, HostError
 from acestep_core.host.client.batch import ATTEMPTS
 from acestep_core.host.client.pool import Limits, Pool
-from acestep_core.host.client.ray_workers import RayOptions, RayWorker, ray_pool
+from acestep_core.host.client.ray_workers import FAR, RayOptions, RayWorker, ray_pool
 from acestep_core.host.graph.context import hosting
 from acestep_core.host.graph.likeness import nodes_of
 from acestep_core.host.queue.job import Job, Outcome, failed, interrupted
@@ -53,8 +53,13 @@ async def ray_engine(
         loaded: names the models that a worker holds; called in its process.
 
     Raises:
-        HostError: see `ray_pool`.
+        HostError: see `ray_pool`; Ray Client passes no news on.
     """
+    if options.address.startswith(FAR):
+        raise HostError(
+            f"A host cannot hear its workers through {options.address}; run it on a machine of the cluster, with "
+            "--address auto."
+        )
     told = replace(config, policy=LOOPBACK, hurry=None)  # workers need no token, and end with the pool
     async with ray_pool(options, JobActor, (told, loaded), _JobWorker, LIMITS) as pool:
         yield partial(RayEngine, pool)
@@ -159,6 +164,8 @@ class RayEngine:
 
 class JobActor:
     """What runs in a worker's process."""
+
+    TALKS = ("silence", "about", "stop")
 
     def __init__(self, config: HostConfig, loaded: Callable[[], list[str]]) -> None:
         self._channel = _Channel()

@@ -23,6 +23,16 @@ def weights_of(workflow: Workflow) -> frozenset[str]:
     )
 
 
+def mold_of(workflow: Workflow) -> str:
+    """A digest of all but seeds and texts: workflows with the same one differ in nothing else."""
+    free = {*workflow.seeds(), *workflow.texts()}
+    fixed = {
+        node_id: [node["class_type"], {k: v for k, v in node["inputs"].items() if (node_id, k) not in free}]
+        for node_id, node in workflow.prompt.items()
+    }
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def nodes_of(prompt: Mapping[str, Any]) -> frozenset[str]:
     """One digest for each node that can be run: what two prompts share of these, the second takes from a cache."""
     return frozenset(_digests(prompt).values())

@@ -102,6 +102,16 @@ class Workflow:
                     found[node_id, name] = value
         return found
 
+    def texts(self) -> list[tuple[str, str]]:
+        """`(node id, input)` of every text that is written in and names no file."""
+        files = {(node_id, name) for node_id, name, _ in self.files()}
+        return [
+            (node_id, name)
+            for node_id, node in self.prompt.items()
+            for name, value in node["inputs"].items()
+            if isinstance(value, str) and self._entry(node_id, name)[0] == "STRING" and (node_id, name) not in files
+        ]
+
     def drawn(self, draws: Random) -> Workflow:
         """A copy in which every seed that is to be drawn is."""
         changed = self.with_inputs({})

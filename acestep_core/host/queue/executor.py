@@ -12,6 +12,7 @@ from acestep_core.host.graph.context import Folders, hosting
 from acestep_core.host.graph.packs import Registry
 from acestep_core.host.queue.cache import ResultCache
 from acestep_core.host.queue.job import Job, Outcome
+from acestep_core.host.queue.meeting import Meeting
 from acestep_core.host.queue.node_progress import Sink
 from acestep_core.host.queue.prompt_run import Run
 
@@ -29,6 +30,8 @@ class Executor:
         make_room: Callable[[], None] = lambda: None,
         metadata: bool = True,
         reuse_outputs: bool = True,
+        cache: ResultCache | None = None,
+        meeting: Meeting | None = None,
     ) -> None:
         """Args:
         guard: entered around each job, for instance `torch.inference_mode`.
@@ -36,6 +39,8 @@ class Executor:
         make_room: called after a node ran out of memory; unloads what can be unloaded.
         metadata: whether nodes are given the prompt and workflow, which they write into the files they save.
         reuse_outputs: whether an output node that has run with the same inputs only shows its result again.
+            cache: to share with others of the same loop; one of its own by default.
+            meeting: of the runs at the same time, see there.
         """
         self.registry = registry
         self.folders = folders
@@ -45,7 +50,8 @@ class Executor:
         self.make_room = make_room
         self.metadata = metadata
         self.reuse_outputs = reuse_outputs
-        self.cache = ResultCache()
+        self.cache = ResultCache() if cache is None else cache
+        self.meeting = meeting
         self.objects: dict[tuple[str, str], Any] = {}
         self._current: Run | None = None
 

@@ -23,6 +23,7 @@ from acestep_core.host.graph.nodedef import NodeDef
 from acestep_core.host.graph.validation import type_name, where
 from acestep_core.host.queue.cache import Entry, node_keys
 from acestep_core.host.queue.job import Job, Outcome
+from acestep_core.host.queue.meeting import meets
 from acestep_core.host.queue.node_progress import Progress
 from acestep_core.host.queue.schedule import Schedule
 
@@ -219,9 +220,15 @@ class Run:
                 returned.append(self._blocked(node_id, definition, blocker))
                 continue
             with self._context(node_id, index):
-                value = function(**arguments)
+                value = self._value(node_id, definition, function, arguments)
                 returned.append(asyncio.create_task(_contained(value)) if inspect.isawaitable(value) else value)
         return returned
+
+    def _value(self, node_id: str, definition: NodeDef, function: Any, arguments: dict[str, Any]) -> Any:
+        """What a call gives, or something to await for it: what others of the group ask of the node is made with it."""
+        if self.host.meeting is None or not meets(definition.cls):
+            return function(**arguments)
+        return self.host.meeting.ask(self, node_id, definition.cls, arguments)
 
     def _finish(self, node_id: str, definition: NodeDef, returned: list[Any]) -> None:
         outputs, shown = merge_results(returned, definition)

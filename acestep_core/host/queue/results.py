@@ -24,13 +24,23 @@ class WorkerLost(HostError):
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A file in a store: its address, SHA-256 and bytes."""
+
+    uri: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Result:
-    """The files and texts of one run, by node id. Files are where the caller wanted them."""
+    """The files and texts of one run, by node id. Files are where the caller wanted them, in a folder or `stored`."""
 
     prompt_id: str
     files: dict[str, list[Path]] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
+    stored: dict[str, list[Stored]] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[Path]:
@@ -38,8 +48,17 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """As `--json` prints it."""
-        files = {node_id: [str(path) for path in paths] for node_id, paths in self.files.items()}
-        return {"prompt_id": self.prompt_id, "seconds": round(self.seconds, 3), "files": files, "texts": self.texts}
+        files: dict[str, Any] = {node_id: [str(path) for path in paths] for node_id, paths in self.files.items()}
+        told: dict[str, Any] = {
+            "prompt_id": self.prompt_id,
+            "seconds": round(self.seconds, 3),
+            "files": files,
+            "texts": self.texts,
+        }
+        if self.stored:
+            told["files"] = files | {node_id: [file.uri for file in found] for node_id, found in self.stored.items()}
+            told["sha256"] = {file.uri: file.sha256 for found in self.stored.values() for file in found}
+        return told
 
 
 @dataclass(frozen=True)
