@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width, normalize
 
+from acestep_core.commands.dataset_stages import on_ray
 from acestep_core.commands.engine import add_engine_options
 from acestep_core.commands.flags import add_flags, examples, given
-from acestep_core.commands.stages import on_ray
 from acestep_core.declared import options_of
 from acestep_core.errors import DatasetError
 from acestep_core.monitor import Monitor
