@@ -17,9 +17,8 @@ from acestep_core.io import atomic, staging, system
 from acestep_core.io.atomic import atomic_write, place
 from acestep_core.io.names import PLAIN, ROW
 from acestep_core.io.staging import SAVER, finish_leftovers, keep_copy, write_song
+from tests.capabilities import needs_kills, needs_proc
 from tests.crash_sweep import ROOT, in_child, kill_before, sweep
-
-posix = pytest.mark.skipif(os.name != "posix", reason="kill -9")
 
 
 def names(folder: Path) -> list[str]:
@@ -166,7 +165,7 @@ def test_a_target_that_cannot_be_written_costs_nothing(tmp_path: Path, monkeypat
     assert names(tmp_path) == ["x_00001.flac", "y_00001.flac"]
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder of that kind here")
+@needs_proc
 def test_a_folder_in_which_nothing_can_be_made_is_refused() -> None:
     refused = r"cannot be written into .*proc; .*choose another folder|not allowed in /proc; choose a shorter one"
     with pytest.raises(StorageError, match=refused):  # the second is how Windows puts it
@@ -409,7 +408,7 @@ class LaterFile:
         assert (folder / "song.lrc").read_text() == "lyrics" * 1000 and (folder / "song.flac").read_text() == "song"
 
 
-@posix
+@needs_kills
 @pytest.mark.parametrize(
     ("scenario", "least"),
     [(OneSong, 20), (KilledTwice, 20), (RecoveryMeetsAStranger, 20), (Copies, 20), (WholeFolder, 15), (LaterFile, 4)],
