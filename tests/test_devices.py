@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -121,3 +122,12 @@ def test_a_card_that_torch_cannot_use_is_said(monkeypatch):
     assert "pytorch.org" in devices.unused_card()
     monkeypatch.setattr(devices, "available_devices", lambda: ["cuda:0", "cpu"])
     assert not devices.unused_card()
+
+
+def test_free_memory_is_known_on_systems_that_do_not_tell_it_by_sysconf(monkeypatch):
+    """Windows has no `sysconf`, macOS not the name."""
+    import psutil  # which reads it itself, once, where it is there
+
+    assert psutil
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    assert 0 < devices.free_ram() < devices.total_memory(torch.device("cpu"))

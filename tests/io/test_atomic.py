@@ -33,6 +33,14 @@ def test_new_files_have_ordinary_permissions(tmp_path: Path) -> None:
     assert (tmp_path / "atomic").stat().st_mode == plain.stat().st_mode
 
 
+def test_a_name_as_long_as_the_disk_allows_is_written(tmp_path: Path) -> None:
+    """The temporary file has a name of its own, which is short."""
+    target = tmp_path / ("x" * (255 if not system.WINDOWS else 255 - len(str(tmp_path))))
+    with atomic_write(target) as temporary:
+        temporary.write_bytes(b"x")
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_absent_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="gone does not exist"), atomic_write(tmp_path / "gone" / "x"):
         pytest.fail("must not get here")
