@@ -73,15 +73,15 @@ def test_a_name_that_has_no_room_is_cut(on_windows: Path, rule: str) -> None:
 
 def test_where_no_name_has_room_the_song_is_written_all_the_same(on_windows: Path) -> None:
     folder = deep(on_windows, 247)
-    made = write_song(folder, "song", {".flac": b"x"})[".flac"]
-    assert made == folder / "song_00001.flac"
+    made = write_song(folder, "a longer name", {".flac": b"x"})[".flac"]
+    assert made == folder / "a longer name_00001.flac"
     assert long_paths.reachable(made).read_bytes() == b"x"
 
 
 def test_copies_single_files_and_texts(on_windows: Path) -> None:
-    folder, source = deep(on_windows, 235), on_windows / "a.wav"
+    folder, source = deep(on_windows, 225), on_windows / "a.wav"
     source.write_bytes(b"a")
-    assert keep_copy(source, folder, "a.wav").read_bytes() == b"a"
+    assert keep_copy(source, folder, "a" * 25 + ".wav").read_bytes() == b"a"
     with staging(folder) as stage:
         (stage.folder / "b").write_bytes(b"b")
         assert stage.deliver_one(stage.folder / "b", "b" * 100, ".bin").read_bytes() == b"b"
@@ -91,8 +91,9 @@ def test_copies_single_files_and_texts(on_windows: Path) -> None:
     assert settings.read_text(encoding="utf-8") == "c"
 
 
-def test_a_song_is_deleted_and_brought_back(on_windows: Path) -> None:
-    folder = deep(on_windows, 235)
+@pytest.mark.parametrize("length", [215, 235])
+def test_a_song_is_deleted_and_brought_back(on_windows: Path, length: int) -> None:
+    folder = deep(on_windows, length)
     audio = write_song(folder, "song", {".flac": b"x", ".json": "{}"})[".flac"]
     entry = move_away(folder, [audio], lambda song: [song, song.with_suffix(".json")]).entry
     assert not audio.exists()
