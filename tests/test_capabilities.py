@@ -7,21 +7,20 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-ONLY_SOME = {
-    r"\.symlink_to\(|os\.symlink\(|os\.readlink\(": "link",
-    r"\bgeteuid\b|\bgetuid\b|chmod\(0\)": "close_to_reading",
+HELPED = {r"\.symlink_to\(|os\.symlink\(|os\.readlink\(": "link", r"\bgete?uid\b|chmod\(0\)": "close_to_reading"}
+"""How it is written where a helper of `capabilities.py` should be called instead."""
+MARKED = {
     r"\"/proc/|'/proc/": "needs_proc",
     r"signal\.SIGKILL|os\.fork\(|import .*\bsweep\b": "needs_kills",
     r"\bimport (\w+, )*resource\b": "needs_rusage",
 }
-"""How it is written, and what of `capabilities.py` a file with tests uses then."""
+"""How it is written in files whose tests carry the mark."""
 
 
 def lacking(text: str) -> list[str]:
     """What a file with tests uses without asking whether it is there."""
-    return [
-        helper for use, helper in ONLY_SOME.items() if re.search(use, text) and not re.search(rf"\b{helper}\b", text)
-    ]
+    marked = {use: mark for use, mark in MARKED.items() if not re.search(rf"(@|= ){mark}\b", text)}
+    return [name for use, name in (HELPED | marked).items() if re.search(use, text)]
 
 
 def test_who_needs_what_only_some_systems_have_says_so() -> None:
@@ -44,5 +43,6 @@ def test_nobody_asks_before_the_tests_begin() -> None:
 def test_what_is_lacking_is_seen() -> None:
     assert lacking("path.symlink_to(other)") == ["link"] and not lacking("link(path, other)")
     assert lacking('Path("/proc/self/maps")') == ["needs_proc"] and lacking("os.geteuid()") == ["close_to_reading"]
+    assert not lacking('@needs_proc\ndef test_maps(): Path("/proc/self/maps")')
     assert lacking("os.kill(1, signal.SIGKILL)") == lacking("import ROOT, sweep") == ["needs_kills"]
     assert lacking("import os, resource, sys") == ["needs_rusage"]
