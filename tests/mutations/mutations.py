@@ -61,6 +61,8 @@ MUTATIONS = (
     ),
     Mutation("and same_name(name, safe_name(name))):", "and name == safe_name(name)):", "tests/host/test_security.py"),
     Mutation("return min(tile, possible)", "return tile", "tests/render/test_vae.py"),
+    Mutation("if longest is None or length <= longest:", "if True:", "tests/render/test_vae.py"),
+    Mutation("if longest is None or length - 2 * padding <= longest:", "if True:", "tests/render/test_vae.py"),
     Mutation("return MPS if _macos() >= (15, 1) else MPS_BEFORE_15_1", "return MPS", "tests/test_devices.py"),
     Mutation(
         "return not (system.WINDOWS or system.MACOS)", "return not system.WINDOWS", "tests/checkpoints/test_weights.py"
