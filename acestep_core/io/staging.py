@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from filecmp import cmp
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +181,11 @@ class Stage:
             bundle = replace(bundle, suffixes=here)
             folder = self.root / bundle.folder
             names = taken.setdefault(_identity(folder), Taken(_names(folder)))
-            added = max(map(len, [*bundle.suffixes, *bundle.reserved]), default=0) + len(delivery.end) + _NUMBER
-            short = fitting(bundle.stem, folder, added)
-            for stem in candidates(short, delivery.rule, names, delivery.end):
+            added = max(map(len, [*bundle.suffixes, *bundle.reserved]), default=0)
+            itself = delivery.rule in (PLAIN, COPY) and fitting(bundle.stem, folder, added) == bundle.stem
+            short = fitting(bundle.stem, folder, added + len(delivery.end) + _NUMBER)
+            others = candidates(short, delivery.rule, names, delivery.end)
+            for stem in chain([bundle.stem] if itself else [], others):
                 named = replace(bundle, target=stem)
                 known = delivery.rule == COPY and all(_same(*move) for move in self._moves(named))
                 if known or not names.has(stem, [*bundle.suffixes, *bundle.reserved]):

@@ -8,7 +8,7 @@ import pytest
 
 from acestep_core.errors import StorageError
 from acestep_core.io import long_paths, system
-from acestep_core.io.atomic import atomic_write
+from acestep_core.io.atomic import atomic_write, visible
 from acestep_core.io.staging import keep_copy, staging, write_song
 from acestep_core.io.trash import bring_back, move_away
 from tests.pretended_files import windows
@@ -79,7 +79,7 @@ def test_where_no_name_has_room_the_song_is_written_all_the_same(on_windows: Pat
 
 
 def test_copies_single_files_and_texts(on_windows: Path) -> None:
-    folder, source = deep(on_windows, 225), on_windows / "a.wav"
+    folder, source = deep(on_windows, 215), on_windows / "a.wav"
     source.write_bytes(b"a")
     assert keep_copy(source, folder, "a" * 25 + ".wav").read_bytes() == b"a"
     with staging(folder) as stage:
@@ -94,7 +94,7 @@ def test_copies_single_files_and_texts(on_windows: Path) -> None:
 @pytest.mark.parametrize("length", [215, 235])
 def test_a_song_is_deleted_and_brought_back(on_windows: Path, length: int) -> None:
     folder = deep(on_windows, length)
-    audio = write_song(folder, "song", {".flac": b"x", ".json": "{}"})[".flac"]
+    audio = write_song(folder, "a song to delete", {".flac": b"x", ".json": "{}"})[".flac"]
     entry = move_away(folder, [audio], lambda song: [song, song.with_suffix(".json")]).entry
     assert not audio.exists()
     _, back = bring_back(folder, entry)
@@ -106,6 +106,8 @@ def test_a_folder_that_is_not_there_is_named_as_people_write_it(on_windows: Path
     with pytest.raises(StorageError, match=r"does not exist|too long") as refused, atomic_write(gone / "a"):
         pass
     assert "//" not in str(refused.value)
+    folder = deep(on_windows, 245)
+    assert visible(long_paths.reachable(folder)) == folder != long_paths.reachable(folder)
 
 
 def test_characters_are_counted_as_windows_does(on_windows: Path) -> None:
