@@ -14,6 +14,17 @@ from acestep_core.io.trash import bring_back, move_away
 from tests.pretended_files import windows
 
 
+OWN = {name: getattr(long_paths, name) for name in ("_MARK", "_marked", "_plain")}
+
+
+@pytest.fixture
+def own_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows' own spelling, also where its files are pretended."""
+    for name, value in OWN.items():
+        monkeypatch.setattr(long_paths, name, value)
+    monkeypatch.setattr(system, "WINDOWS", False)
+
+
 @pytest.fixture
 def on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     windows(monkeypatch, tmp_path)
@@ -37,11 +48,13 @@ def deep(root: Path, length: int) -> Path:
         (r"\\server\share\a.flac", r"\\?\UNC\server\share\a.flac"),
     ],
 )
+@pytest.mark.usefixtures("own_marks")
 def test_the_spelling_that_windows_takes_at_any_length(path: str, marked: str) -> None:
     assert long_paths._marked(path) == marked and PureWindowsPath(marked).is_absolute()
     assert long_paths._plain(marked) == path
 
 
+@pytest.mark.usefixtures("own_marks")
 def test_only_long_paths_on_windows_are_spelled_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / "x" / ("y" * 250)
     assert long_paths.reachable(long) == long
