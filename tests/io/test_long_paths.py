@@ -13,7 +13,6 @@ from acestep_core.io.staging import keep_copy, staging, write_song
 from acestep_core.io.trash import bring_back, move_away
 from tests.pretended_files import windows
 
-
 OWN = {name: getattr(long_paths, name) for name in ("_MARK", "_marked", "_plain")}
 
 
