@@ -25,9 +25,12 @@ test-fast: .venv/.dev
 
 # What deals with files, under Windows' and macOS' rules for them; networks on an Apple GPU. CONTRIBUTING has the whole.
 FILES := tests/io tests/records tests/models/test_replaced_files.py tests/pipeline/test_saving.py tests/host/test_batch.py
-FILES += tests/host/test_client.py tests/commands/test_models.py tests/checkpoints/test_weights.py
-NETWORKS := tests/models/test_selftest.py tests/models/test_layers.py tests/checkpoints/test_packing.py
-NETWORKS += tests/render/test_loop.py tests/render/test_vae.py tests/judge/test_lm_score.py
+FILES += tests/host/test_client.py tests/host/test_paths.py tests/host/test_security.py tests/nodes/test_save_nodes.py
+FILES += tests/commands/test_models.py tests/checkpoints/test_weights.py
+NETWORKS := tests/models/test_selftest.py tests/models/test_layers.py tests/models/test_convolutions.py
+NETWORKS += tests/checkpoints/test_packing.py tests/builtin/test_codec.py
+NETWORKS += tests/render/test_loop.py tests/render/test_vae.py tests/render/test_guidance.py
+NETWORKS += tests/judge/test_alignment.py tests/judge/test_lm_score.py
 test-systems: .venv/.dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --files windows $(FILES)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --files folding $(FILES)

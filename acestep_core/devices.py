@@ -244,6 +244,8 @@ class Limits:
     """Blocks of packed weights can be unpacked: their bytes taken apart, and read as halves."""
     float8: bool = True
     """Floats of eight bits can be read."""
+    fused_steps: bool = True
+    """A step of AdamW can be taken in one kernel."""
 
 
 MPS = Limits(float64=False, fused_attention=False, shifts=False, float8=False)
@@ -265,7 +267,7 @@ def limits(device: torch.device) -> Limits:
     if device.type == "cuda":
         return Limits(grouped_attention=True)
     # Back ends that only a host knows.
-    return Limits(float64=False, fused_attention=False, shifts=False, unpacks=False, float8=False)
+    return Limits(float64=False, fused_attention=False, shifts=False, unpacks=False, float8=False, fused_steps=False)
 
 
 def _macos() -> tuple[int, ...]:

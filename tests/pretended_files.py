@@ -1,7 +1,7 @@
 """File systems of other systems, as far as Linux can play them, for any test: `pytest --files windows|folding`.
 
 `windows`: what this process has open or mapped is neither replaced, renamed nor deleted; a rename replaces nothing;
-paths have at most 259 characters, of folders 247, which is still the default there.
+paths have at most 259 characters, of folders 247, which is still the default there, unless they are marked.
 `folding`: names that differ in case or in the form of accents are one file, as on macOS.
 """
 
@@ -27,10 +27,14 @@ def windows(patch: pytest.MonkeyPatch, root: Path) -> None:
         patch.setattr(os, name, _refusing_moves(getattr(os, name), replaces=name == "replace"))
     for name in ("unlink", "remove"):
         patch.setattr(os, name, _refusing(getattr(os, name)))
-    for module, name in ((os, "open"), (os, "mkdir"), (os, "stat"), (builtins, "open"), (io, "open")):
+    limited = "open", "mkdir", "stat", "scandir", "listdir", "rmdir", "unlink", "remove", "utime", "truncate"
+    for module, name in (*((os, name) for name in limited), (builtins, "open"), (io, "open")):
         patch.setattr(module, name, _refusing_length(getattr(module, name), 247 if name == "mkdir" else 259))
     patch.setattr("acestep_core.io.system.WINDOWS", True)
     patch.setattr("acestep_core.io.atomic._PAUSE", 0.0)
+    # what `\\?\` is there, two slashes are here: the same file, under another root, at any length
+    for name, value in (("_MARK", "//"), ("_marked", "/{}".format), ("_plain", lambda text: text[1:])):
+        patch.setattr(f"acestep_core.io.long_paths.{name}", value)
 
 
 def _refusing(delete: Callable[..., None]) -> Callable[..., None]:
@@ -47,7 +51,7 @@ def _refusing_moves(move: Callable[..., None], replaces: bool) -> Callable[..., 
     @functools.wraps(move)
     def wrapped(source: Any, target: Any, **options: Any) -> None:
         if not options:
-            if len(os.path.abspath(os.fspath(target))) > 259:
+            if any(_too_long(path, 259) for path in (source, target)):
                 raise FileNotFoundError(2, "The system cannot find the path specified", os.fspath(target))
             _refuse(source)
             _refuse(target)
@@ -60,12 +64,19 @@ def _refusing_moves(move: Callable[..., None], replaces: bool) -> Callable[..., 
 
 def _refusing_length(function: Callable[..., Any], most: int) -> Callable[..., Any]:
     @functools.wraps(function)
-    def wrapped(path: Any, *rest: Any, **options: Any) -> Any:
-        if not isinstance(path, int) and len(os.path.abspath(os.fspath(path))) > most:
+    def wrapped(path: Any = ".", *rest: Any, **options: Any) -> Any:
+        if _too_long(path, most):
             raise FileNotFoundError(2, "The system cannot find the path specified", os.fspath(path))
         return function(path, *rest, **options)
 
     return wrapped
+
+
+def _too_long(path: Any, most: int) -> bool:
+    if path is None or isinstance(path, int):
+        return False
+    text = os.path.abspath(os.fsdecode(path))
+    return len(text) > most and not text.startswith("//")
 
 
 def _refuse(path: Any) -> None:

@@ -34,6 +34,7 @@ SHIFTS = (
 WIDE = (torch.float64, torch.complex64, torch.complex128)
 BETWEEN = ("torch", "functools", "contextlib")
 """Packages between the one who asks for an operation and the operation."""
+COPYING = ("copy_", "index_put_", "_index_put_impl_")
 FEW = 8
 """Queries; fused attention of so few, or fewer, is wrong."""
 
@@ -56,12 +57,20 @@ class Refusing(TorchDispatchMode):
         given, made = _tensors((args, kwargs)), _tensors(out)
         if name == "index":  # which place, a list says, and a list is nowhere
             given = given[:1]
-        if given and all(hasattr(tensor, "_in_main_memory") for tensor in given):
+        if self._in_main_memory(name, given):
             for tensor in made:
                 _fetched(tensor)
         elif not any(tensor.dtype in WIDE for tensor in given) and (fault := self._fault(name, made)):
             self.refuse(fault)
         return out
+
+    def _in_main_memory(self, name: str, given: list[torch.Tensor]) -> bool:
+        """Whether an operation is one of main memory. Its tensors are all in one place, but for numbers, so one of them
+        tells; what copies from one place to the other is of the device unless all are.
+        """
+        known = [hasattr(tensor, "_in_main_memory") for tensor in given if tensor.dim()]
+        known = known or [hasattr(tensor, "_in_main_memory") for tensor in given]
+        return bool(known) and (all(known) if name in COPYING else any(known))
 
     def _fault(self, name: str, made: list[torch.Tensor]) -> str:
         for tensor in (tensor for tensor in made if tensor.device.type == "cpu"):

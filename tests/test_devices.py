@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -150,3 +151,12 @@ def test_a_processor_that_cannot_stays_with_fp32(monkeypatch, told):
         assert devices.dtype_for("dit", CPU, stored=1 << 40) is torch.float32
     finally:
         devices._processor_has_bf16.cache_clear()
+
+
+def test_free_memory_is_known_on_systems_that_do_not_tell_it_by_sysconf(monkeypatch):
+    """Windows has no `sysconf`, macOS not the name."""
+    import psutil  # which reads it itself, once, where it is there
+
+    assert psutil
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    assert 0 < devices.free_ram() < devices.total_memory(torch.device("cpu"))

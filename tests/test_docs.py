@@ -129,6 +129,25 @@ def test_every_command_of_the_readme_is_understood():
     assert {words[0] for words in typed()} >= {"song", "run", "queue", "models", "workflows"}
 
 
+WINDOWS = re.compile(r"\S*\\\w|cd \w+\\|rem ")
+
+
+def test_what_windows_types_exists():
+    """The lines of an environment's and of the portable build's Python, which has no `acestep` on its path."""
+    lines = [line for text in blocks("README.md", "") for line in text.splitlines() if WINDOWS.match(line)]
+    portable = [line.split() for line in lines if line.startswith("..\\..\\python_embeded\\python.exe -s ")]
+    installs, runs = portable
+    for place in (installs[-1], runs[2]):
+        pack, _, path = place.replace("\\", "/").partition("/")
+        assert pack == "acestep-nodes" and (ROOT / path).exists(), place
+    assert (ROOT / "acestep_core/commands/__main__.py").is_file()
+    own = [shlex.split(line.replace("\\", "/")) for line in lines if line.startswith(".venv\\Scripts\\acestep ")]
+    parser, _ = build()
+    for words in (runs[3:], *(line[1:] for line in own)):
+        parser.parse_args(words)
+    assert own and len(lines) == 4 + len(portable) + len(own)  # what else is a line of Windows is looked at here
+
+
 def examples_of(parser: argparse.ArgumentParser) -> Iterator[str]:
     """The lines that the help of a command and of those below it shows."""
     yield from (line.strip() for line in (parser.epilog or "").splitlines() if line.strip().startswith("acestep "))

@@ -46,6 +46,16 @@ def test_the_pins_swap_no_torch_where_the_registry_has_another(system: str, pinn
     assert (torch.marker is None or torch.marker.evaluate({"sys_platform": system})) == pinned
 
 
+@pytest.mark.parametrize(
+    "system, machine, needed",
+    [("Windows", "ARM64", False), ("Windows", "AMD64", True), ("Darwin", "arm64", True), ("Linux", "aarch64", True)],
+)
+def test_soxr_is_asked_for_only_where_it_has_a_build(system: str, machine: str, needed: bool):
+    (soxr,) = (Requirement(need) for need in PROJECT["dependencies"] if need.startswith("soxr"))
+    told = {"platform_system": system, "platform_machine": machine}
+    assert (soxr.marker is None or soxr.marker.evaluate(told)) == needed
+
+
 def test_every_package_is_in_the_wheel():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     found = {".".join(p.parent.relative_to(ROOT).parts) for p in ROOT.glob("acestep_core/**/__init__.py")}

@@ -139,6 +139,26 @@ def test_which_system_this_is_only_the_file_room_and_devices_ask() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_what_a_device_can_do_only_devices_says() -> None:
+    """Nobody else asks torch for back ends, names one, or looks whether the system has a function."""
+    names, kinds = {"cuda", "mps", "xpu", "privateuseone", "npu"}, {"cuda", "xpu", "mps", "backends"}
+    wrong = []
+    library = [path for name, path in modules().items() if name != "acestep_core.devices"]
+    for path in [*library, *(ROOT / "nodes").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Constant(str(word)) if word in names:
+                    found = word
+                case ast.Attribute(ast.Name("torch"), kind) if kind in kinds:
+                    found = f"torch.{kind}"
+                case ast.Call(ast.Name("hasattr"), [ast.Name("os" | "sys" | "torch" | "signal" | "socket"), *_]):
+                    found = ast.unparse(node)
+                case _:
+                    continue
+            wrong.append(f"{path.relative_to(ROOT)}, line {node.lineno}: {found}")
+    assert not wrong, "\n".join(wrong)
+
+
 def test_what_a_room_is_for_can_be_told_from_its_name_alone() -> None:
     """No three files share a name."""
     stems: dict[str, list[str]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -114,7 +115,7 @@ def _profile(latents: Tensor, score: Score) -> Tensor:
 
 def heard_keys(audio: Tensor) -> list[tuple[int, str]]:
     """Keys of a sound `[2, S]` as `(tonic, mode)`, the likeliest first, by how much of each semitone is in it."""
-    mono = audio.mean(0)
+    mono = audio.cpu().mean(0)
     size, hop = 16384, 2048
     spectrum = torch.stft(mono, size, hop, window=torch.hann_window(size), return_complex=True).abs()
     hertz = torch.arange(size // 2 + 1) * RATE / size
@@ -131,15 +132,14 @@ def heard_keys(audio: Tensor) -> list[tuple[int, str]]:
 
 def heard_tempo(audio: Tensor, low: float = 40, high: float = 210) -> float:
     """The bpm of the strongest pulse of a sound `[2, S]`."""
-    mono = audio.mean(0)
+    mono = audio.cpu().mean(0)
     hop, size = 480, 1024
     spectrum = torch.stft(mono, size, hop, window=torch.hann_window(size), return_complex=True).abs()
     rises = torch.log1p(30 * spectrum).diff(dim=1).clamp_min(0).sum(0)
-    rises = (rises - rises.mean()).double()
-    bpm = torch.arange(low, high, 0.1, dtype=torch.float64)
-    when = torch.arange(len(rises)) * hop / RATE
-    pulse = (torch.exp(-2j * torch.pi * bpm[:, None] / 60 * when) @ rises.to(torch.complex128)).abs()
-    return bpm[pulse.argmax()].item()
+    pulses = (rises - rises.mean()).numpy()
+    bpm, when = np.arange(low, high, 0.1), np.arange(len(pulses)) * hop / RATE
+    strength = np.abs(np.exp(-2j * np.pi * bpm[:, None] / 60 * when) @ pulses)
+    return float(bpm[strength.argmax()])
 
 
 def same_tempo(found: float, asked: float, within: float = 0.02) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from acestep_core.errors import StorageError
 from acestep_core.io import system
 from acestep_core.io.folders import elsewhere
+from acestep_core.io.long_paths import familiar, reachable
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp")
 STAGE = re.compile(r"\.([a-z0-9]+)-[0-9a-f]{8}\.stage")
@@ -37,7 +38,7 @@ def atomic_write(path: Path | str, *, new: bool = False) -> Iterator[Path]:
         StorageError: the disk is full, the name is not allowed, or the folder is absent or not writable.
     """
     path = Path(path)
-    temporary = path.with_name(f".{os.urandom(4).hex()}.tmp")
+    temporary = reachable(path.with_name(f".{os.urandom(4).hex()}.tmp"))
     try:
         with clear_errors(path):
             temporary.touch(exist_ok=False)
@@ -63,6 +64,7 @@ def place(source: Path, target: Path) -> None:
     Raises:
         FileExistsError: there is another file at `target`.
     """
+    source, target = reachable(source), reachable(target)
     if system.WINDOWS or source.is_dir():
         _patiently(os.rename, source, target)  # which does not replace there, nor a folder with something in it
         return
@@ -83,7 +85,7 @@ def place(source: Path, target: Path) -> None:
 
 def sync(path: Path) -> None:
     """Brings a file's content to the disk."""
-    descriptor = os.open(path, os.O_RDWR if system.WINDOWS else os.O_RDONLY)
+    descriptor = os.open(reachable(path), os.O_RDWR if system.WINDOWS else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -134,8 +136,8 @@ def visible(folder: Path) -> Path:
     """The folder as the user knows it: without the hidden ones in which files are staged."""
     for parent in [*reversed(folder.parents), folder]:
         if STAGE.fullmatch(parent.name):
-            return parent.parent
-    return folder
+            return familiar(parent.parent)
+    return familiar(folder)
 
 
 def remove(path: Path) -> None:
@@ -144,6 +146,7 @@ def remove(path: Path) -> None:
 
 
 def _patiently(operation: Callable[[Path, Path], object], source: Path, target: Path) -> None:
+    source, target = reachable(source), reachable(target)
     for left in reversed(range(_TRIES)):
         try:
             operation(source, target)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from filecmp import cmp
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from acestep_core.errors import AceStepError, StorageError
 from acestep_core.io.atomic import STAGE, TEMPORARY, atomic_write, clear_errors, place, sync, sync_folder
 from acestep_core.io.confine import confine
 from acestep_core.io.locks import Busy, abandoned, locked, patience
+from acestep_core.io.long_paths import familiar, fitting, reachable
 from acestep_core.io.names import COPY, NUMBER, PLAIN, Taken, by_stem, candidates, safe_name
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ NAMES_LOCK = ".names.lock"
 LOCK = "lock"
 SAVER = "save"
 """Owner of the stages that anyone may finish; what others left is finished by those who can read its note."""
+_NUMBER = len("_00001")
 _STALE = 24 * 3600
 """Seconds after which a temporary file has no writer any more."""
 
@@ -70,7 +73,7 @@ class Stage:
     """Files are made below `folder`, then `deliver` moves them below `root`. See `staging`."""
 
     def __init__(self, home: Path) -> None:
-        self.home, self.root = home, home.parent
+        self.home, self.root = home, familiar(home.parent)
         self.folder = home / "files"
         self.settled = True  # whether the stage may be removed
         self._intent = home / "intent.json"
@@ -114,7 +117,8 @@ class Stage:
             for path in [path for path in (made, *made.rglob("*")) if path.is_file()]:
                 sync(path)
             taken = Taken(_names(self.root))
-            free = next(name for name in candidates(stem, PLAIN, taken) if not taken.has(name, [suffix]))
+            short = fitting(stem, self.root, len(suffix) + _NUMBER)
+            free = next(name for name in candidates(short, PLAIN, taken) if not taken.has(name, [suffix]))
             target = self.root / f"{free}{suffix}"
             place(made, target)
             sync_folder(self.root)
@@ -150,7 +154,8 @@ class Stage:
     def _found(self) -> Iterator[Bundle]:
         for folder, inner, files in os.walk(self.folder):
             inner[:] = sorted(name for name in inner if not STAGE.fullmatch(name))
-            regular = [name for name in files if (Path(folder) / name).is_file() and not TEMPORARY.fullmatch(name)]
+            own = [name for name in files if not TEMPORARY.fullmatch(name)]
+            regular = [name for name in own if reachable(Path(folder, name)).is_file()]
             for stem, suffixes in by_stem(regular).items():
                 yield Bundle(Path(folder).relative_to(self.folder).as_posix(), stem, suffixes)
 
@@ -175,7 +180,7 @@ class Stage:
                 sync_folder(folder)
         self.settled = delivery.note is None
         moves = [move for bundle in delivery.bundles for move in self._moves(bundle)]
-        return {source.relative_to(self.folder).as_posix(): target for source, target in moves}
+        return {familiar(source).relative_to(familiar(self.folder)).as_posix(): target for source, target in moves}
 
     def _choose(self, delivery: Delivery) -> Delivery:
         """Gives each bundle a free name and notes it down."""
@@ -186,7 +191,11 @@ class Stage:
             bundle = replace(bundle, suffixes=here)
             folder = self.root / bundle.folder
             names = taken.setdefault(_identity(folder), Taken(_names(folder)))
-            for stem in candidates(bundle.stem, delivery.rule, names, delivery.end):
+            added = max(map(len, [*bundle.suffixes, *bundle.reserved]), default=0)
+            itself = delivery.rule in (PLAIN, COPY) and fitting(bundle.stem, folder, added) == bundle.stem
+            short = fitting(bundle.stem, folder, added + len(delivery.end) + _NUMBER)
+            others = candidates(short, delivery.rule, names, delivery.end)
+            for stem in chain([bundle.stem] if itself else [], others):
                 named = replace(bundle, target=stem)
                 known = delivery.rule == COPY and all(_same(*move) for move in self._moves(named))
                 if known or not names.has(stem, [*bundle.suffixes, *bundle.reserved]):
@@ -214,7 +223,7 @@ class Stage:
         return True
 
     def _source(self, bundle: Bundle, suffix: str) -> Path:
-        return self.folder / bundle.folder / f"{bundle.stem}{suffix}"
+        return reachable(self.folder / bundle.folder / f"{bundle.stem}{suffix}")
 
     def _moves(self, bundle: Bundle) -> list[tuple[Path, Path]]:
         folder = self.root / bundle.folder
@@ -258,7 +267,7 @@ def finish_leftovers(root: Path, owner: str) -> Iterator[tuple[Any, dict[str, Pa
         match = STAGE.fullmatch(name)
         if not match or match[1] != owner:
             continue
-        home = root / name
+        home = reachable(root / name)
         with suppress(FileNotFoundError), abandoned(home / LOCK) as free:
             if free:
                 finished = Stage(home).finish()
@@ -303,7 +312,7 @@ def write_song(
     with staging(Path(folder)) as stage:
         try:
             for suffix, content in files.items():
-                _write(stage.folder / f"{stem}{suffix}", content)
+                _write(reachable(stage.folder / f"{stem}{suffix}"), content)
                 if turn and not written:
                     turn()
                 written.append(suffix)
@@ -324,7 +333,7 @@ def keep_copy(source: Path, folder: Path, name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     with staging(folder) as stage:
         with clear_errors(stage.folder / name):
-            shutil.copyfile(source, stage.folder / name)
+            shutil.copyfile(source, reachable(stage.folder / name))
         return stage.deliver(COPY)[name]
 
 
@@ -341,7 +350,7 @@ def _write(path: Path, content: Content) -> None:
 def new_home(root: Path, owner: str, stack: ExitStack) -> Path:
     """Makes the hidden folder of a stage and locks it until `stack` ends; what is empty then goes."""
     while True:
-        home = root / f".{owner}-{secrets.token_hex(4)}.stage"
+        home = reachable(root / f".{owner}-{secrets.token_hex(4)}.stage")
         try:
             home.mkdir()
         except FileExistsError:  # in a million rows it happens that two draw the same name

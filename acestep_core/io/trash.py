@@ -20,6 +20,7 @@ from typing import Any
 from acestep_core.errors import AceStepError, InvalidInput, StorageError
 from acestep_core.io.atomic import STAGE, atomic_write, clear_errors, place, sync_folder
 from acestep_core.io.locks import Busy, abandoned, locked, patience
+from acestep_core.io.long_paths import familiar, reachable
 from acestep_core.io.names import PLAIN
 from acestep_core.io.staging import LOCK, NAMES_LOCK, Bundle, Stage, clear_home, new_home, remove_empty
 
@@ -84,13 +85,14 @@ def bring_back(root: Path, entry: str) -> tuple[Deleted, dict[str, Path]]:
     mend(root)
     gone = InvalidInput("What was deleted cannot be brought back any more; the trash was emptied, or it is back.")
     found = STAGE.fullmatch(entry)
-    if not found or found[1] != OWNER or not (root / entry).is_dir():
+    home = reachable(root / entry)
+    if not found or found[1] != OWNER or not home.is_dir():
         raise gone
-    with _held(root / entry):
-        known = _read(root / entry)
+    with _held(home):
+        known = _read(home)
         if known is None:
             raise gone
-        return known, _deliver(root / entry)
+        return known, _deliver(home)
 
 
 def trash(root: Path) -> list[Deleted]:
@@ -136,9 +138,9 @@ def _whole(home: Path) -> bool:
 
 def _places(home: Path, bundle: Bundle) -> list[tuple[Path, Path]]:
     """Each file of a song in the trash, and where it was."""
-    inside, outside = home / "files" / bundle.folder, home.parent / bundle.folder
+    inside, outside = home / "files" / bundle.folder, familiar(home.parent) / bundle.folder
     names = [f"{bundle.stem}{suffix}" for suffix in bundle.suffixes]
-    return [(inside / name, outside / name) for name in names]
+    return [(reachable(inside / name), outside / name) for name in names]
 
 
 def _stayed(path: Path, original: Path) -> bool:
@@ -209,7 +211,7 @@ def _homes(root: Path) -> Iterator[Path]:
     for name in sorted(path.name for path in root.iterdir()) if root.is_dir() else ():
         match = STAGE.fullmatch(name)
         if match and match[1] == OWNER:
-            yield root / name
+            yield reachable(root / name)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from acestep_core.models.convolutions import Conv1d, ConvTranspose1d
+
 EDGE = 3
 """Positions that the seven taps of an outer convolution reach to each side."""
 UNITS = EDGE * (1 + 3 + 9)
@@ -83,9 +85,9 @@ class ResidualUnit(nn.Module):
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
         self.snake1 = Snake(channels)
-        self.conv1 = nn.Conv1d(channels, channels, 7, dilation=dilation, padding=3 * dilation)
+        self.conv1 = Conv1d(channels, channels, 7, dilation=dilation, padding=3 * dilation)
         self.snake2 = Snake(channels)
-        self.conv2 = nn.Conv1d(channels, channels, 1)
+        self.conv2 = Conv1d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(self.snake2(self.conv1(self.snake1(x))))
@@ -100,7 +102,7 @@ class EncoderBlock(nn.Module):
         self.res_unit2 = ResidualUnit(channels, 3)
         self.res_unit3 = ResidualUnit(channels, 9)
         self.snake1 = Snake(channels)
-        self.conv1 = nn.Conv1d(channels, out_channels, 2 * stride, stride=stride, padding=math.ceil(stride / 2))
+        self.conv1 = Conv1d(channels, out_channels, 2 * stride, stride=stride, padding=math.ceil(stride / 2))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv1(self.snake1(self.res_unit3(self.res_unit2(self.res_unit1(x)))))
@@ -112,9 +114,7 @@ class DecoderBlock(nn.Module):
     def __init__(self, channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.snake1 = Snake(channels)
-        self.conv_t1 = nn.ConvTranspose1d(
-            channels, out_channels, 2 * stride, stride=stride, padding=math.ceil(stride / 2)
-        )
+        self.conv_t1 = ConvTranspose1d(channels, out_channels, 2 * stride, stride=stride, padding=math.ceil(stride / 2))
         self.res_unit1 = ResidualUnit(out_channels, 1)
         self.res_unit2 = ResidualUnit(out_channels, 3)
         self.res_unit3 = ResidualUnit(out_channels, 9)
@@ -128,13 +128,13 @@ class OobleckEncoder(nn.Module):
         super().__init__()
         base = config.encoder_hidden_size
         widths = [base * m for m in (1, *config.channel_multiples)]
-        self.conv1 = nn.Conv1d(config.audio_channels, base, 7, padding=3)
+        self.conv1 = Conv1d(config.audio_channels, base, 7, padding=3)
         self.block = nn.ModuleList(
             EncoderBlock(a, b, stride) for a, b, stride in zip(widths, widths[1:], config.downsampling_ratios)
         )
         self.snake1 = Snake(widths[-1])
         # Twice the latent channels: the mean, then the scale of the posterior.
-        self.conv2 = nn.Conv1d(widths[-1], 2 * config.decoder_input_channels, 3, padding=1)
+        self.conv2 = Conv1d(widths[-1], 2 * config.decoder_input_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
@@ -148,10 +148,10 @@ class OobleckDecoder(nn.Module):
         super().__init__()
         widths = [config.decoder_channels * m for m in reversed((1, *config.channel_multiples))]
         strides = tuple(reversed(config.downsampling_ratios))
-        self.conv1 = nn.Conv1d(config.decoder_input_channels, widths[0], 7, padding=3)
+        self.conv1 = Conv1d(config.decoder_input_channels, widths[0], 7, padding=3)
         self.block = nn.ModuleList(DecoderBlock(a, b, stride) for a, b, stride in zip(widths, widths[1:], strides))
         self.snake1 = Snake(widths[-1])
-        self.conv2 = nn.Conv1d(widths[-1], config.audio_channels, 7, padding=3, bias=False)
+        self.conv2 = Conv1d(widths[-1], config.audio_channels, 7, padding=3, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from acestep_core import devices
-from acestep_core.errors import AudioError, InvalidInput
+from acestep_core.errors import AudioError
 from acestep_core.models.memory import decoding_bytes, vae_encoding_bytes
 from acestep_core.models.oobleck import OobleckVAE
 from acestep_core.monitor import SILENT, Monitor
@@ -44,18 +44,14 @@ def pick_tile(vae: OobleckVAE, largest: int | None = None) -> int:
 
 
 def possible_tile(vae: OobleckVAE, tile: int) -> int:
-    """`tile`, or what of it the device can convolve at once.
-
-    Raises:
-        InvalidInput: not even one frame with its neighbours.
+    """`tile`, or what of it the device can convolve at once. A VAE whose frames reach too far for that convolves in
+    parts.
     """
     longest = devices.limits(vae.device).convolution
     if longest is None:
         return tile
     possible = longest // vae.config.hop - 2 * vae.config.reach - 1  # one for a tail that is no whole frame
-    if possible < 1:
-        raise InvalidInput(f"This VAE needs longer convolutions than {vae.device} can do; choose the device cpu.")
-    return min(tile, possible)
+    return min(tile, possible if possible > 0 else SMALLEST_TILE)
 
 
 def tiles(length: int, tile: int, overlap: int) -> list[tuple[int, int, int, int]]:

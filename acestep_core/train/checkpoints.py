@@ -239,7 +239,7 @@ class RunFolder:
         """All whole lines of the log."""
         found = []
         if self.log.is_file():
-            for line in self.log.read_text(encoding="utf-8").splitlines():
+            for line in self.log.read_text(encoding="utf-8").split("\n"):  # other line ends may be part of a text
                 with suppress(ValueError):  # cut off by a power failure
                     found.append(json.loads(line))
         return found

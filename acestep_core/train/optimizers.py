@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from acestep_core import devices
 from acestep_core.errors import InvalidInput
 from acestep_core.io.terminal import pip_install
 from acestep_core.train.settings import TrainSettings
 
 PACKAGES: Final = {"adamw8bit": "bitsandbytes", "prodigy": "prodigyopt"}
-_FUSED: Final = ("cpu", "cuda", "xpu", "mps")
 _FLOOR: Final = 0.01
 _START: Final = 0.1
 
@@ -38,7 +38,7 @@ def make_optimizer(settings: TrainSettings, parameters: Mapping[str, nn.Paramete
         from bitsandbytes.optim import AdamW8bit
 
         return AdamW8bit(values, lr=rate, weight_decay=fine.weight_decay)  # type: ignore[no-any-return]
-    fused = all(value.device.type in _FUSED for value in values)
+    fused = all(devices.limits(value.device).fused_steps for value in values)
     return torch.optim.AdamW(values, lr=rate, weight_decay=fine.weight_decay, fused=fused)
 
 

@@ -19,6 +19,7 @@ from acestep_core.checkpoints import download as module
 from acestep_core.checkpoints.download import HuggingFace, ModelScope, download
 from acestep_core.errors import Cancelled, CheckpointError, DownloadError
 from acestep_core.monitor import Monitor
+from tests.capabilities import needs_kills
 from tests.crash_sweep import sweep
 
 REPOSITORY = "ACE-Step/acestep-v15-base"
@@ -421,6 +422,6 @@ class Fetching:
         assert set(json.loads((folder / FOLDER / "hashes.json").read_text())) <= Fetching.FILES.keys()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+@needs_kills
 def test_killed_before_every_operation(tmp_path: Path):
     assert sweep(__name__, "Fetching", tmp_path) > 15

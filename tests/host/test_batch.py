@@ -18,6 +18,7 @@ from acestep_core.host.graph.workflow import Workflow, parse_workflow
 from acestep_core.host.queue.results import Result, RunFailed, WorkerLost
 from acestep_core.io.locks import Busy
 from acestep_core.io.staging import write_song
+from tests.capabilities import needs_kills
 from tests.crash_sweep import ROOT, sweep
 from tests.host.test_canvas import DEFINITIONS
 
@@ -217,7 +218,7 @@ class TwoRows:
         assert sorted(Bench(folder / "copy").contents) == ["a", "b"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+@needs_kills
 def test_killed_before_every_operation(tmp_path: Path) -> None:
     assert sweep(__name__, "TwoRows", tmp_path) > 35
 

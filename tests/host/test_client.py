@@ -21,6 +21,7 @@ from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.workflow import parse_workflow
 from acestep_core.host.queue.results import RunFailed, Update
 from acestep_core.host.server.security import Policy
+from tests.capabilities import needs_kills
 from tests.crash_sweep import sweep
 from tests.host.lab_site import LAB_PACK, Site, eventually, open_site, with_site
 from tests.host.test_server import SLOW, runs, wav
@@ -383,6 +384,6 @@ class Fetching:
         assert (folder / "x" / "a.flac").read_text() == "mine" and not list(folder.rglob(".*"))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+@needs_kills
 def test_killed_before_every_operation_of_a_download(tmp_path: Path) -> None:
     assert sweep(__name__, "Fetching", tmp_path) > 20

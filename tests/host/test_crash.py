@@ -12,12 +12,11 @@ import sys
 import urllib.request
 from pathlib import Path
 
-import pytest
-
 from acestep_core.io.audio import read_audio
+from tests.capabilities import needs_kills
 from tests.host.lab_site import open_site
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9")
+pytestmark = needs_kills
 
 SERVE = """
 import asyncio, sys

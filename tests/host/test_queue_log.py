@@ -13,7 +13,7 @@ from acestep_core.host.queue.history import History
 from acestep_core.host.queue.job import Job, Outcome
 from acestep_core.host.queue.prompt_queue import PromptQueue
 from acestep_core.host.queue.queue_log import QueueLog, Restored
-from tests.capabilities import needs_proc
+from tests.capabilities import needs_kills, needs_proc
 from tests.crash_sweep import sweep
 from tests.pretended_files import windows
 
@@ -201,6 +201,6 @@ class Line:
         Line.killed(folder)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+@needs_kills
 def test_killed_before_every_operation(tmp_path: Path) -> None:
     assert sweep(__name__, "Line", tmp_path) > 15

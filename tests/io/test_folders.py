@@ -10,7 +10,7 @@ import pytest
 from acestep_core.errors import StorageError
 from acestep_core.io import system
 from acestep_core.io.atomic import clear_errors
-from acestep_core.io.folders import elsewhere, user_folder
+from acestep_core.io.folders import download_folder, elsewhere, user_folder
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,14 @@ def test_the_variable_that_is_named_moves_the_folder(
     assert user_folder().is_relative_to(tmp_path)
     assert variable in elsewhere(user_folder())
     assert elsewhere(tmp_path / "songs") == "choose another folder"
+
+
+def test_a_pack_of_comfyui_downloads_to_the_disk_of_its_models(tmp_path: Path) -> None:
+    pack = tmp_path / "custom_nodes" / "acestep-nodes" / "acestep_core"
+    assert download_folder(pack) == user_folder()  # there are no models beside the packs
+    (tmp_path / "models").mkdir()
+    assert download_folder(pack) == tmp_path / "models" / "acestep"
+    assert download_folder(tmp_path / "site-packages" / "acestep_core") == user_folder()
 
 
 def test_a_cache_that_is_closed_says_how_to_move_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

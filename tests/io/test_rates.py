@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import soxr
@@ -37,6 +39,13 @@ def test_the_cut_into_blocks_is_not_heard(absent: bool, monkeypatch: pytest.Monk
     at_once = np.concatenate(list(resampled([whole], 44_100, SECOND, 2)))
     in_parts = np.concatenate(list(resampled(np.split(whole, [1, 700, 30_000]), 44_100, SECOND, 2)))
     assert np.array_equal(at_once, in_parts)
+
+
+def test_nobody_needs_soxr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soxr", None)  # as if it were not installed
+    assert not rates.has_soxr()
+    (found,) = resampled([tone(44_100)], 44_100, SECOND, 2)
+    assert np.array_equal(found, by_sinc(tone(44_100), 44_100, SECOND))
 
 
 def test_a_recording_says_that_soxr_was_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,8 @@ from acestep_core.io import atomic, staging, system
 from acestep_core.io.atomic import atomic_write, place
 from acestep_core.io.names import PLAIN, ROW
 from acestep_core.io.staging import SAVER, finish_leftovers, keep_copy, write_song
+from tests.capabilities import needs_kills, needs_proc
 from tests.crash_sweep import ROOT, in_child, kill_before, sweep
-from tests.pretended_files import windows
-
-posix = pytest.mark.skipif(os.name != "posix", reason="kill -9")
 
 
 def names(folder: Path) -> list[str]:
@@ -167,7 +165,7 @@ def test_a_target_that_cannot_be_written_costs_nothing(tmp_path: Path, monkeypat
     assert names(tmp_path) == ["x_00001.flac", "y_00001.flac"]
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder of that kind here")
+@needs_proc
 def test_a_folder_in_which_nothing_can_be_made_is_refused() -> None:
     refused = r"cannot be written into .*proc; .*choose another folder|not allowed in /proc; choose a shorter one"
     with pytest.raises(StorageError, match=refused):  # the second is how Windows puts it
@@ -410,7 +408,7 @@ class LaterFile:
         assert (folder / "song.lrc").read_text() == "lyrics" * 1000 and (folder / "song.flac").read_text() == "song"
 
 
-@posix
+@needs_kills
 @pytest.mark.parametrize(
     ("scenario", "least"),
     [(OneSong, 20), (KilledTwice, 20), (RecoveryMeetsAStranger, 20), (Copies, 20), (WholeFolder, 15), (LaterFile, 4)],
@@ -453,22 +451,6 @@ def test_windows_waits_for_a_scanner_in_a_new_folder(tmp_path: Path, monkeypatch
         (stage.folder / "adapter" / "x").write_text("x")
         delivered = stage.deliver_one(stage.folder / "adapter", "style")
     assert calls[0] == 6 and (delivered / "x").read_text() == "x"
-
-
-def test_paths_that_are_too_long_for_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """260 characters, the default: one sentence, nothing left behind; what fits, with the stage, is written."""
-    windows(monkeypatch, tmp_path)
-    folder = tmp_path / ("a" * (150 - len(str(tmp_path))))
-    folder.mkdir()
-    with pytest.raises(
-        StorageError, match=r"^The file name b+… is too long or not allowed in .+; choose a shorter one"
-    ):
-        staging.write_song(folder, "b" * 120, {".flac": b"x", ".json": "{}"})
-    assert not list(folder.iterdir())
-    assert sorted(staging.write_song(folder, "b" * 50, {".flac": b"x", ".json": "{}"})) == [".flac", ".json"]
-    deep = folder / ("c" * 90)
-    with pytest.raises(StorageError, match=r"does not exist|too long"):
-        staging.write_song(deep, "b", {".flac": b"x"})
 
 
 def test_two_stages_of_one_name_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

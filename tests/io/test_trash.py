@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,10 @@ from acestep_core.errors import InvalidInput, StorageError
 from acestep_core.io import atomic, trash
 from acestep_core.io.staging import write_song
 from acestep_core.io.trash import bring_back, empty, mend, move_away
+from tests.capabilities import needs_kills
 from tests.crash_sweep import sweep
 
 SUFFIXES = (".flac", ".json", ".lrc", ".lyrics.json")
-posix = pytest.mark.skipif(os.name != "posix", reason="kill -9")
 
 
 def family(audio: Path) -> list[Path]:
@@ -202,7 +201,7 @@ class BringingBack(Deleting):
         assert not list(folder.rglob(".*"))
 
 
-@posix
+@needs_kills
 @pytest.mark.parametrize("scenario", [Deleting, BringingBack])
 def test_killed_before_every_operation(scenario: type, tmp_path: Path) -> None:
     assert sweep(__name__, scenario.__name__, tmp_path) > 20

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from acestep_core import devices
 from acestep_core.errors import AlignmentError, InvalidInput
 from acestep_core.judge.alignment import (
     align,
@@ -19,6 +20,7 @@ from acestep_core.judge.alignment import (
     sharpen,
     token_frames,
 )
+from tests.pretended_mps import pretended_mps
 
 
 def plain_dtw(cost):
@@ -91,6 +93,17 @@ def test_heads_may_come_one_by_one_from_a_generator():
     before = heads.clone()
     combine_heads(heads, sharpened=True)
     assert torch.equal(heads, before)  # inputs stay as they were
+
+
+def test_exact_sums_need_no_double_precision_on_the_device():
+    """Apple's GPUs have none."""
+    heads = torch.rand(3, 5, 20)
+    expected = combine_heads(heads, median_width=3, sharpened=True)
+    with pretended_mps(devices.MPS) as seen:
+        found = combine_heads(heads, median_width=3, sharpened=True)
+    assert "sum" in seen.seen
+    for name, values in vars(expected).items():
+        assert np.allclose(getattr(found, name), values), name
 
 
 def test_unusable_attention_is_an_error():

@@ -15,6 +15,7 @@ from acestep_core.errors import AlignmentError, CheckpointError
 from acestep_core.judge.attention import HEADS_2B, HEADS_XL, alignment_heads, attention_weights, capture, check_heads
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.dit import DiT
+from tests.capabilities import needs_proc
 
 SMALL = AceStepConfig(
     hidden_size=64,
@@ -135,7 +136,7 @@ with torch.inference_mode():
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak memory from /proc")
+@needs_proc
 def test_memory_of_a_long_song_stays_near_that_of_a_decoder_call():
     """240 s with 1,500 lyric tokens: timing them takes less than 1.5 times what one decoder call takes."""
     root = Path(__file__).parents[2]

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.capabilities import needs_proc
+
 
 def _glibc() -> bool:
     try:
@@ -43,6 +45,7 @@ print(before, full, held())
 """
 
 
+@needs_proc
 @pytest.mark.skipif(not _glibc(), reason="only glibc keeps what was freed")
 @pytest.mark.parametrize("way", ["unload", "forget"])
 def test_unloaded_models_leave_the_process(way: str) -> None:

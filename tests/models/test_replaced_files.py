@@ -8,9 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from acestep_core.builtin.tiny import build_tiny
 from acestep_core.io.mapping import maps_files
+from acestep_core.models.adapter_file import read_adapter
 from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
 from acestep_core.models.manager import ModelManager
 from tests.capabilities import needs_proc
@@ -118,3 +121,14 @@ def test_nothing_stays_mapped_where_files_are_read(layouts, mapped):
             pass
     maps = Path("/proc/self/maps").read_text(encoding="utf-8")
     assert any(str(layouts) in line for line in maps.splitlines()) == (mapped and maps_files())
+
+
+@needs_proc
+def test_an_adapter_is_never_mapped(tmp_path):
+    """A training or an export may replace its file while a song is made with it, on every system."""
+    file = tmp_path / "style.safetensors"
+    layer = "base_model.model.layers.0.self_attn.q_proj"
+    save_file({f"{layer}.lora_A.weight": torch.ones(4, 64), f"{layer}.lora_B.weight": torch.ones(64, 4)}, file)
+    adapter = read_adapter(file)
+    assert str(file) not in Path("/proc/self/maps").read_text(encoding="utf-8")
+    assert adapter.layers

@@ -48,6 +48,109 @@ MUTATIONS = (
     Mutation("[places // parts]", "[places // parts - 1]", "tests/io"),
     Mutation("waveform.clamp_(-1.0, 1.0)", "waveform", "tests/io"),
     Mutation('channels, dtype="float32", quality="HQ"', 'channels, dtype="float32", quality="QQ"', "tests/io"),
+    # other systems
+    Mutation(
+        'unicodedata.normalize("NFC", name).casefold())',
+        'unicodedata.normalize("NFC", name))',
+        "tests/io/test_names.py",
+    ),
+    Mutation(
+        "os.link(source, target, follow_symlinks=False)",
+        "os.replace(source, target); return",
+        "tests/io/test_staging.py",
+    ),
+    Mutation("and same_name(name, safe_name(name))):", "and name == safe_name(name)):", "tests/host/test_security.py"),
+    Mutation(
+        "return min(tile, possible if possible > 0 else SMALLEST_TILE)", "return tile", "tests/render/test_vae.py"
+    ),
+    Mutation("if longest is None or length <= longest:", "if True:", "tests/render/test_vae.py"),
+    Mutation("if longest is None or length - 2 * padding <= longest:", "if True:", "tests/render/test_vae.py"),
+    Mutation("return MPS if _macos() >= (15, 1) else MPS_BEFORE_15_1", "return MPS", "tests/test_devices.py"),
+    Mutation(
+        "return not (system.WINDOWS or system.MACOS)", "return not system.WINDOWS", "tests/checkpoints/test_weights.py"
+    ),
+    Mutation(
+        "in Weights(header.tensors, mapped=False).items()",
+        "in Weights(header.tensors).items()",
+        "tests/models/test_replaced_files.py::test_an_adapter_is_never_mapped",
+    ),
+    Mutation('"winerror", None) == 1455', '"winerror", None) == 1', "tests/checkpoints/test_weights.py"),
+    Mutation(
+        "confine(Path(*map(safe_name, wanted.parent.parts)), [root])",
+        "confine(Path(*wanted.parent.parts), [root])",
+        "tests/host/test_paths.py",
+    ),
+    Mutation(
+        '[part if part in ("..", "/") else safe_name(part) for part in parts.parent.parts]',
+        "list(parts.parent.parts)",
+        "tests/nodes/test_save_nodes.py",
+    ),
+    Mutation("if _RESERVED.fullmatch(name):", "if False:", "tests/io/test_names.py"),
+    Mutation("if is_foreign(path):", "if False:", "tests/io/test_confine.py"),
+    Mutation("if not (system.WINDOWS and left):", "if True:", "tests/io/test_staging.py"),
+    Mutation(
+        "(mask is not None or causal or q.shape[2] <= 8)",
+        "(mask is not None or causal)",
+        "tests/pipeline/test_limits.py",
+    ),
+    Mutation(
+        "(mask is not None or causal or q.shape[2] <= 8)",
+        "(causal or q.shape[2] <= 8)",
+        "tests/pipeline/test_limits.py",
+    ),
+    Mutation(
+        "(mask is not None or causal or q.shape[2] <= 8)",
+        "(mask is not None or q.shape[2] <= 8)",
+        "tests/pipeline/test_limits.py",
+    ),
+    Mutation("if devices.limits(ids.device).shifts:", "if True:", "tests/pipeline/test_limits.py"),
+    Mutation("+ _END, re.IGNORECASE), label)", "+ _END), label)", "tests/host/test_security.py"),
+    Mutation(
+        "(errno.ENAMETOOLONG, errno.EINVAL, errno.ENOENT):",
+        "(errno.ENAMETOOLONG, errno.EINVAL):",
+        "tests/io/test_atomic.py",
+    ),
+    Mutation(
+        "_units(text) > _SAFE and not text.startswith(_MARK) else path",
+        "False else path",
+        "tests/io/test_long_paths.py",
+    ),
+    Mutation(
+        "short = fitting(bundle.stem, folder, added + len(delivery.end) + _NUMBER)",
+        "short = bundle.stem",
+        "tests/io/test_long_paths.py",
+    ),
+    Mutation(
+        'for name in available_devices() if name != "cpu"]',
+        'for name in available_devices() if "cuda" in name]',
+        "tests/test_devices.py",
+    ),
+    Mutation(
+        "exact = found if devices.limits(found.device).float64 else found.cpu()",
+        "exact = found",
+        "tests/judge/test_alignment.py",
+    ),
+    Mutation(
+        "return torch.float64 if devices.limits(tensor.device).float64 else",
+        "return torch.float64 if True else",
+        "tests/render/test_guidance.py",
+    ),
+    Mutation("devices.limits(value.device).fused_steps for", "True for", "tests/train/test_optimizers.py"),
+    Mutation('enumerate(text.split("\\n"), 1):', "enumerate(text.splitlines(), 1):", "tests/host/test_rows.py"),
+    Mutation(
+        'self.log.read_text(encoding="utf-8").split("\\n"):',
+        'self.log.read_text(encoding="utf-8").splitlines():',
+        "tests/train/test_checkpoints.py",
+    ),
+    Mutation("elif has_soxr():", "elif True:", "tests/io/test_rates.py"),
+    Mutation(
+        'if packs.name == "custom_nodes" and models.is_dir() else user_folder()',
+        "if False else user_folder()",
+        "tests/io/test_folders.py",
+    ),
+    Mutation(
+        'subfolder.replace("\\\\", "/").split("/") if part', 'subfolder.split("/") if part', "tests/host/test_client.py"
+    ),
     # planner
     Mutation('str(value).removesuffix("/4")', "str(value)", "tests/parity/test_prompts.py"),
     Mutation('.removesuffix("<|im_end|>")', "", "tests/parity/test_parsing.py"),

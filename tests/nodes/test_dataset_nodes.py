@@ -13,6 +13,7 @@ import pytest
 
 from acestep_core.errors import AceStepError, DatasetError, InvalidInput
 from acestep_core.host.graph.context import Folders, hosting
+from tests.capabilities import link
 from tests.train.recordings import write_tone
 
 SCAN = {
@@ -114,7 +115,7 @@ def test_nothing_outside_the_folders_is_read(
     call: Callable[..., Any], songs: Path, folder: str, tmp_path: Path
 ) -> None:
     write_tone(tmp_path / "outside" / "a.wav", 2.0)
-    (songs.parent / "link").symlink_to(tmp_path / "outside", target_is_directory=True)
+    link(songs.parent / "link", tmp_path / "outside")
     for node in ("ACEStepScanDataset", "ACEStepLoadTrainset"):
         with pytest.raises(AceStepError, match=r"acestep_datasets|There is no"):
             call(node, folder=folder, **(SCAN if "Scan" in node else {}))

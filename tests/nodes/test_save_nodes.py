@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from zipfile import ZipFile
 
@@ -11,11 +11,13 @@ from acestep_core.commands.main import main
 from acestep_core.errors import AudioError, InvalidInput
 from acestep_core.io.audio import read_audio
 from acestep_core.io.formats import FORMATS
+from acestep_core.io.names import safe_name
 from acestep_core.io.tags import read_tags
 from acestep_core.judge.lyric_timing import SungLyrics
 from acestep_core.judge.timing import Line, TimedLyrics
 from acestep_core.records.song_record import SongRecord
 from acestep_core.song.description import Song
+from tests.host.test_paths import HOSTILE
 
 ROOT = Path(__file__).parents[2]
 PROMPT = {"1": {"class_type": "ACEStepSong", "inputs": {"caption": "Übung"}}}
@@ -87,6 +89,17 @@ def test_nothing_is_written_outside_the_output_folder(call: Callable[..., Any], 
 )
 def test_odd_names_become_usable(call: Callable[..., Any], prefix: str, name: str) -> None:
     assert save(call, filename_prefix=prefix)[0]["filename"] == name
+
+
+@pytest.mark.parametrize("prefix", HOSTILE)
+def test_folders_of_a_name_can_be_made_on_every_system(call: Callable[..., Any], folders: Any, prefix: str) -> None:
+    """No drive, no stream of NTFS, no device: a graph saves at the same place everywhere."""
+    (shown,) = save(call, filename_prefix=prefix)
+    parts = [*PurePosixPath(shown["subfolder"]).parts, shown["filename"]]
+    assert [safe_name(part) for part in parts] == parts
+    place = PureWindowsPath("C:/out", *parts)
+    assert place.drive == "C:" and place.is_relative_to("C:/out")
+    assert folders.output.joinpath(*parts).is_file()
 
 
 def test_any_rate_and_channel_count_is_kept(call: Callable[..., Any], folders: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
+from tests.capabilities import link
+
 TABLES = (
     *("rows", "decode", "postprocess_caption", "result_objects", "recall_and_log_prob", "pmi_to_score", "reward"),
     *("per_condition", "cot_formatting", "instructions", "task_flags", "silent_target_lengths"),
@@ -22,7 +24,7 @@ def another_folder(source: Path, target: Path, half: int) -> None:
     manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
     (target / "weights").mkdir(parents=True)
     for entry in manifest["weights"]:
-        (target / entry["file"]).symlink_to((source / entry["file"]).resolve())
+        link(target / entry["file"], (source / entry["file"]).resolve())
 
     names: dict[str, str] = {}
     kept = []
@@ -73,7 +75,7 @@ def write_tensors(source: Path, target: Path, case: dict[str, Any], half: int) -
     elif kind.startswith("alignment"):
         gone, rename = set(), {name: name.replace(".", " again.", 1) for name in case["tensors"]}
     else:
-        target.symlink_to(source.resolve())
+        link(target, source.resolve())
         return
     case["outputs"] = [rename[name] for name in case["outputs"] if name not in gone]
     case["tensors"] = {rename[name]: entry for name, entry in case["tensors"].items() if name not in gone}

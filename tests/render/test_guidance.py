@@ -3,10 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from acestep_core import devices
 from acestep_core.errors import InvalidInput
 from acestep_core.options import GUIDANCE_MODES
 from acestep_core.render import guidance as g
 from acestep_core.render.velocity import clamp, smooth
+from tests.pretended_mps import pretended_mps
 
 GENERATOR = torch.Generator().manual_seed(3)
 COND, UNCOND, X = torch.randn(3, 2, 12, 64, generator=GENERATOR)
@@ -43,6 +45,15 @@ def test_turbo_refuses_guidance():
     g.check_guidance(decided(), turbo=False)
     with pytest.raises(InvalidInput, match="turbo"):
         g.check_guidance(decided(), turbo=True)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in GUIDANCE_MODES if mode != "none"])
+def test_a_device_without_double_precision_guides_as_well(mode):
+    setting = decided(mode=mode)
+    expected = g.guide(setting, COND, UNCOND, X, 0.9, g.Momentum())
+    with pretended_mps(devices.MPS):
+        found = g.guide(setting, COND, UNCOND, X, 0.9, g.Momentum())
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("mode", [mode for mode in GUIDANCE_MODES if mode != "none"])

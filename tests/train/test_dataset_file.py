@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from acestep_core.errors import DatasetError
 from acestep_core.train.dataset import Dataset, Sample, TimedText
 from acestep_core.train.dataset_file import dataset_json, load_dataset, parse_dataset, sample_id, save_dataset
+from tests.capabilities import link
 
 UPSTREAM = {
     "metadata": {
@@ -140,7 +141,7 @@ def test_recordings_outside_the_folders_are_not_looked_at(tmp_path: Path) -> Non
     inside = tmp_path / "inside"
     inside.mkdir()
     (tmp_path / "secret.wav").touch()
-    (inside / "link.wav").symlink_to(tmp_path / "secret.wav")
+    link(inside / "link.wav", tmp_path / "secret.wav")
     for path in ("../secret.wav", str(tmp_path / "secret.wav"), "link.wav", "../gone.wav"):
         text = json.dumps([{"id": "x", "audio_path": path}])
         dataset = parse_dataset(text, inside / "set.json", roots=[inside])

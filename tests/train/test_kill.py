@@ -33,6 +33,7 @@ from acestep_core.train.scan import rescanned, scan
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Trainer
 from acestep_core.train.trainset import Trainset
+from tests.capabilities import needs_kills
 from tests.crash_sweep import MOMENT, sweep
 from tests.train.making_trainsets import write_trainset
 from tests.train.recordings import write_tone
@@ -194,18 +195,22 @@ class Train:
         assert not [path for path in run.folder.rglob("*.tmp") if path.is_dir()]
 
 
+@needs_kills
 def test_scanning_killed_at_any_moment(tmp_path: Path) -> None:
     assert sweep("tests.train.test_kill", "Scan", tmp_path, drawn=8) == 8
 
 
+@needs_kills
 def test_training_killed_at_any_moment(tmp_path: Path) -> None:
     pytest.importorskip("peft")
     assert sweep("tests.train.test_kill", "Train", tmp_path, drawn=10) == 10
 
 
+@needs_kills
 def test_preprocessing_killed_before_every_operation(tmp_path: Path) -> None:
     assert sweep("tests.train.test_kill", "Preprocess", tmp_path) > 10
 
 
+@needs_kills
 def test_labelling_killed_before_every_operation(tmp_path: Path) -> None:
     assert sweep("tests.train.test_kill", "Label", tmp_path) > 10

@@ -19,6 +19,7 @@ from acestep_core.train.checkpoints import OPTIMIZER, WEIGHTS, RunFolder
 from acestep_core.train.ranks import ALONE, together
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Trainer
+from tests.capabilities import needs_kills
 from tests.train.making_trainsets import write_trainset
 
 pytest.importorskip("accelerate")
@@ -90,6 +91,7 @@ def test_two_processes_are_one_with_twice_the_accumulation(accumulation, tiny_ro
         assert told(one) == told(two)
 
 
+@needs_kills
 @pytest.mark.parametrize("what", ["all are asked to end", "one is killed"])
 def test_what_two_processes_began_one_ends(what, tiny_root, tiny_base, tmp_path) -> None:
     write_trainset(tmp_path / "set", FRAMES)

@@ -30,6 +30,7 @@ from acestep_core.train.optimizers import PACKAGES
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Trainer
 from acestep_core.train.trainset import Trainset
+from tests.capabilities import needs_kills
 from tests.train.making_trainsets import write_trainset
 
 ROOT = Path(__file__).parents[2]
@@ -238,6 +239,7 @@ for record in Trainer(songs, models.model, sys.argv[4], settings).records():
 """
 
 
+@needs_kills
 def test_killed_at_any_moment_it_goes_on(songs, tiny_base, tiny_root, tmp_path):
     """SIGKILL after some of its lines, so that it hits steps, checkpoints, and what lies between."""
     arguments = [sys.executable, "-c", SCRIPT, str(ROOT), str(songs.folder), str(tiny_root), str(tmp_path / "killed")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +24,7 @@ from acestep_core.train.preprocess import preprocess
 from acestep_core.train.scan import scan
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Trainer
+from tests.capabilities import needs_rusage
 from tests.train.hostile import hostile
 
 RATE = 48_000
@@ -89,7 +89,10 @@ def likeness(models, sample, number):
     return float(torch.cosine_similarity(made.latents[0].flatten(), sample.latents.flatten(), dim=0))
 
 
+@needs_rusage
 def test_of_a_hostile_folder_the_rest_trains(tiny_base, tmp_path):
+    import resource
+
     good, bad = hostile(tmp_path)
     dataset = scan(tmp_path / "set")
     told = "\n".join(dataset.problems)

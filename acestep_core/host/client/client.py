@@ -28,6 +28,7 @@ from acestep_core.host.graph.wire import dumps
 from acestep_core.host.graph.workflow import Workflow
 from acestep_core.host.queue.results import Result, Update, Watch, check_outcome, refusal, shown_files, shown_texts
 from acestep_core.io.atomic import clear_errors
+from acestep_core.io.long_paths import reachable
 from acestep_core.io.names import COPY, safe_name
 from acestep_core.io.staging import staging
 
@@ -207,7 +208,7 @@ class HostClient:
         parts = [part for part in subfolder.replace("\\", "/").split("/") if part]
         place = PurePosixPath(*map(safe_name, parts), safe_name(PurePosixPath(name).name))
         number = 0
-        while (target := folder / place).exists():  # another one of the same name, such as a preview
+        while (target := reachable(folder / place)).exists():  # another one of the same name, such as a preview
             number += 1
             place = place.with_name(f"{place.stem} ({number}){place.suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)

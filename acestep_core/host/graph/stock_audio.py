@@ -245,19 +245,21 @@ def _biquad(band: str, gain: float, angle: float, q: float) -> tuple[Tensor, Ten
 def _filtered(waveform: Tensor, forward: Tensor, back: Tensor) -> Tensor:
     """`waveform` `[B, C, S]` through a recursive filter that starts at rest.
 
-    One channel after the other by its spectrum, with room for the filter to die away in: no loop over samples.
+    One channel after the other by its spectrum, with room for the filter to die away in: no loop over samples. In main
+    memory, because not every device has double precision and complex numbers.
     """
     import numpy as np
     import torch
 
+    forward, back = forward.cpu(), back.cpu()
     slowest = max(np.abs(np.roots(back.double().numpy())))
     tail = math.ceil(math.log(1e-9) / math.log(slowest)) if 0 < slowest < 1 else 0
     samples = waveform.shape[-1]
     size = 2 ** math.ceil(math.log2(samples + tail + 1))
     response = torch.fft.rfft(forward.double(), size) / torch.fft.rfft(back.double(), size)
-    channels = waveform.reshape(-1, samples)
+    channels = waveform.cpu().reshape(-1, samples)
     done = [torch.fft.irfft(torch.fft.rfft(channel.double(), size) * response, size)[:samples] for channel in channels]
-    return torch.stack(done).to(waveform.dtype).reshape(waveform.shape)
+    return torch.stack(done).to(waveform).reshape(waveform.shape)
 
 
 def _at_one_rate(first: Audio, second: Audio) -> tuple[Tensor, Tensor, int]:
