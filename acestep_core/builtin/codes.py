@@ -28,7 +28,7 @@ from acestep_core.models.config import AceStepConfig
 
 WIDTH, HEADS, UNITS = 128, 4, 512
 SONGS, LENGTH, WINDOWS = 12, 200, 384
-STEPS = 2800
+STEPS = 1800
 LEAD_WEIGHT = 3.0
 
 

@@ -139,23 +139,27 @@ def spelled(roll: Tensor) -> Tensor:
     Of two strikes in a window the first counts; what no code says exactly is said by the one that is most like it.
     """
     struck = (roll > STRIKE / 2).unflatten(0, (-1, FRAMES))
-    return torch.tensor([_spelled(window) for window in struck])
+    frame = struck.any(2).long().argmax(1)
+    first = struck[torch.arange(len(struck)), frame]
+    notes = (first[:, :FIRST_LEAD] * 2 ** torch.arange(FIRST_LEAD)).sum(1).tolist()
+    drums = (first[:, FIRST_DRUM : CHANNELS - 1] * 2 ** torch.arange(CHANNELS - 1 - FIRST_DRUM)).sum(1).tolist()
+    lead = first[:, FIRST_LEAD:FIRST_DRUM]
+    melody = torch.where(lead.any(1), lead.long().argmax(1) + 1, 0).tolist()
+    rests = (~first.any(1)).tolist()
+    parts = zip(rests, notes, drums, melody, frame.tolist())
+    return torch.tensor([EMPTY if rest else code_of(_body(n, d), m, f) for rest, n, d, m, f in parts])
 
 
-def _spelled(window: Tensor) -> int:
-    frames = window.any(1).nonzero()
-    if not len(frames):
-        return EMPTY
-    frame = int(frames[0])
-    channels = window[frame].nonzero().flatten().tolist()
-    notes = frozenset(c for c in channels if c < FIRST_LEAD)
-    melody = [c - FIRST_LEAD + 1 for c in channels if FIRST_LEAD <= c < FIRST_DRUM]
-    drums = frozenset(c - FIRST_DRUM for c in channels if FIRST_DRUM <= c < CHANNELS - 1)
-    played = min(range(len(DRUM_SETS)), key=lambda n: len(DRUM_SETS[n] ^ drums))
-    body = _bodies().get((notes, played))
-    if body is None:
-        body = min(_bodies().items(), key=lambda item: (len(item[0][0] ^ notes) + (item[0][1] != played), item[1]))[1]
-    return code_of(body, melody[0] if melody else 0, frame)
+@cache
+def _body(notes: int, drums: int) -> int:
+    """Digits 0 to 2 for the channels of notes, and for the drums, that are struck: a bit for each."""
+    harmony = frozenset(c for c in range(FIRST_LEAD) if notes >> c & 1)
+    hit = frozenset(drum for drum in (KICK, SNARE, HAT) if drums >> drum & 1)
+    played = min(range(len(DRUM_SETS)), key=lambda n: len(DRUM_SETS[n] ^ hit))
+    body = _bodies().get((harmony, played))
+    if body is not None:
+        return body
+    return min(_bodies().items(), key=lambda item: (len(item[0][0] ^ harmony) + (item[0][1] != played), item[1]))[1]
 
 
 @cache
