@@ -66,9 +66,9 @@ def test_the_clock_says_which_bar_of_a_phrase_it_is() -> None:
 def test_a_melody_plays_its_figures_over_the_chords() -> None:
     assert all(figure[place] % 7 in (0, 2, 4) for figure in FIGURES for place in (0, 4))
     score = Score(9, 0, "major", "pop", False, True)
-    song = compose(score, 50 * 8, random.Random(4))[:, FIRST_LEAD:FIRST_DRUM]
-    bars = song.reshape(8, 50, -1)
+    song = compose(score, 410, random.Random(4))[:, FIRST_LEAD:FIRST_DRUM]
+    bars = song[[onset(n, score.bar) for n in range(8 * PLACES)]].unflatten(0, (8, PLACES))
     rhythms = bars.any(2)
     assert rhythms[0].equal(rhythms[1])
     assert rhythms[0].equal(rhythms[3])
-    assert bars[:4].equal(bars[4:])
+    assert bars[:PHRASE].equal(bars[PHRASE:])
