@@ -1,8 +1,8 @@
 """Tokenizer and detokenizer of the built-in model: they learn the language of `windows.py`.
 
-Trained as an autoencoder they found codes of their own, many and without the melody. Here both are taught: the tokenizer
-what its six numbers are before they are rounded, the detokenizer the roll that follows from six digits. Neither needs
-the other, so both can be trained at once.
+Trained as an autoencoder they found codes of their own, many and without the melody. Here both are taught: the
+tokenizer what its six numbers are before they are rounded, the detokenizer the roll that follows from six digits.
+Neither needs the other, so both can be trained at once.
 
 They are trained narrow and written into the wide layers of the DiT's file: what is added is 0, and the norms know the
 width (`widened`).
@@ -12,36 +12,41 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from acestep_core.builtin.clock import HEIGHT
-from acestep_core.builtin.player import config as player_config
-from acestep_core.builtin.player import draw_score
 from acestep_core.builtin.practice import Course, Kept
-from acestep_core.builtin.rolls import CHANNELS, FIRST_DRUM, FIRST_LEAD, STRIKE, compose
+from acestep_core.builtin.rolls import CHANNELS, FIRST_DRUM, FIRST_LEAD, STRIKE, compose, draw_score
 from acestep_core.builtin.windows import EMPTY, FRAMES, LEVELS, code_of, digits, harmonies, sounded, spelled
 from acestep_core.models.audio_tokenizer import AudioDetokenizer, AudioTokenizer
 from acestep_core.models.config import AceStepConfig
 
 WIDTH, HEADS, UNITS = 128, 4, 512
 SONGS, LENGTH, WINDOWS = 12, 200, 384
-STEPS = 1800
+STEPS = 1400
 LEAD_WEIGHT = 3.0
 
 
+@cache
 def narrow() -> AceStepConfig:
-    """The dimensions that are trained; the rest is as in the DiT's config."""
-    sizes = {
-        "hidden_size": WIDTH,
-        "intermediate_size": UNITS,
-        "num_attention_heads": HEADS,
-        "num_key_value_heads": HEADS,
-        "fsq_dim": WIDTH,
-    }
-    return AceStepConfig.from_json(player_config() | sizes)
+    """The dimensions that are trained; all but sizes is as in the DiT's config."""
+    return AceStepConfig(
+        hidden_size=WIDTH,
+        intermediate_size=UNITS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS,
+        head_dim=32,
+        rope_theta=500.0,
+        sliding_window=32,
+        num_attention_pooler_hidden_layers=1,
+        fsq_dim=WIDTH,
+        fsq_input_levels=LEVELS,
+    )
 
 
 class Coder(nn.Module):
@@ -123,6 +128,23 @@ def drawn_codes(count: int, rng: random.Random) -> Tensor:
     """Codes of any kind, evenly."""
     used = [n for n, (harmony, _) in enumerate(harmonies()) if harmony.kind != "none"]
     return torch.tensor([code_of(rng.choice(used), rng.randrange(25), rng.randrange(FRAMES)) for _ in range(count)])
+
+
+def load(state: Path) -> Coder:
+    """The averaged weights of a training's state."""
+    coder = Coder()
+    coder.load_state_dict(torch.load(state, weights_only=True)["average"])
+    return coder.eval()
+
+
+@torch.no_grad()
+def hints(coder: Coder, songs: Tensor, shift: int = 0) -> Tensor:
+    """What the DiT gets of songs `[B, T, 64]` by way of codes, T a multiple of five.
+
+    Args:
+        shift: by how many codes it comes too late (or, below 0, too early).
+    """
+    return coder.decode(coder.encode(songs).roll(shift, 1))
 
 
 def widened(weights: Mapping[str, Tensor], shapes: Mapping[str, Iterable[int]]) -> dict[str, Tensor]:

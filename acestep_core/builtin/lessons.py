@@ -1,8 +1,8 @@
 """What the language model of the built-in model learns from: whole conversations, in the very prompts of the planner.
 
-A request, what of the plan is given, the plan that follows, and the codes of a song of that plan; songs and what is said
-of them; songs invented from a line. What a request leaves open is decided as for the text encoder (`asks.py`), but that
-a free tempo is one whose bars can be counted in codes.
+A request, what of the plan is given, the plan that follows, and the codes of a song of that plan; songs and what is
+said of them; songs invented from a line. What a request leaves open is decided as for the text encoder (`asks.py`), but
+that a free tempo is one whose bars can be counted in codes.
 """
 
 from __future__ import annotations
@@ -125,8 +125,12 @@ def _free_tempo(ask: Ask) -> tuple[Ask, int]:
     if ask.bpm is not None:
         return ask, ask.bpm
     said = [int(word) for word in ask.caption.lower().split() if word.isdigit()] if "bpm" in ask.caption.lower() else []
-    said += [int(word) for word in ask.caption.lower().split("tempo ")[1:2] for word in word.split(",")[0].split()[:1]
-             if word.isdigit()]
+    said += [
+        int(word)
+        for word in ask.caption.lower().split("tempo ")[1:2]
+        for word in word.split(",")[0].split()[:1]
+        if word.isdigit()
+    ]
     for bpm in said:
         if tempo_class(bpm) == ask.score.tempo:
             return ask, bpm
@@ -154,8 +158,11 @@ def _play(rng: random.Random, codes: int) -> Lesson:
         ask = replace(ask, bpm=bpm, score=replace(ask.score, tempo=tempo))
     lyrics, language = _lyrics(rng)
     plan = _plan(ask, bpm, rng) | {"language": language}
-    given = {name for name, value in (("bpm", ask.bpm), ("duration", ask.seconds), ("timesignature", ask.timesignature))
-             if value}
+    given = {
+        name
+        for name, value in (("bpm", ask.bpm), ("duration", ask.seconds), ("timesignature", ask.timesignature))
+        if value
+    }
     given |= {"keyscale"} if ask.key else set()
     if rng.random() < 0.3:
         given.add("language")

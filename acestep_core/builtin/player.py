@@ -14,14 +14,13 @@ from acestep_core.builtin.clock import clock
 from acestep_core.builtin.practice import Course
 from acestep_core.builtin.reader import DRUMS, KEY, LEAD, MARK_LEVEL, READOUT, STYLE, TEMPO, WIDTH
 from acestep_core.builtin.rolls import (
-    BARS,
     CHANNELS,
     FIRST_DRUM,
     FIRST_LEAD,
-    MODES,
     STYLE_NAMES,
     Score,
     compose,
+    draw_score,
 )
 from acestep_core.checkpoints import shapes
 from acestep_core.models.acestep import AceStepModel
@@ -108,18 +107,6 @@ def course(seed: int, steps: int = STEPS) -> Course:
         return ((velocity - (noise - clean)).pow(2) * weights).mean()
 
     return Course("player", model.decoder, loss, kept(model), steps)
-
-
-def draw_score(rng: random.Random) -> Score:
-    """Any score; ambient and classical mostly without drums, which they do not play."""
-    return Score(
-        rng.randrange(len(BARS)),
-        rng.randrange(12),
-        rng.choice(MODES),
-        rng.choice(STYLE_NAMES),
-        rng.random() < 0.7,
-        rng.random() < 0.7,
-    )
 
 
 def conditions(scores: list[Score], generator: torch.Generator | None = None) -> Tensor:

@@ -25,7 +25,7 @@ CHANNELS = 64
 PLACES = 8
 """Eighths in a bar."""
 EVEN_BARS = {2: 40.0, 9: 50.0, 15: 60.0, 20: 70.0, 24: 80.0, 28: 90.0}
-"""Tempo classes whose bars are made a whole number of codes (150, 120, 100, 86, 75 and 67 bpm), which can be counted."""
+"""Classes whose bars are made a whole number of codes (150, 120, 100, 86, 75 and 67 bpm), which can be counted."""
 BARS = tuple(EVEN_BARS.get(i, 38 * (100 / 38) ** (i / 31)) for i in range(32))
 """Frames of a bar, by tempo class: 158 to 60 bpm, each about 3.2 % longer than the one before."""
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
@@ -145,6 +145,18 @@ class Score:
     def key(self) -> int:
         """0 to 23: major keys from C on, then minor ones."""
         return self.tonic + 12 * MODES.index(self.mode)
+
+
+def draw_score(rng: random.Random) -> Score:
+    """Any score; ambient and classical mostly without drums, which they do not play."""
+    return Score(
+        rng.randrange(len(BARS)),
+        rng.randrange(12),
+        rng.choice(MODES),
+        rng.choice(STYLE_NAMES),
+        rng.random() < 0.7,
+        rng.random() < 0.7,
+    )
 
 
 def tempo_class(bpm: float) -> int:

@@ -20,11 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acestep_core.builtin import lessons, reader, tiny_tokenizer
+from acestep_core.builtin import reader, tiny_tokenizer
 from acestep_core.builtin.lessons import Lesson, draw_lesson, first_code, song_codes
 from acestep_core.builtin.practice import Course, Kept
 from acestep_core.builtin.rolls import MODES, STYLE_NAMES, Score
-from acestep_core.builtin.windows import BASIS, CELLS, DRUM_SETS, EMPTY, FRAMES, code_of, digits, harmonies
+from acestep_core.builtin.windows import BASIS, CELLS, EMPTY, FRAMES, code_of, harmonies
 from acestep_core.builtin.words import every_word
 from acestep_core.checkpoints import shapes
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
@@ -36,9 +36,9 @@ CHORDS, BASSES, NOTES, LOWS = slice(0, 24), slice(24, 36), slice(36, 48), slice(
 """Pitches, by kind of harmony: chords, bass notes, single notes, and a chord's lowest note over its root or fifth."""
 PITCHES = {"both": CHORDS, "chord": CHORDS, "fifth": CHORDS, "bass": BASSES, "note": NOTES, "low": LOWS}
 MELODIES = 24
-SIZES = ((60, 24), (125, 13), (300, 5))
+SIZES = ((60, 12), (125, 7), (300, 3))
 """Codes of a row, and rows of a batch: one of these each step, the shorter ones more often."""
-STEPS = 2000
+STEPS = 2800
 MARKED = 40.0
 """By how much at least codes that occur are likelier than others, as a logit."""
 
@@ -265,8 +265,3 @@ def _least_mark(thinker: Thinker, norm: Tensor) -> float:
         hidden = thinker(torch.tensor([lesson.ids]))[0, :, MARK]
         found.append(float(hidden.min() / thinker.model.norm.weight[MARK]))
     return min(found)
-
-
-assert lessons.FRAMES_PER_CODE == FRAMES
-assert len(DRUM_SETS) <= 6
-assert digits

@@ -35,9 +35,7 @@ REST = 2
 NO_NOTES = 60
 """The cell of no harmony; no melody is 0."""
 KICK, SNARE, HAT = range(3)
-DRUM_SETS = tuple(
-    map(frozenset[int], ((), (HAT,), (SNARE, HAT), (KICK, SNARE), (KICK,), (KICK, HAT)))
-)
+DRUM_SETS = tuple(map(frozenset[int], ((), (HAT,), (SNARE, HAT), (KICK, SNARE), (KICK,), (KICK, HAT))))
 """Drums that are struck together, in an order in which neighbours are alike. Crashes are left to the DiT."""
 ARPEGGIOS, FIFTHS = 6, 7
 """Values of digit 2 that are pages of other harmonies. On the last, the second half goes with a hat."""
@@ -72,7 +70,7 @@ class Harmony:
 
 
 def triad(number: int) -> tuple[int, int, int]:
-    """Root, third and fifth, as semitones above C. Each chord shares two notes with the next: F, Am, C, Em, G, Bm, ..."""
+    """Root, third and fifth, as semitones above C. Each chord shares two notes with the next: F, Am, C, Em, G, ..."""
     root = (5 + 7 * (number // 2) + 4 * (number % 2)) % 12
     steps = SCALES[MODES[number % 2]]
     return root, (root + steps[2]) % 12, (root + steps[4]) % 12

@@ -8,7 +8,7 @@ import torch
 from acestep_core.builtin import circuits, player
 from acestep_core.builtin.clock import clock
 from acestep_core.builtin.reader import READOUT, WIDTH
-from acestep_core.builtin.rolls import PHRASE, PLACES, STYLE_NAMES, STYLES, Score, compose, onset
+from acestep_core.builtin.rolls import PHRASE, PLACES, STYLE_NAMES, STYLES, Score, compose, draw_score, onset
 from acestep_core.checkpoints import shapes
 from acestep_core.models.acestep import AceStepModel
 
@@ -102,4 +102,4 @@ def test_the_files_have_upstreams_names_and_shapes(model: AceStepModel) -> None:
 
 def test_scores_of_every_style_are_drawn() -> None:
     rng = random.Random(0)
-    assert {player.draw_score(rng).style for _ in range(200)} == set(STYLE_NAMES)
+    assert {draw_score(rng).style for _ in range(200)} == set(STYLE_NAMES)
