@@ -6,7 +6,6 @@ language model in it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from acestep_core.builtin.clock import clock
 from acestep_core.builtin.practice import Progress, train
 from acestep_core.builtin.words import every_word
 from acestep_core.checkpoints import catalog, shapes
-from acestep_core.checkpoints.find import TINY_MARK
+from acestep_core.checkpoints.find import TINY_MARK, TOY, toy_mark
 from acestep_core.checkpoints.qwen_tokenizer import tokenizer_config
 from acestep_core.checkpoints.writing import write_json, write_silence, write_tensors
 from acestep_core.monitor import SILENT, Monitor
@@ -64,7 +63,7 @@ def build_demo(dest: Path, seed: int = 0, until: float | None = None, monitor: M
 
 def write_demo(dest: Path, built: Built, seed: int = 0) -> None:
     """All files of the checkpoint, fp16, from what was trained so far."""
-    write_json(dest / TINY_MARK, {"demo": DEMO_VERSION, "seed": seed, "unfinished": True})
+    write_json(dest / TINY_MARK, {TOY: DEMO_VERSION, "seed": seed, "unfinished": True})
     _write_vae(dest / catalog.VAE)
     _write_reader(dest / catalog.TEXT_ENCODER, built.reader.weights)
     _write_player(dest / catalog.variant_named("turbo").folder, built, seed)
@@ -72,16 +71,13 @@ def write_demo(dest: Path, built: Built, seed: int = 0) -> None:
         name: {"steps": part.done, "processor_seconds": round(part.seconds), "losses": list(part.losses)}
         for name, part in (("reader", built.reader), ("player", built.player))
     }
-    write_json(dest / TINY_MARK, {"demo": DEMO_VERSION, "seed": seed, "silence": "holds a metronome", **story})
+    write_json(dest / TINY_MARK, {TOY: DEMO_VERSION, "seed": seed, "silence": "holds a metronome", **story})
 
 
 def is_demo(folder: Path) -> bool:
     """Whether a whole built-in model lies there."""
-    try:
-        mark = json.loads((folder / TINY_MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return mark.get("demo") == DEMO_VERSION and "unfinished" not in mark
+    mark = toy_mark(folder)
+    return mark is not None and mark[TOY] == DEMO_VERSION and "unfinished" not in mark
 
 
 def _half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

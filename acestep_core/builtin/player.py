@@ -27,6 +27,8 @@ from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
 
 TURBO_TIMES = (1.0, 21 / 22, 0.9, 5 / 6, 0.75, 9 / 14, 0.5, 0.3)
+OFTEN = (2, 3, 4, 4, 4, 3, 2, 1)
+"""How often each of them is trained: chords and figures are decided in the middle."""
 BATCH, FRAMES, STEPS = 12, 128, 3900
 LEAD_WEIGHT = 2.0
 
@@ -92,12 +94,12 @@ def course(seed: int, steps: int = STEPS) -> Course:
     weights = torch.ones(CHANNELS)
     weights[FIRST_LEAD:FIRST_DRUM] = LEAD_WEIGHT
     weights /= weights.mean()
-    times = torch.tensor(TURBO_TIMES)
+    times, often = torch.tensor(TURBO_TIMES), torch.tensor(OFTEN).float()
 
     def loss(rng: random.Random, generator: torch.Generator) -> Tensor:
         scores = [draw_score(rng) for _ in range(BATCH)]
         clean, context = (torch.stack(x) for x in zip(*(example(score, rng) for score in scores)))
-        t = times[torch.randint(len(times), (BATCH,), generator=generator)]
+        t = times[often.multinomial(BATCH, replacement=True, generator=generator)]
         drawn = torch.rand(2, BATCH, generator=generator)
         t = torch.where(drawn[0] < 0.25, (3 * drawn[1] / (1 + 2 * drawn[1])).clamp_min(0.02), t)
         noise = torch.randn(clean.shape, generator=generator)
@@ -130,16 +132,25 @@ def conditions(scores: list[Score], generator: torch.Generator | None = None) ->
 def example(score: Score, rng: random.Random) -> tuple[Tensor, Tensor]:
     """A part of a song of that score `[FRAMES, 64]`, and its context `[FRAMES, 128]`.
 
-    In one of eight a part of the song is given, as for repainting and extending: there the source stands for silence.
+    Where nothing is given the source is the clock. In one of eight all is given but a region, as for repainting and
+    extending, in one of eight all of it, as what codes or a recording tell; there is no clock then. Sources may be
+    louder and softer than songs, and what codes tell lacks some strikes.
     """
     start = 2 * rng.randrange(200) if rng.random() < 0.7 else 0
     song = compose(score, start + FRAMES, rng)[start:]
     source, mask = clock(400 + FRAMES)[start : start + FRAMES], torch.ones(FRAMES, CHANNELS)
-    if rng.random() < 0.125:
-        source = source.clone()
-        a, b = sorted(rng.randrange(FRAMES) for _ in range(2))
-        for part in (slice(0, a), slice(b, FRAMES)):
-            source[part], mask[part] = song[part] * rng.uniform(0.7, 1.3), 0
+    kind = rng.random()
+    if kind < 0.25:
+        given = torch.ones(FRAMES, 1, dtype=torch.bool)
+        if kind < 0.125:
+            a, b = sorted(rng.randrange(FRAMES) for _ in range(2))
+            given[a:b] = False
+            mask = mask * (~given if rng.random() < 0.5 else 1)
+            told = song
+        else:
+            generator = torch.Generator().manual_seed(rng.getrandbits(60))
+            told = song * (torch.rand(song.shape, generator=generator) > 0.05)
+        source = torch.where(given, told * rng.uniform(0.7, 1.6), source)
     return song, torch.cat([source, mask], 1)
 
 

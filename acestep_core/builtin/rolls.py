@@ -31,38 +31,16 @@ BARS = tuple(EVEN_BARS.get(i, 38 * (100 / 38) ** (i / 31)) for i in range(32))
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 MODES = tuple(SCALES)
 PROGRESSIONS = {
-    "major": (
-        (0, 4, 5, 3),
-        (5, 3, 0, 4),
-        (0, 5, 3, 4),
-        (3, 4, 5, 0),
-        (0, 2, 3, 4),
-        (1, 4, 0, 5),
-        (5, 4, 3, 4),
-        (3, 0, 4, 5),
-    ),
-    "minor": (
-        (0, 5, 2, 6),
-        (5, 6, 0, 4),
-        (0, 6, 5, 4),
-        (3, 6, 2, 5),
-        (0, 2, 6, 3),
-        (5, 2, 6, 0),
-        (6, 5, 0, 3),
-        (3, 0, 4, 5),
-    ),
+    "major": ((0, 4, 5, 3), (0, 5, 3, 4), (0, 3, 4, 0), (0, 3, 0, 4), (0, 4, 3, 0)),
+    "minor": ((0, 5, 3, 4), (0, 3, 4, 0), (0, 4, 0, 3), (0, 4, 3, 0), (0, 6, 5, 4)),
 }
-"""A chord for each of four bars, as degrees of the scale."""
+"""A chord for each of four bars, as degrees of the scale; those from whose sound the key can be told."""
 PHRASE = len(PROGRESSIONS["major"][0])
 FIGURES = (
     (0, 1, 2, 3, 4, 3, 2, 1),
     (4, 3, 2, 1, 0, 1, 2, 1),
     (2, 1, 0, 1, 2, 3, 4, 3),
     (4, 4, 5, 4, 2, 2, 1, 0),
-    (0, 0, 2, 2, 4, 4, 5, 4),
-    (2, 3, 4, 5, 4, 2, 1, 2),
-    (4, 2, 0, 2, 4, 5, 4, 2),
-    (0, 2, 4, 2, 0, 2, 4, 5),
 )
 """What a melody does in a bar: at each eighth a degree above the chord's root, a note of the chord on strong beats."""
 FORM = (0, 0, 1, 0)
