@@ -39,6 +39,14 @@ VERSES = (
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
+class WholeBars(Score):
+    """A score whose bars are a whole number of frames, up to 1.3 % off its tempo class, so that each is like the last."""
+
+    @property
+    def bar(self) -> float:
+        return float(round(super().bar))
+
+
 @dataclass
 class Lesson:
     """A row of tokens, and which of them are to be learned."""
@@ -204,8 +212,8 @@ def _listen(rng: random.Random, ask: Ask, codes: int) -> Lesson:
 
 
 def song_codes(score: Score, codes: int, rng: random.Random, start: int = 0) -> Tensor:
-    """The codes of a part of a song of that score."""
-    return spelled(compose(score, start + FRAMES_PER_CODE * codes, rng)[start:])
+    """The codes of a part of a song of that score, in bars of whole frames."""
+    return spelled(compose(WholeBars(**vars(score)), start + FRAMES_PER_CODE * codes, rng)[start:])
 
 
 def _answer(

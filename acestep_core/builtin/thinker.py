@@ -36,9 +36,10 @@ CHORDS, BASSES, NOTES, LOWS = slice(0, 24), slice(24, 36), slice(36, 48), slice(
 """Pitches, by kind of harmony: chords, bass notes, single notes, and a chord's lowest note over its root or fifth."""
 PITCHES = {"both": CHORDS, "chord": CHORDS, "fifth": CHORDS, "bass": BASSES, "note": NOTES, "low": LOWS}
 MELODIES = 24
-SIZES = ((60, 12), (125, 7), (300, 3))
-"""Codes of a row, and rows of a batch: one of these each step, the shorter ones more often."""
-STEPS = 2200
+SIZES = ((60, 12), (125, 8), (300, 4))
+"""Codes of a row, and rows of a batch: one of these each step."""
+OFTEN = (0.15, 0.45, 0.4)
+STEPS = 2000
 MARKED = 40.0
 """By how much at least codes that occur are likelier than others, as a logit."""
 
@@ -196,7 +197,7 @@ def course(seed: int, text: Mapping[str, Tensor], steps: int = STEPS) -> Course:
     thinker = Thinker(text, seed)
 
     def loss(rng: random.Random, generator: torch.Generator) -> Tensor:
-        codes, rows = rng.choices(SIZES, (0.45, 0.45, 0.1))[0]
+        codes, rows = rng.choices(SIZES, OFTEN)[0]
         return lesson_loss(thinker, [draw_lesson(rng, codes) for _ in range(rows)])
 
     return Course("thinker", thinker, loss, kept(thinker), steps, 2e-3)
@@ -246,10 +247,11 @@ def tensors(thinker: Thinker) -> dict[str, Tensor]:
     """All tensors of the language model's file."""
     weights = dict(thinker.model.state_dict())
     known = (parts()[:, 0] >= 0).nonzero().flatten()
-    sums = (64 * thinker.embedded(known)).round() / 64  # short numbers, which can be packed
+    sums = thinker.embedded(known)
     table = torch.zeros(first_code() + tiny_tokenizer.AUDIO_CODES, WIDTH)
     table[: first_code()] = weights["embed_tokens.weight"]
     table[first_code() + known] = sums
+    table = (32 * table).round() / 32  # short numbers, which can be packed
     norm = weights["norm.weight"].clone()
     norm[MARK] = 1
     norm[MARK] = MARKED / _least_mark(thinker, norm)
