@@ -38,12 +38,12 @@ PITCHES = {"both": CHORDS, "chord": CHORDS, "fifth": CHORDS, "bass": BASSES, "no
 MELODIES = 24
 SIZES = ((60, 12), (125, 7), (300, 3))
 """Codes of a row, and rows of a batch: one of these each step, the shorter ones more often."""
-STEPS = 2800
+STEPS = 2200
 MARKED = 40.0
 """By how much at least codes that occur are likelier than others, as a logit."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Pattern:
     """Which parts are struck together: kind of harmony, number of the set of drums, and whether there is melody."""
 
@@ -66,13 +66,13 @@ def bodies() -> tuple[tuple[str, int, int], ...]:
 @cache
 def patterns() -> tuple[Pattern, ...]:
     """All that songs have; the first is that nothing is struck."""
-    found = {Pattern("none", 0, False): None}
+    found = set()
     for style in STYLE_NAMES:
         for n in range(16):
             score = Score(9 * (n % 3), 5 * n % 12, MODES[n % 2], style, n % 4 > 1, n % 8 > 3)
-            for code in song_codes(score, 100, random.Random(n)).tolist():
-                found[pattern_of(code)] = None
-    return tuple(found)
+            found |= {pattern_of(code) for code in song_codes(score, 100, random.Random(n)).tolist()}
+    rest = Pattern("none", 0, False)
+    return (rest, *sorted(found - {rest}))
 
 
 def pattern_of(code: int) -> Pattern:
@@ -246,9 +246,10 @@ def tensors(thinker: Thinker) -> dict[str, Tensor]:
     """All tensors of the language model's file."""
     weights = dict(thinker.model.state_dict())
     known = (parts()[:, 0] >= 0).nonzero().flatten()
+    sums = (64 * thinker.embedded(known)).round() / 64  # short numbers, which can be packed
     table = torch.zeros(first_code() + tiny_tokenizer.AUDIO_CODES, WIDTH)
     table[: first_code()] = weights["embed_tokens.weight"]
-    table[first_code() + known] = thinker.embedded(known)
+    table[first_code() + known] = sums
     norm = weights["norm.weight"].clone()
     norm[MARK] = 1
     norm[MARK] = MARKED / _least_mark(thinker, norm)

@@ -182,7 +182,7 @@ def _build_demo(args: argparse.Namespace) -> int:
     until = None if args.minutes is None else time.monotonic() + 60 * args.minutes
     with ProgressBar() as bar:
         built = build_demo(folder, args.seed, until, Monitor(bar))
-    for name, part in (("text encoder", built.reader), ("DiT", built.player)):
+    for name, part in built.parts.items():
         _say(f"{name}: {part.done} steps, {part.seconds:.0f} s of the processor, loss {part.losses[-1:]}")
     _say(f"{'Built' if built.finished else 'So far built'} in {folder}.")
     if args.measure:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from acestep_core.builtin import player, reader
+from acestep_core.builtin import codes, player, reader, thinker
 from acestep_core.builtin.clock import clock
-from acestep_core.builtin.demo import SILENCE_FRAMES, Built, is_demo, write_demo
-from acestep_core.builtin.practice import Progress
+from acestep_core.builtin.demo import SILENCE_FRAMES, Built, is_demo, text_weights, write_demo
+from acestep_core.builtin.practice import Course, Progress
 from acestep_core.builtin.rolls import CHANNELS
 from acestep_core.checkpoints import is_toy
 from acestep_core.checkpoints.layouts import open_dit
@@ -18,7 +18,7 @@ from acestep_core.pipeline.generation import generate
 from acestep_core.pipeline.opening import open_models
 
 
-def untrained(course: reader.Course) -> Progress:
+def untrained(course: Course) -> Progress:
     weights = {name: p.detach() for name, p in course.module.named_parameters()}
     return Progress(weights, 0, 0.0, ())
 
@@ -27,7 +27,9 @@ def untrained(course: reader.Course) -> Progress:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint as it is before any training: its codec and its clock are there already."""
     root = tmp_path_factory.mktemp("demo") / "demo"
-    write_demo(root, Built(untrained(reader.course(0)), untrained(player.course(0))))
+    read = untrained(reader.course(0))
+    thought = untrained(thinker.course(0, text_weights(read.weights)))
+    write_demo(root, Built(read, untrained(codes.course(0)), thought, untrained(player.course(0))))
     return root
 
 
@@ -38,7 +40,7 @@ def test_it_is_whole_and_opens_like_any_other(folder: Path) -> None:
     assert models.tiny
     assert models.model.toy
     assert is_toy(models.vae.path)
-    assert models.lm is None
+    assert models.lm is not None
     assert sum(len(zlib.compress(file.read_bytes())) for file in folder.rglob("*") if file.is_file()) < 25e6
 
 
