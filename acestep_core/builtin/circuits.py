@@ -15,8 +15,8 @@ order, and the first two layers hold circuits that no training step may touch (`
 
 The rest is only a start, which training changes:
 
-* *Same bar.* In the other layers one head of self-attention looks at the strikes of its own bar and adds up their
-  notes, for the chord of a bar cannot be read from one noisy strike.
+* *Same bar.* In the other layers most heads of self-attention look at the strikes of their own bar alone, for its chord
+  cannot be read from one noisy strike; the strikes of the next bar would blur it.
 * *Pass-through.* The noisy latents stay in the stream, so the first prediction is the noise itself.
 
 All attention is within a window, so a song of ten minutes is made as one of ten seconds is.
@@ -25,6 +25,7 @@ All attention is within a window, so a song of ten minutes is made as one of ten
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -90,6 +91,10 @@ CLICK = 2.0
 CHOSEN = 6.0
 """The level of the chosen tempo class."""
 FOCUS = 2.2
+SAME_BAR = ((0, 1, 2), (0, 1, 2, 3, 4))
+"""Heads of the last layers that see their own bar only, beside the last one."""
+BAR_FOCUS = 9.0
+"""Makes the bar half of what a query is at the start."""
 CHOICE_UNITS = 8 * CLASSES
 PLACE_UNITS = ANGLES + ANGLES * len(STYLES) + 2 * PHRASE
 """Units of the feed-forward of layers 0 and 1 that are kept."""
@@ -117,8 +122,8 @@ def lay_out(model: AceStepModel, readout: Tensor) -> None:
     _lay_out_places(second.mlp)
     _lay_out_patterns(second.mlp)
     _lay_out_bars(second.mlp)
-    for layer in others:
-        _lay_out_same_bar(layer.self_attn)
+    for layer, heads in zip(others, SAME_BAR, strict=True):
+        _lay_out_same_bar(layer.self_attn, heads)
 
 
 def kept(model: AceStepModel) -> Kept:
@@ -310,20 +315,28 @@ def _lay_out_bars(mlp: MLP) -> None:
             unit += 1
 
 
-def _lay_out_same_bar(attention: Attention) -> None:
-    """The last head looks at strikes of the same bar, and adds up their notes by semitone, melody apart.
+def _lay_out_same_bar(attention: Attention, heads: Sequence[int]) -> None:
+    """Heads that look at strikes of the same bar alone, whatever else they look for. The last one adds up their notes
+    by semitone, melody apart.
 
-    Queries and keys are the bar's channels, on the planes of the rotation that turn least.
+    Queries and keys hold the bar's channels, on the planes of the rotation that turn least.
     """
-    head = slice((HEADS - 1) * HEAD_DIM, HEADS * HEAD_DIM)
-    q, k, v = (p.weight[head] for p in (attention.q_proj, attention.k_proj, attention.v_proj))
-    q.zero_(), k.zero_(), v.zero_()
-    half = HEAD_DIM // 2
-    for bar, place in enumerate((half - 1, HEAD_DIM - 1, half - 2, HEAD_DIM - 2)):
-        q[place, BAR_AT + bar] = k[place, BAR_AT + bar] = 1
+    half, last = HEAD_DIM // 2, (HEADS - 1) * HEAD_DIM
+    planes = (half - 1, HEAD_DIM - 1, half - 2, HEAD_DIM - 2)
+    q, k, v = attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight
+    write = attention.o_proj.weight
+    for part in (q, k, v):
+        part[last:] = 0
+    for head in (*heads, HEADS - 1):
+        for bar, plane in enumerate(planes):
+            for part in (q, k):
+                part[HEAD_DIM * head + plane] = 0
+                part[HEAD_DIM * head + plane, BAR_AT + bar] = BAR_FOCUS
+    for norm in (attention.q_norm, attention.k_norm):
+        norm.weight.fill_(1.25)
+        norm.weight[list(planes)] = 1.4
     for channel, note in enumerate((*BASS, *CHORD, *LEAD_NOTES)):
         for frame in (0, 1):
-            v[note % 12 + 12 * (channel >= FIRST_LEAD), CHANNELS * frame + channel] = 1
-    write = attention.o_proj.weight[:, head]
-    write.zero_()
-    write[range(TRACKS, TRACKS + 24), range(24)] = 1
+            v[last + note % 12 + 12 * (channel >= FIRST_LEAD), CHANNELS * frame + channel] = 1
+    write[:, last:] = 0
+    write[range(TRACKS, TRACKS + 24), range(last, last + 24)] = 1

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from acestep_core.builtin.circuits import END, HEAD_DIM, HEADS, HIDDEN, LAYERS, UNITS, WINDOW, X, kept, lay_out
 from acestep_core.builtin.clock import clock
@@ -15,13 +15,18 @@ from acestep_core.builtin.practice import Course
 from acestep_core.builtin.reader import DRUMS, KEY, LEAD, MARK_LEVEL, READOUT, STYLE, TEMPO, WIDTH
 from acestep_core.builtin.rolls import (
     CHANNELS,
+    FIRST_CHORD,
     FIRST_DRUM,
     FIRST_LEAD,
+    PLACES,
     STYLE_NAMES,
+    STYLES,
     Score,
     compose,
     draw_score,
+    onset,
 )
+from acestep_core.builtin.windows import sounded, spelled
 from acestep_core.checkpoints import shapes
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
@@ -31,6 +36,8 @@ OFTEN = (2, 3, 4, 4, 4, 3, 2, 1)
 """How often each of them is trained: chords and figures are decided in the middle."""
 BATCH, FRAMES, STEPS = 12, 128, 3900
 LEAD_WEIGHT = 2.0
+ALIKE = 6.0
+"""How much it counts that strikes of a bar which are the same are taken for the same."""
 
 
 def config() -> dict[str, Any]:
@@ -98,15 +105,21 @@ def course(seed: int, steps: int = STEPS) -> Course:
 
     def loss(rng: random.Random, generator: torch.Generator) -> Tensor:
         scores = [draw_score(rng) for _ in range(BATCH)]
-        clean, context = (torch.stack(x) for x in zip(*(example(score, rng) for score in scores)))
+        clean, context, asides = (torch.stack(x) for x in zip(*(example(score, rng) for score in scores)))
         t = times[often.multinomial(BATCH, replacement=True, generator=generator)]
         drawn = torch.rand(2, BATCH, generator=generator)
         t = torch.where(drawn[0] < 0.25, (3 * drawn[1] / (1 + 2 * drawn[1])).clamp_min(0.02), t)
         noise = torch.randn(clean.shape, generator=generator)
         level = t[:, None, None]
         asked = conditions(scores, generator)
-        velocity = model.decoder(level * noise + (1 - level) * clean, t, context, asked)
-        return ((velocity - (noise - clean)).pow(2) * weights).mean()
+        noisy = level * noise + (1 - level) * clean
+        velocity = model.decoder(noisy, t, context, asked)
+        wrong = ((velocity - (noise - clean)).pow(2) * weights).mean()
+        # Strikes that are the same in truth have the same expectation, whatever their own noise says.
+        found = (noisy / level - velocity)[..., :FIRST_LEAD]
+        parts = (found[..., :FIRST_CHORD], found[..., FIRST_CHORD:])
+        apart = sum((matrix @ part).pow(2).sum() for matrix, part in zip(asides.unbind(1), parts))
+        return wrong + ALIKE * apart / velocity.numel()
 
     return Course("player", model.decoder, loss, kept(model), steps)
 
@@ -129,12 +142,12 @@ def conditions(scores: list[Score], generator: torch.Generator | None = None) ->
     return asked
 
 
-def example(score: Score, rng: random.Random) -> tuple[Tensor, Tensor]:
-    """A part of a song of that score `[FRAMES, 64]`, and its context `[FRAMES, 128]`.
+def example(score: Score, rng: random.Random) -> tuple[Tensor, Tensor, Tensor]:
+    """A part of a song of that score `[FRAMES, 64]`, its context `[FRAMES, 128]`, and what `aside` says of it.
 
     Where nothing is given the source is the clock. In one of eight all is given but a region, as for repainting and
     extending, in one of eight all of it, as what codes or a recording tell; there is no clock then. Sources may be
-    louder and softer than songs, and what codes tell lacks some strikes.
+    louder and softer than songs, and codes do not tell all.
     """
     start = 2 * rng.randrange(200) if rng.random() < 0.7 else 0
     song = compose(score, start + FRAMES, rng)[start:]
@@ -148,10 +161,24 @@ def example(score: Score, rng: random.Random) -> tuple[Tensor, Tensor]:
             mask = mask * (~given if rng.random() < 0.5 else 1)
             told = song
         else:
-            generator = torch.Generator().manual_seed(rng.getrandbits(60))
-            told = song * (torch.rand(song.shape, generator=generator) > 0.05)
+            told = sounded(spelled(nn.functional.pad(song, (0, 0, 0, -FRAMES % 5))))[:FRAMES]
         source = torch.where(given, told * rng.uniform(0.7, 1.6), source)
-    return song, torch.cat([source, mask], 1)
+    return song, torch.cat([source, mask], 1), aside(score, start)
+
+
+def aside(score: Score, start: int) -> Tensor:
+    """How far bass and chords at each frame are from the mean of all that are the same in a bar, `[2, FRAMES, FRAMES]`
+    to multiply frames of rolls with: zeros but for strikes which a bar has several of.
+    """
+    style, found = STYLES[score.style], torch.zeros(2, FRAMES, FRAMES)
+    for part, places in enumerate((() if style.fifths else style.bass, () if style.arpeggio else style.chords)):
+        for bar in range(int(start / score.bar), int((start + FRAMES) / score.bar) + 1):
+            struck = [onset(PLACES * bar + place, score.bar) - start for place in places]
+            struck = [frame for frame in struck if 0 <= frame < FRAMES]
+            for frame in struck:
+                found[part, frame, struck] = -1 / len(struck)
+                found[part, frame, frame] += 1
+    return found
 
 
 def with_decoder(readout: Tensor, decoder: Mapping[str, Tensor], seed: int = 0) -> AceStepModel:

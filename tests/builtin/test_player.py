@@ -8,7 +8,20 @@ import torch
 from acestep_core.builtin import circuits, player
 from acestep_core.builtin.clock import clock
 from acestep_core.builtin.reader import READOUT, WIDTH
-from acestep_core.builtin.rolls import PHRASE, PLACES, STYLE_NAMES, STYLES, Score, compose, draw_score, onset
+from acestep_core.builtin.rolls import (
+    CHANNELS,
+    FIRST_CHORD,
+    FIRST_LEAD,
+    PHRASE,
+    PLACES,
+    STRIKE,
+    STYLE_NAMES,
+    STYLES,
+    Score,
+    compose,
+    draw_score,
+    onset,
+)
 from acestep_core.checkpoints import shapes
 from acestep_core.models.acestep import AceStepModel
 
@@ -103,3 +116,30 @@ def test_the_files_have_upstreams_names_and_shapes(model: AceStepModel) -> None:
 def test_scores_of_every_style_are_drawn() -> None:
     rng = random.Random(0)
     assert {draw_score(rng).style for _ in range(200)} == set(STYLE_NAMES)
+
+
+def test_a_bars_strikes_are_alike_until_one_is_changed() -> None:
+    rng = random.Random(2)
+    for style in STYLE_NAMES:
+        score = Score(rng.randrange(32), 2, "minor", style, True, True)
+        start = 2 * rng.randrange(100)
+        song = compose(score, start + player.FRAMES, rng)[start:]
+        bass, chords = player.aside(score, start)
+        assert (bass @ song[:, :FIRST_CHORD]).abs().max() < 1e-5
+        assert (chords @ song[:, FIRST_CHORD:FIRST_LEAD]).abs().max() < 1e-5
+        if style == "rock":
+            song[song[:, FIRST_CHORD:FIRST_LEAD].any(1).nonzero()[1], FIRST_CHORD] = STRIKE
+            assert (chords @ song[:, FIRST_CHORD:FIRST_LEAD]).abs().max() > 1
+
+
+def test_examples_give_nothing_a_part_or_all() -> None:
+    rng, kinds = random.Random(0), set()
+    for _ in range(60):
+        score = draw_score(rng)
+        song, context, _ = player.example(score, rng)
+        source, mask = context.split(CHANNELS, 1)
+        given = (source > 1).any(1) & (song > 1).any(1)
+        share = given.sum() / (song > 1).any(1).sum()
+        kinds.add("nothing" if share == 0 else "part" if share < 0.9 else "all")
+        assert set(mask.unique().tolist()) <= {0.0, 1.0}
+    assert kinds == {"nothing", "part", "all"}
