@@ -40,7 +40,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 class WholeBars(Score):
-    """A score whose bars are a whole number of frames, up to 1.3 % off its tempo class, so that each is like the last."""
+    """A score with bars of whole frames, up to 1.3 % off its tempo class, so that each is like the last."""
 
     @property
     def bar(self) -> float:

@@ -39,7 +39,7 @@ MELODIES = 24
 SIZES = ((60, 12), (125, 8), (300, 4))
 """Codes of a row, and rows of a batch: one of these each step."""
 OFTEN = (0.15, 0.45, 0.4)
-STEPS = 2000
+STEPS = 2800
 MARKED = 40.0
 """By how much at least codes that occur are likelier than others, as a logit."""
 

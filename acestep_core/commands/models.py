@@ -78,6 +78,7 @@ def add_parser(subparsers: Any) -> None:
     demo.add_argument("--measure", type=int, default=0, metavar="SONGS", help="make so many songs and judge them")
     demo.add_argument("--tasks", type=int, default=0, metavar="SONGS", help="judge its other tasks on so many songs")
     demo.add_argument("--captions", action="store_true", help="judge what it makes of captions that people wrote")
+    demo.add_argument("--thinking", type=int, default=0, metavar="SONGS", help="judge so many songs that are planned")
     parser.set_defaults(run=run)
 
 
@@ -196,6 +197,11 @@ def _build_demo(args: argparse.Namespace) -> int:
         with ProgressBar() as bar:
             _say_all(edits(folder, asks, "cover" in TASKS, Monitor(bar)))
             _say_all(lengths(folder, asks[0], Monitor(bar)))
+    if args.thinking:
+        from acestep_core.commands.music_thinking import thoughts
+
+        with ProgressBar() as bar:
+            _say_all(thoughts(folder, unseen(args.thinking), Monitor(bar)))
     if args.captions:
         from acestep_core.builtin.captions import CAPTIONS
         from acestep_core.commands.music_tasks import by_hand

@@ -14,6 +14,8 @@ from acestep_core.builtin.rolls import CHANNELS
 from acestep_core.checkpoints import is_toy
 from acestep_core.checkpoints.layouts import open_dit
 from acestep_core.checkpoints.verify import check
+from acestep_core.commands import music_thinking
+from acestep_core.commands.music import unseen
 from acestep_core.pipeline.generation import generate
 from acestep_core.pipeline.opening import open_models
 
@@ -60,3 +62,17 @@ def test_it_makes_a_song(folder: Path) -> None:
     made = generate("calm piano", duration=10, seed=1, models=folder)
     assert made.latents.shape == (1, 250, CHANNELS)
     assert made.audio.isfinite().all()
+
+
+def test_it_thinks_and_its_thoughts_are_judged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(music_thinking, "SECONDS", 10)
+    figures = dict(music_thinking.thoughts(folder, [ask for ask in unseen(9) if ask.bpm and ask.key][:1]))
+    assert figures["plan: tempo as given"] == figures["plan: key as given"] == "1.00 of 1"
+    assert {"codes: strikes in the key", "song: strikes in the key", "understood: key"} <= figures.keys()
+
+
+def test_likeness_counts_common_strikes() -> None:
+    one, two = torch.zeros(10, CHANNELS), torch.zeros(12, CHANNELS)
+    one[0, 1] = one[3, 2] = two[0, 1] = two[4, 2] = 5.0
+    assert music_thinking.likeness(one, one) == 1
+    assert music_thinking.likeness(one, two) == 0.5
