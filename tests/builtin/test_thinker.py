@@ -51,7 +51,7 @@ def test_the_file_says_the_same_and_writes_no_other_codes(text) -> None:
         assert (logits[:, known].max(1).values > logits[:, ~known].max(1).values + 20).all()
         others = slice(0, thinker.MARK)
         mine = model(torch.tensor([lesson.ids]))[0]
-        assert torch.allclose(hidden[:, others], mine[:, others], atol=0.05)
+        assert torch.allclose(hidden[:, others], thinker.SHARPNESS * mine[:, others], atol=0.1)
 
 
 def test_it_learns(tmp_path, text, monkeypatch) -> None:
