@@ -123,6 +123,10 @@ def config() -> dict[str, Any]:
 class Thinker(nn.Module):
     """The language model, with tables of parts for embeddings of codes."""
 
+    with_melody: Tensor
+    harmony: Tensor
+    present: Tensor
+
     def __init__(self, text: Mapping[str, Tensor], seed: int = 0) -> None:
         """Args: text: the text encoder's weights, by names such as `norm.weight`."""
         super().__init__()
