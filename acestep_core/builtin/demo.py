@@ -28,7 +28,7 @@ SHIPPED = Path(__file__).parent / "weights"
 TASKS = ("text2music", "repaint", "extend")
 """What it can do; its codes say nothing, so that covers would lose the beat."""
 SILENCE_FRAMES = 15000
-STEPS = {"reader": reader.STEPS, "codes": codes.STEPS, "thinker": thinker.STEPS, "player": player.STEPS}
+STEPS = {"reader": reader.STEPS, "codes": codes.STEPS, "player": player.STEPS, "thinker": thinker.STEPS}
 """Trained parts, in the order in which one needs another."""
 TRAINING = "training"
 """The folder beside the models that holds the state of the training; it may be removed when all is done."""
@@ -40,8 +40,8 @@ class Built:
 
     reader: Progress
     codes: Progress
-    thinker: Progress
     player: Progress
+    thinker: Progress
 
     @property
     def finished(self) -> bool:
@@ -62,23 +62,25 @@ def build_demo(dest: Path, seed: int = 0, until: float | None = None, monitor: M
     state = dest / TRAINING
     read = train(reader.course(seed), state, seed, until, monitor)
     coded = train(codes.course(seed), state, seed, until, monitor)
-    thought = train(thinker.course(seed, text_weights(read.weights)), state, seed, until, monitor)
     played = train(player.course(seed), state, seed, until, monitor)
-    built = Built(read, coded, thought, played)
+    thought = train(thinker.course(seed, text_weights(read.weights)), state, seed, until, monitor)
+    built = Built(read, coded, played, thought)
     write_demo(dest, built, seed)
     return built
 
 
 def write_demo(dest: Path, built: Built, seed: int = 0) -> None:
-    """All files of the checkpoint, fp16, from what was trained so far."""
+    """All files of the checkpoint, fp16, from what was trained so far; a language model only where it was trained."""
     write_json(dest / TINY_MARK, {TOY: DEMO_VERSION, "seed": seed, "unfinished": True})
     _write_vae(dest / catalog.VAE)
     _write_reader(dest / catalog.TEXT_ENCODER, built.reader.weights)
-    _write_thinker(dest / catalog.LANGUAGE_MODELS[0], built)
+    if built.thinker.done:
+        _write_thinker(dest / catalog.LANGUAGE_MODELS[0], built)
     _write_player(dest / catalog.variant_named("turbo").folder, built, seed)
     story = {
         name: {"steps": part.done, "processor_seconds": round(part.seconds), "losses": list(part.losses)}
         for name, part in built.parts.items()
+        if part.done
     }
     write_json(dest / TINY_MARK, {TOY: DEMO_VERSION, "seed": seed, "silence": "holds a metronome", **story})
 

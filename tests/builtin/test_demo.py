@@ -1,6 +1,7 @@
 """The built-in model as a checkpoint: whole, opened like any other, honest about what it is."""
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint as it is before any training: its codec and its clock are there already."""
     root = tmp_path_factory.mktemp("demo") / "demo"
     read = untrained(reader.course(0))
-    thought = untrained(thinker.course(0, text_weights(read.weights)))
-    write_demo(root, Built(read, untrained(codes.course(0)), thought, untrained(player.course(0))))
+    thought = replace(untrained(thinker.course(0, text_weights(read.weights))), done=1)
+    write_demo(root, Built(read, untrained(codes.course(0)), untrained(player.course(0)), thought))
     return root
 
 
