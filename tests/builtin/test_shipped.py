@@ -62,7 +62,7 @@ def test_songs_are_in_key_and_in_tempo() -> None:
 def test_repainting_and_extending_stay_in_key_and_in_time() -> None:
     figures = {name: float(value) for name, value in edits(SHIPPED, unseen(2)[1:], covers=False)}
     assert figures["repaint: strikes outside that stay"] > 0.95
-    assert figures["extend: strikes of the song that stay"] > 0.95
+    assert figures["extend: strikes of the song that stay"] > 0.9
     for task in ("repaint", "extend"):
         assert figures[f"{task}: new strikes in the key"] >= 0.9
         assert figures[f"{task}: new strikes on the grid"] >= 0.9
