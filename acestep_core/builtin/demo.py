@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acestep_core.builtin import codec, codes, player, reader, thinker, tiny_tokenizer
+from acestep_core.builtin import codec, coder, player, reader, thinker, tiny_tokenizer
 from acestep_core.builtin.clock import clock
 from acestep_core.builtin.practice import Progress, train
 from acestep_core.builtin.words import every_word
@@ -25,10 +25,10 @@ from acestep_core.monitor import SILENT, Monitor
 DEMO_VERSION = 1
 SHIPPED = Path(__file__).parent / "weights"
 """Where the package holds the finished model."""
-TASKS = ("text2music", "repaint", "extend")
-"""What it can do; its codes say nothing, so that covers would lose the beat."""
+TASKS = ("text2music", "repaint", "extend", "cover")
+"""What it can do, with songs of its own; it hears no others."""
 SILENCE_FRAMES = 15000
-STEPS = {"reader": reader.STEPS, "codes": codes.STEPS, "player": player.STEPS, "thinker": thinker.STEPS}
+STEPS = {"reader": reader.STEPS, "codes": coder.STEPS, "player": player.STEPS, "thinker": thinker.STEPS}
 """Trained parts, in the order in which one needs another."""
 TRAINING = "training"
 """The folder beside the models that holds the state of the training; it may be removed when all is done."""
@@ -61,7 +61,7 @@ def build_demo(dest: Path, seed: int = 0, until: float | None = None, monitor: M
     """
     state = dest / TRAINING
     read = train(reader.course(seed), state, seed, until, monitor)
-    coded = train(codes.course(seed), state, seed, until, monitor)
+    coded = train(coder.course(seed), state, seed, until, monitor)
     played = train(player.course(seed), state, seed, until, monitor)
     thought = train(thinker.course(seed, text_weights(read.weights)), state, seed, until, monitor)
     built = Built(read, coded, played, thought)
@@ -128,7 +128,7 @@ def _write_player(folder: Path, built: Built, seed: int) -> None:
     model = player.with_decoder(built.reader.weights["readout.weight"], built.player.weights, seed)
     wanted = shapes.dit_shapes(config)
     tensors = {name: tensor for name, tensor in model.state_dict().items() if name in wanted}
-    tensors |= codes.widened(built.codes.weights, wanted)
+    tensors |= coder.widened(built.codes.weights, wanted)
     write_json(folder / "config.json", config)
     write_tensors(folder / "model.safetensors", _half(tensors))
     with torch.no_grad():

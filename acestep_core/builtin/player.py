@@ -34,7 +34,7 @@ from acestep_core.models.config import AceStepConfig
 TURBO_TIMES = (1.0, 21 / 22, 0.9, 5 / 6, 0.75, 9 / 14, 0.5, 0.3)
 OFTEN = (2, 3, 4, 4, 4, 3, 2, 1)
 """How often each of them is trained: chords and figures are decided in the middle."""
-BATCH, FRAMES, STEPS = 12, 128, 6999
+BATCH, FRAMES, STEPS = 12, 128, 7182
 LEAD_WEIGHT = 3.0
 MISSED = 1.0
 """How much more it counts that a note of the melody is missed than that one is played too much."""

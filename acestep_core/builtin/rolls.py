@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -25,21 +24,12 @@ CHANNELS = 64
 
 PLACES = 8
 """Eighths in a bar."""
+BARS = tuple(38 * (100 / 38) ** (i / 31) for i in range(32))
+"""Frames of a bar, by tempo class: 158 to 60 bpm, each 3.2 % longer than the one before."""
 EVEN_BARS = {2: 40.0, 9: 50.0, 15: 60.0, 20: 70.0, 24: 80.0, 28: 90.0}
-"""Classes whose bars are made a whole number of codes (150, 120, 100, 86, 75 and 67 bpm), which can be counted."""
-
-
-def _bars() -> tuple[float, ...]:
-    """Between those that are given, each bar is longer than the one before by the same share."""
-    given = {0: 38.0, **EVEN_BARS, 31: 100.0}
-    bars = [38.0]
-    for (first, low), (last, high) in pairwise(given.items()):
-        bars += [low * (high / low) ** (n / (last - first)) for n in range(1, last - first + 1)]
-    return tuple(bars)
-
-
-BARS = _bars()
-"""Frames of a bar, by tempo class: 158 to 60 bpm, each about 3.2 % longer than the one before."""
+"""Classes whose bars are a whole number of codes but for about a frame (some 150, 120, 100, 86, 75 and 67 bpm), and that
+number: what a language model can count.
+"""
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 MODES = tuple(SCALES)
 PROGRESSIONS = {

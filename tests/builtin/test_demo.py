@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from acestep_core.builtin import codes, player, reader, thinker
+from acestep_core.builtin import coder, player, reader, thinker
 from acestep_core.builtin.clock import clock
 from acestep_core.builtin.demo import SILENCE_FRAMES, Built, is_demo, text_weights, write_demo
 from acestep_core.builtin.practice import Course, Progress
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("demo") / "demo"
     read = untrained(reader.course(0))
     thought = replace(untrained(thinker.course(0, text_weights(read.weights))), done=1)
-    write_demo(root, Built(read, untrained(codes.course(0)), untrained(player.course(0)), thought))
+    write_demo(root, Built(read, untrained(coder.course(0)), untrained(player.course(0)), thought))
     return root
 
 

@@ -23,7 +23,7 @@ from acestep_core.builtin.rolls import (
 
 def test_tempo_classes_are_within_two_percent() -> None:
     for bpm in range(60, 161):
-        assert abs(BARS[tempo_class(bpm)] * bpm / 6000 - 1) < 0.017
+        assert abs(BARS[tempo_class(bpm)] * bpm / 6000 - 1) < 0.016
     assert tempo_class(200) == tempo_class(100)
     assert tempo_class(35) == tempo_class(70)
 
