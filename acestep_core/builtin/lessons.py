@@ -40,8 +40,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 class WholeBars(Score):
-    """A score with bars of whole frames, of whole codes where they nearly are, so that each is like the last: up to 1.3 %
-    off its tempo class.
+    """A score with bars of whole frames, of whole codes where they nearly are, so that each is like the last.
+
+    They are up to 1.3 % off its tempo class.
     """
 
     @property

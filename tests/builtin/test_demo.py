@@ -19,6 +19,7 @@ from acestep_core.commands import music_thinking
 from acestep_core.commands.music import unseen
 from acestep_core.pipeline.generation import generate
 from acestep_core.pipeline.opening import open_models
+from acestep_core.song.description import Song
 
 
 def untrained(course: Course) -> Progress:
@@ -67,6 +68,8 @@ def test_it_makes_a_song(folder: Path) -> None:
 
 def test_it_thinks_and_its_thoughts_are_judged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(music_thinking, "SECONDS", 10)
+    # Untrained, it would go on describing for long.
+    monkeypatch.setattr("acestep_core.pipeline.asking.understand", lambda *_, **__: Song(bpm=100, keyscale="C major"))
     figures = dict(music_thinking.thoughts(folder, [ask for ask in unseen(9) if ask.bpm and ask.key][:1]))
     assert figures["plan: tempo as given"] == figures["plan: key as given"] == "1.00 of 1"
     assert {"codes: strikes in the key", "song: strikes in the key", "understood: key"} <= figures.keys()

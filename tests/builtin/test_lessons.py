@@ -5,8 +5,18 @@ import random
 import torch
 
 from acestep_core.builtin.asks import Ask, default_score
-from acestep_core.builtin.lessons import COUNTED, Lesson, bpm_of, counted, draw_lesson, first_code, title, tokenizer
-from acestep_core.builtin.rolls import BARS, EVEN_BARS
+from acestep_core.builtin.lessons import (
+    COUNTED,
+    Lesson,
+    WholeBars,
+    bpm_of,
+    counted,
+    draw_lesson,
+    first_code,
+    title,
+    tokenizer,
+)
+from acestep_core.builtin.rolls import BARS
 from acestep_core.planner.grammar import cot_grammar
 from acestep_core.planner.metas import parse_cot
 from acestep_core.planner.plan import Plan
@@ -48,7 +58,7 @@ def test_what_is_given_is_not_learned() -> None:
 
 def test_free_tempi_can_be_counted_in_codes() -> None:
     assert all(abs(BARS[n] - 5 * round(BARS[n] / 5)) < 1.1 for n in COUNTED)
-    assert all(abs(BARS[n] - frames) < 1.1 for n, frames in EVEN_BARS.items())
+    assert all(WholeBars(n, 0, "major", "pop", True, True).bar % 5 == 0 for n in COUNTED)
     assert [bpm_of(n) for n in COUNTED] == [150, 120, 100, 86, 75, 67, 60]
     assert bpm_of(counted(default_score("pop").tempo)) == 120
 
