@@ -40,11 +40,13 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 class WholeBars(Score):
-    """A score with bars of whole frames, up to 1.3 % off its tempo class, so that each is like the last."""
+    """A score with bars of whole frames, of whole codes where they nearly are, so that each is like the last: up to 1.3 %
+    off its tempo class.
+    """
 
     @property
     def bar(self) -> float:
-        return float(round(super().bar))
+        return EVEN_BARS.get(self.tempo) or float(round(super().bar))
 
 
 @dataclass
@@ -99,7 +101,7 @@ def counted(tempo: int) -> int:
 
 def bpm_of(tempo: int) -> int:
     """Whole beats per minute of a tempo class."""
-    return round(6000 / BARS[tempo])
+    return round(6000 / EVEN_BARS.get(tempo, BARS[tempo]))
 
 
 def draw_lesson(rng: random.Random, codes: int) -> Lesson:
