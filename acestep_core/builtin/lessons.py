@@ -40,8 +40,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 class WholeBars(Score):
-    """A score with bars of whole frames, of whole codes where they nearly are, so that each is like the last: up to 1.3 %
-    off its tempo class.
+    """A score with bars of whole frames, of whole codes where they nearly are, so that each is like the last: up to
+    1.3 % off its tempo class.
     """
 
     @property
