@@ -27,7 +27,7 @@ PLACES = 8
 BARS = tuple(38 * (100 / 38) ** (i / 31) for i in range(32))
 """Frames of a bar, by tempo class: 158 to 60 bpm, each 3.2 % longer than the one before."""
 EVEN_BARS = {2: 40.0, 9: 50.0, 15: 60.0, 20: 70.0, 24: 80.0, 28: 90.0}
-"""Classes whose bars are a whole number of codes but for about a frame (some 150, 120, 100, 86, 75 and 67 bpm), and the
+"""Classes whose bars are a whole number of codes but for about a frame (some 150 to 67 bpm), and the
 frames of that: what a language model can count.
 """
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
