@@ -56,6 +56,7 @@ class Ask:
     key: str = ""
     seconds: int | None = None
     task: str = "text2music"
+    moods: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> str:
@@ -120,6 +121,7 @@ def draw_ask(rng: random.Random) -> Ask:
         key if key_given == "meta" else "",
         rng.choice((None, rng.randint(10, 60), rng.randint(10, 600))),
         rng.choices([name for name, _ in TASKS], [weight for _, weight in TASKS])[0],
+        tuple(moods),
     )
 
 

@@ -1,12 +1,10 @@
 """The built-in model as a checkpoint: training of its parts, and files in upstream's layout.
 
-It is a toy: a piano roll player in the real architecture, with the real layout, names and classes. There is no
-language model in it.
+It is a toy: a piano roll player in the real architecture, with the real layout, names and classes.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acestep_core.builtin import codec, player, reader, tiny_tokenizer
+from acestep_core.builtin import codec, coder, player, reader, thinker, tiny_tokenizer
 from acestep_core.builtin.clock import clock
 from acestep_core.builtin.practice import Progress, train
 from acestep_core.builtin.words import every_word
 from acestep_core.checkpoints import catalog, shapes
-from acestep_core.checkpoints.find import TINY_MARK
+from acestep_core.checkpoints.find import TINY_MARK, TOY, toy_mark
 from acestep_core.checkpoints.qwen_tokenizer import tokenizer_config
 from acestep_core.checkpoints.writing import write_json, write_silence, write_tensors
 from acestep_core.monitor import SILENT, Monitor
@@ -27,23 +25,32 @@ from acestep_core.monitor import SILENT, Monitor
 DEMO_VERSION = 1
 SHIPPED = Path(__file__).parent / "weights"
 """Where the package holds the finished model."""
-TASKS = ("text2music", "repaint", "extend")
-"""What it can do; its codes say nothing, so that covers would lose the beat."""
+TASKS = ("text2music", "repaint", "extend", "cover")
+"""What it can do, with songs of its own; it hears no others."""
 SILENCE_FRAMES = 15000
+STEPS = {"reader": reader.STEPS, "codes": coder.STEPS, "player": player.STEPS, "thinker": thinker.STEPS}
+"""Trained parts, in the order in which one needs another."""
 TRAINING = "training"
 """The folder beside the models that holds the state of the training; it may be removed when all is done."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """How far a checkpoint is: steps and processor seconds of both trained parts, and their losses."""
+    """How far a checkpoint is: steps and processor seconds of the trained parts, and their losses."""
 
     reader: Progress
+    codes: Progress
     player: Progress
+    thinker: Progress
 
     @property
     def finished(self) -> bool:
-        return self.reader.done >= reader.STEPS and self.player.done >= player.STEPS
+        return all(part.done >= STEPS[name] for name, part in self.parts.items())
+
+    @property
+    def parts(self) -> dict[str, Progress]:
+        """By the names of their modules."""
+        return {name: getattr(self, name) for name in STEPS}
 
 
 def build_demo(dest: Path, seed: int = 0, until: float | None = None, monitor: Monitor = SILENT) -> Built:
@@ -53,35 +60,35 @@ def build_demo(dest: Path, seed: int = 0, until: float | None = None, monitor: M
         until: `time.monotonic()` at which training stops; None trains to the end.
     """
     state = dest / TRAINING
-    reading = reader.course(seed)
-    read = train(reading, state, seed, until, monitor)
-    playing = player.course(seed)
-    played = train(playing, state, seed, until, monitor)
-    built = Built(read, played)
+    read = train(reader.course(seed), state, seed, until, monitor)
+    coded = train(coder.course(seed), state, seed, until, monitor)
+    played = train(player.course(seed), state, seed, until, monitor)
+    thought = train(thinker.course(seed, text_weights(read.weights)), state, seed, until, monitor)
+    built = Built(read, coded, played, thought)
     write_demo(dest, built, seed)
     return built
 
 
 def write_demo(dest: Path, built: Built, seed: int = 0) -> None:
-    """All files of the checkpoint, fp16, from what was trained so far."""
-    write_json(dest / TINY_MARK, {"demo": DEMO_VERSION, "seed": seed, "unfinished": True})
+    """All files of the checkpoint, fp16, from what was trained so far; a language model only where it was trained."""
+    write_json(dest / TINY_MARK, {TOY: DEMO_VERSION, "seed": seed, "unfinished": True})
     _write_vae(dest / catalog.VAE)
     _write_reader(dest / catalog.TEXT_ENCODER, built.reader.weights)
+    if built.thinker.done:
+        _write_thinker(dest / catalog.LANGUAGE_MODELS[0], built)
     _write_player(dest / catalog.variant_named("turbo").folder, built, seed)
     story = {
         name: {"steps": part.done, "processor_seconds": round(part.seconds), "losses": list(part.losses)}
-        for name, part in (("reader", built.reader), ("player", built.player))
+        for name, part in built.parts.items()
+        if part.done
     }
-    write_json(dest / TINY_MARK, {"demo": DEMO_VERSION, "seed": seed, "silence": "holds a metronome", **story})
+    write_json(dest / TINY_MARK, {TOY: DEMO_VERSION, "seed": seed, "silence": "holds a metronome", **story})
 
 
 def is_demo(folder: Path) -> bool:
     """Whether a whole built-in model lies there."""
-    try:
-        mark = json.loads((folder / TINY_MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return mark.get("demo") == DEMO_VERSION and "unfinished" not in mark
+    mark = toy_mark(folder)
+    return mark is not None and mark[TOY] == DEMO_VERSION and "unfinished" not in mark
 
 
 def _half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -94,18 +101,34 @@ def _write_vae(folder: Path) -> None:
 
 
 def _write_reader(folder: Path, weights: dict[str, Tensor]) -> None:
-    text = {name.removeprefix("text."): tensor for name, tensor in weights.items() if name.startswith("text.")}
-    write_json(folder / "config.json", reader.config())
-    write_tensors(folder / "model.safetensors", _half(text))
-    tokenizer = tiny_tokenizer.tokenizer_json(False, every_word())
+    _write_qwen(folder, reader.config(), text_weights(weights), codes=False)
+
+
+def _write_thinker(folder: Path, built: Built) -> None:
+    model = thinker.Thinker(text_weights(built.reader.weights))
+    model.load_state_dict(built.thinker.weights)
+    _write_qwen(folder, thinker.config(), thinker.tensors(model), codes=True)
+
+
+def _write_qwen(folder: Path, config: dict[str, Any], weights: dict[str, Tensor], codes: bool) -> None:
+    write_json(folder / "config.json", config)
+    write_tensors(folder / "model.safetensors", _half(weights))
+    tokenizer = tiny_tokenizer.tokenizer_json(codes, every_word())
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
-    write_json(folder / "tokenizer_config.json", tokenizer_config(False))
+    write_json(folder / "tokenizer_config.json", tokenizer_config(codes))
+
+
+def text_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The text encoder's weights among those of a reader."""
+    return {name.removeprefix("text."): tensor for name, tensor in weights.items() if name.startswith("text.")}
 
 
 def _write_player(folder: Path, built: Built, seed: int) -> None:
     config: dict[str, Any] = player.config()
     model = player.with_decoder(built.reader.weights["readout.weight"], built.player.weights, seed)
-    tensors = {name: tensor for name, tensor in model.state_dict().items() if name in shapes.dit_shapes(config)}
+    wanted = shapes.dit_shapes(config)
+    tensors = {name: tensor for name, tensor in model.state_dict().items() if name in wanted}
+    tensors |= coder.widened(built.codes.weights, wanted)
     write_json(folder / "config.json", config)
     write_tensors(folder / "model.safetensors", _half(tensors))
     with torch.no_grad():

@@ -26,12 +26,27 @@ PLACES = 8
 """Eighths in a bar."""
 BARS = tuple(38 * (100 / 38) ** (i / 31) for i in range(32))
 """Frames of a bar, by tempo class: 158 to 60 bpm, each 3.2 % longer than the one before."""
+EVEN_BARS = {2: 40.0, 9: 50.0, 15: 60.0, 20: 70.0, 24: 80.0, 28: 90.0}
+"""Classes whose bars are a whole number of codes but for about a frame (some 150 to 67 bpm), and the
+frames of that: what a language model can count.
+"""
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 MODES = tuple(SCALES)
 PROGRESSIONS = {
-    "major": ((0, 4, 5, 3), (5, 3, 0, 4), (0, 5, 3, 4), (0, 3, 4, 3), (0, 3, 0, 4)),
-    "minor": ((0, 5, 2, 6), (0, 3, 4, 0), (0, 6, 5, 6), (0, 3, 6, 2), (0, 5, 3, 4)),
+    "major": ((0, 4, 5, 3), (0, 5, 3, 4), (0, 3, 4, 0), (0, 3, 0, 4), (0, 4, 3, 0)),
+    "minor": ((0, 5, 3, 4), (0, 3, 4, 0), (0, 4, 0, 3), (0, 4, 3, 0), (0, 6, 5, 4)),
 }
+"""A chord for each of four bars, as degrees of the scale; those from whose sound the key can be told."""
+PHRASE = len(PROGRESSIONS["major"][0])
+FIGURES = (
+    (0, 1, 2, 3, 4, 3, 2, 1),
+    (4, 3, 2, 1, 0, 1, 2, 1),
+    (2, 1, 0, 1, 2, 3, 4, 3),
+    (4, 4, 5, 4, 2, 2, 1, 0),
+)
+"""What a melody does in a bar: at each eighth a degree above the chord's root, a note of the chord on strong beats."""
+FORM = (0, 0, 1, 0)
+"""Which of a song's two figures the bars of a phrase play."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +127,18 @@ class Score:
         return self.tonic + 12 * MODES.index(self.mode)
 
 
+def draw_score(rng: random.Random) -> Score:
+    """Any score; ambient and classical mostly without drums, which they do not play."""
+    return Score(
+        rng.randrange(len(BARS)),
+        rng.randrange(12),
+        rng.choice(MODES),
+        rng.choice(STYLE_NAMES),
+        rng.random() < 0.7,
+        rng.random() < 0.7,
+    )
+
+
 def tempo_class(bpm: float) -> int:
     """The class nearest to a tempo; what is slower or faster than the classes goes an octave up or down."""
     while bpm < 58.5:
@@ -127,13 +154,14 @@ def onset(place: int, bar: float) -> int:
 
 
 def compose(score: Score, frames: int, rng: random.Random) -> Tensor:
-    """A song `[frames, 64]` of that score; chords, melody and crashes are drawn."""
+    """A song `[frames, 64]` of that score; chords, the melody's two figures and crashes are drawn."""
     style, scale, bar = STYLES[score.style], SCALES[score.mode], score.bar
     strikes: list[tuple[int, int]] = []
     progression = rng.choice(PROGRESSIONS[score.mode])
-    degree = rng.choice((7, 9, 11))
+    figures = rng.sample(FIGURES, 2)
+    rhythms = [rng.choice(style.leads) for _ in figures]
     for number in range(int(frames / bar) + 1):
-        root = progression[number % len(progression)]
+        root = progression[number % PHRASE]
         degrees = [(root + step) % 7 for step in (0, 2, 4)]
         triad = [(score.tonic + scale[d]) % 12 for d in degrees]
 
@@ -153,10 +181,9 @@ def compose(score: Score, frames: int, rng: random.Random) -> Tensor:
             if style.kick and rng.random() < 0.2:
                 strike(FIRST_DRUM + 3, 0)
         if score.lead:
-            for place in rng.choice(style.leads):
-                degree = max(2, min(14, degree + rng.choice((-2, -1, -1, 0, 1, 1, 2))))
-                if place % 4 == 0:  # strong beats are of the chord
-                    degree = min(range(2, 15), key=lambda d: (d % 7 not in degrees, abs(d - degree), rng.random()))
+            figure = FORM[number % PHRASE]
+            for place in rhythms[figure]:
+                degree = root + figures[figure][place] + (7 if root < 2 else 0)
                 note = (score.tonic + scale[degree % 7]) % 12
                 strike(FIRST_LEAD + note + (12 if degree >= 8 else 0), place)
     roll = torch.zeros(frames, CHANNELS)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from acestep_core.checkpoints import catalog, keymaps, shapes
 from acestep_core.checkpoints.configs import read_config
@@ -31,6 +34,8 @@ COMFYUI_TOKENIZER = Path("comfy", "text_encoders", "qwen25_tokenizer")
 """ComfyUI's copy of Qwen's words, in its folder of code."""
 COMFYUI_FOLDERS = ("checkpoints", "diffusion_models", "unet", "vae", "text_encoders", "clip")
 TINY_MARK = "tiny.json"
+TOY = "demo"
+"""The key of a mark by which the built-in model is known; its value is a version."""
 LM_WIDTHS = dict(zip((1024, 2048, 2560), catalog.LM_SIZES, strict=True))
 _NAMED_OURS = re.compile(
     r"(?<![a-z])ace([-_ ]?step)?[-_ ]?(v?1\.?5|5hz)|^qwen3-embedding-0\.6b|^vae-b?f(16|32)$", re.IGNORECASE
@@ -118,8 +123,27 @@ def is_tiny(path: Path) -> bool:
 
 def is_toy(path: Path) -> bool:
     """Whether it is of the built-in model that was trained: its music is simple, but music."""
+    return toy_mark(path) is not None
+
+
+def toy_mark(path: Path) -> Mapping[str, Any] | None:
+    """What a checkpoint of the built-in model says of itself, or None where it is another."""
     mark = _mark(path)
-    return mark is not None and '"demo"' in read_text(mark)
+    if mark is None:
+        return None
+    stat = mark.stat()
+    said = _said(mark, stat.st_mtime_ns, stat.st_size)
+    return said if TOY in said else None
+
+
+@cache
+def _said(mark: Path, changed: int, size: int) -> Mapping[str, Any]:
+    """The contents of a mark as it was at that time; empty where it is no JSON."""
+    try:
+        said = json.loads(read_text(mark))
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _mark(path: Path) -> Path | None:

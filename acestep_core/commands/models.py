@@ -76,6 +76,9 @@ def add_parser(subparsers: Any) -> None:
     demo.add_argument("--minutes", type=float, help="stop then (default: when it is done)")
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--measure", type=int, default=0, metavar="SONGS", help="make so many songs and judge them")
+    demo.add_argument("--tasks", type=int, default=0, metavar="SONGS", help="judge its other tasks on so many songs")
+    demo.add_argument("--captions", action="store_true", help="judge what it makes of captions that people wrote")
+    demo.add_argument("--thinking", type=int, default=0, metavar="SONGS", help="judge so many songs that are planned")
     parser.set_defaults(run=run)
 
 
@@ -173,21 +176,44 @@ def _tiny(args: argparse.Namespace) -> int:
 
 
 def _build_demo(args: argparse.Namespace) -> int:
-    from acestep_core.builtin.demo import DEMO_VERSION, build_demo
+    from acestep_core.builtin.demo import DEMO_VERSION, TASKS, build_demo
     from acestep_core.commands.music import judged, table, unseen
 
     folder = args.folder or user_folder().parent / f"demo-{DEMO_VERSION}"
     until = None if args.minutes is None else time.monotonic() + 60 * args.minutes
     with ProgressBar() as bar:
         built = build_demo(folder, args.seed, until, Monitor(bar))
-    for name, part in (("text encoder", built.reader), ("DiT", built.player)):
+    for name, part in built.parts.items():
         _say(f"{name}: {part.done} steps, {part.seconds:.0f} s of the processor, loss {part.losses[-1:]}")
     _say(f"{'Built' if built.finished else 'So far built'} in {folder}.")
     if args.measure:
         with ProgressBar() as bar:
             songs = judged(folder, unseen(args.measure), monitor=Monitor(bar))
         _say(table(songs))
+    if args.tasks:
+        from acestep_core.commands.music_tasks import edits, lengths
+
+        asks = unseen(args.tasks)
+        with ProgressBar() as bar:
+            _say_all(edits(folder, asks, "cover" in TASKS, Monitor(bar)))
+            _say_all(lengths(folder, asks[0], Monitor(bar)))
+    if args.thinking:
+        from acestep_core.commands.music_thinking import thoughts
+
+        with ProgressBar() as bar:
+            _say_all(thoughts(folder, unseen(args.thinking), Monitor(bar)))
+    if args.captions:
+        from acestep_core.builtin.captions import CAPTIONS
+        from acestep_core.commands.music_tasks import by_hand
+
+        with ProgressBar() as bar:
+            _say_all(by_hand(folder, CAPTIONS, Monitor(bar)))
     return 0
+
+
+def _say_all(figures: list[tuple[str, str]]) -> None:
+    for name, value in figures:
+        _say(f"{name:42}{value}")
 
 
 def _entry_line(entry: ModelEntry) -> str:

@@ -4,9 +4,9 @@ import random
 from itertools import chain
 
 from acestep_core.builtin.asks import DEFAULT_TONICS, Ask, default_score, draw_ask, key_name
+from acestep_core.builtin.captions import CAPTIONS
 from acestep_core.builtin.rolls import STYLE_NAMES, STYLES, tempo_class
 from acestep_core.builtin.words import EASTERN_WORDS, STYLE_WORDS, every_word
-from tests.builtin.captions import CAPTIONS
 
 
 def drawn(count: int = 600) -> list[Ask]:

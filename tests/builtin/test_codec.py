@@ -61,7 +61,7 @@ def test_drums_are_on_time(vae: OobleckVAE) -> None:
 @torch.inference_mode()
 @pytest.mark.parametrize("style", ["rock", "classical"])
 def test_encoding_a_decoded_song_gives_its_roll(vae: OobleckVAE, style: str) -> None:
-    roll = compose(Score(3, 2, "minor", style, True, True), 150, random.Random(1)).T[None]
+    roll = compose(Score(3, 2, "minor", style, True, True), 150, random.Random(4)).T[None]
     sound = vae.decode(roll)
     for heard in (sound, (sound * 32767).round() / 32767, 0.85 * sound):
         read = vae.encode(heard)

@@ -7,16 +7,17 @@ from safetensors.torch import load_file
 
 from acestep_core.builtin import reader
 from acestep_core.builtin.asks import Ask, default_score, key_name
+from acestep_core.builtin.captions import CAPTIONS
 from acestep_core.builtin.demo import SHIPPED, is_demo
 from acestep_core.builtin.measure import bpm_of, mean
 from acestep_core.builtin.rolls import Score, tempo_class
 from acestep_core.checkpoints.verify import check
 from acestep_core.commands.main import main
 from acestep_core.commands.music import judged, table, unseen
+from acestep_core.commands.music_tasks import by_hand, edits
 from acestep_core.pipeline import opening
 from acestep_core.records.song_record import SongRecord
 from acestep_core.render.text_prompts import instruction_for, metas_text, text_prompt
-from tests.builtin.captions import CAPTIONS
 
 
 def scores(prompts: list[str]) -> list[Score]:
@@ -56,6 +57,21 @@ def test_songs_are_in_key_and_in_tempo() -> None:
     assert songs[-1].roll.drums > 2
     assert songs[0].overlap is not None and songs[0].overlap < 0.8
     assert "strikes in the asked key" in table(songs)
+
+
+def test_repainting_and_extending_stay_in_key_and_in_time() -> None:
+    figures = {name: float(value) for name, value in edits(SHIPPED, unseen(2)[1:], covers=False)}
+    assert figures["repaint: strikes outside that stay"] > 0.95
+    assert figures["extend: strikes of the song that stay"] > 0.9
+    for task in ("repaint", "extend"):
+        assert figures[f"{task}: new strikes in the key"] >= 0.9
+        assert figures[f"{task}: new strikes on the grid"] >= 0.9
+
+
+def test_captions_are_heard() -> None:
+    figures = dict(by_hand(SHIPPED, [caption for caption in CAPTIONS if caption.bpm and caption.key][:2]))
+    assert figures["tempo heard within 2 %"] == "2 of 2"
+    assert figures["key or its relative heard"] == "2 of 2"
 
 
 def test_it_is_taken_where_no_model_lies_and_says_what_it_is(tmp_path, monkeypatch, capsys) -> None:

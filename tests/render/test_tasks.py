@@ -93,6 +93,8 @@ def test_extension_on_both_sides_makes_two_regions_with_a_ramp_each():
     assert soft[24] == 1 and 0 < soft[30] < 1 and soft[125] == 0 and 0 < soft[220] < 1 and soft[225] == 1
     assert task.prompt_seconds == SAMPLES / SAMPLE_RATE
     assert task.splice.source.shape[-1] == task.samples == SAMPLES + 2 * SAMPLE_RATE
+    # Silence of its own place: a metronome in it goes on where the source ends.
+    assert torch.equal(task.source_latents(SILENCE)[:, mask], SILENCE[:, :250][:, mask])
 
 
 def test_chunk_masks():
