@@ -291,8 +291,8 @@ MUTATIONS = (
         "tests/nodes/test_every_input.py::test_it_does_something[ACEStepDecode-latent_shift]",
     ),
     Mutation(
-        "wanted = replace(wanted, guidance=guidance)",
-        "pass",
+        "return wanted if guidance is None else replace(wanted, guidance=guidance)",
+        "return wanted",
         "tests/nodes/test_every_input.py::test_it_does_something[ACEStepSampler-guidance]",
     ),
     Mutation(
@@ -322,8 +322,8 @@ MUTATIONS = (
     ),
     Mutation("places = cargo.found(songs)", "places = tuple(range(len(songs)))", "tests/nodes/test_cargo.py"),
     Mutation(
-        "or strength == 0 or not enabled:",
-        "or strength == 0:",
+        "in _slots(lora, strength, loras, widgets) if enabled else ():",
+        "in _slots(lora, strength, loras, widgets):",
         "tests/nodes/test_node_controls.py::test_a_lora_can_be_switched_off",
     ),
     Mutation(
