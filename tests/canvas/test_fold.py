@@ -80,6 +80,27 @@ def test_only_what_counts_in_the_chosen_mode_is_shown(desk: Desk, page: Canvas) 
     desk.look(page, "modes", scenario())
 
 
+def test_as_many_loras_are_shown_as_are_wanted(desk: Desk, page: Canvas) -> None:
+    async def scenario() -> None:
+        graph = read("lora")
+        [lora] = [node["id"] for node in graph["nodes"] if node["type"] == "ACEStepLoRALoader"]
+        await page.show(graph)
+        first = ["lora", "strength", "enabled", "loras"]
+        assert await page.js(SHOWN, lora) == first
+        height = "id => app.graph.getNodeById(id).computeSize()[1]"
+        low = await page.js(height, lora)
+        await page.set(lora, loras=3)
+        await page.frame()
+        assert await page.js(SHOWN, lora) == [*first, "lora_2", "strength_2", "lora_3", "strength_3"]
+        assert await page.js(height, lora) > low or await page.js("() => !!LiteGraph.vueNodesMode")
+        await page.screenshot("three_loras")
+        await page.set(lora, loras=1)
+        await page.frame()
+        assert await page.js(SHOWN, lora) == first
+
+    desk.look(page, "loras", scenario())
+
+
 async def seen(page: Canvas, there: bool) -> None:
     """Waits until newer nodes show the scale, or do not; the classic ones are a drawing."""
     text = f"""document.querySelector("[data-node-id='{GUIDANCE}']").innerText.includes({SCALE!r})"""
