@@ -157,10 +157,10 @@ def layout(
     for number, stage in enumerate(sorted(set(stages.values())), start=1):
         left, bottom, lowest, widest = x, 0, 0, WIDTH
         members.append([])
-        for title, (kind, _) in sketch.nodes.items():
+        for title, (kind, given) in sketch.nodes.items():
             if stages[title] != stage:
                 continue
-            heights[title], width = _height(definitions[kind]), WIDE.get(kind, WIDTH)
+            heights[title], width = _height(definitions[kind], given), WIDE.get(kind, WIDTH)
             room = TITLE_HEIGHT + heights[title] + GROWTH.get(kind, 0)
             if bottom and bottom + room > COLUMN_HEIGHT:
                 x, bottom, widest = x + widest + BETWEEN, 0, WIDTH
@@ -240,10 +240,17 @@ def _type(entry: Any) -> str:
     return "COMBO" if isinstance(entry[0], list) else entry[0]
 
 
-def _height(definition: Mapping[str, Any]) -> int:
-    """With everything that is rarely needed folded away, as a node opens."""
-    entries = [entry for _, entry in inputs_of(definition, {})]
-    shown = [entry for entry in entries if is_widget(entry) and not entry[1].get("advanced")]
+def _height(definition: Mapping[str, Any], given: Mapping[str, Any]) -> int:
+    """With what is rarely needed folded away, and what does not count as it is set hidden, as a node opens."""
+    inputs = inputs_of(definition, {})
+    entries = [entry for _, entry in inputs]
+    values = {name: given.get(name, default_of(entry)) for name, entry in inputs if is_widget(entry)}
+
+    def counts(entry: Any) -> bool:
+        asked = {other: wanted for other, wanted in entry[1].get("counts", {}).items() if other in values}
+        return all(isinstance(values[other], Out) or values[other] in wanted for other, wanted in asked.items())
+
+    shown = [entry for entry in entries if is_widget(entry) and counts(entry) and not entry[1].get("advanced")]
     widgets = sum(TEXT if entry[1].get("multiline") else WIDGET for entry in shown)
     widgets += sum(WIDGET for entry in shown if entry[1].get("control_after_generate"))
     widgets += UNFOLD if any(entry[1].get("advanced") for entry in entries) else 0
