@@ -135,11 +135,12 @@ def test_no_convolution_is_longer_than_the_device_can_do(vae, monkeypatch):
 @torch.inference_mode()
 def test_a_vae_that_reaches_far_convolves_in_parts(vae):
     """That of the toy hears reverberation: no tile of it is short enough for Apple's GPUs before macOS 15.1."""
-    latents, audio = torch.randn(1, 60, 64), torch.randn(1, 2, 1920 * 60 + 700)
+    draws = torch.Generator().manual_seed(0)
+    latents, audio = torch.randn(1, 60, 64, generator=draws), torch.randn(1, 2, 1920 * 60 + 700, generator=draws)
     wholes = tiling.decode(vae, latents), tiling.encode(vae, audio)
     with pretended_mps(replace(devices.MPS, convolution=10_000)) as seen:
         parts = tiling.decode(vae, latents), tiling.encode(vae, audio)
         assert tiling.pick_tile(vae) == tiling.SMALLEST_TILE
     assert "conv1d" in seen.seen
     for one, other in zip(parts, wholes, strict=True):
-        assert_close(one, other, atol=1e-5, rtol=1e-4)
+        assert_close(one, other, atol=2e-6 * float(other.abs().max()), rtol=0)
