@@ -229,9 +229,11 @@ class ACEStepLoRALoader:
 
 def _slots(lora: str, strength: float, loras: int, widgets: Mapping[str, Any]) -> list[tuple[str, float]]:
     """The name and strength of each adapter that a node adds; graphs saved before there were several hold the first."""
-    others = range(2, loras + 1)
-    more = ((widgets.get(f"lora_{n}", models.NO_LORA), widgets.get(f"strength_{n}", 1.0)) for n in others)
-    return [(lora, strength), *more]
+    others = [n for n in range(2, ACEStepLoRALoader.SLOTS + 1) if n <= loras]  # a wire may send any number
+    return [
+        (lora, strength),
+        *((widgets.get(f"lora_{n}", models.NO_LORA), widgets.get(f"strength_{n}", 1.0)) for n in others),
+    ]
 
 
 def _announced(first: Handle, *others: Handle | None, dtype: str, device: str, remarks: Sequence[str] = ()) -> Told:

@@ -114,6 +114,7 @@ def codes_together(
     monitor: Monitor = SILENT,
 ) -> list[list[tuple[int, ...]]]:
     """`codes_of` for each of several songs, which are written together; all want equally many codes."""
+    _check_chunk(chunk)
     device, sampling = pick_device(handle.device), sampling or LMSampling()
     songs = sum(len(ask.seeds) for ask in asks)
 
@@ -146,9 +147,13 @@ def write_codes(
         plan: its duration decides how many codes are written; without one, the model decides when the song ends.
         chunk: how many sequences are written at once; less needs less memory.
     """
+    _check_chunk(chunk)
+    return _write(lm, [Ask(song, plan, seeds)], sampling or LMSampling(), chunk, monitor)
+
+
+def _check_chunk(chunk: int) -> None:
     if chunk < 1:
         raise InvalidInput(f"The chunk size must be at least 1, not {chunk}.")
-    return _write(lm, [Ask(song, plan, seeds)], sampling or LMSampling(), chunk, monitor)
 
 
 def _write(
