@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from acestep_core.builtin.asks import Ask, draw_ask
 from acestep_core.builtin.measure import (
@@ -23,6 +24,9 @@ from acestep_core.builtin.rolls import STYLES
 from acestep_core.monitor import SILENT, Monitor
 
 SECONDS = 20
+
+if TYPE_CHECKING:
+    from acestep_core.song.description import Song
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,10 @@ def judged(
     """
     from acestep_core.pipeline.generation import generate
     from acestep_core.pipeline.opening import open_models
-    from acestep_core.song.description import Song
 
     models, found = open_models(folder), []
     for number, ask in enumerate(asks):
-        song = Song(
-            caption=ask.caption,
-            bpm=ask.bpm,
-            keyscale=ask.key,
-            timesignature=ask.timesignature,
-            duration=seconds,
-            instrumental=True,
-        )
+        song = song_of(ask, seconds)
         made = [
             generate(song=song, models=models, seed=seed) for seed in ((number, 10**6 + number)[: 1 + (number < twice)])
         ]
@@ -84,6 +80,18 @@ def judged(
         )
         monitor.tick("songs", number + 1, len(asks))
     return found
+
+
+def metas_of(ask: Ask) -> dict[str, Any]:
+    """What the request says beside its caption, in the words of a song."""
+    return {"bpm": ask.bpm, "keyscale": ask.key, "timesignature": ask.timesignature}
+
+
+def song_of(ask: Ask, seconds: float) -> Song:
+    """The request as a song without lyrics."""
+    from acestep_core.song.description import Song
+
+    return Song(caption=ask.caption, duration=seconds, instrumental=True, **metas_of(ask))
 
 
 def unseen(count: int) -> list[Ask]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from acestep_core.builtin.asks import Ask, key_name
 from acestep_core.builtin.captions import Caption
 from acestep_core.builtin.measure import heard_keys, heard_tempo, mean, overlap, read_roll, same_tempo
 from acestep_core.builtin.rolls import FIRST_DRUM, FIRST_LEAD, FRAMES_PER_SECOND, STRIKE, Score
+from acestep_core.commands.music import metas_of, song_of
 from acestep_core.monitor import SILENT, Monitor
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def edits(folder: Path, asks: Sequence[Ask], covers: bool, monitor: Monitor = SI
 
     for number, ask in enumerate(asks):
         song = _played(folder, ask, SECONDS, number)
-        more = _fields(ask) | {"seed": number + 1}
+        more = metas_of(ask) | {"seed": number + 1}
         before, edge = song.latents[0], EDGE / FRAMES_PER_SECOND
 
         after = song.repaint(FROM, TO, ask.caption, **more).latents[0]
@@ -119,15 +120,8 @@ def by_hand(folder: Path, captions: Sequence[Caption], monitor: Monitor = SILENT
 
 def _played(folder: Path, ask: Ask, seconds: float, seed: int) -> Generation:
     from acestep_core.pipeline.generation import generate
-    from acestep_core.song.description import Song
 
-    song = Song(caption=ask.caption, duration=seconds, instrumental=True, **_fields(ask))
-    return generate(song=song, models=folder, seed=seed)
-
-
-def _fields(ask: Ask) -> dict[str, Any]:
-    """What the request says beside its caption, in the words of a song."""
-    return {"bpm": ask.bpm, "keyscale": ask.key, "timesignature": ask.timesignature}
+    return generate(song=song_of(ask, seconds), models=folder, seed=seed)
 
 
 def _frames(seconds: float) -> int:

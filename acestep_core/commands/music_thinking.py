@@ -16,6 +16,7 @@ from acestep_core.builtin.lessons import bpm_of, counted
 from acestep_core.builtin.measure import heard_keys, heard_tempo, mean, read_roll, same_tempo
 from acestep_core.builtin.rolls import STRIKE, STYLES, Score, tempo_class
 from acestep_core.builtin.windows import FRAMES, sounded
+from acestep_core.commands.music import song_of
 from acestep_core.monitor import SILENT, Monitor
 
 SECONDS = 20
@@ -28,7 +29,6 @@ def thoughts(folder: Path, asks: Sequence[Ask], monitor: Monitor = SILENT) -> li
     from acestep_core.pipeline.asking import understand
     from acestep_core.pipeline.generation import generate
     from acestep_core.pipeline.opening import open_models
-    from acestep_core.song.description import Song
 
     models = open_models(folder)
     found: dict[str, list[float]] = {}
@@ -37,15 +37,7 @@ def thoughts(folder: Path, asks: Sequence[Ask], monitor: Monitor = SILENT) -> li
         found.setdefault(name, []).append(float(value))
 
     for number, ask in enumerate(asks):
-        song = Song(
-            caption=ask.caption,
-            bpm=ask.bpm,
-            keyscale=ask.key,
-            timesignature=ask.timesignature,
-            duration=SECONDS,
-            instrumental=True,
-        )
-        made = generate(song=song, models=models, seed=number, think=True)
+        made = generate(song=song_of(ask, SECONDS), models=models, seed=number, think=True)
         plan = made.plan
         assert plan is not None and plan.bpm is not None
         score = _scored(plan.bpm, plan.keyscale, ask.score)
