@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from acestep_core.errors import HostError, OutOfMemory
 from acestep_core.host.client.batch import ATTEMPTS
 from acestep_core.host.client.pool import Limits, Pool
-from acestep_core.host.client.ray_workers import RayOptions, RayWorker, ray_pool
+from acestep_core.host.client.ray_workers import Hearing, RayOptions, RayWorker, ray_pool
 from acestep_core.host.queue.results import WorkerLost
 
 PARTS = 4
@@ -90,27 +89,12 @@ async def call_on(
         await asyncio.gather(*calls, return_exceptions=True)
 
 
-class CallActor:
+class CallActor(Hearing):
     """What runs in a worker's process."""
 
-    TALKS = ("silence",)
-
-    def __init__(self) -> None:
-        self._heard: float | None = None
-
     def run(self, work: CallWork) -> Any:
-        self._hear()
-        try:
-            return work.function(*work.arguments, self._hear)
-        finally:
-            self._heard = None
-
-    def silence(self) -> float:
-        heard = self._heard
-        return 0.0 if heard is None else time.monotonic() - heard
-
-    def _hear(self) -> None:
-        self._heard = time.monotonic()
+        with self.working():
+            return work.function(*work.arguments, self.hear)
 
 
 class _CallWorker(RayWorker):

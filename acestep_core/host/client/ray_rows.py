@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from acestep_core.errors import AceStepError
 from acestep_core.host.client.batch import Run
 from acestep_core.host.client.local import LocalRunner, Wish
 from acestep_core.host.client.pool import Groups, Limits, Pool
-from acestep_core.host.client.ray_workers import RayOptions, RayWorker, ray_pool
+from acestep_core.host.client.ray_workers import Hearing, RayOptions, RayWorker, ray_pool
 from acestep_core.host.client.stores import Store
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.likeness import mold_of, weights_of
@@ -91,34 +90,22 @@ def rows_on(pool: Pool, meeting: Collection[str] = (), store: Store | None = Non
     return run
 
 
-class RowActor:
+class RowActor(Hearing):
     """What runs in a worker's process. It has no coroutines, or Ray would run all of it in a loop of its own."""
 
-    TALKS = ("silence",)
-
     def __init__(self, folders: Folders, packs: Sequence[Path], metadata: bool) -> None:
+        super().__init__()
         self._runner = LocalRunner(folders, packs, metadata)
-        self._heard: float | None = None
 
     def run(self, work: RowWork | GroupWork) -> Result | list[Result | AceStepError]:
-        self._hear()
         rows = (work,) if isinstance(work, RowWork) else work.rows
-        try:
-            found = asyncio.run(_made(self._runner, rows, self._hear))
-        finally:
-            self._heard = None
+        with self.working():
+            found = asyncio.run(_made(self._runner, rows, self.hear))
         if isinstance(work, GroupWork):
             return found
         if isinstance(found[0], AceStepError):
             raise found[0]
         return found[0]
-
-    def silence(self) -> float:
-        heard = self._heard
-        return 0.0 if heard is None else time.monotonic() - heard
-
-    def _hear(self) -> None:
-        self._heard = time.monotonic()
 
 
 async def _made(runner: LocalRunner, rows: Sequence[RowWork], hear: Callable[[], None]) -> list[Result | AceStepError]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -154,6 +155,30 @@ async def _started(ray: Any, actor: Any, desk: type[RayWorker]) -> RayWorker:
         raise
     await ready
     return worker
+
+
+class Hearing:
+    """Of an actor that does one work after the other: how long nothing was heard of the present one."""
+
+    TALKS: tuple[str, ...] = ("silence",)
+
+    def __init__(self) -> None:
+        self._heard: float | None = None
+
+    def hear(self) -> None:
+        self._heard = time.monotonic()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        self.hear()
+        try:
+            yield
+        finally:
+            self._heard = None
+
+    def silence(self) -> float:
+        heard = self._heard
+        return 0.0 if heard is None else time.monotonic() - heard
 
 
 class RayWorker:
