@@ -13,6 +13,8 @@ from acestep_core.checkpoints.find import is_tiny, is_toy
 from acestep_core.io.names import meant
 
 if TYPE_CHECKING:
+    import torch
+
     from acestep_core.models.lent import Lender
 
 
@@ -34,6 +36,12 @@ class Handle:
     def nbytes(self) -> int:
         """Size of its weights on disk."""
         return _stored(self.path)
+
+    def format_on(self, device: torch.device) -> torch.dtype:
+        """The number format in which the weights are computed there."""
+        from acestep_core.devices import dtype_for
+
+        return dtype_for(self.role, device, self.dtype, self.nbytes)
 
     @property
     def tiny(self) -> bool:

@@ -181,7 +181,7 @@ class ModelManager:
         if handle.lent is not None:
             raise CheckpointError("Weights that ComfyUI holds cannot be trained; load their file with Load ACE-Step.")
         device = devices.pick_device(handle.device)
-        dtype = devices.dtype_for(handle.role, device, handle.dtype, handle.nbytes)
+        dtype = handle.format_on(device)
         with self._lock, torch.inference_mode(False):
             model, _, read = _load_model(self, handle, loading.How(dtype, None, self.mapped))
             del model.encoder, model.tokenizer, model.detokenizer
@@ -219,7 +219,7 @@ class ModelManager:
 
     def _entry(self, handle: Handle) -> Entry:
         device = devices.pick_device(handle.device)
-        dtype = devices.dtype_for(handle.role, device, handle.dtype, handle.nbytes)
+        dtype = handle.format_on(device)
         key = _key(handle, device, dtype)
         entry = self._entries.pop(key, None)
         if entry is not None and entry.stamps != stamps_of(entry.read):

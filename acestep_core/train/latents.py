@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from acestep_core.devices import dtype_for, pick_device
+from acestep_core.devices import pick_device
 from acestep_core.errors import AudioError, DatasetError, GenerationError
 from acestep_core.io.recordings import load_recording
 from acestep_core.io.stamps import file_stamp
@@ -70,7 +70,7 @@ class LatentStore:
     @cached_property
     def key(self) -> str:
         """Of everything but the recording."""
-        return short_hash(weights_hash(self.vae, "vae"), dtype_of(self.vae, "vae"), self.max_seconds, self.loudness)
+        return short_hash(weights_hash(self.vae, "vae"), dtype_of(self.vae), self.max_seconds, self.loudness)
 
     def made(self, sample: Sample, monitor: Monitor = SILENT) -> Encoded:
         """The latents of a sample, made now if they are not there.
@@ -108,7 +108,7 @@ class LatentStore:
 
     def codes(self, sample: Sample, encoded: Encoded, model: ModelHandle, monitor: Monitor = SILENT) -> tuple[int, ...]:
         """Semantic codes of a sample, five a second."""
-        key = short_hash(self.key, weights_hash(model, "dit"), dtype_of(model, "dit"))
+        key = short_hash(self.key, weights_hash(model, "dit"), dtype_of(model))
         path = self.folder / CODES / f"{self.content(sample)[:16]}-{key}.safetensors"
         if not path.is_file():
             monitor.check()
@@ -173,9 +173,9 @@ def weights_hash(handle: Handle, role: str) -> str:
     return describe_file(role, handle.path).sha256
 
 
-def dtype_of(handle: Handle, role: str) -> str:
+def dtype_of(handle: Handle) -> str:
     """The number format that the weights really have where they run."""
-    return str(dtype_for(role, pick_device(handle.device), handle.dtype, handle.nbytes))
+    return str(handle.format_on(pick_device(handle.device)))
 
 
 def check_share(failed: int, total: int, first: str, keep_going: bool, stage: str) -> None:

@@ -124,7 +124,7 @@ def preprocess(
             "genre_ratio": dataset.genre_ratio,
             "fingerprint": dataset.fingerprint(),
         },
-        {"variant": model.variant, "dtype": dtype_of(model, "dit"), **hashes},
+        {"variant": model.variant, "dtype": dtype_of(model), **hashes},
         asdict(options),
         tuple(_entry(dataset, job, store, shares, made.get((job.encoded.name, job.file))) for job in jobs),
         problems,
@@ -211,7 +211,7 @@ def _jobs(
 ) -> list[_Job]:
     assert model.text is not None
     hashes = weights_hash(model, "dit"), weights_hash(model.text, "text_encoder")
-    encoders = short_hash(*hashes, dtype_of(model, "dit"), dtype_of(model.text, "text"))
+    encoders = short_hash(*hashes, dtype_of(model), dtype_of(model.text))
     return [
         _job(dataset, sample, encoded[sample.id], model.stems, options, f"conditions/{encoders}")
         for sample in samples
