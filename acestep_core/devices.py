@@ -21,9 +21,9 @@ from acestep_core.errors import InvalidInput
 DTYPES = {"auto": None, "bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
 
 
-WORTH_BF16 = 256 << 20
-"""Bytes of weights from which on a processor computes them in bf16 if it can: less to read, and faster. What is smaller
-is quick in fp32 too, and has all its digits.
+WORTH_BF16 = 128 << 20
+"""Values from which on a processor computes a model in bf16 if it can: less to read, and faster. What is smaller is
+quick in fp32 too, and has all its digits.
 """
 UNLIMITED = 1 << 60
 """Bytes nobody has: the free memory of a device that does not tell."""
@@ -126,15 +126,17 @@ def _processor_has_bf16() -> bool:
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
-def dtype_for(role: str, device: torch.device, wanted: str = "auto", stored: int = 0) -> torch.dtype:
+def dtype_for(
+    role: str, device: torch.device, wanted: str = "auto", values: Callable[[], int] = lambda: 0
+) -> torch.dtype:
     """The number format of a module.
 
     Args:
         role: `dit`, `vae`, `text` or `lm`.
         device: where it computes.
         wanted: `auto`, `bf16`, `fp32` or `fp16`. fp16 is refused for DiT and VAE: their activations overflow.
-        stored: bytes of its weights on disk, which on a processor decide whether bf16 is worth it. Never for the VAE:
-            convolutions of a processor are many times slower in it.
+        values: tells how many its weights are, which on a processor decides whether bf16 is worth it. Never for the
+            VAE: convolutions of a processor are many times slower in it.
     """
     if wanted not in DTYPES:
         raise InvalidInput(f"Unknown number format {wanted!r}; choose one of {', '.join(DTYPES)}.")
@@ -143,7 +145,7 @@ def dtype_for(role: str, device: torch.device, wanted: str = "auto", stored: int
         raise InvalidInput(f"The {role.upper()} overflows in fp16 and turns silent; choose auto, bf16 or fp32.")
     if dtype is not None:
         return dtype
-    if is_host(device) and (role == "vae" or stored < WORTH_BF16):
+    if is_host(device) and (role == "vae" or values() < WORTH_BF16):
         return torch.float32
     return torch.bfloat16 if supports_bf16(device) else torch.float32
 

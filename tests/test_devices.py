@@ -132,10 +132,10 @@ def test_a_processor_computes_large_models_in_bf16_if_it_can(monkeypatch, told):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
     try:
         for role in ("dit", "text", "lm"):
-            assert devices.dtype_for(role, CPU, stored=devices.WORTH_BF16) is torch.bfloat16
-            assert devices.dtype_for(role, CPU, stored=devices.WORTH_BF16 - 1) is torch.float32
-            assert devices.dtype_for(role, CPU, "fp32", devices.WORTH_BF16) is torch.float32
-        assert devices.dtype_for("vae", CPU, stored=1 << 40) is torch.float32
+            assert devices.dtype_for(role, CPU, values=lambda: devices.WORTH_BF16) is torch.bfloat16
+            assert devices.dtype_for(role, CPU, values=lambda: devices.WORTH_BF16 - 1) is torch.float32
+            assert devices.dtype_for(role, CPU, "fp32", lambda: devices.WORTH_BF16) is torch.float32
+        assert devices.dtype_for("vae", CPU, values=lambda: 1 << 40) is torch.float32
     finally:
         devices._processor_has_bf16.cache_clear()
 
@@ -148,7 +148,7 @@ def test_a_processor_that_cannot_stays_with_fp32(monkeypatch, told):
     else:
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
     try:
-        assert devices.dtype_for("dit", CPU, stored=1 << 40) is torch.float32
+        assert devices.dtype_for("dit", CPU, values=lambda: 1 << 40) is torch.float32
     finally:
         devices._processor_has_bf16.cache_clear()
 

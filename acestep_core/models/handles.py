@@ -32,16 +32,16 @@ class Handle:
     device: str = "auto"
     lent: Lender | None = field(default=None, kw_only=True)
 
-    @property
-    def nbytes(self) -> int:
-        """Size of its weights on disk."""
-        return _stored(self.path)
-
     def format_on(self, device: torch.device) -> torch.dtype:
         """The number format in which the weights are computed there."""
+        from acestep_core.checkpoints.counting import value_count
         from acestep_core.devices import dtype_for
 
-        return dtype_for(self.role, device, self.dtype, self.nbytes)
+        def values() -> int:
+            lent = self.lent is not None or not self.path.exists()
+            return 0 if lent else value_count(self.role, self.path, getattr(self, "variant", None))
+
+        return dtype_for(self.role, device, self.dtype, values)
 
     @property
     def tiny(self) -> bool:
@@ -86,14 +86,9 @@ class AdapterHandle:
 
     @property
     def nbytes(self) -> int:
-        """Size of its weights on disk."""
-        return _stored(self.path)
-
-
-def _stored(path: Path) -> int:
-    """Bytes of the weights at a path: a file, or a folder of files, as diffusers has them one folder deeper."""
-    files = [*path.glob("*.safetensors"), *path.glob("*/*.safetensors")] if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+        """Size of its weights on disk: a file, or those of a folder."""
+        files = self.path.glob("*.safetensors") if self.path.is_dir() else [self.path]
+        return sum(file.stat().st_size for file in files if file.is_file())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""How many values a model is. The size of its files does not say: they may pack them, or hold other models too."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from acestep_core.checkpoints.layouts import (
+    DitFiles,
+    QwenFiles,
+    VaeFiles,
+    open_dit,
+    open_lm,
+    open_text_encoder,
+    open_vae,
+)
+from acestep_core.io.stamps import file_stamp
+
+
+def value_count(role: str, path: Path, variant: str | None = None) -> int:
+    """The values of the weights of one role at a path, alike for the same model in every layout.
+
+    Args:
+        role: `dit`, `vae`, `text` or `lm`.
+        variant: what a DiT is, as for `open_dit`.
+
+    Raises:
+        CheckpointError: there is no such model at the path.
+    """
+    files = [*path.glob("*"), *path.glob("*/*.safetensors")] if path.is_dir() else [path]
+    return _counted(role, path, variant, tuple(sorted(file_stamp(file) for file in files if file.is_file())))
+
+
+@lru_cache(maxsize=64)
+def _counted(role: str, path: Path, variant: str | None, stamps: tuple[tuple[str, int, int], ...]) -> int:
+    return sum(info.numel for info in _opened(role, path, variant).tensors.infos.values())
+
+
+def _opened(role: str, path: Path, variant: str | None) -> DitFiles | VaeFiles | QwenFiles:
+    match role:
+        case "dit":
+            return open_dit(path, variant)
+        case "vae":
+            return open_vae(path)
+        case "text":
+            return open_text_encoder(path)
+        case _:
+            return open_lm(path)
