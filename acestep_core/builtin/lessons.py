@@ -36,37 +36,48 @@ VERSES = (
     "I hold the world in my hands\na song for the heart to keep\nforever young, forever free",
 )
 """What it writes where lyrics are asked for; nobody sings them."""
+CLOCK = 64
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-class WholeBars(Score):
-    """A score with bars of whole frames, of whole codes where they nearly are, so that each is like the last.
+class CountedBars(Score):
+    """A score with bars of whole codes where they nearly are, else of half frames, so that each pair is like the last.
 
-    They are up to 1.3 % off its tempo class.
+    Those of half frames are up to 0.7 % off its tempo class.
     """
 
     @property
     def bar(self) -> float:
-        return EVEN_BARS.get(self.tempo) or float(round(super().bar))
+        return EVEN_BARS.get(self.tempo) or round(2 * super().bar) / 2
+
+
+Moment = tuple[int, int]
+"""A tempo class, and which `CLOCK`th of four bars it is."""
+NEVER: Moment = (-1, -1)
 
 
 @dataclass
 class Lesson:
-    """A row of tokens, and which of them are to be learned."""
+    """A row of tokens, which of them are to be learned, and the moments of codes in their song."""
 
     ids: list[int] = field(default_factory=list)
     learned: list[bool] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
 
     def text(self, text: str, spans: Iterable[tuple[int, int]] = ()) -> None:
         """Adds a text, of which the characters in `spans` are learned."""
         encoded, spans = tokenizer().encode(text, add_special_tokens=False), list(spans)
         self.ids += encoded.ids
         self.learned += [any(a < end and start < b for a, b in spans) for start, end in encoded.offsets]
+        self.moments += [NEVER] * len(encoded.ids)
 
-    def codes(self, codes: Tensor, learned: bool) -> None:
-        """Adds audio codes."""
-        self.ids += (codes + first_code()).tolist()
-        self.learned += [learned] * len(codes)
+    def song(self, score: Score, codes: int, rng: random.Random, learned: bool, start: int = 0) -> None:
+        """Adds the codes of a part of a song of that score, from frame `start` on."""
+        self.ids += (song_codes(score, codes, rng, start) + first_code()).tolist()
+        self.learned += [learned] * codes
+        phrase = 4 * CountedBars(**vars(score)).bar
+        frames = (start + FRAMES_PER_CODE * n for n in range(codes))
+        self.moments += [(score.tempo, int(frame % phrase / phrase * CLOCK)) for frame in frames]
 
 
 @cache
@@ -114,7 +125,7 @@ def draw_lesson(rng: random.Random, codes: int) -> Lesson:
     ask, said_bpm = _free_tempo(draw_ask(rng))
     if kind == "blank":
         lesson.text(lm_prompts.chat("generate", NO_USER_INPUT) + lm_prompts.EMPTY_COT + "\n\n")
-        lesson.codes(song_codes(ask.score, codes, rng), True)
+        lesson.song(ask.score, codes, rng, True)
         return lesson
     if kind == "listen":
         return _listen(rng, ask, rng.randint(20, codes))
@@ -188,7 +199,7 @@ def _play(rng: random.Random, codes: int) -> Lesson:
         fields = {name: value for name, value in fields.items() if name in given}
     caption = ask.caption if rng.random() > 0.04 else title(ask)
     _answer(lesson, lm_prompts.plan_prompt(caption, lyrics), fields, fields.keys() - given, "\n\n", learn_after=False)
-    lesson.codes(song_codes(ask.score, codes, rng), True)
+    lesson.song(ask.score, codes, rng, True)
     return lesson
 
 
@@ -209,14 +220,14 @@ def _listen(rng: random.Random, ask: Ask, codes: int) -> Lesson:
         plan.pop("genres")
     before, _, after = lm_prompts.understand_prompt("\0").partition("\0")
     lesson.text(before)
-    lesson.codes(song_codes(score, codes, rng, rng.randrange(200)), False)
+    lesson.song(score, codes, rng, False, rng.randrange(200))
     _answer(lesson, after, plan, plan, f"\n\n# Lyric\n{INSTRUMENTAL_LYRICS}<|im_end|>")
     return lesson
 
 
 def song_codes(score: Score, codes: int, rng: random.Random, start: int = 0) -> Tensor:
-    """The codes of a part of a song of that score, in bars of whole frames."""
-    return spelled(compose(WholeBars(**vars(score)), start + FRAMES_PER_CODE * codes, rng)[start:])
+    """The codes of a part of a song of that score, in bars that can be counted."""
+    return spelled(compose(CountedBars(**vars(score)), start + FRAMES_PER_CODE * codes, rng)[start:])
 
 
 def _answer(

@@ -21,12 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acestep_core.builtin import reader, tiny_tokenizer
-from acestep_core.builtin.lessons import Lesson, draw_lesson, first_code, song_codes
+from acestep_core.builtin.lessons import CLOCK, Lesson, draw_lesson, first_code, song_codes
 from acestep_core.builtin.practice import Course, Kept
-from acestep_core.builtin.rolls import MODES, STYLE_NAMES, Score
+from acestep_core.builtin.rolls import BARS, MODES, STYLE_NAMES, Score
 from acestep_core.builtin.windows import BASIS, CELLS, EMPTY, FRAMES, code_of, harmonies
 from acestep_core.builtin.words import every_word
 from acestep_core.checkpoints import shapes
+from acestep_core.models.layers import Rope, head_scales
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 from acestep_core.vocabulary import CODEBOOK_SIZE
 
@@ -44,6 +45,8 @@ SHARPNESS = 2.0
 """What all logits are multiplied with in the file. A small model is never quite sure when the next strike comes, and at
 the planner's temperature a song would lose its beat; what is equally likely stays so.
 """
+TIMING = 0.1
+"""How much a moment counts beside a code."""
 MARKED = 40.0
 """By how much at least codes that occur are likelier than others, as a logit."""
 
@@ -121,7 +124,11 @@ def config() -> dict[str, Any]:
 
 
 class Thinker(nn.Module):
-    """The language model, with tables of parts for embeddings of codes."""
+    """The language model, with tables of parts for embeddings of codes.
+
+    `tempo` and `clock` are for the training alone: what they read before the last layer, the layers must have worked
+    out, or a song loses its beat.
+    """
 
     with_melody: Tensor
     harmony: Tensor
@@ -137,6 +144,7 @@ class Thinker(nn.Module):
             self.pitch = nn.Parameter(0.3 * torch.randn(1 + LOWS.stop, WIDTH))
             self.melody = nn.Parameter(0.3 * torch.randn(1 + MELODIES, WIDTH))
             self.frame = nn.Parameter(0.3 * torch.randn(1 + FRAMES, WIDTH))
+            self.tempo, self.clock = nn.Linear(WIDTH, len(BARS)), nn.Linear(WIDTH, CLOCK)
         with torch.no_grad():
             mine = {name: tensor for name, tensor in text.items() if name != "embed_tokens.weight"}
             self.model.load_state_dict(mine, strict=False)
@@ -171,12 +179,24 @@ class Thinker(nn.Module):
         """Codes `[N]` -> embeddings `[N, WIDTH]`."""
         return sum((table[part] for table, part in zip(self.tables, parts()[codes].unbind(-1))), torch.zeros(()))
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Token ids `[B, L]`, of text and codes -> hidden states."""
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Token ids `[B, L]`, of text and codes -> hidden states, at the end and before the last layer."""
         is_code = ids >= first_code()
         embeds = self.model.embed_tokens(ids.masked_fill(is_code, 0))
         embeds = embeds.masked_scatter(is_code[..., None], self.embedded(ids[is_code] - first_code()))
-        return self.model(embeds=embeds)
+        layers, shape = self.model.blocks, self.model.config
+        rope = Rope.at(torch.arange(ids.shape[1]), shape.head_dim, shape.rope_theta, embeds.dtype)
+        scales = head_scales([layer.self_attn for layer in layers])
+        states = [embeds]
+        for layer, scale in zip(layers, scales, strict=True):
+            states.append(layer(states[-1], rope, scale, None, None))
+        return self.model.norm(states[-1]), states[-2]
+
+    def time_losses(self, states: Tensor, moments: Tensor) -> Tensor:
+        """How badly `moments` `[N, 2]` are told from the states `[N, WIDTH]` before them."""
+        states = F.rms_norm(states, (WIDTH,))
+        told = zip((self.tempo, self.clock), moments.unbind(-1), strict=True)
+        return sum((F.cross_entropy(read(states), wanted) for read, wanted in told), torch.zeros(()))
 
     def code_losses(self, hidden: Tensor, codes: Tensor) -> Tensor:
         """Minus the logarithm of each code's probability, `[N]`, from hidden states `[N, WIDTH]` before it."""
@@ -229,14 +249,17 @@ def kept(thinker: Thinker) -> Kept:
 
 
 def lesson_loss(thinker: Thinker, rows: list[Lesson]) -> Tensor:
-    """Mean loss of a code, and of a word."""
+    """Mean loss of a code and its moment, and of a word."""
     length = max(len(row.ids) for row in rows)
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     learned = torch.zeros(len(rows), length, dtype=torch.bool)
+    moments = torch.full((len(rows), length, 2), -1)
     for n, row in enumerate(rows):
         ids[n, : len(row.ids)] = torch.tensor(row.ids)
         learned[n, : len(row.ids)] = torch.tensor(row.learned)
-    hidden, wanted, learned = thinker(ids)[:, :-1], ids[:, 1:], learned[:, 1:]
+        moments[n, : len(row.ids)] = torch.tensor(row.moments)
+    ends, states = thinker(ids)
+    hidden, wanted, learned = ends[:, :-1], ids[:, 1:], learned[:, 1:]
     codes = learned & (wanted >= first_code())
     words = learned & ~codes
     total = torch.zeros(())
@@ -244,6 +267,7 @@ def lesson_loss(thinker: Thinker, rows: list[Lesson]) -> Tensor:
         written = wanted[codes] - first_code()
         known = parts()[written, 0] >= 0
         total = total + thinker.code_losses(hidden[codes][known], written[known]).mean()
+        total = total + TIMING * thinker.time_losses(states[:, :-1][codes], moments[:, 1:][codes])
     if words.any():
         logits = hidden[words] @ thinker.model.embed_tokens.weight.T
         total = total + F.cross_entropy(logits, wanted[words])
@@ -273,6 +297,6 @@ def _least_mark(thinker: Thinker, norm: Tensor) -> float:
     found = []
     for _ in range(20):
         lesson = draw_lesson(rng, 150)
-        hidden = thinker(torch.tensor([lesson.ids]))[0, :, MARK]
+        hidden = thinker(torch.tensor([lesson.ids]))[0][0, :, MARK]
         found.append(float(hidden.min() / thinker.model.norm.weight[MARK]))
     return min(found)

@@ -1,22 +1,23 @@
 """Lessons of the language model are conversations of the planner, word for word."""
 
 import random
-
-import torch
+from dataclasses import replace
 
 from acestep_core.builtin.asks import Ask, default_score
 from acestep_core.builtin.lessons import (
     COUNTED,
+    NEVER,
+    CountedBars,
     Lesson,
-    WholeBars,
     bpm_of,
     counted,
     draw_lesson,
     first_code,
+    song_codes,
     title,
     tokenizer,
 )
-from acestep_core.builtin.rolls import BARS
+from acestep_core.builtin.rolls import BARS, EVEN_BARS
 from acestep_core.planner.grammar import cot_grammar
 from acestep_core.planner.metas import parse_cot
 from acestep_core.planner.plan import Plan
@@ -58,7 +59,7 @@ def test_what_is_given_is_not_learned() -> None:
 
 def test_free_tempi_can_be_counted_in_codes() -> None:
     assert all(abs(BARS[n] - 5 * round(BARS[n] / 5)) < 1.1 for n in COUNTED)
-    assert all(WholeBars(n, 0, "major", "pop", True, True).bar % 5 == 0 for n in COUNTED)
+    assert all(CountedBars(n, 0, "major", "pop", True, True).bar % 5 == 0 for n in COUNTED)
     assert [bpm_of(n) for n in COUNTED] == [150, 120, 100, 86, 75, 67, 60]
     assert bpm_of(counted(default_score("pop").tempo)) == 120
 
@@ -68,7 +69,22 @@ def test_titles_are_captions_that_say_all() -> None:
     assert title(Ask("", score, moods=("gentle",))) == "calm jazz music, with drums, lead melody"
 
 
-def test_codes_are_tokens_after_the_text() -> None:
-    lesson = Lesson()
-    lesson.codes(torch.tensor([0, 63999]), True)
-    assert lesson.ids == [first_code(), first_code() + 63999]
+def test_codes_are_tokens_after_the_text_and_know_their_moment() -> None:
+    lesson, score = Lesson(), replace(default_score("pop"), tempo=9)  # bars of ten codes
+    lesson.text("go")
+    words = len(lesson.ids)
+    lesson.song(score, 60, random.Random(1), True)
+    assert lesson.ids[words:] == (song_codes(score, 60, random.Random(1)) + first_code()).tolist()
+    assert lesson.moments[:words] == [NEVER] * words
+    assert [clock for _, clock in lesson.moments[words : words + 40 : 10]] == [0, 16, 32, 48], "a bar is a quarter"
+    assert lesson.moments[words : words + 20] == lesson.moments[words + 40 :], "after four bars it begins anew"
+    later = Lesson()
+    later.song(score, 20, random.Random(1), False, start=200)
+    assert later.moments == lesson.moments[words : words + 20]
+    assert {tempo for tempo, _ in later.moments} == {9} and not any(later.learned)
+
+
+def test_two_bars_that_cannot_be_counted_are_like_the_next_two() -> None:
+    for tempo in set(range(len(BARS))) - set(EVEN_BARS):
+        bar = CountedBars(tempo, 0, "major", "pop", True, True).bar
+        assert (2 * bar).is_integer() and abs(bar / BARS[tempo] - 1) < 0.007
