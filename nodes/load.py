@@ -37,7 +37,7 @@ class ACEStepModelLoader:
                 "model": inputs.choice(
                     models.choices("dit"),
                     models.AUTO,
-                    "The checkpoint. 'auto' takes the first one found, or the tiny test model if there is none.",
+                    "The checkpoint. 'auto' takes the first one found, or the built-in toy if there is none.",
                 ),
             },
             "optional": {
@@ -78,7 +78,9 @@ class ACEStepVAELoader:
         return {
             "required": {
                 "vae": inputs.choice(
-                    models.choices("vae"), models.AUTO, "The VAE. 'auto' takes the first one found, or the tiny one."
+                    models.choices("vae"),
+                    models.AUTO,
+                    "The VAE. 'auto' takes the first one found, or the built-in one.",
                 ),
             },
             "optional": {
@@ -116,7 +118,7 @@ class ACEStepLMLoader:
                 "lm": inputs.choice(
                     models.choices("lm"),
                     models.AUTO,
-                    "The language model: 0.6B, 1.7B or 4B. 'auto' takes the first one found, or the tiny one.",
+                    "The language model: 0.6B, 1.7B or 4B. 'auto' takes the first one found, or the built-in one.",
                 ),
             },
             "optional": {
@@ -154,7 +156,7 @@ class ACEStepLoader:
                 "preset": inputs.choice(
                     models.TIER_CHOICES,
                     "auto",
-                    "Memory of the graphics card. 'auto' takes what is found, or the tiny test models.",
+                    "Memory of the graphics card. 'auto' takes what is found, or the built-in toy.",
                 ),
             },
             "optional": {

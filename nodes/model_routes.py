@@ -107,6 +107,7 @@ def _overview() -> dict[str, Any]:
     from acestep_core.devices import device_name, free_ram, is_host, pick_device
     from acestep_core.io.system import processor_name
     from acestep_core.models.fits import offers
+    from acestep_core.pipeline.opening import stand_in
 
     found = models.found()
     device = pick_device(host().device())
@@ -126,7 +127,7 @@ def _overview() -> dict[str, Any]:
             for entry in found.entries
         ],
         "places": [{"path": str(place), "exists": place.exists()} for place in found.places],
-        "real": any(not entry.tiny for entry in found.dits),
+        "stand_in": stand_in(found),
         "card": {"name": processor_name() if is_host(device) else device_name(device), "memory": memory},
         "offers": [asdict(offer) | {"here": offer.name in here} for offer in offers(memory)],
     }

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acestep_core.checkpoints.catalog import AUTO_TIER, TIERS, TINY, VARIANTS
+from acestep_core.checkpoints.catalog import AUTO_TIER, BUILT_IN, TIERS, VARIANTS
 from acestep_core.errors import AceStepError, CheckpointError
 from acestep_core.io.confine import confine
 
@@ -51,7 +51,7 @@ def choices(kind: str) -> list[str]:
     """Names for a list of models of `kind` (dit, vae, lm)."""
     from acestep_core.checkpoints.choose import names
 
-    return [AUTO, *names(kind, found()), TINY]
+    return [AUTO, *names(kind, found()), *BUILT_IN]
 
 
 def device_choices() -> list[str]:

@@ -22,7 +22,7 @@ import {
   write,
 } from "./fields.js";
 import { showGallery } from "./gallery.js";
-import { hasRealModel, showModels } from "./models.js";
+import { showModels, standIn } from "./models.js";
 import { Pace } from "./pace.js";
 import { told } from "./sentences.js";
 import { SongWidget } from "./song.js";
@@ -88,8 +88,12 @@ class MakeForm {
       press: showModels,
     });
     this.noise = el("div", { class: "ace-note warn", hidden: true });
-    this.noise.append(icon("exclamation-triangle"), el("span", { class: "ace-space", text: say("onlyTest") }), get);
-    hasRealModel().then((real) => visible(this.noise, !real));
+    const what = el("span", { class: "ace-space" });
+    this.noise.append(icon("exclamation-triangle"), what, get);
+    standIn().then((model) => {
+      what.textContent = model && say(model === "toy" ? "onlyToy" : "onlyTest");
+      visible(this.noise, Boolean(model));
+    });
     this.card = el(
       "form",
       { class: "ace-make-card", "aria-label": say("makeSong"), novalidate: true },

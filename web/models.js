@@ -171,11 +171,11 @@ class JobLine {
   }
 }
 
-/** Whether there is a model that makes music; true where nobody can say. */
-export async function hasRealModel() {
+/** What stands in where there is no real model: "toy" or "tiny"; empty where there is one, or nobody can say. */
+export async function standIn() {
   try {
-    return (await asked("/acestep/models")).real;
+    return (await asked("/acestep/models")).stand_in;
   } catch {
-    return true;
+    return "";
   }
 }

@@ -23,7 +23,8 @@ export function build(does) {
   p.quiet = new Wave({ class: "ace-empty-wave" });
   p.quiet.show(Array.from({ length: 38 }, (_, bar) => 60 + 50 * Math.sin((bar / 37) * Math.PI) * Math.cos(bar * 1.7)));
   p.empty = el("div", { class: "ace-empty" }, p.quiet.canvas, el("span", { text: say("empty") }));
-  const tested = el("span", {}, el("strong", { text: say("testModel") }), " ", say("testHow"));
+  p.maker = el("strong", {});
+  const tested = el("span", {}, p.maker, " ", say("testHow"));
   p.note = el("div", { class: "ace-note warn", hidden: true }, icon("exclamation-triangle"), tested);
   p.failure = el("div", { class: "ace-note err", hidden: true }, icon("exclamation-triangle"), el("span", {}));
   p.running = new Running();

@@ -123,6 +123,7 @@ export class SongWidget {
     this.title.title = facts.caption || file.filename;
     this.root.setAttribute("aria-label", `${say("take", place + 1)}: ${title}`);
     visible(this.note, Boolean(facts.test));
+    this.maker.textContent = facts.test ? say(facts.toy ? "toyModel" : "testModel") : "";
     const several = this.songs.length > 1;
     for (const part of [this.before, this.count, this.after]) visible(part, several);
     this.count.textContent = `${place + 1} / ${this.songs.length}`;

@@ -32,9 +32,14 @@ export default {
   modelsMore: ["To download", "내려받을 수 있는 모델", "可下载"],
   modelsMain: ["All for a first song (turbo)", "첫 곡에 필요한 전부(turbo)", "第一首歌所需（turbo）"],
   noModels: [
-    "No models yet. Until then the built-in test model makes noise, so that you can see how everything works.",
-    "아직 모델이 없습니다. 그때까지는 내장 테스트 모델이 노이즈를 만들어 어떻게 움직이는지만 볼 수 있습니다.",
-    "还没有模型。在此之前，内置测试模型只会生成噪声，用来看流程。",
+    "No models yet. Until then the built-in toy model plays simple piano rolls, so that you can hear how everything works.",
+    "아직 모델이 없습니다. 그때까지는 내장 장난감 모델이 단순한 피아노 롤을 연주하므로 어떻게 움직이는지 들어 볼 수 있습니다.",
+    "还没有模型。在此之前，内置玩具模型会演奏简单的钢琴卷帘，可以先听听流程。",
+  ],
+  onlyToy: [
+    "Only the built-in toy model is here. It plays simple piano rolls, so that you can hear how things work.",
+    "내장 장난감 모델만 있습니다. 단순한 피아노 롤을 연주하며, 어떻게 움직이는지 들어 볼 수 있습니다.",
+    "目前只有内置玩具模型，它演奏简单的钢琴卷帘，可以先听听流程。",
   ],
   onlyTest: [
     "Only the test model is here. It makes noise, so that you can see how things work.",

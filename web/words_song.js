@@ -13,6 +13,11 @@ export default {
     "테스트 모델이 만든 곡이라 노이즈만 들립니다.",
     "这首歌由测试模型生成，只是噪声。",
   ],
+  toyModel: [
+    "This song was made by the built-in toy model, which plays simple piano rolls.",
+    "내장 장난감 모델이 만든 곡입니다. 단순한 피아노 롤을 연주합니다.",
+    "这首歌由内置玩具模型制作，它只会演奏简单的钢琴卷帘。",
+  ],
   testHow: [
     "Put real models into models/acestep, or run “acestep models download”.",
     "models/acestep에 실제 모델을 넣거나 'acestep models download'를 실행하세요.",

@@ -69,8 +69,8 @@ GRAPHS: dict[str, Graph] = {
     ),
     "text2music": Graph(
         "Text to music",
-        "Describe the song, write the lyrics, press Run. Without models in **models/acestep** a tiny test model makes "
-        "noise, so that you can see how everything works.",
+        "Describe the song, write the lyrics, press Run. Without models in **models/acestep** a built-in toy model "
+        "plays simple piano rolls, so that you can hear how everything works.",
         text2music(),
         (*SONG_FIELDS, "Sampler.seed"),
     ),

@@ -99,8 +99,10 @@ VARIANTS: dict[str, Variant] = {
     )
 }
 
-TOY = "toy (built-in model)"  # names the model of ours that makes music, where a checkpoint's path is asked for
-TINY = "tiny (test model)"  # the name of the built-in tiny checkpoint, wherever a model is named
+TOY = "toy (built-in model)"  # our own model that makes music
+TINY = "tiny (test model)"  # the tiny checkpoint, which makes noise
+BUILT_IN = (TOY, TINY)
+"""What is built in, by the names that it has wherever a model is named."""
 TOKENIZER = "tokenizer"  # Qwen3's alone, for ComfyUI's files, which hold none
 TEXT_ENCODER = "Qwen3-Embedding-0.6B"
 LAYOUTS = ("upstream", "diffusers", "comfyui")

@@ -12,6 +12,7 @@ from unicodedata import combining, east_asian_width, normalize
 from acestep_core.commands.dataset_stages import on_ray
 from acestep_core.commands.engine import add_engine_options
 from acestep_core.commands.flags import add_flags, examples, given
+from acestep_core.commands.report import built_in_note
 from acestep_core.declared import options_of
 from acestep_core.errors import DatasetError
 from acestep_core.monitor import Monitor
@@ -258,8 +259,7 @@ def _models(told: argparse.Namespace, lm: str | None = None) -> Models:
     from acestep_core.pipeline.opening import open_models
 
     models = open_models(told.models, told.variant, lm, dtype=told.dtype, device=told.device)
-    if models.tiny:
-        _note("The built-in tiny checkpoint has random weights: what it writes and makes means nothing.")
+    sys.stderr.writelines(built_in_note(models))
     return models
 
 

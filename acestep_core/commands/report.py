@@ -10,9 +10,24 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from acestep_core.models.handles import Models
 
 Named = Mapping[str, Sequence[Any]]
+
+
+def built_in_note(models: Models) -> str:
+    """A line on what is built in, where that is used; else nothing."""
+    if models.model.toy:
+        return "Using the built-in toy model, a piano roll player; name real weights with --models.\n"
+    if models.tiny:
+        return (
+            "Using the built-in tiny checkpoint, whose weights are random: what it makes means nothing; "
+            "name real weights with --models.\n"
+        )
+    return ""
 
 
 def result_of(files: Named, seeds: Named, seconds: float, texts: Named | None = None, **more: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from acestep_core import options
 from acestep_core.commands.flags import add_flags, examples, given, seed
-from acestep_core.commands.report import result_of, show
+from acestep_core.commands.report import built_in_note, result_of, show
 from acestep_core.declared import Option, Options, options_of
 from acestep_core.errors import AceStepError, AlignmentError, InvalidInput
 from acestep_core.io.text import decode_text, read_text
@@ -126,18 +126,10 @@ def run(told: argparse.Namespace) -> int:
     said = song.warnings()
     sys.stderr.writelines(f"Note: {remark}\n" for remark in said)
     group, asked = _task(told, song)
-    models = open_models(
-        told.models, told.variant, dtype=told.dtype, device=told.device, task=group(**asked).task, toy=not told.think
-    )
+    models = open_models(told.models, told.variant, dtype=told.dtype, device=told.device, task=group(**asked).task)
     for text in told.lora:
         models = models.with_adapter(*_adapter(text))
-    if models.model.toy:
-        sys.stderr.write("Using the built-in toy model, a piano roll player; name real weights with --models.\n")
-    elif models.tiny:
-        sys.stderr.write(
-            "Using the built-in tiny checkpoint, which has random weights and makes noise, not music; "
-            "name real weights with --models.\n"
-        )
+    sys.stderr.writelines(built_in_note(models))
     _check_best_of(told, song, models)
     with ProgressBar() as bar:
         work = _request(told, song, models, bar), group(**asked), [told.source] if told.source else [], _codes(told)

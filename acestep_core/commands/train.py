@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from acestep_core.commands.export import RUNS, add_file_flags, export, run_of
 from acestep_core.commands.flags import add_flags, examples, given
+from acestep_core.commands.report import built_in_note
 from acestep_core.declared import options_of
 from acestep_core.errors import Cancelled, InvalidInput
 from acestep_core.io.text import read_text
@@ -101,8 +102,8 @@ def _train(told: argparse.Namespace) -> int:
         given_models = {"path": told.models, "dtype": told.dtype, "device": ranks.device}
         opened = Trainset.open(trainset)
         models = open_models(variant=variant, **given_models) if variant else models_of(opened, **given_models)
-        if models.tiny and ranks.first:
-            sys.stderr.write("Using the tiny checkpoint, which has random weights: what it learns means nothing.\n")
+        if ranks.first:
+            sys.stderr.writelines(built_in_note(models))
         if told.estimate:
             if ranks.count > 1:
                 raise InvalidInput("An estimate is made by one process; run it without accelerate.")

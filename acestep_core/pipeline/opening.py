@@ -8,9 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from acestep_core.checkpoints.catalog import AUTO_TIER, TINY, TOY, fetch, variant_named
+from acestep_core.checkpoints.catalog import AUTO_TIER, BUILT_IN, TINY, TOY, fetch, variant_named
 from acestep_core.checkpoints.choose import Choice, candidates, choose, is_bare, missing, tier_named
-from acestep_core.checkpoints.find import Found, ModelEntry, find_checkpoint, find_models, find_tokenizer, search_roots
+from acestep_core.checkpoints.find import (
+    Found,
+    ModelEntry,
+    find_checkpoint,
+    find_models,
+    find_tokenizer,
+    is_toy,
+    search_roots,
+)
 from acestep_core.checkpoints.layouts import QwenFiles, open_dit, open_lm, open_text_encoder
 from acestep_core.checkpoints.remembered import remember, remembered
 from acestep_core.devices import unused_card
@@ -36,40 +44,31 @@ def open_models(
     tier: str | None = None,
     roots: Iterable[Path] | None = None,
     task: str | None = None,
-    toy: bool = False,
 ) -> Models:
     """Handles of a checkpoint and what belongs to it. `checkpoints.choose` has the rule.
 
     Args:
         path: a checkpoints folder, a model folder or a weights file, and nothing else is looked at; None looks in
-            `roots` and takes the tiny checkpoint where nothing lies and nothing was asked for. `TOY` is the built-in
-            model that makes music. Or a loaded `AceStepPipeline` of diffusers, whose weights are used where they are;
-            the language model is looked for.
+            `roots`, and takes what is built in where nothing lies and nothing was asked for: the toy that makes music,
+            or the tiny checkpoint for a task that the toy cannot do. Or a loaded `AceStepPipeline` of diffusers, whose
+            weights are used where they are; the language model is looked for.
         variant: which DiT to take where there are several, such as `turbo` or `xl-base`; what a single file is, where
             it cannot say.
         lm: a language model's folder or file, or part of its name (`1.7B`); None takes the best one.
         dtype, device: see `devices`.
-        name: of the DiT; `TINY` for the tiny checkpoint.
+        name: of the DiT; `TOY` or `TINY` for what is built in, which can be given as `path` too.
         tier: how much memory there is, one of `checkpoints.catalog.TIERS`.
         roots: where to look, all as one list (default: `search_roots()`).
         task: what it is for, such as `extract`: where neither name nor variant say which, one that can do it is taken.
-        toy: takes the built-in model instead of the tiny checkpoint, if it can do the task; it makes music, but has no
-            language model.
 
     Raises:
         CheckpointError: nothing usable is there; the message says what is missing.
     """
     if is_pipeline(path):
         return _of_pipeline(path, variant, lm, tier, dtype, device, roots)
-    if path == TINY:
-        path, name = None, TINY
-    elif path == TOY:
-        path = toy_folder()
-        if path is None:
-            raise CheckpointError(
-                "The built-in model is not part of this package; `acestep models build-demo` makes it."
-            )
-    found = _found(path, roots, name, variant, lm, tier, toy=toy and can_play(task))
+    if path in BUILT_IN:
+        path, name = None, str(path)
+    found = _found(path, roots, name, variant, lm, tier, task=task)
     dit, model = _model(found, name, variant, tier, dtype, device, task)
     if model.vae is None:
         raise missing("vae", found, dit.entry)
@@ -162,18 +161,33 @@ def tiny_folder() -> Path:
     return folder
 
 
-def can_play(task: str | None) -> bool:
-    """Whether the built-in model can do a task."""
-    from acestep_core.builtin.demo import TASKS
-
-    return task is None or task in TASKS
-
-
-def toy_folder() -> Path | None:
-    """The built-in model that came with the package, if it did."""
+def toy_folder() -> Path:
+    """The built-in model that came with the package. Raises CheckpointError where it did not."""
     from acestep_core.builtin.demo import SHIPPED, is_demo
 
-    return SHIPPED if is_demo(SHIPPED) else None
+    if not is_demo(SHIPPED):
+        raise CheckpointError("The built-in model is not part of this package; `acestep models build-demo` makes it.")
+    return SHIPPED
+
+
+def stand_in(found: Found) -> str:
+    """What is taken of these where nobody asks for a model: `toy`, `tiny`, or empty where that is a real one."""
+    from acestep_core.builtin.demo import SHIPPED, is_demo
+
+    if not all(entry.tiny for entry in found.dits):
+        return ""
+    toy = is_toy(found.dits[0].path) if found.dits else is_demo(SHIPPED)
+    return "toy" if toy else "tiny"
+
+
+def _default_folder(task: str | None) -> Path:
+    """What is built in for a task: the toy if it can do it and is there."""
+    from acestep_core.builtin.demo import TASKS
+
+    if task is None or task in TASKS:
+        with suppress(CheckpointError):
+            return toy_folder()
+    return tiny_folder()
 
 
 def _found(
@@ -181,25 +195,23 @@ def _found(
     roots: Iterable[Path] | None,
     name: str | None,
     *asked: str | Path | None,
-    toy: bool = False,
+    task: str | None = None,
 ) -> Found:
-    """What there is to choose from: the tiny checkpoint (or the toy) if nothing lies there and nothing was asked for;
-    the tiny one too where it is named.
+    """What there is to choose from: what is built in if nothing lies there and nothing was asked for, or where it is
+    named.
     """
-    if name == TINY:
-        return find_checkpoint(tiny_folder())
+    if name in BUILT_IN:
+        return find_checkpoint(toy_folder() if name == TOY else tiny_folder())
     if path is not None:
         return find_checkpoint(Path(path))
     found = find_models(search_roots() if roots is None else roots)
     nothing = all(wish in (None, AUTO_TIER) for wish in (name, *asked))
-    if nothing and is_bare(found):
-        return find_checkpoint((toy_folder() if toy else None) or tiny_folder())
-    return found
+    return find_checkpoint(_default_folder(task)) if nothing and is_bare(found) else found
 
 
 def _among(name: str | None) -> str | None:
-    """The name to look for in what was found; the tiny checkpoint is all there is where it was named."""
-    return None if name == TINY else name
+    """The name to look for in what was found; what is built in is all there is where it was named."""
+    return None if name in BUILT_IN else name
 
 
 def _model(
@@ -241,8 +253,8 @@ def _lm(
 ) -> tuple[LMHandle | None, str]:
     """The language model and what there is to say about it; none where there is none and none was named."""
     size = tier_named(tier).lm
-    if lm == TINY:
-        return lm_handle(TINY, dtype, device), ""
+    if lm in BUILT_IN:
+        return lm_handle(str(lm), dtype, device), ""
     if lm is not None:
         path = Path(lm)
         path = path if path.exists() else choose("lm", str(lm), roots=found).entry.path

@@ -71,7 +71,7 @@ class Request:
             raise InvalidInput("The prompt is another word for the caption; give one of them.")
         return cls(
             song=_song(told.get("song"), {"caption": told.get("prompt", caption), **song_fields}),
-            models=_models(told.get("models"), told.get("variant"), task, source, toy=not told.get("think", False)),
+            models=_models(told.get("models"), told.get("variant"), task, source),
             seed=told.get("seed"),
             batch=told.get("batch", 1),
             references=[(heard, told.get("reference_seed", 0)) for heard in _several(told.get("references", ()))],
@@ -85,12 +85,12 @@ class Request:
         )
 
 
-def _models(models: Models | str | Path | None, variant: str | None, task: str, source: AudioLike, toy: bool) -> Models:
+def _models(models: Models | str | Path | None, variant: str | None, task: str, source: AudioLike) -> Models:
     if isinstance(models, Models):
         return models
     if models is None and isinstance(source, Made):
         return models_beside(source.models, variant, task)
-    return open_models(models, variant, task=task, toy=toy)
+    return open_models(models, variant, task=task)
 
 
 def _song(song: Song | None, described: dict[str, Any]) -> Song:

@@ -31,6 +31,7 @@ def facts_of(record: SongRecord) -> dict[str, Any]:
         "lm": names.get("lm", ""),
         "adapters": [[file.name, file.strength] for file in record.files if file.role == "adapter"],
         "test": bool(record.machine.get("test_model")),
+        "toy": bool(record.machine.get("toy_model")),
     }
 
 

@@ -153,7 +153,7 @@ def test_without_alignment_heads_the_language_model_judges(song, monkeypatch, ca
 
 
 def test_without_the_built_in_model_the_tiny_checkpoint_is_the_default(tiny_root, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(finding, "toy_folder", lambda: None)
+    monkeypatch.setattr("acestep_core.builtin.demo.SHIPPED", tmp_path / "not there")
     monkeypatch.setattr(finding, "search_roots", lambda: [])
     monkeypatch.setattr(finding, "user_folder", lambda: tmp_path / "cache" / "checkpoints")
     target = tmp_path / "song.flac"

@@ -46,16 +46,20 @@ def test_loaders(call: Callable[..., Any], folders: Any) -> None:
     assert call("ACEStepLoader", preset="under 6 GB: no language model")[2] is None
 
 
-def test_the_tiny_model_stands_in_where_there_is_none(pack: Any, tmp_path: Any, registry: Any) -> None:
+def test_what_is_built_in_stands_in_where_there_is_none(pack: Any, tmp_path: Any, registry: Any) -> None:
     with hosting(Folders.under(tmp_path / "empty")):
         declared = pack.classes["ACEStepModelLoader"].INPUT_TYPES()
-        assert declared["required"]["model"][0] == ["auto", "tiny (test model)"]
+        assert declared["required"]["model"][0] == ["auto", "toy (built-in model)", "tiny (test model)"]
         loader = pack.classes["ACEStepModelLoader"]()
-        (handle,) = loader.load("auto")["result"]
+        told = loader.load("auto")
+        (handle,) = told["result"]
+        assert loader.load("toy (built-in model)")["result"] == (handle,)
+        (tiny,) = loader.load("tiny (test model)")["result"]
         (base,) = loader.load("tiny (test model)", "sft")["result"]
         with pytest.raises(CheckpointError, match=r"no sft model in .*models download sft"):
             loader.load("auto", "sft")
-    assert handle.variant == "turbo" and handle.path.is_relative_to(tmp_path.parent) and handle.tiny
+    assert handle.variant == "turbo" and handle.toy and "toy model" in str(told["ui"])
+    assert tiny.path.is_relative_to(tmp_path.parent) and tiny.tiny and not tiny.toy
     assert base.variant == "base"
 
 
@@ -192,8 +196,6 @@ def outcome(door: Callable[[], Models]) -> Any:
 def test_canvas_library_and_command_take_the_same(
     pack: Any, install: Any, tmp_path: Path, monkeypatch: Any, capsys: Any, spread: Any, torn: Any, variant: str | None
 ) -> None:
-    # Where nothing lies, the canvas wants a language model as well, which the built-in model lacks.
-    monkeypatch.setattr("acestep_core.pipeline.opening.toy_folder", lambda: None)
     base = Path(tempfile.mkdtemp(dir=tmp_path))
     roots = [base / place for place in PLACES]
     for root, names in zip(roots, spread, strict=True):

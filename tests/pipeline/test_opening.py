@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from acestep_core.builtin import demo
 from acestep_core.builtin.tiny import build_tiny
-from acestep_core.checkpoints.catalog import TIERS, TINY
+from acestep_core.checkpoints.catalog import TIERS, TINY, TOY
+from acestep_core.checkpoints.find import find_models
 from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
 from acestep_core.errors import CheckpointError
 from acestep_core.pipeline import opening
-from acestep_core.pipeline.opening import lm_handle, model_handle, open_models, vae_handle
+from acestep_core.pipeline.opening import lm_handle, model_handle, open_models, stand_in, vae_handle
 
 PARTS = ("vae", "Qwen3-Embedding-0.6B")
 LARGE = list(TIERS)[-1]
@@ -114,11 +116,32 @@ def test_the_tiny_checkpoint_is_known_by_its_folders_too(root: Path) -> None:
 # --- the tiny checkpoint --------------------------------------------------------------------------------------------
 
 
-def test_the_tiny_checkpoint_stands_in_where_nothing_lies(builtin: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shipped", [True, False])
+def test_what_is_built_in_stands_in_where_nothing_lies(builtin: Path, tmp_path: Path, monkeypatch, shipped) -> None:
+    if not shipped:
+        monkeypatch.setattr(demo, "SHIPPED", tmp_path / "absent")
     models = open_models(roots=[tmp_path])
-    assert models.tiny and models.model.path.parent == models.vae.path.parent == models.lm.path.parent == builtin
+    folder = demo.SHIPPED if shipped else builtin
+    assert models.tiny and models.model.path.parent == models.vae.path.parent == models.lm.path.parent == folder
+    assert models.model.toy is shipped and stand_in(find_models([tmp_path])) == ("toy" if shipped else "tiny")
     for handle, same in ((model_handle, models.model), (vae_handle, models.vae), (lm_handle, models.lm)):
         assert handle(roots=[tmp_path]) == same
+
+
+def test_the_tiny_checkpoint_does_what_the_toy_cannot(builtin: Path, tmp_path: Path) -> None:
+    assert open_models(roots=[tmp_path], task="cover").model.toy
+    other = open_models(roots=[tmp_path], task="extract")
+    assert other.model.path.parent == builtin and "extract" in other.model.info.tasks
+
+
+def test_the_toy_by_its_name(builtin: Path, install: Callable[..., Path], tmp_path: Path) -> None:
+    real = install(tmp_path / "real", "acestep-v15-turbo", *PARTS)
+    assert stand_in(find_models([real])) == "" and stand_in(find_models([builtin])) == "tiny"
+    for models in (open_models(TOY), open_models(name=TOY, roots=[real])):
+        assert models.model.toy and models.lm.toy and models.vae.toy
+    assert lm_handle(TOY, roots=[real]).toy and open_models(real, lm=TOY).lm.toy
+    with pytest.raises(CheckpointError, match=r"There is no base model in .*, only turbo"):
+        open_models(TOY, "base")
 
 
 @pytest.mark.parametrize(
