@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.canvas.browser import Canvas, require_browser
-from tests.canvas.desk import Desk, read
+from acestep_core.host.graph.context import Folders
+from tests.canvas.browser import Canvas, open_page, require_browser
+from tests.canvas.desk import ROOT, Desk, read
+from tests.host.lab_site import open_site
 
 require_browser()
 
@@ -205,3 +209,31 @@ def test_another_graph_has_no_form_in_front_of_it(desk: Desk, page: Canvas) -> N
         assert await page.js("() => document.querySelectorAll('.ace-make').length") == 0
 
     desk.look(page, "no_form", scenario())
+
+
+def test_who_has_no_models_hears_the_toy_and_is_told_so(desk: Desk, tmp_path: Path) -> None:
+    folders = Folders.under(tmp_path / "bare")
+
+    async def scenario(page: Canvas) -> None:
+        await ready(page)
+        await page.page.get_by_text("Only the built-in toy model is here.").wait_for()
+        await form(page).get_by_role("textbox", name="Sound").fill("calm piano, A minor")
+        await form(page).get_by_label("Length", exact=True).fill("10")
+        await form(page).get_by_label("Takes", exact=True).select_option("1")
+        await press(page, "Score takes")
+        await press(page, "Lyric times")
+        await form(page).get_by_role("button", name="Make song").click()
+        await page.until("!!document.querySelector('.ace-make-result .ace-has-songs')", 120)
+        await page.page.get_by_text("This song was made by the built-in toy model").first.wait_for()
+        await page.screenshot("toy")
+
+    async def main() -> None:
+        site = open_site(tmp_path, folders=folders, packs=(ROOT,))
+        async with site as host, open_page(desk.browser, host.url, f"{desk.label}_") as page:
+            await scenario(page)
+            assert not page.errors, page.errors
+
+    desk.runner.run(main())
+    (record,) = (folders.output / "acestep").glob("*.json")
+    told = json.loads(record.read_text(encoding="utf-8"))
+    assert told["machine"]["toy_model"] and told["song"]["keyscale"] == "A minor", "the plan reads the caption"
