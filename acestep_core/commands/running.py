@@ -14,7 +14,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any, TextIO
 
 from acestep_core.commands.flags import seed
-from acestep_core.commands.report import show, show_error
+from acestep_core.commands.report import Pace, show, show_error, show_pace
 from acestep_core.errors import InvalidInput
 from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.values import RANDOM
@@ -153,11 +153,12 @@ async def _batch(
     rows = rows_of_folder(options.batch, workflow) if options.batch.is_dir() else read_rows(options.batch)
     journal, store = journal_of(options), store_of(options)
     bar.part = f"1/{len(rows)}" if at_once == 1 else ""
-    ended = 0
+    ended, pace = 0, Pace(len(rows))
 
     def report(row: Row) -> None:
         nonlocal ended
         ended += 1
+        pace.note("failed" if row.error is not None else "done before" if row.repeated else "made")
         if at_once == 1:
             bar.close()
             bar.part = f"{row.index + 2}/{len(rows)}"
@@ -168,11 +169,15 @@ async def _batch(
         elif row.result is not None:
             shown = {"row": row.index + 1, "repeated": row.repeated, **row.result, "seeds": _seeds(row.workflow)}
             show(shown, options.json, out)
+        if not options.json and not row.repeated:
+            show_pace(pace)
 
     per_folder, check = options.rows_per_folder, sources.check
     done = await run_batch(
         workflow, rows, one, report, journal, check, at_once=at_once, per_folder=per_folder, store=store
     )
+    if not options.json:
+        show_pace(pace.end())
     return 0 if done else 1
 
 
