@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from acestep_core.builtin.rolls import (
-    BARS,
     CHANNELS,
     FIRST_CHORD,
     FIRST_DRUM,
@@ -145,11 +144,6 @@ def heard_tempo(audio: Tensor, low: float = 40, high: float = 210) -> float:
 def same_tempo(found: float, asked: float, within: float = 0.02) -> bool:
     """Whether two tempos are the same, or octaves of one another."""
     return any(abs(found * octave / asked - 1) <= within for octave in (0.25, 0.5, 1, 2, 4))
-
-
-def bpm_of(score: Score) -> float:
-    """The tempo that the score's class stands for."""
-    return 6000 / BARS[score.tempo]
 
 
 def overlap(first: Tensor, second: Tensor) -> float:

@@ -117,6 +117,10 @@ class Score:
         return BARS[self.tempo]
 
     @property
+    def bpm(self) -> float:
+        return 6000 / self.bar
+
+    @property
     def scale(self) -> frozenset[int]:
         """The semitones of its key, 0 to 11."""
         return frozenset((self.tonic + step) % 12 for step in SCALES[self.mode])

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from acestep_core.builtin.asks import Ask, draw_ask
 from acestep_core.builtin.measure import (
     Roll,
-    bpm_of,
     heard_keys,
     heard_tempo,
     mean,
@@ -42,7 +41,7 @@ class Judged:
 
     @property
     def in_tempo(self) -> bool:
-        return same_tempo(self.bpm, bpm_of(self.ask.score))
+        return same_tempo(self.bpm, self.ask.score.bpm)
 
     @property
     def wants_drums(self) -> bool:

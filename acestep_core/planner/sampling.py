@@ -39,17 +39,8 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
     return logits.masked_fill(logits < threshold, -math.inf)
 
 
-def nucleus(logits: Tensor, p: float) -> tuple[Tensor, Tensor]:
-    """The logits `[B, N]` in falling order, -inf beyond the nucleus, and their ids. N may be less than the vocabulary.
-
-    A few hundred tokens nearly always hold p of the probability, so the best of them are tried before everything is
-    sorted. On an accelerator, looking at the outcome would stall it, so there everything is always sorted.
-    """
-    total = _total(logits)
-    return _head(logits, total, p) or _sorted(logits, total, p)
-
-
 def _sorted(logits: Tensor, total: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """Logits `[B, N]` in falling order, -inf beyond the nucleus, and their ids; N is the vocabulary or less of it."""
     values, ids = logits.sort(dim=-1, descending=True)
     return _cut(values, total, p), ids
 
@@ -62,7 +53,9 @@ def _total(logits: Tensor) -> Tensor:
 
 
 def _head(logits: Tensor, total: Tensor, p: float) -> tuple[Tensor, Tensor] | None:
-    """The nucleus of rows that all have it among their best tokens; None where one has not, or may not be looked at."""
+    """The same of rows that all have their nucleus among their best tokens, as nearly all have; None where one has not,
+    or where looking at the outcome would stall an accelerator.
+    """
     if not logits.is_cpu or logits.shape[-1] <= _HEAD:
         return None
     values, ids = logits.topk(_HEAD, dim=-1)

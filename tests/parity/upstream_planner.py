@@ -8,8 +8,14 @@ import torch
 from torch import Tensor
 
 from acestep_core.planner.lm_prompts import chat, is_meaningful, plan_prompt
-from acestep_core.planner.sampling import nucleus
+from acestep_core.planner.sampling import _head, _sorted, _total
 from acestep_core.vocabulary import NO_USER_INPUT
+
+
+def nucleus(logits: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """The logits `[B, N]` in falling order, -inf beyond the nucleus, and their ids, as `choose` finds them."""
+    total = _total(logits)
+    return _head(logits, total, p) or _sorted(logits, total, p)
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 import acestep_core.planner.sampling as sampling_module
 from acestep_core.errors import InvalidInput
 from acestep_core.options import LMSampling
-from acestep_core.planner.sampling import _sorted, choose, choose_among, draw_keys, gumbel, keep_top_k, nucleus
-from tests.parity.upstream_planner import keep_top_p
+from acestep_core.planner.sampling import _sorted, choose, choose_among, draw_keys, gumbel, keep_top_k
+from tests.parity.upstream_planner import keep_top_p, nucleus
 
 
 def slow_top_p(row, p):
