@@ -112,12 +112,17 @@ def _attend_step_by_step(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, c
     q = q.unflatten(1, (k.shape[1], -1))  # [B, Hk, groups, L, D]: no copies of keys and values
     keys, values, found = k.unsqueeze(2).transpose(-1, -2), v.unsqueeze(2), []
     for part, of_part in zip(q.split(size, dim=3), cycle(masks)):
-        scores = part @ keys * q.shape[-1] ** -0.5
+        scores = (part @ keys).mul_(q.shape[-1] ** -0.5)  # in place, or there would be a third copy of them
         if of_part is not None:
             seen = of_part.unsqueeze(2)
-            scores = scores.masked_fill(~seen, -math.inf) if seen.dtype == torch.bool else scores + seen
+            scores = scores.masked_fill_(~seen, -math.inf) if seen.dtype == torch.bool else scores + seen
         found.append(scores.softmax(-1) @ values)
     return torch.cat(found, dim=3).flatten(1, 2)
+
+
+def scores_bytes(device: torch.device) -> int:
+    """What attention holds on a device beside what `memory` counts, at most: scores, where no kernel keeps them."""
+    return 0 if devices.limits(device).fused_attention else 2 * 4 * _SCORES
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from acestep_core.models import loading, selftest
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.entry import Entry, stamps_of, told
 from acestep_core.models.handles import Handle, LMHandle, ModelHandle, TextHandle, VAEHandle
+from acestep_core.models.layers import scores_bytes
 from acestep_core.models.oobleck import OobleckVAE
 from acestep_core.models.placement import OwnPlacement, Placement
 from acestep_core.models.silence import encode_silence, silence_bytes
@@ -93,6 +94,7 @@ class ModelManager:
                 return
             entry = stack.enter_context(self._pinned(handle))
             needed = entry.unpacking + (working(entry.product) if callable(working) else working)
+            needed += 0 if isinstance(handle, VAEHandle) else scores_bytes(entry.device)
             if isinstance(handle, ModelHandle):
                 needed += sum(adapter.nbytes for adapter in handle.adapters)
             selftest.check(entry.device)

@@ -14,6 +14,7 @@ from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.conditioner import ConditionEncoder
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.dit import DiT
+from acestep_core.models.layers import scores_bytes
 from acestep_core.models.manager import manager
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config, StaticKVCache
@@ -53,7 +54,9 @@ def counted(work) -> int:
 
 
 def near(estimate: int, found: int) -> None:
-    assert found <= estimate <= memory.SLACK * found + memory.TRIFLE, f"{found} found, {estimate} estimated"
+    told = f"{found} found, {estimate} estimated"
+    assert found <= estimate + scores_bytes(CPU), told
+    assert estimate <= memory.SLACK * found + memory.TRIFLE, told
 
 
 @pytest.mark.parametrize("rows", [1, 16])
