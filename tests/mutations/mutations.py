@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 
 class Mutation(NamedTuple):
-    """`old`, which stands in `acestep_core` or `nodes` exactly once, becomes `new`; `tests` must then fail."""
+    """`old` becomes `new`; `tests` must then fail. It stands exactly once in `acestep_core` and `nodes`, or, for what
+    tests need of a system, in none of them and once in `tests`.
+    """
 
     old: str
     new: str
@@ -121,6 +123,34 @@ MUTATIONS = (
         "tests/io/test_long_paths.py",
     ),
     Mutation(
+        "    memory = psutil.virtual_memory()\n",
+        "    memory = psutil.virtual_memory() if sys.modules['os'].sysconf('SC_AVPHYS_PAGES') else None\n",
+        "tests/host/test_server.py",
+    ),
+    Mutation(
+        "return psutil.virtual_memory().available",
+        "import os; return os.sysconf('SC_AVPHYS_PAGES')",
+        "tests/test_devices.py",
+    ),
+    Mutation(
+        "# shares main memory\n        return torch.mps.recommended_max_memory()",
+        "# shares main memory\n        return 0",
+        "tests/test_devices.py",
+    ),
+    Mutation(
+        "@needs_proc\ndef test_memory_of_a_long_song_stays",
+        "def test_memory_of_a_long_song_stays",
+        "tests/test_capabilities.py",
+    ),
+    Mutation(
+        'link(tmp_path / "model.safetensors", tmp_path / "blobs" / digest)',
+        '(tmp_path / "model.safetensors").symlink_to(tmp_path / "blobs" / digest)',
+        "tests/test_capabilities.py",
+    ),
+    Mutation('pytest.skip(f"this user may make no links: {error}")', "raise", "tests/test_capabilities.py"),
+    Mutation("return own if Path(own).is_file() else None", "return named", "tests/test_capabilities.py"),
+    Mutation("return own if Path(own).is_file() else None", "return own", "tests/test_capabilities.py"),
+    Mutation(
         'for name in available_devices() if name != "cpu"]',
         'for name in available_devices() if "cuda" in name]',
         "tests/test_devices.py",
@@ -129,6 +159,16 @@ MUTATIONS = (
         "exact = found if devices.limits(found.device).float64 else found.cpu()",
         "exact = found",
         "tests/judge/test_alignment.py",
+    ),
+    Mutation(
+        "squares += torch.linalg.vector_norm(exact, ",
+        "squares += torch.linalg.vector_norm(found, ",
+        "tests/judge/test_alignment.py",
+    ),
+    Mutation(
+        "    k = k.float() * q.shape[-1] ** -0.5\n",
+        "    k = k.double() * q.shape[-1] ** -0.5\n",
+        "tests/test_devices.py",
     ),
     Mutation(
         "return torch.float64 if devices.limits(tensor.device).float64 else",
