@@ -89,6 +89,21 @@ MUTATIONS = (
     ),
     Mutation("if _RESERVED.fullmatch(name):", "if False:", "tests/io/test_names.py"),
     Mutation("if is_foreign(path):", "if False:", "tests/io/test_confine.py"),
+    Mutation("for name in names.spellings(bundle.target + suffix)", "for name in [bundle.target + suffix]", "tests/io"),
+    Mutation("key=lambda other: (other != name, other))", "key=lambda other: other)", "tests/io"),
+    Mutation(
+        "next(iter(Taken(path.name for path in folder.iterdir()).spellings(name)), name)",
+        "name",
+        "tests/host/test_security.py",
+    ),
+    Mutation(
+        "alike = (file.parent, folded(file.name),", "alike = (file.parent, file.name,", "tests/train/test_scan.py"
+    ),
+    Mutation(
+        "alike = (file.parent, folded(file.name), sample.sha256)",
+        "alike = (file.parent, folded(file.name))",
+        "tests/train/test_scan.py",
+    ),
     Mutation("if not (system.WINDOWS and left):", "if True:", "tests/io/test_staging.py"),
     Mutation(
         "(mask is not None or causal or q.shape[2] <= 8)",
