@@ -106,17 +106,19 @@ def pretended_mps(limits: devices.Limits) -> Iterator[Refusing]:
     limits_of.cache_clear = getattr(own, "cache_clear", None)  # type: ignore[attr-defined]
 
     @functools.wraps(fused)
-    def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
+    def attention(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any, **options: Any
+    ) -> torch.Tensor:
         masked = bool(rest) or options.get("attn_mask") is not None
         flags = masked or options.get("is_causal") or options.get("enable_gqa")
         if (
-            limits_of(q.device) is limits
+            limits_of(query.device) is limits
             and not limits.fused_attention
-            and (flags or q.shape[1] != k.shape[1] or q.shape[2] <= FEW)
+            and (flags or query.shape[1] != key.shape[1] or query.shape[2] <= FEW)
         ):
             refusing.refuse("fused attention")
         refusing.seen.add("fused attention")
-        return fused(q, k, v, *rest, **options)
+        return fused(query, key, value, *rest, **options)
 
     @functools.wraps(run)
     def thread(self: threading.Thread) -> None:

@@ -88,7 +88,7 @@ def test_whoever_uses_what_some_device_cannot_do_asks_first():
     """Double precision, the flags of fused attention and shifts: those who name them ask `devices.limits`."""
     risky = re.compile(r"torch\.(float64|complex|double)|\.double\(\)|is_causal|enable_gqa|bits >> ")
     folder = Path(devices.__file__).parent
-    for room in ("models", "render", "planner", "judge", "pipeline"):
+    for room in ("models", "render", "planner", "judge", "pipeline", "train"):
         for path in (folder / room).glob("*.py"):
             text = path.read_text(encoding="utf-8")
             in_main_memory = path.name == "lm_score.py"  # whose results are brought there first

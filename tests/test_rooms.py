@@ -117,26 +117,65 @@ def test_nodes_and_library_keep_apart() -> None:
         assert "import comfy" not in text and "from nodes" not in text and "from comfy" not in text, path
 
 
+ASKING = {
+    *("sys.platform", "sys.getwindowsversion", "os.name", "os.uname", "os.sep", "os.altsep", "path.sep", "platform"),
+    *("system.WINDOWS", "system.MACOS"),
+}
+SYSTEMS = {"win32", "darwin", "linux", "nt", "posix", "Windows", "Darwin", "Linux"}
+ONLY_THERE = {"winreg", "msvcrt", "fcntl", "ntpath", "posixpath", "ctypes"}
+"""Modules that not every system has."""
+
+
+def asked(tree: ast.AST) -> list[tuple[int, str]]:
+    """Where, and how, a module asks which system this is."""
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(ast.Name(module) | ast.Attribute(_, module), name) if name != "python_version":
+                names = {module, f"{module}.{name}"}
+            case ast.ImportFrom(module=str(module)):
+                module = module.rpartition(".")[2]
+                names = {module, *(f"{module}.{alias.name}" for alias in node.names if alias.name != "python_version")}
+            case ast.Import():
+                names = {alias.name for alias in node.names} & ONLY_THERE
+                names |= {alias.asname for alias in node.names if alias.name in ("sys", "os", "platform")} - {None}
+                found += [(node.lineno, name) for name in sorted(names)]
+                continue
+            case ast.Constant(str(word)) if word in SYSTEMS:
+                names = {word}
+            case _:
+                continue
+        found += [(node.lineno, name) for name in sorted(names & (ASKING | SYSTEMS | ONLY_THERE))]
+    return found
+
+
 def test_which_system_this_is_only_the_file_room_and_devices_ask() -> None:
-    asking = {"sys.platform", "sys.getwindowsversion", "os.name", "os.uname", "platform"}
     library = [
         path for name, path in modules().items() if not name.startswith(("acestep_core.io", "acestep_core.devices"))
     ]
-    wrong = []
-    for path in [*library, *(ROOT / "nodes").glob("*.py")]:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            match node:
-                case ast.Attribute(ast.Name(module), name):
-                    found = {module, f"{module}.{name}"} if name != "python_version" else set()
-                case ast.ImportFrom(module=("sys" | "os" | "platform") as module):
-                    found = {module, *(f"{module}.{alias.name}" for alias in node.names)}
-                case ast.Constant("win32" | "darwin" | "nt" | "Windows" | "Darwin" as word):
-                    found, asking = {word}, asking | {word}
-                case _:
-                    continue
-            wrong += [f"{path.relative_to(ROOT)}, line {node.lineno}: {name}" for name in sorted(found & asking)]
+    wrong = [
+        f"{path.relative_to(ROOT)}, line {line}: {name}"
+        for path in [*library, *(ROOT / "nodes").glob("*.py")]
+        for line, name in asked(ast.parse(path.read_text(encoding="utf-8")))
+    ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("sys.platform", "os.name", "os.sep", "os.path.sep", "platform.system()", "from sys import platform"),
+        *("import os as o", "from os import name", "import fcntl", "from ctypes import windll", "KIND == 'linux'"),
+        *("system.WINDOWS", "io.system.MACOS", "from acestep_core.io.system import WINDOWS", "import sys as s"),
+    ],
+)
+def test_who_asks_is_seen(code: str) -> None:
+    assert asked(ast.parse(code))
+
+
+def test_what_does_not_ask_is_left_alone() -> None:
+    code = "platform.python_version(); os.fspath(x); from os import PathLike; import os, sys; system.NAME; sys.argv"
+    assert not asked(ast.parse(code))
 
 
 def test_what_a_device_can_do_only_devices_says() -> None:
@@ -151,7 +190,9 @@ def test_what_a_device_can_do_only_devices_says() -> None:
                     found = word
                 case ast.Attribute(ast.Name("torch"), kind) if kind in kinds:
                     found = f"torch.{kind}"
-                case ast.Call(ast.Name("hasattr"), [ast.Name("os" | "sys" | "torch" | "signal" | "socket"), *_]):
+                case ast.Call(ast.Name("hasattr"), [ast.Name(asked_of), _]) | ast.Call(
+                    ast.Name("getattr"), [ast.Name(asked_of), _, _]
+                ) if asked_of in ("os", "sys", "torch", "signal", "socket"):
                     found = ast.unparse(node)
                 case _:
                     continue

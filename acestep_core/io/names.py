@@ -79,10 +79,16 @@ class Taken:
     """The names in a folder."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names = {folded(name) for name in names}
+        self._names: dict[str, list[str]] = {}
+        self.add(names)
 
     def add(self, names: Iterable[str]) -> None:
-        self._names |= {folded(name) for name in names}
+        for name in names:
+            self._names.setdefault(folded(name), []).append(name)
+
+    def spellings(self, name: str) -> list[str]:
+        """How those that are the same as `name` are written, `name` itself first."""
+        return sorted(self._names.get(folded(name), ()), key=lambda other: (other != name, other))
 
     def has(self, stem: str, suffixes: Iterable[str]) -> bool:
         """Whether a file has this stem with one of the suffixes."""

@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from filecmp import cmp
 from itertools import chain
 from pathlib import Path
@@ -48,7 +48,8 @@ class Bundle:
     """Files with one stem, moved in the order of `suffixes`.
 
     `folder` is below the root, with slashes. `reserved` suffixes have to be free, though no file is made yet. `target`
-    is the stem that was chosen; `known` says that files of that name and content are there already.
+    is the stem that was chosen; `known` says that files of that name and content are there already, and `there`, by
+    suffix, how these are called.
     """
 
     folder: str
@@ -57,6 +58,7 @@ class Bundle:
     reserved: Sequence[str] = ()
     target: str = ""
     known: bool = False
+    there: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class Stage:
             delivery = Delivery(**{**values, "bundles": [Bundle(**bundle) for bundle in values["bundles"]]})
             pairs = [(bundle, suffix) for bundle in delivery.bundles for suffix in bundle.suffixes]
             names = [stem + suffix for bundle, suffix in pairs for stem in (bundle.stem, bundle.target)]
+            names += [name for bundle in delivery.bundles for name in bundle.there.values()]
             sound = all(name == Path(name).name for name in names)
         except (ValueError, KeyError, TypeError):
             sound = False
@@ -197,16 +200,27 @@ class Stage:
             others = candidates(short, delivery.rule, names, delivery.end)
             for stem in chain([bundle.stem] if itself else [], others):
                 named = replace(bundle, target=stem)
-                known = delivery.rule == COPY and all(_same(*move) for move in self._moves(named))
-                if known or not names.has(stem, [*bundle.suffixes, *bundle.reserved]):
+                there = self._there(named, names) if delivery.rule == COPY else {}
+                if there or not names.has(stem, [*bundle.suffixes, *bundle.reserved]):
                     break
             names.add(stem + suffix for suffix in bundle.suffixes)
-            bundles.append(replace(named, known=known))
+            bundles.append(replace(named, known=bool(there), there=there))
         delivery = replace(delivery, bundles=bundles)
         self.settled = False
         with atomic_write(self._intent) as temporary:
             temporary.write_text(json.dumps(asdict(delivery)), encoding="utf-8")
         return delivery
+
+    def _there(self, bundle: Bundle, names: Taken) -> dict[str, str]:
+        """What the files of the bundle's name and content are called, by suffix; empty if one is not there."""
+        found: dict[str, str] = {}
+        for suffix in bundle.suffixes:
+            source, folder = self._source(bundle, suffix), self.root / bundle.folder
+            alike = (name for name in names.spellings(bundle.target + suffix) if _same(source, folder / name))
+            if (name := next(alike, None)) is None:
+                return {}
+            found[suffix] = name
+        return found
 
     def _move(self, bundles: Iterable[Bundle]) -> bool:
         """Moves what has not been moved yet. If a name is taken after all, everything goes back: False."""
@@ -227,7 +241,8 @@ class Stage:
 
     def _moves(self, bundle: Bundle) -> list[tuple[Path, Path]]:
         folder = self.root / bundle.folder
-        return [(self._source(bundle, suffix), folder / f"{bundle.target}{suffix}") for suffix in bundle.suffixes]
+        names = {suffix: bundle.there.get(suffix, bundle.target + suffix) for suffix in bundle.suffixes}
+        return [(self._source(bundle, suffix), folder / name) for suffix, name in names.items()]
 
 
 @contextmanager
@@ -324,7 +339,8 @@ def write_song(
 
 
 def keep_copy(source: Path, folder: Path, name: str) -> Path:
-    """Copies a file into `folder` as `name`; if that has the same content it is used again, else there is a number.
+    """Copies a file into `folder` as `name`; if a file of that name, in any case and form of accents, has the same
+    content it is used again, else there is a number.
 
     Raises:
         StorageError: the disk is full, or the folder is not writable.

@@ -73,6 +73,7 @@ def scan(
     rows = _rows(listing.sheets, files, options.encoding, problems.append)
     samples: list[Sample] = []
     taken: set[str] = set()
+    seen: set[tuple[Path, str, str]] = set()
     looks = ahead(files)
     for number, file in enumerate(files, start=1):
         name = file.relative_to(folder).as_posix()
@@ -85,8 +86,13 @@ def scan(
         except OSError:
             problems.append(f"{name} cannot be opened; check that it may be read.")
         else:
-            taken.add(sample.id)
-            samples.append(sample)
+            alike = (file.parent, folded(file.name), sample.sha256)
+            if alike in seen:
+                problems.append(f"{name} is there twice, its name written in two ways; delete one.")
+            else:
+                seen.add(alike)
+                taken.add(sample.id)
+                samples.append(sample)
         monitor.tick("Scanning", number, len(files))
     if not samples:
         raise DatasetError(f"None of the {len(files)} recordings in {folder.name!r} can be used: {problems[0]}")

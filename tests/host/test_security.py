@@ -383,6 +383,17 @@ async def test_uploads_may_be_named_as_macos_does(site: Site) -> None:
     assert sorted(names) == ["노래 é (1).wav", "노래 é.wav"]
 
 
+@with_site()
+async def test_an_upload_in_another_spelling_is_the_same_file(site: Site) -> None:
+    """The same recording is used again, under the name that it has; who overwrites replaces it."""
+    apart, whole = (unicodedata.normalize(form, "노래 é.wav") for form in ("NFD", "NFC"))
+    assert (await upload(site, apart, wav()))[1]["name"] == apart
+    assert (await upload(site, whole, wav()))[1]["name"] == apart
+    assert (await upload(site, whole, wav(0.3), overwrite="true"))[1]["name"] == apart
+    (path,) = site.folders.input.iterdir()
+    assert path.name == apart and path.read_bytes() == wav(0.3)
+
+
 @with_site(max_upload=10_000)
 async def test_uploads_that_are_too_large(site: Site) -> None:
     assert (await upload(site, "a.wav", b"x" * 10_000))[0] == 200

@@ -110,6 +110,16 @@ async def test_what_the_frontend_asks_first(site: Site) -> None:
 
 
 @with_site()
+async def test_memory_is_told_on_systems_that_do_not_tell_it_by_sysconf(site: Site) -> None:
+    """Windows has no `sysconf`, macOS not the name. Where no card is known, the processor's memory stands for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(os, "sysconf", raising=False)
+        told = (await site.get("/api/system_stats"))[1]
+    assert told["system"]["ram_total"] >= told["system"]["ram_free"] > 0
+    assert all(device["vram_total"] >= device["vram_free"] > 0 for device in told["devices"])
+
+
+@with_site()
 async def test_pack_files(site: Site) -> None:
     status, script = await site.get("/extensions/lab_pack/lab.js")
     assert status == 200 and b"registerExtension" in script

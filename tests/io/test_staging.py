@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from acestep_core.errors import StorageError
 from acestep_core.io import atomic, staging, system
 from acestep_core.io.atomic import atomic_write, place
-from acestep_core.io.names import PLAIN, ROW
+from acestep_core.io.names import COPY, PLAIN, ROW, same_name
 from acestep_core.io.staging import SAVER, finish_leftovers, keep_copy, write_song
 from tests.capabilities import needs_kills, needs_proc
 from tests.crash_sweep import ROOT, in_child, kill_before, sweep
@@ -107,6 +108,40 @@ def test_copies_of_one_content_are_one_file(tmp_path: Path) -> None:
     source.write_text("three")
     assert keep_copy(source, folder, "A.B.wav").name == "A.B (2).wav"
     assert (folder / "a.b.wav").read_text() == "one"
+
+
+def test_a_copy_of_what_is_there_under_another_spelling_is_not_kept_twice(tmp_path: Path) -> None:
+    """The file that is there is named, as it is written there: other spellings do not find it on every system."""
+    folder, source = tmp_path / "input", tmp_path / "source"
+    apart, whole = (unicodedata.normalize(form, "노래 é.WAV") for form in ("NFD", "NFC"))
+    source.write_text("one")
+    assert keep_copy(source, folder, apart).name == apart
+    assert keep_copy(source, folder, whole).name == keep_copy(source, folder, whole.lower()).name == apart
+    source.write_text("two")
+    other = keep_copy(source, folder, whole).name
+    assert same_name(other, "노래 é (1).wav") and len(names(folder)) == 2
+    assert keep_copy(source, folder, apart).name == other and len(names(folder)) == 2
+
+
+def test_of_two_spellings_the_one_that_was_asked_for_counts(tmp_path: Path) -> None:
+    folder, source = tmp_path / "input", tmp_path / "source"
+    folder.mkdir()
+    source.write_text("one")
+    for name in ("A.wav", "a.wav"):
+        (folder / name).write_text("one")
+    if len(names(folder)) == 1:
+        pytest.skip("here names have no case")
+    assert [keep_copy(source, folder, name).name for name in ("A.wav", "a.wav", "a.WAV")] == ["A.wav", "a.wav", "A.wav"]
+
+
+def test_songs_under_another_spelling_are_the_same_only_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "Song.flac").write_text("audio")
+    (tmp_path / "song.JSON").write_text("story")
+    for story, expected in (("story", {"Song.flac", "song.JSON"}), ("another", {"song (1).flac", "song (1).json"})):
+        with staging.staging(tmp_path) as stage:
+            (stage.folder / "song.flac").write_text("audio")
+            (stage.folder / "song.json").write_text(story)
+            assert {path.name for path in stage.deliver(COPY).values()} == expected
 
 
 def test_a_tree_arrives_with_songs_together(tmp_path: Path) -> None:

@@ -23,14 +23,19 @@ SECONDS = 600
 
 
 def place_of(mutation: Mutation, root: Path) -> Path | None:
-    """The file that holds the line; None where library and pack do not hold it exactly once."""
-    found = {
-        file: count
-        for package in ("acestep_core", "nodes")
-        for file in sorted((root / package).rglob("*.py"))
-        if (count := file.read_text(encoding="utf-8").count(mutation.old))
-    }
-    return next(iter(found)) if list(found.values()) == [1] else None
+    """The file that holds the line; None where library and pack do not hold it exactly once, or, if they do not hold
+    it at all, the tests.
+    """
+    for folders in (("acestep_core", "nodes"), ("tests",)):
+        found = {
+            file: count
+            for folder in folders
+            for file in sorted((root / folder).rglob("*.py"))
+            if file.name != "mutations.py" and (count := file.read_text(encoding="utf-8").count(mutation.old))
+        }
+        if found:
+            return next(iter(found)) if list(found.values()) == [1] else None
+    return None
 
 
 def noticed(folder: Path, mutation: Mutation) -> bool:

@@ -20,7 +20,7 @@ from acestep_core.host.server.host import Host
 from acestep_core.host.server.requests import bad_request, in_time, too_large
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.confine import confine
-from acestep_core.io.names import safe_name, same_name
+from acestep_core.io.names import Taken, safe_name, same_name
 from acestep_core.io.staging import keep_copy
 
 INERT = ("audio/", "video/", "image/", "text/plain", "application/json")
@@ -172,13 +172,17 @@ def _inside(root: Path, path: Path | str, refusal: type[web.HTTPException]) -> P
 
 
 def _keep(staged: Path, folder: Path, name: str, overwrite: bool) -> Path:
-    """Moves an upload to its place. A file of the same name and content is used again, another one gets a number."""
+    """Moves an upload to its place. A file of the same name and content is used again, another one gets a number.
+
+    What is overwritten is the file of that name in whatever case and form of accents it is written.
+    """
     if not overwrite:
         return keep_copy(staged, folder, name)
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / name) as temporary:
+    target = folder / next(iter(Taken(path.name for path in folder.iterdir()).spellings(name)), name)
+    with atomic_write(target) as temporary:
         shutil.copyfile(staged, temporary)
-    return folder / name
+    return target
 
 
 def _listed(folder: Path) -> list[str]:
