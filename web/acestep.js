@@ -19,6 +19,7 @@ import { readShipped, translate } from "./shipped.js";
 import { followRuns } from "./run.js";
 import { SongWidget, widgets } from "./song.js";
 import { addSongbook } from "./songbook.js";
+import { followStatus } from "./status.js";
 import { takeDrops } from "./song_drag.js";
 import { takeOver } from "./takeover.js";
 import { TextWidget } from "./text.js";
@@ -152,6 +153,7 @@ app.registerExtension({
     readSentences();
     translateErrors();
     followRuns(widgets);
+    followStatus();
     addSongbook();
     takeDrops();
     followDrops();

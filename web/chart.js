@@ -4,6 +4,7 @@ import { el } from "./dom.js";
 import { number, say } from "./words.js";
 
 const LINES = 4;
+const ROUND = [1, 2, 5, 10];
 const LEFT = 44;
 const RIGHT = 14;
 const TOP = 12;
@@ -18,6 +19,19 @@ export function averaged(steps, smoothing) {
     weight += (1 - smoothing) * (1 - weight);
     return [step, total / weight];
   });
+}
+
+/** How far apart round numbers stand, so that about four of them lie in a stretch. */
+function apart(stretch) {
+  const power = 10 ** Math.floor(Math.log10(stretch / LINES));
+  return ROUND.find((by) => by * power >= stretch / LINES) * power;
+}
+
+/** The round numbers from `low` to `high` that are multiples of `step`. */
+export function marks(low, high, step = apart(high - low)) {
+  const first = Math.ceil(low / step - 1e-9);
+  const count = Math.floor(high / step + 1e-9) - first + 1;
+  return Array.from({ length: count }, (_, place) => (first + place) * step);
 }
 
 export class LossChart {
@@ -134,29 +148,28 @@ export class LossChart {
   }
 
   axes(pen, ink, told) {
-    pen.fillStyle = pen.strokeStyle = ink;
-    for (let line = 0; line < LINES; line++) {
-      const y = TOP + (line / (LINES - 1)) * (this.height - TOP - BOTTOM);
+    pen.fillStyle = ink;
+    pen.textAlign = "right";
+    pen.textBaseline = "middle";
+    const step = apart(this.high - this.low);
+    const digits = this.log ? (this.low < 1 ? 3 : 2) : Math.max(0, -Math.floor(Math.log10(step)));
+    for (const loss of this.log ? this.ratios() : marks(this.low, this.high, step)) {
       pen.globalAlpha = 0.09;
-      pen.fillRect(LEFT, y, this.width - LEFT - RIGHT, 1);
-      if (!told) continue;
+      pen.fillRect(LEFT, this.y(loss), this.width - LEFT - RIGHT, 1);
       pen.globalAlpha = 0.68;
-      pen.textAlign = "right";
-      pen.textBaseline = "middle";
-      const share = 1 - line / (LINES - 1);
-      const value = this.log
-        ? Math.exp(Math.log(this.low) + share * (Math.log(this.high) - Math.log(this.low)))
-        : this.low + share * (this.high - this.low);
-      pen.fillText(number(value, value < 1 ? 3 : 2), LEFT - 8, y);
+      if (told) pen.fillText(number(loss, digits), LEFT - 8, this.y(loss));
     }
-    pen.globalAlpha = 0.68;
     pen.textBaseline = "alphabetic";
-    const marks = this.last >= 4 ? [0, 0.25, 0.5, 0.75, 1] : [0, 1];
-    for (const share of marks) {
-      pen.textAlign = share === 0 ? "left" : share === 1 ? "right" : "center";
-      pen.fillText(number(Math.round(share * this.last)), this.x(share * this.last), this.height - 6);
+    for (const at of marks(0, this.last, Math.max(1, apart(this.last)))) {
+      pen.textAlign = at === 0 ? "left" : at === this.last ? "right" : "center";
+      pen.fillText(number(at), this.x(at), this.height - 6);
     }
     pen.globalAlpha = 1;
+  }
+
+  /** Losses that stand equally far apart on a logarithmic axis, both ends among them. */
+  ratios() {
+    return Array.from({ length: LINES }, (_, line) => this.low * (this.high / this.low) ** (line / (LINES - 1)));
   }
 
   line(pen, points, colour, width, alpha) {

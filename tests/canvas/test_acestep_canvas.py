@@ -119,10 +119,15 @@ def test_runs_shows_how_far_it_is_and_plays(desk: Desk, page: Canvas, monkeypatc
         await short_song(page)
         await page.js(
             """() => {
-                window.seen = { progress: [], text: [], previews: [] }
+                window.seen = { progress: [], text: [], previews: [], left: [] }
+                const said = node => node.widgets?.some(widget => widget.name === '$$node-text-preview')
                 const on = (kind, take) => window.comfyAPI.api.api.addEventListener(kind, e => take(e.detail))
                 on('progress', e => { if (e.node == 5) seen.progress.push([e.value, e.max]) })
-                on('progress_text', e => seen.text.push(e.text))
+                on('progress_text', e => { seen.text.push(e.text); seen.shown ||= app.graph.nodes.some(said) })
+                on('progress_state', ({ nodes }) => seen.left.push(
+                    ...app.graph.nodes.filter(node => nodes[node.id]?.state === 'finished' && said(node))
+                        .map(node => node.title)))
+                on('execution_success', () => seen.left.push(...app.graph.nodes.filter(said).map(node => node.title)))
                 on('b_preview_with_metadata', async e => {
                     const picture = await createImageBitmap(e.blob)
                     seen.previews.push([String(e.displayNodeId), picture.width, picture.height])
@@ -135,6 +140,7 @@ def test_runs_shows_how_far_it_is_and_plays(desk: Desk, page: Canvas, monkeypatc
         assert seen["progress"][-1] == [8, 8] and len(seen["progress"]) > 1
         assert seen["progress"] == sorted(seen["progress"]) and {most for _, most in seen["progress"]} == {8}
         assert "Sampling 8 of 8" in seen["text"] and any(text.startswith("Decoding") for text in seen["text"])
+        assert seen["shown"] and not seen["left"], "the text leaves when its node is done"
         assert seen["previews"] and all(preview == ["5", 512, 96] for preview in seen["previews"])
         await page.until(
             "LiteGraph.vueNodesMode ? !!document.querySelector('[data-node-id=\"5\"] img')?.naturalWidth"

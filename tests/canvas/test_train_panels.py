@@ -277,6 +277,9 @@ def test_a_page_that_comes_later_sees_the_run(desk: Desk, page: Canvas, waves: P
         await page.js("() => panel.querySelector('.ace-chart').focus()")
         for _ in range(3):
             await page.page.keyboard.press("ArrowLeft")
+        axis = "async path => { const {marks} = await import(path); return [marks(0, 80), marks(1.96, 3.53)] }"
+        rounded = await page.js(axis, f"/extensions/{desk.pack}/chart.js")
+        assert rounded == [[0, 20, 40, 60, 80], [2, 2.5, 3, 3.5]]
         assert await page.js("() => panel.querySelector('.ace-bubble').textContent.startsWith('Step ')")
         small = (
             "() => [...panel.querySelectorAll('*')].filter(e => parseFloat(getComputedStyle(e).fontSize) < 12).length"
