@@ -142,6 +142,11 @@ export function pictureOf(name) {
   return api.apiURL(`/workflow_templates/${PACK}/${name}.jpg`);
 }
 
+/** What it sounds like, of those that have a sound. */
+export function soundOf(name) {
+  return api.apiURL(`/workflow_templates/${PACK}/${name}.mp3`);
+}
+
 /** What one of our own addresses answers. */
 export function asked(path) {
   return answer(api.fetchApi(path));

@@ -63,6 +63,7 @@ export default {
   galleryShort: ["Workflows", "워크플로", "工作流"],
   doorForm: ["Form", "폼", "表单"],
   doorGraph: ["Graph", "그래프", "图"],
+  hearIt: ["{0}: listen", "{0}: 듣기", "{0}：试听"],
   openForm: ["{0}: open form", "{0}: 폼 열기", "{0}：打开表单"],
   openGraphOf: ["{0}: open graph", "{0}: 그래프 열기", "{0}：打开图"],
   sound: ["Sound", "사운드", "声音"],

@@ -140,6 +140,7 @@ def index_of(language: str) -> list[dict[str, Any]]:
                     "openSource": True,
                     "needs": needs,
                     "note": own["note"],
+                    "sound": (HERE / f"{name}.mp3").is_file(),
                 }
             )
         title = texts.get("groups", {}).get(group, group)

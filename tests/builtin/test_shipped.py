@@ -9,12 +9,13 @@ from acestep_core.builtin import reader
 from acestep_core.builtin.asks import Ask, default_score, key_name
 from acestep_core.builtin.captions import CAPTIONS
 from acestep_core.builtin.demo import SHIPPED, is_demo
-from acestep_core.builtin.measure import bpm_of, mean
+from acestep_core.builtin.measure import mean
 from acestep_core.builtin.rolls import Score, tempo_class
 from acestep_core.checkpoints.verify import check
 from acestep_core.commands.main import main
 from acestep_core.commands.music import judged, table, unseen
 from acestep_core.commands.music_tasks import by_hand, edits
+from acestep_core.commands.music_thinking import thoughts
 from acestep_core.pipeline import opening
 from acestep_core.records.song_record import SongRecord
 from acestep_core.render.text_prompts import instruction_for, metas_text, text_prompt
@@ -41,7 +42,7 @@ def test_captions_that_people_wrote_are_understood() -> None:
     texts = [text_prompt(instruction_for("text2music"), c.text, metas_text(duration=20)) for c in CAPTIONS]
     pairs = list(zip(CAPTIONS, scores(texts)))
     assert mean([float(score.style in c.styles) for c, score in pairs]) >= 0.9
-    tempos = [abs(bpm_of(score) / c.bpm - 1) < 0.02 for c, score in pairs if c.bpm]
+    tempos = [abs(score.bpm / c.bpm - 1) < 0.02 for c, score in pairs if c.bpm]
     assert mean([float(right) for right in tempos]) >= 0.85
     assert all(c.key in (key_name(score), key_name(score, flat=True)) for c, score in pairs if c.key)
     assert all(score.drums == c.drums for c, score in pairs if c.drums is not None)
@@ -66,6 +67,15 @@ def test_repainting_and_extending_stay_in_key_and_in_time() -> None:
     for task in ("repaint", "extend"):
         assert figures[f"{task}: new strikes in the key"] >= 0.9
         assert figures[f"{task}: new strikes on the grid"] >= 0.9
+
+
+def test_it_plans_what_is_asked_for_plays_the_plan_and_knows_it_again() -> None:
+    figures = {name: float(text.split()[0]) for name, text in thoughts(SHIPPED, unseen(6))}
+    assert {value for name, value in figures.items() if name.startswith("plan: ")} == {1.0}
+    assert figures["song: strikes in the key"] >= 0.95
+    assert figures["song: strikes as the codes tell"] >= 0.9
+    assert figures["song: key heard"] >= 0.8
+    assert figures["understood: key"] >= 0.8
 
 
 def test_captions_are_heard() -> None:

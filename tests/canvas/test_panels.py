@@ -22,7 +22,14 @@ def test_each_job_is_one_card_with_two_doors(desk: Desk, page: Canvas) -> None:
         await page.until(
             "[...document.querySelectorAll('.ace-card img')].slice(0, 3).every(i => i.naturalWidth === 600)"
         )
+        hear = page.page.get_by_role("button", name="Text to music: listen", exact=True)
+        await hear.click()
+        await page.until("document.querySelector('.ace-hear[aria-pressed=true] .pi-stop') !== null")
         await page.screenshot("gallery")
+        await page.page.get_by_role("button", name="Cover: listen", exact=True).click()
+        assert await hear.get_attribute("aria-pressed") == "false", "one plays at a time"
+        await page.page.get_by_role("button", name="Cover: listen", exact=True).click()
+        assert await page.js("() => document.querySelectorAll('.ace-hear[aria-pressed=true]').length") == 0
         await page.page.get_by_role("button", name="Cover: open graph", exact=True).click()
         await page.until("app.graph.nodes.some(node => node.comfyClass === 'ACEStepCover')")
         assert not await page.js("() => app.graph.extra.linearMode")

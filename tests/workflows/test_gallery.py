@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from acestep_core.io.audio import read_audio
 from tests.host.lab_site import Site, with_site
+from workflows.sounds import played
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "workflows"
@@ -34,6 +36,16 @@ def test_every_job_is_one_card(language: str) -> None:
     if language != "en":
         ours, english = ([card[key] for key in ("title", "note") for card in part] for part in (found, cards("en")))
         assert [a for a, b in zip(ours, english, strict=True) if a == b] == []
+
+
+def test_what_the_built_in_model_plays_can_be_heard() -> None:
+    """Each of these cards has a sound of some seconds, and no other says that it has one."""
+    found = {card["name"] for card in cards("en") if card["sound"]}
+    assert found == {path.stem for path in FOLDER.glob("*.mp3")} == set(played())
+    assert {"text2music", "make_a_song", "cover", "repaint", "extend"} <= found
+    for name in found:
+        sound, rate = read_audio(FOLDER / f"{name}.mp3")
+        assert 9 < sound.shape[1] / rate < 12.5 and 0.2 < float(sound.abs().max()) <= 1.01, name
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
