@@ -86,7 +86,7 @@ NEEDED = (
     "pyproject.toml",
     "requirements.txt",
 )
-MOST_BYTES = 3_000_000
+MOST_BYTES = 32_000_000  # of which the built-in model is 25, without which the first screen makes noise
 
 
 def archived() -> list[str]:
@@ -109,9 +109,7 @@ def test_the_registrys_archive_is_small_and_whole():
     assert tops >= {*NEEDED, "LICENSE", "README.md"} and not tops & {"tests", "docs", ".github"}
     for folder in ("acestep_core", "nodes", "web", "locales/ko", "workflows/examples", "workflows/index"):
         own = {str(path.relative_to(ROOT).as_posix()) for path in (ROOT / folder).rglob("*") if path.is_file()}
-        # The built-in model's weights are in the wheel alone.
-        kept = {name for name in own if "__pycache__" not in name and "/builtin/weights/" not in name}
-        assert kept <= set(archived()), folder
+        assert {name for name in own if "__pycache__" not in name} <= set(archived()), folder
 
 
 def test_the_registrys_security_rules_hold():
