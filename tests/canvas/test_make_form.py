@@ -211,8 +211,14 @@ def test_another_graph_has_no_form_in_front_of_it(desk: Desk, page: Canvas) -> N
     desk.look(page, "no_form", scenario())
 
 
-def test_who_has_no_models_hears_the_toy_and_is_told_so(desk: Desk, tmp_path: Path) -> None:
+def test_who_has_no_models_hears_the_toy_and_is_told_so(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders = Folders.under(tmp_path / "bare")
+    for name in ("ACESTEP_CHECKPOINTS", "ACESTEP_CHECKPOINTS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path / "cache"))
 
     async def scenario(page: Canvas) -> None:
         await ready(page)

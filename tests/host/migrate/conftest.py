@@ -15,7 +15,7 @@ from tests.train.recordings import write_tone
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def runner(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRunner]:
     base = tmp_path_factory.mktemp("migrate")
     with pytest.MonkeyPatch.context() as patch:
@@ -26,7 +26,7 @@ def runner(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield LocalRunner(folders, [ROOT])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def definitions(runner: LocalRunner) -> dict[str, Any]:
     with hosting(runner.folders):
         return runner.registry.definitions()
