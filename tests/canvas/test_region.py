@@ -83,7 +83,11 @@ async def chosen(page: Canvas) -> tuple[float, float]:
 
 
 async def snap(page: Canvas, how: str) -> None:
-    await page.js(f"() => region.querySelector('[data-snap={how}]').click()")
+    """Chooses what edges snap to, once that is known: tempo and lyrics are asked for."""
+    choice = f"region.querySelector('[data-snap={how}]')"
+    await page.until(f"{choice}.getAttribute('aria-disabled') !== 'true'")
+    await page.js(f"() => {choice}.click()")
+    await page.until(f"{choice}.getAttribute('aria-checked') === 'true'")
 
 
 def told(selector: str) -> str:
