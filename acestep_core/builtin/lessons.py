@@ -118,7 +118,7 @@ def bpm_of(tempo: int) -> int:
 
 def draw_lesson(rng: random.Random, codes: int) -> Lesson:
     """A row with about so many codes in it, if it has any."""
-    kind = rng.choices(("play", "blank", "listen", "invent", "format"), (0.74, 0.09, 0.11, 0.03, 0.03))[0]
+    kind = rng.choices(("play", "blank", "listen", "invent", "format"), (0.69, 0.09, 0.16, 0.03, 0.03))[0]
     if kind == "play":
         return _play(rng, codes)
     lesson = Lesson()

@@ -267,7 +267,9 @@ def lesson_loss(thinker: Thinker, rows: list[Lesson]) -> Tensor:
         written = wanted[codes] - first_code()
         known = parts()[written, 0] >= 0
         total = total + thinker.code_losses(hidden[codes][known], written[known]).mean()
-        total = total + TIMING * thinker.time_losses(states[:, :-1][codes], moments[:, 1:][codes])
+    timed = moments[:, 1:, 0] >= 0
+    if timed.any():
+        total = total + TIMING * thinker.time_losses(states[:, :-1][timed], moments[:, 1:][timed])
     if words.any():
         logits = hidden[words] @ thinker.model.embed_tokens.weight.T
         total = total + F.cross_entropy(logits, wanted[words])
