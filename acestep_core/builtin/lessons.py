@@ -37,6 +37,7 @@ VERSES = (
 )
 """What it writes where lyrics are asked for; nobody sings them."""
 CLOCK = 64
+"""Into how many parts of four bars moments are told."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 

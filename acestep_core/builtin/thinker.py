@@ -27,7 +27,6 @@ from acestep_core.builtin.rolls import BARS, MODES, STYLE_NAMES, Score
 from acestep_core.builtin.windows import BASIS, CELLS, EMPTY, FRAMES, code_of, harmonies
 from acestep_core.builtin.words import every_word
 from acestep_core.checkpoints import shapes
-from acestep_core.models.layers import Rope, head_scales
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 from acestep_core.vocabulary import CODEBOOK_SIZE
 
@@ -184,13 +183,12 @@ class Thinker(nn.Module):
         is_code = ids >= first_code()
         embeds = self.model.embed_tokens(ids.masked_fill(is_code, 0))
         embeds = embeds.masked_scatter(is_code[..., None], self.embedded(ids[is_code] - first_code()))
-        layers, shape = self.model.blocks, self.model.config
-        rope = Rope.at(torch.arange(ids.shape[1]), shape.head_dim, shape.rope_theta, embeds.dtype)
-        scales = head_scales([layer.self_attn for layer in layers])
-        states = [embeds]
-        for layer, scale in zip(layers, scales, strict=True):
-            states.append(layer(states[-1], rope, scale, None, None))
-        return self.model.norm(states[-1]), states[-2]
+        before: list[Tensor] = []
+        hook = self.model.blocks[-1].register_forward_pre_hook(lambda _, given: before.append(given[0]))
+        try:
+            return self.model(embeds=embeds), before[0]
+        finally:
+            hook.remove()
 
     def time_losses(self, states: Tensor, moments: Tensor) -> Tensor:
         """How badly `moments` `[N, 2]` are told from the states `[N, WIDTH]` before them."""

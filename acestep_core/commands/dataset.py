@@ -259,7 +259,7 @@ def _models(told: argparse.Namespace, lm: str | None = None) -> Models:
     from acestep_core.pipeline.opening import open_models
 
     models = open_models(told.models, told.variant, lm, dtype=told.dtype, device=told.device)
-    sys.stderr.writelines(built_in_note(models))
+    sys.stderr.write(built_in_note(models))
     return models
 
 

@@ -71,13 +71,16 @@ class Pace:
         """One more row is `made`, `done before`, or `failed`."""
         self._ended[how] += 1
 
+    @property
+    def ended(self) -> int:
+        return self._ended.total()
+
     def __str__(self) -> str:
-        ended, made = self._ended.total(), self._ended["made"]
-        spent = self._clock() - self._start
-        told = f"{ended} of {self.rows} rows"
+        made, spent = self._ended["made"], self._clock() - self._start
+        told = f"{self.ended} of {self.rows} rows"
         if not made or not spent:
             return told
-        left = (self.rows - ended) * spent / made
+        left = (self.rows - self.ended) * spent / made
         return f"{told}, {3600 * made / spent:.0f} an hour" + (f", about {_length(left)} left" if left else "")
 
     def end(self) -> str:

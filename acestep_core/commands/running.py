@@ -153,17 +153,15 @@ async def _batch(
     rows = rows_of_folder(options.batch, workflow) if options.batch.is_dir() else read_rows(options.batch)
     journal, store = journal_of(options), store_of(options)
     bar.part = f"1/{len(rows)}" if at_once == 1 else ""
-    ended, pace = 0, Pace(len(rows))
+    pace = Pace(len(rows))
 
     def report(row: Row) -> None:
-        nonlocal ended
-        ended += 1
         pace.note("failed" if row.error is not None else "done before" if row.repeated else "made")
         if at_once == 1:
             bar.close()
             bar.part = f"{row.index + 2}/{len(rows)}"
         else:
-            bar("rows", ended, len(rows))
+            bar("rows", pace.ended, len(rows))
         if row.error is not None:
             show_error(row.error, options.json, out, row=row.index + 1)
         elif row.result is not None:

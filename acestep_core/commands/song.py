@@ -129,7 +129,7 @@ def run(told: argparse.Namespace) -> int:
     models = open_models(told.models, told.variant, dtype=told.dtype, device=told.device, task=group(**asked).task)
     for text in told.lora:
         models = models.with_adapter(*_adapter(text))
-    sys.stderr.writelines(built_in_note(models))
+    sys.stderr.write(built_in_note(models))
     _check_best_of(told, song, models)
     with ProgressBar() as bar:
         work = _request(told, song, models, bar), group(**asked), [told.source] if told.source else [], _codes(told)

@@ -103,7 +103,7 @@ def _train(told: argparse.Namespace) -> int:
         opened = Trainset.open(trainset)
         models = open_models(variant=variant, **given_models) if variant else models_of(opened, **given_models)
         if ranks.first:
-            sys.stderr.writelines(built_in_note(models))
+            sys.stderr.write(built_in_note(models))
         if told.estimate:
             if ranks.count > 1:
                 raise InvalidInput("An estimate is made by one process; run it without accelerate.")

@@ -161,33 +161,33 @@ def tiny_folder() -> Path:
     return folder
 
 
-def toy_folder() -> Path:
-    """The built-in model that came with the package. Raises CheckpointError where it did not."""
+def _has_toy() -> bool:
     from acestep_core.builtin.demo import SHIPPED, is_demo
 
-    if not is_demo(SHIPPED):
+    return is_demo(SHIPPED)
+
+
+def toy_folder() -> Path:
+    """The built-in model that came with the package. Raises CheckpointError where it did not."""
+    from acestep_core.builtin.demo import SHIPPED
+
+    if not _has_toy():
         raise CheckpointError("The built-in model is not part of this package; `acestep models build-demo` makes it.")
     return SHIPPED
 
 
 def stand_in(found: Found) -> str:
     """What is taken of these where nobody asks for a model: `toy`, `tiny`, or empty where that is a real one."""
-    from acestep_core.builtin.demo import SHIPPED, is_demo
-
     if not all(entry.tiny for entry in found.dits):
         return ""
-    toy = is_toy(found.dits[0].path) if found.dits else is_demo(SHIPPED)
-    return "toy" if toy else "tiny"
+    return "toy" if (is_toy(found.dits[0].path) if found.dits else _has_toy()) else "tiny"
 
 
 def _default_folder(task: str | None) -> Path:
     """What is built in for a task: the toy if it can do it and is there."""
     from acestep_core.builtin.demo import TASKS
 
-    if task is None or task in TASKS:
-        with suppress(CheckpointError):
-            return toy_folder()
-    return tiny_folder()
+    return toy_folder() if task in (None, *TASKS) and _has_toy() else tiny_folder()
 
 
 def _found(
