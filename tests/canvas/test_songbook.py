@@ -54,16 +54,18 @@ def songs(desk: Desk, batches: int = 3, takes: int = 2) -> Path:
     return folder
 
 
-LOADED = """app.graph.nodes.every(node => {
-    const player = node.type === 'LoadAudio' && node.widgets.find(w => w.name === 'audioUI')?.element
-    return !player?.src || player.readyState > 0 || player.error
-})"""
+PLAYERS = "const ours = n => n.type === 'LoadAudio', players = [...document.querySelectorAll('audio'),\
+ ...app.graph.nodes.filter(ours).map(n => n.widgets.find(w => w.name === 'audioUI')?.element).filter(Boolean)]"
+LOADED = f"(() => {{ {PLAYERS}; return players.every(p => !p.src || p.readyState > 0 || p.networkState === 1 || p.error) }})()"
+LET_GO = f"() => {{ {PLAYERS}; app.graph.nodes.filter(ours).forEach(n => app.graph.remove(n)) }}"
 
 
 async def closed(page: Canvas) -> None:
-    """No songbook, and nothing that it or a node still asks for: songs may go."""
+    """No songbook, no node that plays, and nothing that either still asks for: songs may go."""
     await page.js(f"() => {{ if ({BOOK}) {TAB} }}")
     await page.until(f"!{BOOK}")
+    await page.until(LOADED)
+    await page.js(LET_GO)
     await page.until(LOADED)
     await page.answered()
 
@@ -266,7 +268,11 @@ def test_a_song_is_dragged_to_the_canvas_and_to_an_input(desk: Desk, page: Canva
         await desk.site.post("/interrupt", {})
         await page.js("() => { app.canvas.ds.offset[1] -= 4000; app.canvas.setDirty(true, true) }")  # free ground
         await page.frame()
-        await row.drag_to(canvas, target_position={"x": 900, "y": 400})
+        await row.hover()
+        await page.page.mouse.down()
+        await page.page.mouse.move(box["x"] + 860, box["y"] + 400, steps=8)
+        await page.page.mouse.move(box["x"] + 900, box["y"] + 400, steps=4)
+        await page.page.mouse.up()
         await page.until(f"app.graph.nodes.length === {len(ids) + 2}")
         await page.js("() => { app.canvas.ds.offset[1] += 4000; app.canvas.setDirty(true, true) }")
 
