@@ -236,3 +236,34 @@ SCROMFY: Graph = canvas(
     ),
     (5, "SaveAudioOpus", {"audio": (3, 1)}, ["audio/x", "96k"], []),
 )
+
+
+def scripted(**names: str) -> dict[str, Any]:
+    """A prompt as scripts write them: ids are words, no shift, the negative an empty text that is made nothing.
+
+    Args:
+        names: parts by their words that shall stand under another id.
+    """
+
+    def out(part: str, slot: int = 0) -> list[Any]:
+        return [names.get(part, part), slot]
+
+    said = {"tags": TEXT, "lyrics": "[inst]", "seed": SEED, "bpm": 78, "duration": SECONDS, "timesignature": "4"}
+    said |= {"language": "en", "keyscale": "C minor", "generate_audio_codes": True, "cfg_scale": 2.0}
+    drawn = {"seed": SEED, "steps": 8, "cfg": 1, "sampler_name": "euler", "scheduler": "simple", "denoise": 1}
+    parts = {
+        "models": ("CheckpointLoaderSimple", {"ckpt_name": "ace_step_1.5_turbo_aio.safetensors"}),
+        "text": ("TextEncodeAceStepAudio1.5", said | {"clip": out("models", 1)}),
+        "empty": ("CLIPTextEncode", {"clip": out("models", 1), "text": ""}),
+        "nothing": ("ConditioningZeroOut", {"conditioning": out("empty")}),
+        "latent": ("EmptyAceStep1.5LatentAudio", {"seconds": SECONDS, "batch_size": 2}),
+        "run": (
+            "KSampler",
+            drawn
+            | {"model": out("models"), "positive": out("text"), "negative": out("nothing")}
+            | {"latent_image": out("latent")},
+        ),
+        "decode": ("VAEDecodeAudio", {"samples": out("run"), "vae": out("models", 2)}),
+        "save": ("SaveAudioMP3", {"audio": out("decode"), "filename_prefix": "bed", "quality": "V0", "audioUI": ""}),
+    }
+    return {names.get(part, part): {"class_type": kind, "inputs": inputs} for part, (kind, inputs) in parts.items()}

@@ -36,6 +36,7 @@ from tests.host.migrate.native_graphs import (
     TEMPLATES,
     TEXT,
     canvas,
+    scripted,
     song,
 )
 
@@ -342,6 +343,27 @@ def test_nodes_for_sound_and_latents_stay(definitions: dict[str, Any]) -> None:
         0,
     ]
     assert node_of(made, "SaveAudio")["filename_prefix"] == "as it was"
+
+
+def test_a_voice_that_nothing_here_makes_leaves_the_music_below_it(definitions: dict[str, Any]) -> None:
+    graph = parts(
+        sampler([5, "fixed", 8, 1.0, "euler", "simple", 1.0]),
+        (30, "SomebodysVoice", {}, ["good evening"], [AUDIO]),
+        (31, "AudioMerge", {"audio1": (30, 0), "audio2": (18, 0)}, ["add"], [AUDIO]),
+        (32, "SaveAudio", {"audio": (31, 0)}, ["x"], []),
+    )
+    made = migrated(graph, definitions)
+    assert made.prompt[node_of(made, "SaveSong")["audio"][0]]["class_type"] == "ACEStepDecode"
+    assert any("(AudioMerge) is left out: nothing here gives its audio1." in note for note in made.notes)
+
+
+def test_the_prompt_of_a_script(definitions: dict[str, Any]) -> None:
+    made = migrated(scripted(), definitions)
+    assert made.prompt == migrated(scripted(models="1", text="2", run="6"), definitions).prompt
+    said = node_of(made, "Song")
+    assert (said["caption"], said["lyrics"], said["bpm"], said["duration"]) == (TEXT, "[inst]", 78, SECONDS)
+    assert (node_of(made, "Schedule")["shift"], node_of(made, "Sampler")["batch_size"]) == (3, 2)
+    assert "Guidance" not in kinds(made) and not any("negative" in note for note in made.notes)
 
 
 def test_a_batch_that_is_repeated_before_it_is_made(definitions: dict[str, Any]) -> None:

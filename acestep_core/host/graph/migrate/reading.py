@@ -139,8 +139,10 @@ def named(node: Node) -> str:
 
 
 def _kept(reading: Reading, node: Node) -> tuple[Any, ...]:
-    """A node that our host has, too."""
+    """A node that our host has, too; where something that it needs is not here, it hands through what is."""
     inputs: dict[str, Any] = {}
+    kinds: dict[str, Any] = {"AUDIO": Sound, "LATENT": Latent}
+    passing: dict[Any, Any] = {}
     for name, value in node.inputs.items():
         if not is_link(value):
             inputs[name] = reading.given(node, name)
@@ -149,15 +151,15 @@ def _kept(reading: Reading, node: Node) -> tuple[Any, ...]:
         if isinstance(arriving, Empty | Encoded):
             return (_still_open(reading, node, arriving),)
         inputs[name] = arriving.out if isinstance(arriving, Sound | Latent) else arriving
+        passing.setdefault(type(arriving), arriving)
         if arriving is None:
             inputs[name] = reading.typed.get((node.id, name))
     definition = reading.chain.definitions[node.kind]
     missing = [name for name in definition["input"].get("required", {}) if name in node.inputs and inputs[name] is None]
     if missing:
         reading.chain.note(f"{named(node)} is left out: nothing here gives its {missing[0]}.")
-        return ()
+        return tuple(passing.get(kinds.get(kind)) for kind in definition["output"])
     title = reading.chain.add(node.title, node.kind, **inputs)
-    kinds = {"AUDIO": Sound, "LATENT": Latent}
     outs = [Out(title, slot) for slot in range(len(definition["output"]))]
     return tuple(kinds.get(kind, _as_it_is)(out) for kind, out in zip(definition["output"], outs, strict=True))
 
