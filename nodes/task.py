@@ -79,7 +79,7 @@ class ACEStepMorph(SourceTask):
 class ACEStepReferenceAudio:
     TITLE = "ACE-Step Reference Audio"
     CATEGORY = TASK_CATEGORY
-    DESCRIPTION = "Gives a task the timbre of a recording. Chain several to mix their timbres."
+    DESCRIPTION = "Gives a task the timbre of up to four recordings, mixed; chain several nodes for more."
     SEARCH_ALIASES: ClassVar = ["timbre", "voice reference", "style reference", "sound like"]
     RETURN_TYPES = (wires.TASK,)
     RETURN_NAMES = ("task",)
@@ -98,15 +98,31 @@ class ACEStepReferenceAudio:
             "optional": {
                 "clip_seed": inputs.integer(
                     0, 0, inputs.MAX_SEED, "Which thirty seconds of a longer recording are heard.", advanced=True
-                )
+                ),
+                **{
+                    f"audio_{number}": inputs.wire("AUDIO", "One more recording whose timbre is mixed in.")
+                    for number in (2, 3, 4)
+                },
             },
         }
 
-    def make(self, vae: VAEHandle, task: Tasks, audio: dict[str, Any], clip_seed: int = 0) -> Told:
+    def make(
+        self,
+        vae: VAEHandle,
+        task: Tasks,
+        audio: dict[str, Any],
+        clip_seed: int = 0,
+        audio_2: dict[str, Any] | None = None,
+        audio_3: dict[str, Any] | None = None,
+        audio_4: dict[str, Any] | None = None,
+    ) -> Told:
         from acestep_core.pipeline.steps import with_reference
         from acestep_core.vocabulary import SAMPLE_RATE
 
-        waveforms, remark = wires.from_audio(audio)
-        for wave in waveforms:
-            task = tuple(with_reference(task, vae, (wave, SAMPLE_RATE), clip_seed, monitor=monitor()))
-        return told((task,), remark)
+        remarks = []
+        for recording in (audio, *(more for more in (audio_2, audio_3, audio_4) if more is not None)):
+            waveforms, remark = wires.from_audio(recording)
+            remarks.append(remark)
+            for wave in waveforms:
+                task = tuple(with_reference(task, vae, (wave, SAMPLE_RATE), clip_seed, monitor=monitor()))
+        return told((task,), *remarks)

@@ -56,7 +56,8 @@ def songs(desk: Desk, batches: int = 3, takes: int = 2) -> Path:
 
 PLAYERS = "const ours = n => n.type === 'LoadAudio', players = [...document.querySelectorAll('audio'),\
  ...app.graph.nodes.filter(ours).map(n => n.widgets.find(w => w.name === 'audioUI')?.element).filter(Boolean)]"
-LOADED = f"(() => {{ {PLAYERS}; return players.every(p => !p.src || p.readyState > 0 || p.networkState === 1 || p.error) }})()"
+ASKING = "p => p.src && !p.readyState && !p.error && p.networkState !== HTMLMediaElement.NETWORK_IDLE"
+LOADED = f"(() => {{ {PLAYERS}; return !players.some({ASKING}) }})()"
 LET_GO = f"() => {{ {PLAYERS}; app.graph.nodes.filter(ours).forEach(n => app.graph.remove(n)) }}"
 
 

@@ -149,6 +149,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "task": TASK,
         "audio": AUDIO,
         "clip_seed": other(2, audio=Part("long_audio")),
+        **{f"audio_{n}": AUDIO for n in (2, 3, 4)},
     },
     "ACEStepConditioning": {
         "model": MODEL,

@@ -80,7 +80,9 @@ def test_references_add_up_and_change_the_song(call: Callable[..., Any], vae: An
     (plain,) = call("ACEStepTextToMusic", song=Song(duration=10.0))
     (one,) = call("ACEStepReferenceAudio", vae=vae, task=plain, audio=recording)
     (two,) = call("ACEStepReferenceAudio", vae=vae, task=one, audio=recording)
-    assert [len(task[0].references) for task in (plain, one, two)] == [0, 1, 2]
+    (both,) = call("ACEStepReferenceAudio", vae=vae, task=plain, audio=recording, audio_2=None, audio_3=recording)
+    assert [len(task[0].references) for task in (plain, one, two, both)] == [0, 1, 2, 2]
+    assert all(torch.equal(*clips) for clips in zip(two[0].references, both[0].references, strict=True))
     assert not torch.allclose(render(call, plain, vae), render(call, one, vae), atol=1e-2)
 
 
