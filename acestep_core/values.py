@@ -73,6 +73,14 @@ def as_minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def lasting(seconds: float) -> str:
+    """How long something takes, as the canvas says it: `45 s`, `12 min`, `4 h 25 min`."""
+    minutes = round(seconds / 60)
+    if minutes >= 90:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
 def counted(count: int, one: str) -> str:
     """(1, "song") -> `1 song`, (2, "song") -> `2 songs`."""
     return f"{count} {one}{'' if count == 1 else 's'}"

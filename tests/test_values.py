@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acestep_core.values import counted, is_unset, number, real, truth, whole
+from acestep_core.values import counted, is_unset, lasting, number, real, truth, whole
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,11 @@ def test_whole_numbers_and_times() -> None:
     assert [whole(value) for value in ("92 bpm", "92BPM", "92.5 bpm", "bpm")] == [92, 92, None, None]
     assert [real(value) for value in ("3:20", "0:01:05.5", 7)] == [200.0, 65.5, 7.0]
     assert [real(value) for value in ("3:2", "x", 10**400)] == [None] * 3
+
+
+def test_how_long_something_takes() -> None:
+    told = {0.4: "0 s", 59.4: "59 s", 60: "1 min", 5340: "89 min", 5399: "1 h 30 min", 15_900: "4 h 25 min"}
+    assert {seconds: lasting(seconds) for seconds in told} == told
 
 
 def test_switches() -> None:

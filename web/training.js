@@ -25,6 +25,8 @@ export class TrainingMonitor {
     node.onDrawBackground = () => {}; // and a classic node draws its pictures in this hook
     this.chart = new LossChart((song) => this.songs.at(song.step));
     this.songs = new TestSongs();
+    this.heldOut = el("span", { class: "look", text: say("heldOut"), hidden: true });
+    this.sungAt = el("span", { class: "song", text: say("testSong"), hidden: true });
     this.root = el(
       "div",
       { class: "ace ace-training", role: "region", "aria-label": say("training") },
@@ -125,8 +127,8 @@ export class TrainingMonitor {
           { class: "ace-legend" },
           el("span", { text: say("stepAxis") }),
           el("span", { class: "ace-space" }),
-          el("span", { class: "look", text: say("heldOut") }),
-          el("span", { class: "song", text: say("testSong") }),
+          this.heldOut,
+          this.sungAt,
         ),
       ),
       el(
@@ -290,6 +292,8 @@ export class TrainingMonitor {
     this.bar.setAttribute("aria-valuenow", String(share));
     visible(this.failure, state === "failed");
     this.failure.lastChild.textContent = told(this.end?.text ?? "");
+    visible(this.heldOut, this.looks.length > 0);
+    visible(this.sungAt, this.sung.length > 0);
     this.chart.show({
       steps: this.steps,
       looks: this.looks,
@@ -410,9 +414,7 @@ function bytes(count) {
 }
 
 function duration(seconds) {
-  return seconds >= 5400
-    ? say("hours", Math.floor(seconds / 3600), Math.round((seconds % 3600) / 60))
-    : seconds >= 60
-      ? say("minutesLong", Math.round(seconds / 60))
-      : say("secondsLong", Math.round(seconds));
+  const minutes = Math.round(seconds / 60);
+  if (minutes >= 90) return say("hours", Math.floor(minutes / 60), minutes % 60);
+  return seconds >= 60 ? say("minutesLong", minutes) : say("secondsLong", Math.round(seconds));
 }

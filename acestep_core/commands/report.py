@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from acestep_core.values import as_minutes
+from acestep_core.values import lasting
 
 if TYPE_CHECKING:
     from acestep_core.models.handles import Models
@@ -81,15 +81,11 @@ class Pace:
         if not made or not spent:
             return told
         left = (self.rows - self.ended) * spent / made
-        return f"{told}, {3600 * made / spent:.0f} an hour" + (f", about {_length(left)} left" if left else "")
+        return f"{told}, {3600 * made / spent:.0f} an hour" + (f", about {lasting(left)} left" if left else "")
 
     def end(self) -> str:
         """What became of all of them: `40 rows: 37 made, 2 done before, 1 failed`."""
         return f"{self.rows} rows: " + ", ".join(f"{count} {how}" for how, count in self._ended.items())
-
-
-def _length(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else as_minutes(seconds)
 
 
 def show_pace(text: object) -> None:

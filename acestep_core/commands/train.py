@@ -24,7 +24,7 @@ from acestep_core.errors import Cancelled, InvalidInput
 from acestep_core.io.text import read_text
 from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.train.settings import GROUPS, TrainSettings
-from acestep_core.values import counted
+from acestep_core.values import counted, lasting
 
 if TYPE_CHECKING:
     from acestep_core.song.description import Song
@@ -159,9 +159,7 @@ def _estimate(opened: Trainset, models: Any, settings: TrainSettings) -> int:
                 if len(times) == REAL_STEPS:
                     break
     each = (times[-1] - times[0]) / (len(times) - 1)
-    whole = steps * each
-    lasts = f"{whole / 60:.0f} minutes" if whole >= 90 else counted(round(whole), "second")
-    sys.stdout.write(f"{counted(steps, 'step')} of about {each:.2f} s: {lasts} on this device.\n")
+    sys.stdout.write(f"{counted(steps, 'step')} of about {each:.2f} s: {lasting(steps * each)} on this device.\n")
     return 0
 
 

@@ -29,7 +29,7 @@ from acestep_core.train.ranks import ALONE, Ranks
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainer import Hear, Record, Trainer
 from acestep_core.train.trainset import Trainset
-from acestep_core.values import counted
+from acestep_core.values import counted, lasting
 
 SAMPLES = "samples"
 BEGINNINGS = ("auto", "new", "best", "latest")
@@ -245,9 +245,8 @@ def record_line(record: Mapping[str, Any]) -> str:
         case "step":
             smooth = "-" if record["smooth"] is None else f"{record['smooth']:.4f}"
             skipped = f", {record['skipped']} left out" if record["skipped"] else ""
-            left = f"{record['eta'] / 60:.0f} min" if record["eta"] >= 60 else f"{record['eta']:.0f} s"
             at = f"Epoch {record['epoch']}/{record['epochs']}, step {record['step']}"
-            return f"{at}, loss {smooth}, {left} left{skipped}"
+            return f"{at}, loss {smooth}, {lasting(record['eta'])} left{skipped}"
         case "validation":
             return f"Epoch {record['epoch']}, songs held out: loss {record['loss']:.4f}"
         case "warning":

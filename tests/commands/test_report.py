@@ -13,9 +13,9 @@ def test_the_pace_of_a_batch_counts_what_was_made() -> None:
     now[0] = 60.0
     for how in ("made", "failed", "made"):
         pace.note(how)
-    assert str(pace) == "4 of 40 rows, 120 an hour, about 18:00 left"
+    assert str(pace) == "4 of 40 rows, 120 an hour, about 18 min left"
     now[0] = 600.0
-    assert str(pace) == "4 of 40 rows, 12 an hour, about 3.0 h left"
+    assert str(pace) == "4 of 40 rows, 12 an hour, about 3 h 0 min left"
     for _ in range(36):
         pace.note("made")
     assert str(pace) == "40 of 40 rows, 228 an hour"

@@ -73,6 +73,7 @@ def test_auto_takes_the_first_plan_that_fits(network, tmp_path):
         choose_plan(network, songs, settings, (False, True), 1000)
 
 
+@pytest.mark.processor  # other devices keep the scores of attention, too
 @pytest.mark.parametrize("dropout, full, sliding", [(0.0, 94.1, 108.7), (0.1, 124.9, 139.5)])
 def test_a_layer_of_2b_keeps_what_the_table_says(dropout, full, sliding):
     """A minute of sound, 200 states of text, rank 64 on attention, bf16: the promise of `estimate`."""
