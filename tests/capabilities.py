@@ -10,9 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from acestep_core.io.mapping import maps_files
+
 needs_proc = pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="only Linux shows its memory as files")
 needs_kills = pytest.mark.skipif(os.name != "posix", reason="Windows knows neither fork nor kill -9")
 needs_rusage = pytest.mark.skipif(find_spec("resource") is None, reason="Windows does not count what a process took")
+
+
+def needs_mapping() -> None:
+    """Files are mapped, not read; called inside a test, for some only pretend to be on another system."""
+    if not maps_files():
+        pytest.skip("here files are read")
 
 
 def link(path: Path, target: Path) -> None:

@@ -15,8 +15,7 @@ from acestep_core.checkpoints.safetensors_header import read_header
 from acestep_core.checkpoints.weights import assign, load_pt, open_weights, read_json
 from acestep_core.errors import CheckpointError
 from acestep_core.io import system
-from acestep_core.io.mapping import maps_files
-from tests.capabilities import needs_proc
+from tests.capabilities import needs_mapping, needs_proc
 from tests.gguf_files import write_gguf
 
 
@@ -60,8 +59,7 @@ def test_tensors_equal_what_was_saved(file: Path):
 
 @needs_proc
 def test_reading_takes_no_second_copy(tmp_path: Path):
-    if not maps_files():
-        pytest.skip("here files are read")
+    needs_mapping()
     path = tmp_path / "big.safetensors"
     save_file({"w": torch.ones(64, 1 << 18)}, path)  # 64 MB
     open_weights(path)["w"].sum()  # whatever the first read allocates once

@@ -8,14 +8,13 @@ import torch
 
 from acestep_core import devices
 from acestep_core.errors import CheckpointError, InvalidInput, OutOfMemory
-from acestep_core.io.mapping import maps_files
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.entry import Entry
 from acestep_core.models.manager import ModelManager
 from acestep_core.models.oobleck import OobleckVAE
 from acestep_core.models.placement import OwnPlacement
 from acestep_core.models.text import TextEncoder
-from tests.capabilities import needs_proc
+from tests.capabilities import needs_mapping, needs_proc
 
 
 @pytest.fixture
@@ -157,8 +156,7 @@ def test_unknown_devices_and_formats_are_refused():
 @needs_proc
 def test_loading_makes_no_second_copy(own, tiny_models):
     """The parameters of a model in its file's number format are the mapped file, not memory of their own."""
-    if not maps_files():
-        pytest.skip("here files are read")
+    needs_mapping()
     handle = replace(tiny_models.model, dtype="bf16")
     with own.resident(handle) as model, open("/proc/self/maps", encoding="ascii") as maps:  # noqa: PTH123
         spans = []

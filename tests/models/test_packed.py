@@ -22,6 +22,7 @@ from acestep_core.models.layers import MLP, Attention
 from acestep_core.models.linear import Linear, PackedLinear, unpacking_bytes
 from acestep_core.models.loading import How, load_model, load_qwen, stays_packed
 from acestep_core.models.manager import ModelManager
+from tests.capabilities import needs_mapping
 from tests.checkpoints.test_packing import HALVES, blocks
 from tests.checkpoints.test_weights import CONVENTIONS, fp8
 from tests.models.peak import Peak
@@ -164,6 +165,7 @@ def test_a_packed_dit_is_the_unpacked_one(dit: ModelHandle, monkeypatch, dtype: 
 
 
 def test_a_packed_dit_stays_mapped(gguf_root: Path, monkeypatch):
+    needs_mapping()
     handle = ModelHandle(gguf_root / "acestep-v15-turbo-Q8_0.gguf")
     tensors = open_dit(handle.path).tensors
     monkeypatch.setattr(loading, "open_dit", lambda path, variant: replace(open_dit(path, variant), tensors=tensors))

@@ -38,8 +38,12 @@ from tests.crash_sweep import MOMENT, sweep
 from tests.train.making_trainsets import write_trainset
 from tests.train.recordings import write_tone
 
-with suppress(ImportError):
-    import peft  # noqa: F401 - once, and not in every process that is killed
+
+@pytest.fixture(autouse=True, scope="module")
+def _adapters() -> None:
+    """Imported once, and not in every process that is killed."""
+    with suppress(ImportError):
+        import peft  # noqa: F401
 
 
 def _models(folder: Path) -> Models:
