@@ -191,7 +191,7 @@ def stock(comfy: Comfy, recording: Path) -> Iterator[dict[str, Any]]:
 def test_sound_of_comfyuis_nodes_and_ours(comfy: Comfy, stock: dict[str, Any], recording: Path, tmp_path: Path) -> None:
     async def main() -> Result:
         async with HostClient(comfy.url) as client:
-            await client.upload(recording / "acestep_example_voice.flac")
+            stock["1"]["inputs"]["audio"] = await client.upload(recording / "acestep_example_voice.flac")
             workflow = Workflow(stock, await client.definitions())
             return await client.run(workflow, tmp_path)
 

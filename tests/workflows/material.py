@@ -33,4 +33,4 @@ def lay_dataset(inputs: Path, outputs: Path) -> None:
         write_tone(inputs / "my_songs" / f"{number}.wav", 2.0, 110 * (number + 1))
     (outputs / "datasets").mkdir(parents=True, exist_ok=True)
     save_dataset(scan(inputs / "my_songs"), outputs / "datasets" / "my_dataset.json")
-    random_trainset(outputs / "trainsets" / "tensors", [200])
+    random_trainset(outputs / "trainsets" / "my_dataset", [200])
