@@ -12,8 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,6 +41,8 @@ FOREIGN_MODELS = 60
 """Other people's models in ComfyUI's folders, with headers of the usual size."""
 PATIENCE = 600
 """Seconds after which something has hung; a busy machine is slow for minutes."""
+SLEEPS = 20
+"""Seconds after which ComfyUI is asked again."""
 
 
 @dataclass(frozen=True)
@@ -76,23 +78,30 @@ class Comfy:
 
 async def freed(site: Site) -> None:
     """Asks ComfyUI to free its memory, and waits until neither ComfyUI nor the library holds a model of ours."""
-    await site.post("/free", {"unload_models": True, "free_memory": True})
 
     async def empty() -> bool:
         status = (await site.get("/probe/models"))[1]
         return not status["known_to_comfyui"] and not status["manager"]
 
-    await eventually(empty, PATIENCE)
+    await _asked(site, {"unload_models": True, "free_memory": True}, empty)
 
 
 async def forgotten(site: Site) -> None:
     """Asks ComfyUI to forget all results, and waits until it has: what is queued from now on finds none."""
-    await site.post("/free", {"free_memory": True})
 
     async def done() -> bool:
         return not (await site.get("/probe/flags"))[1]
 
-    await eventually(done, PATIENCE)
+    await _asked(site, {"free_memory": True}, done)
+
+
+async def _asked(site: Site, wish: dict[str, bool], held: Callable[[], Awaitable[bool]]) -> None:
+    """Asks until it holds: ComfyUI sleeps over a wish that comes just as it turns to its queue."""
+    for _ in range(int(PATIENCE / SLEEPS)):
+        await site.post("/free", wish)
+        with suppress(TimeoutError):
+            return await eventually(held, SLEEPS)
+    raise TimeoutError(f"ComfyUI did not grant {wish}")
 
 
 @contextmanager
