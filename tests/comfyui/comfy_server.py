@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -140,7 +139,7 @@ def started(
         yield comfy
     finally:
         process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired):
             process.wait(20)
         process.kill()
         process.wait()
@@ -213,7 +212,7 @@ def _free_port() -> int:
 def _wait(comfy: Comfy, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < end:
-        with contextlib.suppress(urllib.error.URLError, OSError):
+        with suppress(urllib.error.URLError, OSError):
             comfy.get("/system_stats")
             return
         time.sleep(0.2)
