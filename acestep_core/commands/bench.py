@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-BENCHMARKS = ("dit", "vae", "text", "lm", "song", "save", "load", "host", "train", "lrc", "floors", "compare")
+BENCHMARKS = ("dit", "vae", "text", "lm", "plan", "song", "save", "load", "host", "train", "lrc", "floors", "compare")
 """Of each, `benches/<name>_bench.py` has `HELP`, `add_arguments(parser)`, `measure(options) -> dict` and
 `table(dict) -> str`. What it measures that may be compared between machines stands in `ratios`: name -> number, more is
 better.

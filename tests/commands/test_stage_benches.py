@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from xml.etree import ElementTree
 
@@ -111,6 +112,15 @@ def test_a_song_tells_its_stages_and_what_is_outside(tmp_path, tiny_root, monkey
     monkeypatch.setattr(runner, "peak_bytes", lambda song, device: 0)  # which would make one more
     (row,) = bench(tmp_path, "song", "--seconds", "10", "--device", "cpu", "--rounds", "1")["rows"]
     assert {"sample", "decode"} <= row["stages"].keys() and 0 < row["outside"] < 1
+
+
+def test_a_plan_is_set_beside_its_own_forwards(tmp_path):
+    found = bench(tmp_path, "plan", "--tokens", "20", *QUICK)
+    ours, forwards = (row for row in found["rows"] if row["size"] == "tiny plan")
+    assert [row["size"] for row in found["rows"]] == ["tokenizer", "grammar", "tiny plan", "tiny plan"]
+    assert (ours["who"], forwards["who"]) == ("acestep", "its forwards alone")
+    told = re.fullmatch(r"(\d+) tokens in (\d+) forwards", ours["note"])
+    assert told and 20 > int(told[1]) > int(told[2]) > 1, "what the grammar forces goes through at once"
 
 
 def test_floors_are_those_of_the_real_sizes(tmp_path):
