@@ -200,7 +200,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "fade_out": 0.5,
         "latent_shift": 0.1,
         "latent_rescale": 0.5,
-        "tile": 32,
+        "tile": 12,
         "settings": Part("settings"),
         "task": other(Part("lego"), latent=Part("plain_latent")),
     },
@@ -209,7 +209,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "audio": AUDIO,
         "sample_posterior": True,
         "posterior_seed": other(2, sample_posterior=True),
-        "tile": other(32, audio=AUDIO),
+        "tile": other(12, audio=AUDIO),
     },
     "ACEStepLyricAlignment": {
         "model": MODEL,
