@@ -12,7 +12,6 @@ from typing import Any
 from acestep_core.declared import Options, option, options_of
 from acestep_core.errors import InvalidInput
 from acestep_core.song.lyrics import read_lyrics
-from acestep_core.song.singing import CROWDED, singing_seconds
 from acestep_core.values import as_minutes, is_unset, plain, real, truth, whole
 from acestep_core.vocabulary import (
     BPM_MAX,
@@ -45,10 +44,6 @@ _NEAREST = {word: mode for mode, words in _OTHER_MODES.items() for word in words
 _EASTERN_NOTES = dict(zip("ハニホヘトイロ다라마바사가나", "CDEFGABCDEFGAB", strict=True))
 _EASTERN_SIGNS = {"嬰": "#", "変": "b", "變": "b", "올림": "#", "내림": "b", "升": "#", "降": "b"}
 """Notes, sharps and flats of Japan, Korea and China; the sign stands before the note."""
-_EASTERN_KEY = re.compile(
-    rf"\A(?P<sign>{'|'.join(_EASTERN_SIGNS)})?\s*"
-    rf"(?P<note>[{''.join(_EASTERN_NOTES)}A-Ga-g])(?=\s*[\u3040-\u9fff\uac00-\ud7a3])"
-)
 _CAMELOT = re.compile(r"0?(?P<hour>[1-9]|1[0-2])(?P<mode>[ABab])")
 _FIFTHS = ["Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#"]
 """The tonics of the DJs' wheel of keys, minor at `1A` and on; the major key of a number lies three places before."""
@@ -173,6 +168,8 @@ class Song(Options):
         """What was not taken as it was written, or does something that is not seen, one sentence each."""
         found = list(self.notes)
         if self.duration and not self.instrumental:
+            from acestep_core.song.singing import CROWDED, singing_seconds
+
             needed, there = singing_seconds(self.lyrics), self.duration
             if needed > there * CROWDED:
                 times = f"take about {as_minutes(needed)} to sing, and the song is {as_minutes(there)} long"
@@ -295,8 +292,17 @@ def _western(key: str) -> str:
     if wheel := _CAMELOT.fullmatch(key):
         minor = wheel["mode"] in "Aa"
         return f"{_FIFTHS[(int(wheel['hour']) - 1 - (0 if minor else 3)) % 12]} {'minor' if minor else 'major'}"
-    return _EASTERN_KEY.sub(
+    return _eastern_key().sub(
         lambda m: f"{_EASTERN_NOTES.get(m['note'], m['note'])}{_EASTERN_SIGNS.get(m['sign'], '')} ", key
+    )
+
+
+@cache
+def _eastern_key() -> re.Pattern[str]:
+    """Built when it is needed: its thousands of characters take longer than all else that is prepared here."""
+    return re.compile(
+        rf"\A(?P<sign>{'|'.join(_EASTERN_SIGNS)})?\s*"
+        rf"(?P<note>[{''.join(_EASTERN_NOTES)}A-Ga-g])(?=\s*[\u3040-\u9fff\uac00-\ud7a3])"
     )
 
 
