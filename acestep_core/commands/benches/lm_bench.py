@@ -20,6 +20,7 @@ from acestep_core.io import system
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
 
     from acestep_core.models.language_model import LanguageModel
 
@@ -97,17 +98,24 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def random_model(size: str, device: torch.device) -> LanguageModel:
-    """A language model of the given size with random weights, made on the device."""
-    from tokenizers import Tokenizer
-
-    from acestep_core.builtin.tiny_tokenizer import tokenizer_json
+def random_model(
+    size: str, device: torch.device, dtype: torch.dtype | None = None, tokenizer: Tokenizer | None = None
+) -> LanguageModel:
+    """A language model of the given size with random weights, made on the device; the built-in words if no others."""
     from acestep_core.devices import dtype_for
     from acestep_core.models.language_model import LanguageModel
 
-    model = sizes.random_qwen(size, sizes.LM_ROWS, device, dtype_for("lm", device))
+    model = sizes.random_qwen(size, sizes.LM_ROWS, device, dtype or dtype_for("lm", device))
     model.norm.weight.fill_(8 / (0.02 * model.config.hidden_size**0.5))  # logits with a standard deviation of 8
-    return LanguageModel(model, Tokenizer.from_str(tokenizer_json(codes=True)))
+    return LanguageModel(model, tokenizer or built_in_words())
+
+
+def built_in_words() -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    from acestep_core.builtin.tiny_tokenizer import tokenizer_json
+
+    return Tokenizer.from_str(tokenizer_json(codes=True))
 
 
 def our_writer(lm: LanguageModel, options: argparse.Namespace) -> Callable[[int], Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep_core.commands.benches import runner, sizes
+from acestep_core.commands.benches.lm_bench import built_in_words, random_model
 from acestep_core.monitor import SILENT, Monitor
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 HELP = "seconds before the first token of a plan, and of its tokens"
 CAPTION = "a slow waltz for piano and strings, warm, in a large room"
 SEED = 0
-SPREAD = 8
-"""Standard deviation of the logits: as decided as a trained model's, and flat enough for a caption to go on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,25 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def cases(options: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> Iterator[runner.Case]:
-    from tokenizers import Tokenizer
-
-    from acestep_core.builtin.tiny_tokenizer import tokenizer_json
     from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
-    from acestep_core.models.language_model import LanguageModel
 
     def read() -> Tokenizer:
-        if options.tokenizer is None:
-            return Tokenizer.from_str(tokenizer_json(codes=True))
-        return load_tokenizer(Path(options.tokenizer), sizes.LM_ROWS)
+        return load_tokenizer(Path(options.tokenizer), sizes.LM_ROWS) if options.tokenizer else built_in_words()
 
     tokenizer = read()
+    known = f"{tokenizer.get_vocab_size()} tokens known"
+    yield runner.Case("tokenizer", 0, 1, {runner.OURS: partial(noted, read, known)})
     for size in options.size:
-        model = sizes.random_qwen(size, sizes.LM_ROWS, device, dtype)
-        model.norm.weight.fill_(SPREAD / (0.02 * model.config.hidden_size**0.5))
-        lm = LanguageModel(model, tokenizer)
-        words = f"{tokenizer.get_vocab_size()} tokens known"
-        yield runner.Case("tokenizer", 0, 1, {runner.OURS: partial(noted, read, words)})
-        yield runner.Case("grammar", 0, 1, {runner.OURS: partial(first_choice, model, tokenizer)})
+        lm = random_model(size, device, dtype, tokenizer)
+        yield runner.Case("grammar", 0, 1, {runner.OURS: partial(first_choice, lm.model, tokenizer)})
         chunks = forwards(lm, options.tokens)
         said = f"{sum(chunks)} tokens in {len(chunks)} forwards"
         doers: dict[str, runner.Doer] = {
