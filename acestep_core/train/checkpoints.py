@@ -29,7 +29,7 @@ from typing import Any, Final
 from torch import Tensor
 
 from acestep_core.errors import InvalidInput, StorageError
-from acestep_core.io.atomic import atomic_write, clear_errors, place, sync, sync_folder
+from acestep_core.io.atomic import TEMPORARY, atomic_write, clear_errors, place, sync, sync_folder
 from acestep_core.io.locks import locked
 from acestep_core.io.tensor_file import read_tensors, save_tensors
 from acestep_core.io.text import json_object, read_text
@@ -111,9 +111,16 @@ class RunFolder:
         with clear_errors(self.folder / ".lock"):
             self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / ".lock"):
-            for left in self.checkpoints.glob(".*.tmp") if self.checkpoints.is_dir() else ():
-                shutil.rmtree(left, ignore_errors=True)
+            self._tidy()
             yield
+
+    def _tidy(self) -> None:
+        """Removes what a run that was killed had begun to write, of checkpoints, the adapter and the log."""
+        for folder in (self.folder, self.checkpoints):
+            for left in folder.iterdir() if folder.is_dir() else ():
+                if TEMPORARY.fullmatch(left.name):
+                    with suppress(OSError):  # open elsewhere: next time
+                        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def ask(self, wish: str) -> None:
         """Has a run that goes on `STOP`, or `HEAR` a test song, after its step."""

@@ -196,7 +196,7 @@ class Train:
         assert (run.adapter / WEIGHTS).read_bytes() == (whole.adapter / WEIGHTS).read_bytes()
         losses = [[(r["step"], r["loss"]) for r in of.records() if r["kind"] == "step"] for of in (run, whole)]
         assert losses[0] == losses[1] and len(losses[0]) == 6  # each step is told once
-        assert not [path for path in run.folder.rglob("*.tmp") if path.is_dir()]
+        assert not list(run.folder.rglob("*.tmp"))
 
 
 @needs_kills
