@@ -1,7 +1,8 @@
 """Lets ComfyUI load, evict and count our models like its own.
 
 ComfyUI only sees the size of a model and moves it whole: it can stream layers built from its own operators, not plain
-torch ones, and a half-moved model would crash.
+torch ones, and a half-moved model would crash. Of a model that its card cannot hold, layers stay in main memory by this
+library's own rule, and ComfyUI sees the size of the rest.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import nn
 from acestep_core import devices
 from acestep_core.models.entry import Entry
 from acestep_core.models.manager import manager
+from acestep_core.models.placement import RESERVE
 
 
 class ACEStepWeights(nn.Module):
@@ -41,13 +43,25 @@ class ComfyPlacement:
         self.patchers: dict[Entry, Any] = {}
         self.emptied: list[Any] = []
 
+    def room(self, entry: Entry, working: int) -> int:
+        missing = entry.nbytes - entry.there
+        if not devices.is_host(entry.device):
+            self._free(entry, missing + working + entry.passing + RESERVE)
+        return devices.free_memory(entry.device) - missing - entry.passing
+
     def place(self, entry: Entry, working: int) -> None:
         memory = sys.modules["comfy.model_management"]
         self.emptied.clear()
+        if entry.streams:
+            entry.settle(self.room(entry, working) - working - RESERVE)
         if entry not in self.patchers:
             self.patchers[entry] = self._patcher(entry, memory.unet_offload_device())
+        self.patchers[entry].size = entry.going
+        working += entry.passing
         # Models in use are named again, so that making room for this one cannot take them away.
         memory.load_models_gpu(self._used(entry), memory_required=working, force_full_load=True)
+        if not entry.placed:  # layers that stayed before come, too; ComfyUI thinks that it is there
+            entry.go_out()
         if working and devices.is_host(entry.device):  # ComfyUI makes no room there by itself
             self._free(entry, working)
 
@@ -70,7 +84,7 @@ class ComfyPlacement:
 
     def _patcher(self, entry: Entry, offload_device: Any) -> Any:
         patcher = sys.modules["comfy.model_patcher"].ModelPatcher
-        made = patcher(ACEStepWeights(entry), self._device(entry), offload_device, size=entry.nbytes)
+        made = patcher(ACEStepWeights(entry), self._device(entry), offload_device, size=entry.going)
         if devices.is_host(entry.device):
             kind = sys.modules["comfy.patcher_extension"].CallbacksMP.ON_DETACH
             made.add_callback(kind, self._unloaded)

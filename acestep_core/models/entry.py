@@ -1,4 +1,6 @@
-"""A loaded model: its module, where its tensors are at home, what it was read from, how it says that memory ended."""
+"""A loaded model: its module, where its tensors are at home and which of them stay there, what it was read from, how it
+says that memory ended.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from acestep_core import devices
 from acestep_core.errors import OutOfMemory
 from acestep_core.io.stamps import file_stamp
-from acestep_core.models.linear import unpacking_bytes
+from acestep_core.models.streaming import Streaming, own_tensors
 
 _NAMES = {"dit": "diffusion model", "vae": "VAE", "text": "text encoder", "lm": "language model"}
 _READ = (".safetensors", ".gguf", ".json", ".pt")
@@ -26,8 +28,10 @@ class Entry:
 
     Attributes:
         read: the files it was read from, and folders all of whose files count.
-        unpacking: bytes that it allocates besides what its callers count, where its weights stay packed.
         home: its tensors in main memory, mapped from the file where the number format allows.
+        streaming: which of its layers stay there, where its device is too small.
+        streams: whether layers may stay there.
+        least: how many stay in any case, because memory ran out although it should have sufficed.
     """
 
     key: Hashable
@@ -36,12 +40,14 @@ class Entry:
     extra: Any = None
     read: tuple[Path, ...] = ()
     pins: int = 0
-    unpacking: int = field(init=False)
+    streams: bool = False
+    least: int = 0
     home: dict[str, Tensor] = field(init=False)
+    streaming: Streaming = field(init=False)
     stamps: tuple[tuple[str, int, int], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.unpacking = unpacking_bytes(self.module)
+        self.streaming = Streaming(self.module)
         self.home = {name: tensor.data for name, tensor in self.tensors()}
         self.stamps = stamps_of(self.read)
 
@@ -59,12 +65,56 @@ class Entry:
         return sum(tensor.nbytes for tensor in self.home.values())
 
     @property
+    def going(self) -> int:
+        """Bytes of what goes to its device; the rest stays at home."""
+        return self.nbytes - self.streaming.staying
+
+    @property
+    def passing(self) -> int:
+        """Bytes that its layers allocate besides what callers count: packed weights, and those that stay at home."""
+        return self.streaming.passing
+
+    @property
     def placed(self) -> bool:
-        """Whether the module is where it computes."""
-        return all(tensor.device == self.device for _, tensor in self.tensors())
+        """Whether the module is where it computes, all but what stays at home."""
+        away = {id(tensor) for tensor in self._staying()}
+        return all(tensor.device == self.device for _, tensor in self.tensors() if id(tensor) not in away)
+
+    @property
+    def could_shrink(self) -> bool:
+        """Whether more of it could stay at home."""
+        return self.streams and self.streaming.count < len(self.streaming.layers)
+
+    @property
+    def there(self) -> int:
+        """Bytes of it that are on its device now."""
+        return self.going if self.placed else 0
+
+    def settle(self, spare: int) -> None:
+        """Has as few layers stay at home as must.
+
+        Nothing changes where somebody else computes with it at the same time.
+
+        Args:
+            spare: bytes of its device that would be left if all of it were there; negative where they are lacking.
+        """
+        if not self.streams or self.pins > 1:
+            return
+        self.streaming.keep(max(self.least, self.streaming.fitting(spare + self.nbytes + self.passing)))
+        home = {id(tensor): self.home[name] for name, tensor in self.tensors()}
+        for tensor in self._staying():
+            tensor.data = home[id(tensor)]
+
+    def shrink(self, nbytes: int) -> None:
+        """From now on so many bytes more stay at home, or all that can."""
+        self.least = self.streaming.holding(self.streaming.staying + nbytes)
+
+    def _staying(self) -> Iterator[Tensor]:
+        for layer in self.streaming.layers[: self.streaming.count]:
+            yield from own_tensors(layer)
 
     def go_out(self) -> None:
-        """To its device, whole or not at all."""
+        """To its device, whole but for what stays at home, or not at all."""
         try:
             self.module.to(self.device)
         except BaseException:
@@ -79,6 +129,7 @@ class Entry:
     def let_go(self) -> None:
         """Holds no weights any more, whoever still holds this entry."""
         self.module, self.extra, self.home = nn.Module(), None, {}
+        self.streaming = Streaming(self.module)
 
 
 def stamps_of(read: tuple[Path, ...]) -> tuple[tuple[str, int, int], ...]:

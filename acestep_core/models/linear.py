@@ -8,7 +8,8 @@ Weights that are used as they are mapped from a file, in main memory, stay mappe
 would take memory for most of the model, to save a few calls. Source: fused projections as in gpt-fast.
 
 Where weights stay packed, as GGUF and fp8 files hold them, a layer unpacks them whenever it computes, a group into one
-piece: the same numbers multiplied in the same way as if they had been unpacked when they were loaded.
+piece: the same numbers multiplied in the same way as if they had been unpacked when they were loaded. Weights that stay
+in main memory because their device is too small come to it in the same way, see `Stays`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,18 @@ def project(x: Tensor, weight: Tensor) -> Tensor:
     return F.linear(x, weight)
 
 
-class Linear(nn.Linear):
+class Stays(nn.Module):
+    """A layer whose weight may stay where it is while the rest of its model goes to a device; it then comes there for
+    each product, and goes with it. Who decides that is `models.streaming`.
+    """
+
+    away = False
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Stays:
+        return self if self.away else super()._apply(fn, recurse)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class Linear(Stays, nn.Linear):
     """A linear layer without bias."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -40,10 +52,12 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor, product: Tensor | None = None) -> Tensor:
         """`[..., inputs]` -> `[..., outputs]`; `product` is the result where it is known from a larger one."""
-        return project(x, self.weight) if product is None else product
+        if product is not None:
+            return product
+        return project(x, self.weight.to(x.device) if self.away else self.weight)
 
 
-class PackedLinear(nn.Module):
+class PackedLinear(Stays):
     """A `Linear` whose weight stays as its file packs it."""
 
     data: Tensor
@@ -60,6 +74,10 @@ class PackedLinear(nn.Module):
         """The weight where it is now."""
         return replace(self._packed, data=self.data)
 
+    def brought(self, device: torch.device) -> Packed:
+        """The weight on the device that computes with it."""
+        return replace(self._packed, data=self.data.to(device))
+
     @property
     def weight(self) -> Tensor:
         """What it stands for, `[out, in]` fp32."""
@@ -67,7 +85,7 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Tensor, product: Tensor | None = None) -> Tensor:
         """As `Linear`."""
-        return project(x, self.packed.unpacked(x.dtype)) if product is None else product
+        return project(x, self.brought(x.device).unpacked(x.dtype)) if product is None else product
 
 
 class SideBySide(nn.Module):
@@ -81,7 +99,7 @@ class SideBySide(nn.Module):
         Every weight is written to its place at once, so neither a second copy nor gaps stay behind.
         """
         layers = self._layers()
-        if all(map(_is_plain, layers)):
+        if all(_is_plain(layer) and not layer.away for layer in layers):
             weights = [layer.weight for layer in layers]
             rows = [len(weight) for weight in weights]
             whole = (weights[0] if like is None else like).new_empty(sum(rows), weights[0].shape[1])
@@ -94,7 +112,7 @@ class SideBySide(nn.Module):
         Hooks on a layer see its input and its part of the result, and may change it.
         """
         layers = self._layers()
-        weight = _whole(layers, x.dtype)
+        weight = _whole(layers, x)
         if weight is None:
             return torch.cat([layer(x) for layer in layers], dim=-1)
         whole = project(x, weight)
@@ -109,7 +127,7 @@ class SideBySide(nn.Module):
         return [self._modules[name] for name in self.group]  # type: ignore[misc]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SideBySide:
-        weights = [layer.weight for layer in self._layers() if _is_plain(layer)]
+        weights = [layer.weight for layer in self._layers() if _is_plain(layer) and not layer.away]
         after = [fn(weight.detach()[:0]) for weight in weights]
         moved = any((a.device, a.dtype) != (b.device, b.dtype) for a, b in zip(weights, after, strict=True))
         virtual = any(tensor.is_meta for tensor in (*weights, *after))
@@ -124,19 +142,19 @@ class SideBySide(nn.Module):
 Layer = Linear | PackedLinear
 
 
-def _whole(layers: Sequence[Layer], dtype: torch.dtype) -> Tensor | None:
+def _whole(layers: Sequence[Layer], like: Tensor) -> Tensor | None:
     """The weights of a group as one, `[sum of rows, inputs]`; None where that would take a copy of plain ones."""
     packed = [isinstance(layer, PackedLinear) for layer in layers]
     if not all(known or _is_plain(layer) for known, layer in zip(packed, layers, strict=True)):
         return None
-    if not any(packed):
+    if not any(packed) and not any(layer.away for layer in layers):
         return joined([layer.weight for layer in layers])
-    return side_by_side([x.packed if isinstance(x, PackedLinear) else x.weight.detach() for x in layers], dtype)
+    weights = [x.brought(like.device) if isinstance(x, PackedLinear) else x.weight.detach() for x in layers]
+    return side_by_side(weights, like.dtype, like.device)
 
 
-def side_by_side(weights: Sequence[Packed | Tensor], dtype: torch.dtype) -> Tensor:
+def side_by_side(weights: Sequence[Packed | Tensor], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Weights of the same inputs as one, `[sum of rows, inputs]`; packed ones are unpacked to their place."""
-    device = next(weight.data.device for weight in weights if isinstance(weight, Packed))
     rows = [weight.shape[0] for weight in weights]
     whole = torch.empty(sum(rows), weights[0].shape[1], dtype=dtype, device=device)
     for weight, part in zip(weights, whole.split(rows), strict=True):
@@ -170,23 +188,28 @@ def laid_out(module: nn.Module, tensors: Weights, dtype: torch.dtype) -> dict[st
         if all(name in tensors for name in names) and any(tensors.infos[name].packed for name in names):
             weights = [tensors.packed(name) if tensors.infos[name].packed else tensors[name] for name in names]
             rows = [weight.shape[0] for weight in weights]
-            found |= zip(names, side_by_side(weights, dtype).split(rows), strict=True)
+            found |= zip(names, side_by_side(weights, dtype, weights[0].data.device).split(rows), strict=True)
     return {name: found[name] if name in found else tensors[name] for name in tensors}
 
 
-def unpacking_bytes(module: nn.Module) -> int:
-    """What packed layers allocate while they compute: the largest weight, or group, and what it passes through."""
+def passing_bytes(module: nn.Module) -> int:
+    """What layers allocate while they compute because their weights are packed or away: those of the largest, or of the
+    largest group, and what unpacking passes through.
+    """
     pieces: list[list[nn.Module]] = [[part] for part in module.modules()]
     pieces += [[*part._layers()] for part in module.modules() if isinstance(part, SideBySide)]
-    values = [
-        sum(layer.out_features * layer.in_features for layer in layers if isinstance(layer, Layer))
-        for layers in pieces
-        if any(isinstance(layer, PackedLinear) for layer in layers)
-    ]
-    if not values:
-        return 0
     size = next((tensor.dtype.itemsize for tensor in module.parameters()), 4)
-    return max(values) * size + min(max(values), AT_ONCE) * SCRATCH
+    return max((_passing(layers, size) for layers in pieces), default=0)
+
+
+def _passing(layers: Sequence[nn.Module], size: int) -> int:
+    linear = [layer for layer in layers if isinstance(layer, Layer)]
+    values = sum(layer.out_features * layer.in_features for layer in linear)
+    packed = any(isinstance(layer, PackedLinear) for layer in linear)
+    if not packed and not any(layer.away for layer in linear):
+        return 0
+    brought = sum(layer.data.nbytes for layer in linear if isinstance(layer, PackedLinear) and layer.away)
+    return values * size + brought + (min(values, AT_ONCE) * SCRATCH if packed else 0)
 
 
 def joined(weights: Sequence[Tensor]) -> Tensor | None:

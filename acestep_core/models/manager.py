@@ -32,8 +32,9 @@ from acestep_core.models.entry import Entry, stamps_of, told
 from acestep_core.models.handles import Handle, LMHandle, ModelHandle, TextHandle, VAEHandle
 from acestep_core.models.layers import scores_bytes
 from acestep_core.models.oobleck import OobleckVAE
-from acestep_core.models.placement import OwnPlacement, Placement
+from acestep_core.models.placement import RESERVE, OwnPlacement, Placement
 from acestep_core.models.silence import encode_silence, silence_bytes
+from acestep_core.models.streaming import STREAMED
 from acestep_core.models.text import TextEncoder
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RESERVE = 256 << 20
-"""Bytes that always stay free on a device, for what allocators and drivers take on the side."""
-
+SHRINK = 1 << 30
+"""Bytes of a model that stay in main memory from the time on at which they turned out to be too many."""
 
 Result = TypeVar("Result")
 Working = int | Callable[[Any], int]
@@ -93,12 +93,13 @@ class ModelManager:
                 yield product
                 return
             entry = stack.enter_context(self._pinned(handle))
-            needed = entry.unpacking + (working(entry.product) if callable(working) else working)
+            needed = working(entry.product) if callable(working) else working
             needed += 0 if isinstance(handle, VAEHandle) else scores_bytes(entry.device)
             if isinstance(handle, ModelHandle):
                 needed += sum(adapter.nbytes for adapter in handle.adapters)
             selftest.check(entry.device)
             self._place(entry, needed)
+            needed += entry.passing
             stack.enter_context(told(entry, needed))
             if devices.is_host(entry.device) and needed > devices.free_memory(entry.device):
                 raise MemoryError  # the system would end the process rather than say so
@@ -139,6 +140,9 @@ class ModelManager:
                 return self.run(handle, work, needs, max(least, size // 2), least)
             with self._pinned(handle) as entry, self._lock:
                 left = self.placement.clear(entry)
+                if size <= least and not left and entry.could_shrink:
+                    entry.shrink(SHRINK)
+                    left = True
             if size <= least and not left:
                 raise
             log.warning("%s Trying once more in smaller parts.", error)
@@ -160,9 +164,9 @@ class ModelManager:
         if size <= least:
             return size
         with self._pinned(handle) as entry:
-            self._place(entry, entry.unpacking + needs(entry.product, size))
-            free = devices.free_memory(entry.device) - entry.unpacking
-            while size > least and needs(entry.product, size) > free:
+            with self._lock:
+                room = self.placement.room(entry, needs(entry.product, size))
+            while size > least and needs(entry.product, size) > room:
                 size = max(least, size // 2)
         return size
 
@@ -232,7 +236,8 @@ class ModelManager:
         if entry is None:
             log.info("loading %s from %s as %s", handle.role, handle.path, dtype)
             module, extra, read = _LOADERS[type(handle)](self, handle, loading.How(dtype, device, self.mapped))
-            entry = Entry(key, module, device, extra, read)
+            streams = handle.role in STREAMED and not devices.is_host(device)
+            entry = Entry(key, module, device, extra, read, streams=streams)
         self._entries[key] = entry  # now the most recently used
         if self.limit is not None:
             limit = self.limit
@@ -267,7 +272,11 @@ class ModelManager:
     def used(self, device: torch.device | None = None) -> int:
         """Bytes of weights in the cache, on `device` or anywhere."""
         with self._lock:
-            return sum(e.nbytes for e in self._entries.values() if device is None or (e.device == device and e.placed))
+            return sum(
+                e.nbytes if device is None else e.there
+                for e in self._entries.values()
+                if device is None or e.device == device
+            )
 
     def unload(self) -> None:
         """Forgets every model that is not in use right now."""

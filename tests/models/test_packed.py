@@ -19,7 +19,7 @@ from acestep_core.models import linear, loading
 from acestep_core.models.adapters import applied
 from acestep_core.models.handles import AdapterHandle, LMHandle, ModelHandle, TextHandle
 from acestep_core.models.layers import MLP, Attention
-from acestep_core.models.linear import Linear, PackedLinear, unpacking_bytes
+from acestep_core.models.linear import Linear, PackedLinear, passing_bytes
 from acestep_core.models.loading import How, load_model, load_qwen, stays_packed
 from acestep_core.models.manager import ModelManager
 from tests.capabilities import needs_mapping
@@ -111,9 +111,9 @@ def test_what_unpacking_takes_is_no_more_than_said():
     x = torch.zeros(1, 1, 2048)
     with torch.inference_mode(), Peak() as seen:
         packed.product(x)
-    assert seen.most <= unpacking_bytes(packed) <= 2 * seen.most
-    assert unpacking_bytes(packed) == 2 * 2048 * 6144 * 4 + AT_ONCE * SCRATCH
-    assert unpacking_bytes(MLP(256, 512)) == 0
+    assert seen.most <= passing_bytes(packed) <= 2 * seen.most
+    assert passing_bytes(packed) == 2 * 2048 * 6144 * 4 + AT_ONCE * SCRATCH
+    assert passing_bytes(MLP(256, 512)) == 0
 
 
 # --- whole models ---------------------------------------------------------------------------------------------------
@@ -240,10 +240,10 @@ def test_the_manager_counts_packed_bytes_and_what_unpacking_takes(gguf_root: Pat
     for kept in (True, False):
         monkeypatch.setattr(loading, "stays_packed", lambda *_, kept=kept: kept)
         own = ModelManager()
-        monkeypatch.setattr(own.placement, "place", lambda entry, working: asked.append(working))
+        monkeypatch.setattr(own, "make_room", lambda device, needed, keep: asked.append(needed))
         with own.resident(handle, 1000) as model:
             sizes.append(own.used())
-            assert asked[-1] == 1000 + unpacking_bytes(model)
+            assert asked[-1] == 1000 + passing_bytes(model)
     infos = open_dit(handle.path).tensors.infos.values()
     saved = sum(i.numel * 4 - i.nbytes for i in infos if i.packed and any(p in i.key for p in PROJECTIONS))
     assert sizes[1] - sizes[0] == saved > 0

@@ -402,7 +402,15 @@ MUTATIONS = (
     Mutation("if info.begin != _up(last, alignment):", "if False:", "tests/checkpoints/test_gguf_header.py"),
     Mutation("found > most or found * least >", "found * least >", "tests/checkpoints/test_gguf_header.py"),
     Mutation("(first >> 6) << 4", "(first >> 7) << 4", "tests/checkpoints/test_packing.py"),
-    Mutation("part.copy_(weight)", "pass", "tests/models/test_packed.py"),
+    Mutation("part.copy_(weight)\n", "pass\n", "tests/models/test_packed.py"),
     Mutation('if role == "lm" or devices.is_host(device):', "if False:", "tests/models/test_packed.py"),
-    Mutation("entry.unpacking + (working(", "(working(", "tests/models/test_packed.py"),
+    Mutation("missing + working + entry.passing, keep", "missing + working, keep", "tests/models/test_packed.py"),
+    # layers that stay at home
+    Mutation("(room - working - RESERVE)", "(room - RESERVE)", "tests/models/test_placement.py"),
+    Mutation("key=lambda layer: layer in of_decoder", "key=lambda layer: False", "tests/models/test_streaming.py"),
+    Mutation("self.whole + self.coming - room", "self.whole - room", "tests/models/test_streaming.py"),
+    Mutation("if not self.streams or self.pins > 1:", "if not self.streams:", "tests/models/test_streaming.py"),
+    Mutation(
+        "max(self.least, self.streaming.fitting(", "max(0, self.streaming.fitting(", "tests/models/test_placement.py"
+    ),
 )
