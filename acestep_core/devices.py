@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from acestep_core.errors import InvalidInput
+from acestep_core.options import INT8
 
-DTYPES = {"auto": None, "bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
+DTYPES = {"auto": None, "bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16, INT8: None}
 
 
 WORTH_BF16 = 128 << 20

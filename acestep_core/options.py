@@ -28,6 +28,12 @@ WAVELETS = ("off", "double", "low", "high", "pix")
 REPAINT_MODES = ("balanced", "conservative", "aggressive")
 CHUNK_MASKS = ("ones", "window", "twos")
 PROMPT_FORMS = ("corrected", "legacy")
+NUMBER_FORMATS = ("auto", "bf16", "fp32")
+"""Of what is computed. `auto` takes bf16 where the device is fast at it."""
+INT8 = "int8"
+"""Weights of eight bits, computed with in the format that `auto` takes: half of the memory, a little less exact."""
+WEIGHT_FORMATS = (*NUMBER_FORMATS, INT8)
+"""Of models with linear layers, which a VAE has not."""
 _GUIDED = {"mode": tuple(mode for mode in GUIDANCE_MODES if mode != "none")}
 _APG = {"mode": ("apg",)}
 _BALANCED = {"mode": ("balanced",)}

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from acestep_core.options import NUMBER_FORMATS, WEIGHT_FORMATS
+
 from . import inputs, models, wires
 from .host import host
 from .remarks import Told, told
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from acestep_core.models.handles import Handle, ModelHandle
 
 _DTYPE_TIP = "Number format. 'auto' takes bf16 where the device is fast at it, fp32 elsewhere."
+_WEIGHTS_TIP = f"{_DTYPE_TIP} 'int8' holds the weights in half of the memory, a little less exact."
 _DEVICE_TIP = "Where it runs. 'auto' takes the graphics card if there is one."
 _TOY_NOTE = "The built-in toy model plays simple piano rolls. Put real models into models/acestep."
 _TINY_NOTE = "The tiny test model has random weights: its sound means nothing. Put real ones into models/acestep."
@@ -46,7 +49,7 @@ class ACEStepModelLoader:
                     models.AUTO,
                     "Which kind it is, for ComfyUI files that cannot say; with model 'auto', which kind to look for.",
                 ),
-                "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
+                "dtype": inputs.choice(WEIGHT_FORMATS, models.AUTO, _WEIGHTS_TIP, advanced=True),
                 "device": inputs.choice(models.device_choices(), models.AUTO, _DEVICE_TIP, advanced=True),
             },
         }
@@ -84,7 +87,7 @@ class ACEStepVAELoader:
                 ),
             },
             "optional": {
-                "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
+                "dtype": inputs.choice(NUMBER_FORMATS, models.AUTO, _DTYPE_TIP, advanced=True),
                 "device": inputs.choice(models.device_choices(), models.AUTO, _DEVICE_TIP, advanced=True),
             },
         }
@@ -122,7 +125,7 @@ class ACEStepLMLoader:
                 ),
             },
             "optional": {
-                "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
+                "dtype": inputs.choice(WEIGHT_FORMATS, models.AUTO, _WEIGHTS_TIP, advanced=True),
                 "device": inputs.choice(models.device_choices(), models.AUTO, _DEVICE_TIP, advanced=True),
             },
         }
@@ -160,7 +163,7 @@ class ACEStepLoader:
                 ),
             },
             "optional": {
-                "dtype": inputs.choice(models.DTYPE_CHOICES, models.AUTO, _DTYPE_TIP, advanced=True),
+                "dtype": inputs.choice(WEIGHT_FORMATS, models.AUTO, _WEIGHTS_TIP, advanced=True),
                 "device": inputs.choice(models.device_choices(), models.AUTO, _DEVICE_TIP, advanced=True),
             },
         }

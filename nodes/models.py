@@ -20,7 +20,6 @@ AUTO = AUTO_TIER
 NO_LORA = "none"
 TIER_CHOICES = list(TIERS)
 VARIANT_CHOICES = [AUTO, *VARIANTS]
-DTYPE_CHOICES = [AUTO, "bf16", "fp32"]
 RESCAN_SECONDS = 3.0
 """Definitions are read many times while one prompt is checked; files do not come and go that fast."""
 

@@ -1,10 +1,11 @@
 """Weights as files pack them, and what they stand for.
 
 A block of a GGUF type is a few small whole numbers with their common scale, and in some types a common offset; fp8 is a
-float of eight bits, with one scale for the whole tensor. Every function takes blocks `[n, bytes]` uint8 and gives fp32
-`[n, values]`, by the same operations in the same order as the format's own tools, so to the same bits. No constants are
-brought to the device, so all of it can be recorded with the work around it. Source: the block layouts of ggml,
-github.com/ggml-org/ggml, `docs/gguf.md` and `ggml-common.h`.
+float of eight bits, with one scale for the whole tensor. Floats of sixteen bits count as packed, too, where wider ones
+are computed. Every function takes blocks `[n, bytes]` uint8 and gives fp32 `[n, values]`, by the same operations in the
+same order as the format's own tools, so to the same bits. No constants are brought to the device, so all of it can be
+recorded with the work around it. Source: the block layouts of ggml, github.com/ggml-org/ggml, `docs/gguf.md` and
+`ggml-common.h`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acestep_core.checkpoints.stored import BLOCKS, Shape
+from acestep_core.checkpoints.stored import BLOCKS, BYTES, Shape
 
+EIGHT_BITS = "Q8_0"
+"""What weights are packed into that have to take half of their memory."""
+HALVES = ("BF16", "F16")
+"""Floats of sixteen bits."""
 AT_ONCE = 1 << 22
 """Values that are unpacked at a time, so that what they pass through stays small beside the model."""
 SCRATCH = 24
@@ -25,7 +30,7 @@ SCRATCH = 24
 
 @dataclass(frozen=True)
 class Packed:
-    """One tensor: its bytes `[n]` uint8, the type they have in `BLOCKS`, what shape it is, and a factor for all."""
+    """One tensor: its bytes `[n]` uint8, the type they have in `UNPACK`, what shape it is, and a factor for all."""
 
     data: Tensor
     dtype: str
@@ -36,12 +41,32 @@ class Packed:
         """The values, computed in fp32 and rounded to `dtype` once, into `out` if it is given."""
         if out is None:
             out = torch.empty(self.shape, dtype=dtype, device=self.data.device)
-        values, size = BLOCKS[self.dtype]
+        values, size = BLOCKS.get(self.dtype) or (1, BYTES[self.dtype])
         blocks, found, step = self.data.view(-1, size), out.view(-1, values), max(1, AT_ONCE // values)
         for start in range(0, len(blocks), step):
             part = UNPACK[self.dtype](blocks[start : start + step])
             found[start : start + step] = part if self.scale == 1 else part * self.scale
         return out
+
+
+def eight_bits(weight: Tensor) -> Packed:
+    """A weight, with rows of whole blocks, rounded to eight bits as GGUF's tools do it: by a scale for 32 values."""
+    values, size = BLOCKS[EIGHT_BITS]
+    rows, step = weight.detach().reshape(-1, values), max(1, AT_ONCE // values)
+    data = torch.empty(len(rows), size, dtype=torch.uint8, device=weight.device)
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step].float()
+        scale = part.abs().amax(dim=1, keepdim=True) / 127
+        numbers = part * torch.where(scale == 0, 0, 1 / scale)
+        rounded = numbers.sign() * (numbers.abs() + 0.5).floor()  # halves away from zero
+        data[start : start + step, :2] = scale.to(torch.float16).view(torch.uint8)
+        data[start : start + step, 2:] = rounded.to(torch.int8).view(torch.uint8)
+    return Packed(data.flatten(), EIGHT_BITS, tuple(weight.shape))
+
+
+def fits_eight_bits(shape: Shape) -> bool:
+    """Whether a weight's rows are whole blocks."""
+    return shape[-1] % BLOCKS[EIGHT_BITS][0] == 0
 
 
 def _half(blocks: Tensor, at: int) -> Tensor:
@@ -144,4 +169,6 @@ UNPACK: dict[str, Callable[[Tensor], Tensor]] = {
     "Q6_K": _q6_k,
     "F8_E4M3": lambda blocks: blocks.view(torch.float8_e4m3fn).float(),
     "F8_E5M2": lambda blocks: blocks.view(torch.float8_e5m2).float(),
+    "BF16": lambda blocks: blocks.view(torch.bfloat16).float(),
+    "F16": lambda blocks: blocks.view(torch.float16).float(),
 }

@@ -77,7 +77,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--models", metavar="PATH", help="checkpoints folder, model folder or file")
     parser.add_argument("--variant", help="which checkpoint, such as turbo, base or xl-turbo")
-    parser.add_argument("--dtype", choices=("auto", "bf16", "fp32"), default="auto", help="number format of the models")
+    parser.add_argument("--dtype", choices=options.WEIGHT_FORMATS, default="auto", help="number format of the models")
     parser.add_argument("--device", default="auto", help="such as cuda, cuda:1, xpu, mps or cpu (default: the best)")
     for title, groups in (("sampling", options.RENDER_GROUPS.values()), ("finishing", (options.Finish,))):
         add_flags(parser.add_argument_group(title), _of_all(groups))

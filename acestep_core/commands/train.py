@@ -22,6 +22,7 @@ from acestep_core.commands.report import built_in_note
 from acestep_core.declared import options_of
 from acestep_core.errors import Cancelled, InvalidInput
 from acestep_core.io.text import read_text
+from acestep_core.options import NUMBER_FORMATS
 from acestep_core.pipeline.progress import ProgressBar
 from acestep_core.train.settings import GROUPS, TrainSettings
 from acestep_core.values import counted, lasting
@@ -63,7 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--models", metavar="PATH", help="checkpoints folder, model folder or file")
     parser.add_argument("--variant", help="which checkpoint learns, such as base, turbo or xl-base "
                         "(default: that of the trainset)")  # fmt: skip
-    parser.add_argument("--dtype", choices=("auto", "bf16", "fp32"), default="auto", help="number format of the model")
+    parser.add_argument("--dtype", choices=NUMBER_FORMATS, default="auto", help="number format of the model")
     parser.add_argument("--device", default="auto", help="such as cuda, cuda:1, xpu, mps or cpu (default: the best)")
     for name, group in GROUPS.items():
         add_flags(parser.add_argument_group(TITLES[name]), options_of(group))

@@ -157,6 +157,6 @@ def told(entry: Entry, working: int) -> Iterator[None]:
         )
         raise OutOfMemory(
             f"The {name} ran out of memory on {entry.device}: its weights take {entry.nbytes >> 20} MiB and the work "
-            f"about {working >> 20} MiB{found}; make fewer or shorter songs at once, choose a smaller model, or close "
-            "other programs."
+            f"about {working >> 20} MiB{found}; make fewer or shorter songs at once, choose a smaller model or the "
+            "number format int8, or close other programs."
         ) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from acestep_core.checkpoints.catalog import Preset, Variant, variant_named
 from acestep_core.checkpoints.find import is_tiny, is_toy
 from acestep_core.io.names import meant
+from acestep_core.options import INT8
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +43,17 @@ class Handle:
             return 0 if lent else value_count(self.role, self.path, getattr(self, "variant", None))
 
         return dtype_for(self.role, device, self.dtype, values)
+
+    def format_name(self, device: torch.device) -> str:
+        """The number format in which it is there, by the name that asks for it again."""
+        from acestep_core.devices import dtype_name
+
+        return INT8 if self.eight_bits else dtype_name(self.format_on(device))
+
+    @property
+    def eight_bits(self) -> bool:
+        """Whether its linear layers are to be rounded to eight bits. A VAE has none."""
+        return self.dtype == INT8 and self.role != "vae"
 
     @property
     def tiny(self) -> bool:

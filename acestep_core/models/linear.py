@@ -165,14 +165,16 @@ def side_by_side(weights: Sequence[Packed | Tensor], dtype: torch.dtype, device:
     return whole
 
 
-def pack(module: nn.Module, tensors: Weights) -> Weights:
-    """Puts a `PackedLinear` in the place of every `Linear` whose weight is packed; the tensors that are left."""
+def pack(module: nn.Module, tensors: Weights, packed: Callable[[str], Packed | None]) -> Weights:
+    """Puts a `PackedLinear` in the place of every `Linear` whose weight `packed` knows by its name; what is left of
+    the tensors.
+    """
     taken = set()
     for parent_name, parent in list(module.named_modules()):
         for name, layer in list(parent.named_children()):
             weight = ".".join(filter(None, (parent_name, name, "weight")))
-            if type(layer) is Linear and weight in tensors and tensors.infos[weight].packed:
-                setattr(parent, name, PackedLinear(tensors.packed(weight)))
+            if type(layer) is Linear and weight in tensors and (found := packed(weight)) is not None:
+                setattr(parent, name, PackedLinear(found))
                 taken.add(weight)
     return tensors.renamed(lambda name: None if name in taken else name)
 

@@ -4,6 +4,7 @@ mapped from the files or read, packed or unpacked. Each loader also tells what i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -24,8 +25,10 @@ from acestep_core.checkpoints.layouts import (
     open_text_encoder,
     open_vae,
 )
+from acestep_core.checkpoints.packing import HALVES, Packed, eight_bits, fits_eight_bits
 from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
 from acestep_core.checkpoints.weights import Weights, assign
+from acestep_core.errors import InvalidInput
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
@@ -47,11 +50,13 @@ class How:
         dtype: the number format to compute in.
         device: where that will be; None where weights must not stay packed, because they are to be changed.
         mapped: whether files may stay mapped.
+        eight_bits: whether linear layers are rounded to eight bits, if they are not packed already.
     """
 
     dtype: torch.dtype
     device: torch.device | None
     mapped: bool
+    eight_bits: bool = False
 
 
 def stays_packed(role: str, device: torch.device, dtype: torch.dtype, tensors: Weights) -> bool:
@@ -73,6 +78,14 @@ def stays_packed(role: str, device: torch.device, dtype: torch.dtype, tensors: W
     if role == "lm" or devices.is_host(device):
         return unpacked > devices.total_memory(device) // 2
     return True
+
+
+def stays_narrow(device: torch.device, dtype: torch.dtype, tensors: Weights) -> bool:
+    """Whether weights of sixteen bits stay so where fp32 is computed, because as fp32 they would fill more than half of
+    the memory. Songs are the same either way.
+    """
+    wide = sum(info.numel for info in tensors.infos.values() if info.dtype in HALVES) * dtype.itemsize
+    return dtype is torch.float32 and devices.limits(device).unpacks and wide > devices.total_memory(device) // 2
 
 
 def load_model(handle: ModelHandle, how: How) -> tuple[AceStepModel, Read]:
@@ -115,9 +128,29 @@ def _source(files: DitFiles | VaeFiles | QwenFiles, how: How) -> Weights:
 def _fill(module: nn.Module, files: DitFiles | QwenFiles, how: How, role: str) -> None:
     """Makes the tensors of the files the parameters of `module`."""
     tensors = _source(files, how)
-    if how.device is not None and stays_packed(role, how.device, how.dtype, tensors):
-        tensors = pack(module, tensors)
+    if how.device is not None:
+        tensors = pack(module, tensors, _packing(role, how.device, how, tensors))
     assign(module, laid_out(module, tensors, how.dtype), files.source, how.dtype)
+
+
+def _packing(role: str, device: torch.device, how: How, tensors: Weights) -> Callable[[str], Packed | None]:
+    """What tells a weight as it is to be held, packed, or None where it is computed with as it is.
+
+    Raises:
+        InvalidInput: the device cannot do what is asked for.
+    """
+    if how.eight_bits and not devices.limits(device).unpacks:
+        raise InvalidInput(f"{device} cannot compute with weights of eight bits; choose the number format auto.")
+    kept = how.eight_bits or stays_packed(role, device, how.dtype, tensors)
+    narrow = stays_narrow(device, how.dtype, tensors)
+
+    def packed(name: str) -> Packed | None:
+        info = tensors.infos[name]
+        if (info.packed and kept) or (info.dtype in HALVES and narrow and not how.eight_bits):
+            return tensors.packed(name)
+        return eight_bits(tensors[name]) if how.eight_bits and fits_eight_bits(info.shape) else None
+
+    return packed
 
 
 def read_from(files: DitFiles | VaeFiles | QwenFiles) -> Read:

@@ -155,8 +155,15 @@ class ModelManager:
     def shared(self, handle: ModelHandle) -> tuple[AceStepModel, dict[str, Tensor]]:
         """A model as it lies in main memory, and its tensors by upstream's names, for a host to work with: nothing is
         copied, and nothing of it may be written to.
+
+        Raises:
+            CheckpointError: the weights stay packed, which no host can compute with.
         """
         with self._pinned(handle.bare) as entry:
+            if entry.streaming.unpacking:
+                raise CheckpointError(
+                    f"The weights of {handle.path.name} stay packed; choose the number format auto, or a bf16 file."
+                )
             return entry.module, dict(entry.home)  # type: ignore[return-value]
 
     def _fitting(self, handle: Handle, needs: Callable[[Any, int], int], size: int, least: int) -> int:
@@ -235,7 +242,8 @@ class ModelManager:
             entry = None
         if entry is None:
             log.info("loading %s from %s as %s", handle.role, handle.path, dtype)
-            module, extra, read = _LOADERS[type(handle)](self, handle, loading.How(dtype, device, self.mapped))
+            how = loading.How(dtype, device, self.mapped, handle.eight_bits)
+            module, extra, read = _LOADERS[type(handle)](self, handle, how)
             streams = handle.role in STREAMED and not devices.is_host(device)
             entry = Entry(key, module, device, extra, read, streams=streams)
         self._entries[key] = entry  # now the most recently used
@@ -306,7 +314,7 @@ def _key(handle: Handle, device: torch.device, dtype: torch.dtype) -> tuple[Any,
         )
     variant = handle.variant if isinstance(handle, ModelHandle) else None
     tokenizer = getattr(handle, "tokenizer", None)
-    return (handle.role, str(path), variant, tokenizer, str(dtype), str(device))
+    return (handle.role, str(path), variant, tokenizer, str(dtype), str(device), handle.eight_bits)
 
 
 @contextmanager

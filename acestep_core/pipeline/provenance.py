@@ -50,7 +50,7 @@ def machine_of(models: Models) -> dict[str, Any]:
     for role, handle in handles.items():
         if handle is not None:
             place = devices.pick_device(handle.device)
-            dtype = devices.dtype_name(handle.format_on(place))
+            dtype = handle.format_name(place)
             found["text_encoder" if role == "text" else role] = dtype if place == device else f"{dtype} on {place}"
     return found | {"threads": devices.thread_count()}
 

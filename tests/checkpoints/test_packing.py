@@ -34,7 +34,7 @@ def meant(packed: Packed) -> torch.Tensor:
 
 
 def test_every_packed_type_is_unpacked():
-    assert UNPACK.keys() == BLOCKS.keys()
+    assert UNPACK.keys() == BLOCKS.keys() | set(packing.HALVES)
 
 
 @pytest.mark.parametrize("name", HALVES)
@@ -42,6 +42,30 @@ def test_blocks_are_what_the_format_says(name: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(packing, "AT_ONCE", 1000)  # so that they come in several parts, the last one smaller
     packed = blocks(name, 7, 768)
     assert packed.unpacked(torch.float32).equal(meant(packed))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_eight_bits_are_those_of_the_format(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packing, "AT_ONCE", 1000)
+    weight = torch.randn(9, 256, generator=torch.Generator().manual_seed(0)).to(dtype)
+    weight[3, :32] = 0
+    weight[4, :32] = torch.arange(32) / 2  # halves, to be rounded away from zero
+    packed = packing.eight_bits(weight)
+    told = gguf.quants.quantize(weight.float().numpy(), gguf.GGMLQuantizationType.Q8_0)
+    assert packed.data.numpy().tobytes() == told.tobytes()
+    assert packed.shape == (9, 256) and packed.unpacked(torch.float32).equal(meant(packed))
+    assert (packed.unpacked(torch.float32) - weight.float()).abs().max() <= weight.float().abs().max() / 240
+
+
+def test_rows_must_be_whole_blocks():
+    assert packing.fits_eight_bits((7, 64)) and not packing.fits_eight_bits((64, 7))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_floats_of_sixteen_bits_can_be_packed(dtype: torch.dtype):
+    weight = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    packed = Packed(weight.view(torch.uint8).flatten(), {torch.bfloat16: "BF16", torch.float16: "F16"}[dtype], (4, 6))
+    assert packed.unpacked(torch.float32).equal(weight.float())
 
 
 @pytest.mark.parametrize("name", HALVES)

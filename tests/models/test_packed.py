@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,13 @@ from torch import Tensor, nn
 from acestep_core import devices
 from acestep_core.checkpoints.layouts import open_dit
 from acestep_core.checkpoints.packing import AT_ONCE, SCRATCH
+from acestep_core.errors import CheckpointError, InvalidInput
 from acestep_core.models import linear, loading
 from acestep_core.models.adapters import applied
 from acestep_core.models.handles import AdapterHandle, LMHandle, ModelHandle, TextHandle
 from acestep_core.models.layers import MLP, Attention
-from acestep_core.models.linear import Linear, PackedLinear, passing_bytes
-from acestep_core.models.loading import How, load_model, load_qwen, stays_packed
+from acestep_core.models.linear import Layer, Linear, PackedLinear, passing_bytes
+from acestep_core.models.loading import How, load_model, load_qwen, stays_narrow, stays_packed
 from acestep_core.models.manager import ModelManager
 from tests.capabilities import needs_mapping
 from tests.checkpoints.test_packing import HALVES, blocks
@@ -277,3 +279,67 @@ def test_a_model_that_was_away_comes_back(gguf_root: Path, monkeypatch):
     assert all(tensor.data_ptr() == entry.home[name].data_ptr() for name, tensor in entry.tensors())
     with own.resident(handle) as model:
         assert velocity(model).equal(before)
+
+
+# --- packed when they are loaded ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", ["model", "text", "lm"])
+def test_int8_takes_half_and_is_nearly_the_same(tiny_models, part: str):
+    handle = {"model": tiny_models.model, "text": tiny_models.model.text, "lm": tiny_models.lm}[part]
+    own, found, held = ModelManager(), [], []
+    for dtype in ("auto", "int8"):
+        with own.resident(replace(handle, dtype=dtype)) as product, torch.inference_mode():
+            model = getattr(product, "model", product)
+            layers = [layer for layer in model.modules() if isinstance(layer, Layer)]
+            assert all(isinstance(layer, PackedLinear) == (dtype == "int8") for layer in layers)
+            held.append(sum(t.nbytes for layer in layers for t in (*layer.parameters(), *layer.buffers())))
+            found.append(velocity(model) if part == "model" else model(torch.arange(20)[None]))
+    assert held[1] == held[0] * 34 / (32 * 4)  # of fp32
+    error = (found[0] - found[1]).norm() / found[0].norm()
+    assert 0 < error < 0.02, error
+
+
+def test_int8_leaves_alone_what_is_packed_already(gguf_root: Path):
+    handle = ModelHandle(gguf_root / "acestep-v15-turbo-Q8_0.gguf")
+    model = load_model(handle, How(torch.float32, CPU, True, eight_bits=True))[0]
+    tensors, name = open_dit(handle.path).tensors, "decoder.layers.0.self_attn.q_proj"
+    assert model.get_submodule(name).data.equal(tensors.packed(f"{name}.weight").data)
+
+
+def test_int8_is_refused_where_a_device_cannot_unpack(tiny_models, monkeypatch):
+    monkeypatch.setattr(devices, "limits", lambda device: devices.Limits(unpacks=False))
+    asked = replace(tiny_models.model, dtype="int8")
+    with pytest.raises(InvalidInput, match="choose the number format auto"), ModelManager().resident(asked):
+        pytest.fail("nothing runs")
+
+
+def test_a_vae_has_nothing_to_round(tiny_models):
+    with ModelManager().resident(replace(tiny_models.vae, dtype="int8")) as vae:
+        assert not any(isinstance(part, PackedLinear) for part in vae.modules())
+
+
+def test_sixteen_bits_stay_so_where_32_would_fill_the_memory(tiny_root: Path, tmp_path: Path, monkeypatch):
+    """A card without bf16, or a laptop: as stored, the model takes half, and the song is the same."""
+    folder = tmp_path / "acestep-v15-turbo"
+    shutil.copytree(tiny_root / folder.name, folder)
+    file = folder / "model.safetensors"
+    save_file({name: tensor.bfloat16() for name, tensor in load_file(file).items()}, file)
+    found, held = [], []
+    for memory in (1 << 20, 80 * GIB):
+        monkeypatch.setattr(devices, "total_memory", lambda device, memory=memory: memory)
+        model = load_model(ModelHandle(folder), How(torch.float32, CPU, True))[0]
+        layers = [layer for layer in model.modules() if isinstance(layer, Layer)]
+        assert all(isinstance(layer, PackedLinear) == (memory < GIB) for layer in layers)
+        held.append(sum(t.nbytes for layer in layers for t in (*layer.parameters(), *layer.buffers())))
+        found.append(velocity(model))
+    assert found[0].equal(found[1]) and held[1] == 2 * held[0]
+    monkeypatch.setattr(devices, "total_memory", lambda device: 1 << 20)
+    assert not stays_narrow(CPU, torch.bfloat16, open_dit(folder).tensors)
+    monkeypatch.setattr(devices, "limits", lambda device: devices.Limits(unpacks=False))
+    assert not stays_narrow(CPU, torch.float32, open_dit(folder).tensors)
+
+
+def test_a_host_gets_no_packed_weights(tiny_models):
+    with pytest.raises(CheckpointError, match="choose the number format auto"):
+        ModelManager().shared(replace(tiny_models.model, dtype="int8"))
