@@ -1,4 +1,4 @@
-"""A whole song from GGUF files alone: the same with weights that stay packed, recorded, and made again."""
+"""Whole songs from packed weights: the same as from unpacked ones, recorded, and made again."""
 
 from __future__ import annotations
 
@@ -69,3 +69,18 @@ def test_a_file_that_was_cut_off_is_told(gguf_root: Path, tmp_path: Path):
         with pytest.raises(CheckpointError, match=rf"{name} is incomplete: it has \d+ of \d+ bytes"):
             song(root)
         (root / name).write_bytes(whole)
+
+
+def test_a_song_of_int8_is_recorded_and_made_again(tiny_root: Path):
+    """Rounded when it is loaded, which the record says, so that it is rounded again."""
+    models = open_models(tiny_root, "turbo", dtype="int8")
+    told = {"lyrics": "[verse]\nrain on the road", "duration": 10, "seed": 5, "settings": QUICK}
+    made, whole = (generate("calm piano", models=m, **told) for m in (models, open_models(tiny_root, "turbo")))
+    assert not made.latents.equal(whole.latents)
+    assert {role: made.record(0).machine[role] for role in ("dit", "text_encoder", "vae")} == {
+        "dit": "int8",
+        "text_encoder": "int8",
+        "vae": "fp32",
+    }
+    again = replay(made.record(0), models=tiny_root)
+    assert again.audio.equal(made.audio)
