@@ -26,6 +26,8 @@ WORTH_BF16 = 128 << 20
 """Values from which on a processor computes a model in bf16 if it can: less to read, and faster. What is smaller is
 quick in fp32 too, and has all its digits.
 """
+SOME_CARD = torch.device("cuda", 0)
+"""A graphics card that need not be there, to tell what would be on one."""
 UNLIMITED = 1 << 60
 """Bytes nobody has: the free memory of a device that does not tell."""
 _FULL = (
@@ -111,8 +113,8 @@ def threads(count: int | None) -> Iterator[None]:
 def supports_bf16(device: torch.device) -> bool:
     """Whether bf16 arithmetic on `device` is native (not emulated, and not slower than fp32)."""
     if device.type == "cuda":
-        if torch.version.hip:
-            return True
+        if torch.version.hip or not torch.cuda.is_available():
+            return True  # of a card that is not there the usual is told
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device.type == "cpu":
         return _processor_has_bf16()

@@ -73,6 +73,11 @@ def as_minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def shown_size(count: float) -> str:
+    """Bytes as people read them: `350 MiB`, `4.5 GiB`."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
 def lasting(seconds: float) -> str:
     """How long something takes, as the canvas says it: `45 s`, `12 min`, `4 h 25 min`."""
     minutes = round(seconds / 60)

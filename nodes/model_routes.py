@@ -112,6 +112,7 @@ def _overview() -> dict[str, Any]:
     found = models.found()
     device = pick_device(host().device())
     memory = free_ram() if is_host(device) else _memory(device)
+    known = offers(memory, streams=not is_host(device))
     here = {entry.path.name for entry in found.entries if entry.problem is None and not entry.tiny}
     return {
         "found": [
@@ -129,7 +130,7 @@ def _overview() -> dict[str, Any]:
         "places": [{"path": str(place), "exists": place.exists()} for place in found.places],
         "stand_in": stand_in(found),
         "card": {"name": processor_name() if is_host(device) else device_name(device), "memory": memory},
-        "offers": [asdict(offer) | {"here": offer.name in here} for offer in offers(memory)],
+        "offers": [asdict(offer) | {"here": offer.name in here} for offer in known],
     }
 
 

@@ -85,7 +85,7 @@ export function showModels() {
       list(found.offers, (offer) => [
         el("strong", { text: offer.name === "main" ? say("modelsMain") : offer.name }),
         el("span", { class: "ace-quiet", text: size(offer.bytes) }),
-        el("span", { class: offer.longest === 0 ? "ace-bad" : "ace-quiet", text: fits(offer.longest) }),
+        el("span", { class: offer.longest === 0 ? "ace-bad" : "ace-quiet", text: fits(offer) }),
         button({
           icon: offer.here ? "check" : "cloud-download",
           label: say(offer.here ? "isHere" : "getModel"),
@@ -105,9 +105,9 @@ export function showModels() {
   job.follow();
 }
 
-function fits(longest) {
+function fits({ longest, streams }) {
   if (longest === null) return "";
-  return longest ? say("fits", clock(longest)) : say("tooLarge");
+  return longest ? say(streams ? "fitsInTurns" : "fits", clock(longest)) : say("tooLarge");
 }
 
 function list(entries, parts) {

@@ -51,6 +51,11 @@ export default {
   isHere: ["Here", "있음", "已有"],
   verify: ["Verify", "확인", "校验"],
   fits: ["Fits, songs up to {0}", "사용 가능, 최대 {0}", "可用，最长 {0}"],
+  fitsInTurns: [
+    "Larger than this card, so slower: songs up to {0}",
+    "그래픽 카드보다 커서 느립니다: 최대 {0}",
+    "超出显存，速度较慢：最长 {0}",
+  ],
   tooLarge: ["Too large for this card", "이 그래픽 카드에는 너무 큽니다", "超出本机显存"],
   places: ["Where models are looked for", "모델을 찾는 곳", "查找模型的位置"],
   pauseIt: ["Pause", "일시 정지", "暂停"],

@@ -10,6 +10,7 @@ recorded with the work around it. Source: the block layouts of ggml, github.com/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,12 +42,25 @@ class Packed:
         """The values, computed in fp32 and rounded to `dtype` once, into `out` if it is given."""
         if out is None:
             out = torch.empty(self.shape, dtype=dtype, device=self.data.device)
-        values, size = BLOCKS.get(self.dtype) or (1, BYTES[self.dtype])
+        values, size = _block(self.dtype)
         blocks, found, step = self.data.view(-1, size), out.view(-1, values), max(1, AT_ONCE // values)
         for start in range(0, len(blocks), step):
             part = UNPACK[self.dtype](blocks[start : start + step])
             found[start : start + step] = part if self.scale == 1 else part * self.scale
         return out
+
+
+def _block(dtype: str) -> tuple[int, int]:
+    """How many values a block of a type holds, and its bytes."""
+    return BLOCKS.get(dtype) or (1, BYTES[dtype])
+
+
+def blank(dtype: str | None, shape: Shape) -> Packed | None:
+    """A weight of that type of which nothing is known but its size, on the meta device; None for no type."""
+    if dtype is None:
+        return None
+    values, size = _block(dtype)
+    return Packed(torch.empty(math.prod(shape) // values * size, dtype=torch.uint8, device="meta"), dtype, shape)
 
 
 def eight_bits(weight: Tensor) -> Packed:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     kept.add_argument("--best-of", type=int, metavar="K", help="make K takes, score them and keep the best")
     kept.add_argument("--json", action="store_true", help="print results and errors as JSON, one a line")
     kept.add_argument("--keep", type=int, default=1, metavar="N", help="how many of them (default 1)")
+    kept.add_argument(
+        "--estimate", nargs="?", type=float, const=0.0, metavar="GB",
+        help="make nothing, and say how much memory each stage would take, here or on a card of so many GB",
+    )  # fmt: skip
 
 
 def _of_all(groups: Iterable[type[Options]]) -> Iterable[Option]:
@@ -121,7 +126,8 @@ def run(told: argparse.Namespace) -> int:
     audio_format = told.format or format_for(output)
     subtitles = tuple(told.subtitles.replace(",", " ").split())
     keep = Keep(audio_format, told.bitrate, not told.no_record, subtitles)  # refused before an hour of work, not after
-    make_folder(output.parent)
+    if told.estimate is None:
+        make_folder(output.parent)
     song = Song.from_dict(given(told, (Song,)) | {"lyrics": _read_lyrics(told.lyrics)})
     said = song.warnings()
     sys.stderr.writelines(f"Note: {remark}\n" for remark in said)
@@ -131,6 +137,8 @@ def run(told: argparse.Namespace) -> int:
         models = models.with_adapter(*_adapter(text))
     sys.stderr.write(built_in_note(models))
     _check_best_of(told, song, models)
+    if told.estimate is not None:
+        return _estimate(told, song, models)
     with ProgressBar() as bar:
         work = _request(told, song, models, bar), group(**asked), [told.source] if told.source else [], _codes(told)
         count = max(told.batch, len(work[3]))
@@ -151,6 +159,20 @@ def run(told: argparse.Namespace) -> int:
             _show(told, result, paths, time.perf_counter() - start)
             start = time.perf_counter()
     return 0
+
+
+def _estimate(told: argparse.Namespace, song: Song, models: Models) -> int:
+    from acestep_core.pipeline.forecast import forecast
+    from acestep_core.pipeline.generation import AT_ONCE, DEFAULT_SECONDS
+
+    if told.estimate and not 1 <= told.estimate <= 1024:
+        raise InvalidInput(f"--estimate takes the gigabytes of a card, 1 to 1024, not {told.estimate:g}.")
+    card = round(told.estimate * 2**30) or None
+    songs = min(told.best_of or told.batch, AT_ONCE)
+    stages = forecast(models, song.duration or DEFAULT_SECONDS, songs, think=told.think, card=card)
+    lines = [json.dumps(asdict(stage) | {"total": stage.total, "fits": stage.fits}) for stage in stages]
+    sys.stdout.write("\n".join(lines if told.json else map(str, stages)) + "\n")
+    return 0 if all(stage.fits for stage in stages) else 1
 
 
 def _show(told: argparse.Namespace, result: Generation, paths: Sequence[Path], seconds: float) -> None:

@@ -1,17 +1,23 @@
-"""What published models weigh, and how long a song may be on a card: from shapes alone, before anything is downloaded.
+"""What published models weigh, and how long a song may be with them: from shapes alone, before anything is downloaded.
 
 Sizes of the parts that are not DiTs are those of the published files.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from math import prod
+
+import torch
 
 from acestep_core.checkpoints.catalog import LANGUAGE_MODELS, MAIN_FOLDERS, TEXT_ENCODER, VAE, VARIANTS, Variant
 from acestep_core.checkpoints.shapes import dit_shapes
+from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.memory import denoising_bytes
+from acestep_core.models.placement import RESERVE
+from acestep_core.models.streaming import Streaming
 from acestep_core.song.description import DURATION_MAX
 
 BYTES = 2
@@ -44,13 +50,15 @@ class Offer:
     Attributes:
         name: as `checkpoints.catalog.downloads` knows it.
         bytes: of its files, about.
-        longest: seconds of one song that a card of the asked memory has room for with it; 0 where it does not fit, None
-            for what is no DiT.
+        longest: seconds of one song that the asked memory has room for with it; 0 where it does not fit, None for what
+            is no DiT.
+        streams: whether some of its layers have to stay in main memory for that, which is slower.
     """
 
     name: str
     bytes: int
     longest: int | None = None
+    streams: bool = False
 
 
 def config_of(variant: Variant) -> AceStepConfig:
@@ -62,10 +70,14 @@ def weights(config: AceStepConfig) -> int:
     return sum(prod(shape) for shape in dit_shapes(asdict(config)).values()) * BYTES
 
 
-def longest_song(variant: Variant, memory: int) -> int:
-    """Seconds of one song that fit into `memory` bytes beside the weights; 0 where nothing does."""
+def longest_song(variant: Variant, memory: int, *, streams: bool = False) -> int:
+    """Seconds of one song that fit into `memory` bytes beside the weights; 0 where nothing does.
+
+    Args:
+        streams: whether layers may stay in main memory.
+    """
     config = config_of(variant)
-    free = memory - weights(config)
+    free = memory - (least_weights(config) if streams else weights(config)) - RESERVE
     fitting = [
         seconds
         for seconds in LENGTHS
@@ -74,9 +86,29 @@ def longest_song(variant: Variant, memory: int) -> int:
     return max(fitting, default=0)
 
 
-def offers(memory: int) -> list[Offer]:
-    """Everything that is published, in the order in which to look at it, for a card of `memory` bytes."""
-    dits = [Offer(v.folder, weights(config_of(v)), longest_song(v, memory)) for v in VARIANTS.values()]
+@cache
+def least_weights(config: AceStepConfig) -> int:
+    """Bytes of it that are on a device if all layers that can stay in main memory do, with what comes by turns."""
+    with torch.device("meta"):
+        streaming = Streaming(AceStepModel(config).to(torch.bfloat16))
+    streaming.keep(len(streaming.layers))
+    return streaming.whole - streaming.staying + streaming.passing
+
+
+def offers(memory: int, *, streams: bool = False) -> list[Offer]:
+    """Everything that is published, in the order in which to look at it, for `memory` bytes.
+
+    Args:
+        streams: whether layers may stay in main memory, because that is another one.
+    """
+    dits = [_offer(variant, memory, streams) for variant in VARIANTS.values()]
     sizes = {offer.name: offer.bytes for offer in dits} | OTHERS
-    main = Offer("main", sum(sizes[name] for name in MAIN_FOLDERS), dits[0].longest)
+    main = replace(dits[0], name="main", bytes=sum(sizes[name] for name in MAIN_FOLDERS))
     return [main, *dits, *(Offer(name, size) for name, size in OTHERS.items())]
+
+
+def _offer(variant: Variant, memory: int, streams: bool) -> Offer:
+    size, whole = weights(config_of(variant)), longest_song(variant, memory)
+    if whole or not streams:
+        return Offer(variant.folder, size, whole)
+    return Offer(variant.folder, size, longest_song(variant, memory, streams=True), True)

@@ -25,13 +25,13 @@ from acestep_core.checkpoints.layouts import (
     open_text_encoder,
     open_vae,
 )
-from acestep_core.checkpoints.packing import HALVES, Packed, eight_bits, fits_eight_bits
+from acestep_core.checkpoints.packing import EIGHT_BITS, HALVES, Packed, blank, eight_bits, fits_eight_bits
 from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
 from acestep_core.checkpoints.weights import Weights, assign
 from acestep_core.errors import InvalidInput
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
-from acestep_core.models.handles import LMHandle, ModelHandle, TextHandle, VAEHandle
+from acestep_core.models.handles import Handle, LMHandle, ModelHandle, TextHandle, VAEHandle
 from acestep_core.models.linear import laid_out, pack
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_norm
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
@@ -51,15 +51,19 @@ class How:
         device: where that will be; None where weights must not stay packed, because they are to be changed.
         mapped: whether files may stay mapped.
         eight_bits: whether linear layers are rounded to eight bits, if they are not packed already.
+        memory: bytes that the device has; None asks it.
     """
 
     dtype: torch.dtype
     device: torch.device | None
     mapped: bool
     eight_bits: bool = False
+    memory: int | None = None
 
 
-def stays_packed(role: str, device: torch.device, dtype: torch.dtype, tensors: Weights) -> bool:
+def stays_packed(
+    role: str, device: torch.device, dtype: torch.dtype, tensors: Weights, memory: int | None = None
+) -> bool:
     """Whether weights that a file packs stay so in memory. The one rule; songs are the same either way.
 
     A graphics card unpacks a layer in a fraction of the time it computes with it, and half or a quarter of the memory
@@ -70,22 +74,46 @@ def stays_packed(role: str, device: torch.device, dtype: torch.dtype, tensors: W
         role: `dit`, `text` or `lm`.
         device: where it computes, and `dtype`, in what format.
         tensors: its weights.
+        memory: bytes that the device has; None asks it.
     """
     packed, able = [info for info in tensors.infos.values() if info.packed], devices.limits(device)
     if not packed or not able.unpacks or not (able.float8 or tensors.format != "fp8"):
         return False
     unpacked = sum(info.numel for info in packed) * dtype.itemsize
     if role == "lm" or devices.is_host(device):
-        return unpacked > devices.total_memory(device) // 2
+        return unpacked > (memory or devices.total_memory(device)) // 2
     return True
 
 
-def stays_narrow(device: torch.device, dtype: torch.dtype, tensors: Weights) -> bool:
+def stays_narrow(device: torch.device, dtype: torch.dtype, tensors: Weights, memory: int | None = None) -> bool:
     """Whether weights of sixteen bits stay so where fp32 is computed, because as fp32 they would fill more than half of
     the memory. Songs are the same either way.
     """
     wide = sum(info.numel for info in tensors.infos.values() if info.dtype in HALVES) * dtype.itemsize
-    return dtype is torch.float32 and devices.limits(device).unpacks and wide > devices.total_memory(device) // 2
+    if dtype is not torch.float32 or not devices.limits(device).unpacks:
+        return False
+    return wide > (memory or devices.total_memory(device)) // 2
+
+
+def outline(handle: Handle, how: How) -> nn.Module:
+    """The module as it would be loaded, on the meta device; only headers are read."""
+    files: DitFiles | VaeFiles | QwenFiles
+    with torch.device("meta"):
+        if isinstance(handle, VAEHandle):
+            files = open_vae(handle.path)
+            return _ready(OobleckVAE(OobleckConfig.from_json(files.config)).to(how.dtype))
+        module: nn.Module
+        if isinstance(handle, ModelHandle):
+            files = open_dit(handle.path, handle.variant)
+            module = AceStepModel(AceStepConfig.from_json(files.config))
+        else:
+            files = open_lm(handle.path) if isinstance(handle, LMHandle) else open_text_encoder(handle.path)
+            module = Qwen3(Qwen3Config.from_json(files.config))
+        if how.device is not None:
+            held = _held_as(handle.role, how.device, how, files.tensors)
+            infos = files.tensors.infos
+            pack(module, files.tensors, lambda name: blank(held(name), infos[name].shape))
+    return _ready(module.to(how.dtype))
 
 
 def load_model(handle: ModelHandle, how: How) -> tuple[AceStepModel, Read]:
@@ -129,28 +157,36 @@ def _fill(module: nn.Module, files: DitFiles | QwenFiles, how: How, role: str) -
     """Makes the tensors of the files the parameters of `module`."""
     tensors = _source(files, how)
     if how.device is not None:
-        tensors = pack(module, tensors, _packing(role, how.device, how, tensors))
+        held, source = _held_as(role, how.device, how, tensors), tensors
+
+        def packed(name: str) -> Packed | None:
+            form = held(name)
+            if form is None or form == source.infos[name].dtype:
+                return None if form is None else source.packed(name)
+            return eight_bits(source[name])
+
+        tensors = pack(module, tensors, packed)
     assign(module, laid_out(module, tensors, how.dtype), files.source, how.dtype)
 
 
-def _packing(role: str, device: torch.device, how: How, tensors: Weights) -> Callable[[str], Packed | None]:
-    """What tells a weight as it is to be held, packed, or None where it is computed with as it is.
+def _held_as(role: str, device: torch.device, how: How, tensors: Weights) -> Callable[[str], str | None]:
+    """What tells in which packed type a weight is to be held; None where it is computed with as it is.
 
     Raises:
         InvalidInput: the device cannot do what is asked for.
     """
     if how.eight_bits and not devices.limits(device).unpacks:
         raise InvalidInput(f"{device} cannot compute with weights of eight bits; choose the number format auto.")
-    kept = how.eight_bits or stays_packed(role, device, how.dtype, tensors)
-    narrow = stays_narrow(device, how.dtype, tensors)
+    kept = how.eight_bits or stays_packed(role, device, how.dtype, tensors, how.memory)
+    narrow = stays_narrow(device, how.dtype, tensors, how.memory)
 
-    def packed(name: str) -> Packed | None:
+    def held(name: str) -> str | None:
         info = tensors.infos[name]
         if (info.packed and kept) or (info.dtype in HALVES and narrow and not how.eight_bits):
-            return tensors.packed(name)
-        return eight_bits(tensors[name]) if how.eight_bits and fits_eight_bits(info.shape) else None
+            return info.dtype
+        return EIGHT_BITS if how.eight_bits and fits_eight_bits(info.shape) else None
 
-    return packed
+    return held
 
 
 def read_from(files: DitFiles | VaeFiles | QwenFiles) -> Read:

@@ -31,6 +31,7 @@ from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.entry import Entry, stamps_of, told
 from acestep_core.models.handles import Handle, LMHandle, ModelHandle, TextHandle, VAEHandle
 from acestep_core.models.layers import scores_bytes
+from acestep_core.models.memory import at_once
 from acestep_core.models.oobleck import OobleckVAE
 from acestep_core.models.placement import RESERVE, OwnPlacement, Placement
 from acestep_core.models.silence import encode_silence, silence_bytes
@@ -173,9 +174,7 @@ class ModelManager:
         with self._pinned(handle) as entry:
             with self._lock:
                 room = self.placement.room(entry, needs(entry.product, size))
-            while size > least and needs(entry.product, size) > room:
-                size = max(least, size // 2)
-        return size
+            return at_once(size, least, lambda size: needs(entry.product, size), room)
 
     @contextmanager
     def private(

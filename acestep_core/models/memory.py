@@ -7,7 +7,7 @@ Sizes are in bytes, `itemsize` is that of the model's number format.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from acestep_core.models.config import AceStepConfig
 from acestep_core.models.oobleck import OobleckConfig
@@ -21,6 +21,15 @@ TRIFLE = 1 << 20
 _UNGUIDED, _GUIDED = 8, 18  # tensors like the state that integrator and guidance hold at once, fp32
 _CHOICE = 64  # bytes per row and token of the vocabulary, from fp32 logits to a chosen token
 _DECODED, _ENCODED = 6.6, 7.2  # full-rate activations alive in the VAE's widest stage, with workspace
+
+
+def at_once(size: int, least: int, needs: Callable[[int], int], room: int) -> int:
+    """How much to do at a time: `size`, or its largest half, quarter and so on of which `room` bytes hold the work; at
+    least `least`, whatever that takes.
+    """
+    while size > least and needs(size) > room:
+        size = max(least, size // 2)
+    return size
 
 
 def layer_bytes(tokens: int, itemsize: int, sizes: Mapping[str, int], band: bool = False) -> int:

@@ -13,6 +13,7 @@ from acestep_core.devices import records_graphs
 from acestep_core.errors import GenerationError
 from acestep_core.models.language_model import LanguageModel
 from acestep_core.models.memory import writing_bytes
+from acestep_core.models.qwen3 import Qwen3Config
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import LMSampling
 from acestep_core.planner.rows import BUCKET, Recorded, Rows, RunAhead, reach_of
@@ -143,9 +144,23 @@ def codes_bytes(
 
 
 def _bytes(lm: LanguageModel, device: torch.device, songs: int, rows: int, prompt: int, room: int, vocab: int) -> int:
+    return written_bytes(lm.model.config, lm.dtype.itemsize, device, songs, rows, prompt, room, vocab)
+
+
+def written_bytes(
+    config: Qwen3Config,
+    itemsize: int,
+    device: torch.device,
+    songs: int,
+    rows: int,
+    prompt: int,
+    room: int,
+    vocab: int,
+) -> int:
+    """What writing `room` tokens of `vocab` allocates on `device`, see `models.memory.writing_bytes`."""
     columns = reach_of(prompt + room)
     recorded = columns // BUCKET - prompt // BUCKET if records_graphs(device) else 0
-    return writing_bytes(lm.model.config, songs, rows, columns, prompt, vocab, lm.dtype.itemsize, recorded)
+    return writing_bytes(config, songs, rows, columns, prompt, vocab, itemsize, recorded)
 
 
 class CodesWriter:

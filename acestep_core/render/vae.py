@@ -32,15 +32,19 @@ def encoding(vae: OobleckVAE, tile: int) -> int:
 
 
 def pick_tile(vae: OobleckVAE, largest: int | None = None) -> int:
-    """Frames per tile: as many as half the free memory holds, in powers of two. Nobody has to leave for larger ones.
-
-    Large tiles only pay on a GPU; on a CPU 128 frames already keep the convolutions busy and stay near the caches.
-    """
-    tile = possible_tile(vae, largest or (128 if devices.is_host(vae.device) else 512))
+    """Frames per tile: as many as half the free memory holds, in powers of two. Nobody has to leave for larger ones."""
+    tile = possible_tile(vae, largest or largest_tile(vae.device))
     budget = devices.free_memory(vae.device) // 2
     while tile > SMALLEST_TILE and max(decoding(vae, tile), encoding(vae, tile)) > budget:
         tile = max(SMALLEST_TILE, tile // 2)
     return tile
+
+
+def largest_tile(device: torch.device) -> int:
+    """Frames per tile that pay. Large ones only do on a GPU; on a CPU 128 frames already keep the convolutions busy and
+    stay near the caches.
+    """
+    return 128 if devices.is_host(device) else 512
 
 
 def possible_tile(vae: OobleckVAE, tile: int) -> int:

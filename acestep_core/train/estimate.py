@@ -27,6 +27,7 @@ from acestep_core.train.network import LiveNetwork, seeded
 from acestep_core.train.quantised import largest_whole, saved_bytes
 from acestep_core.train.settings import TrainSettings
 from acestep_core.train.trainset import Trainset
+from acestep_core.values import shown_size
 from acestep_core.vocabulary import LATENT_RATE
 
 STATE_BYTES: Final[Mapping[str, int]] = {"adamw": 16, "adamw8bit": 10, "prodigy": 24}
@@ -247,8 +248,3 @@ def _smaller(
         if estimate(network, optimizer, smaller, 1, costs).besides_weights <= room:
             return f"it would fit if you {text}"
     return "choose a smaller model or a lower rank, or close other programs"
-
-
-def shown_size(count: float) -> str:
-    """Bytes as people read them."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -18,7 +18,7 @@ from acestep_core.errors import AceStepError, Cancelled, OutOfMemory, TrainingEr
 from acestep_core.io.tensor_file import open_tensors
 from acestep_core.models.config import AceStepConfig
 from acestep_core.train.checkpoints import EMA, HEAR, OPTIMIZER, STOP, WEIGHTS, Checkpoint
-from acestep_core.train.estimate import SHORTER, shown_size
+from acestep_core.train.estimate import SHORTER
 from acestep_core.train.network import PREFIX, LiveNetwork, agreement, seeded
 from acestep_core.train.objective import (
     Drawing,
@@ -42,6 +42,7 @@ from acestep_core.train.optimizers import (
 )
 from acestep_core.train.progress import Progress, StepResult
 from acestep_core.train.tensorboard import event_writer
+from acestep_core.values import shown_size
 from acestep_core.vocabulary import LATENT_RATE
 
 if TYPE_CHECKING:

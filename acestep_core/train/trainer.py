@@ -24,7 +24,7 @@ from acestep_core.models.manager import manager
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.records.song_record import versions
 from acestep_core.train.checkpoints import HEAR, STOP, Checkpoint, RunFolder, compare
-from acestep_core.train.estimate import Estimate, Plan, choose_plan, disk_bytes, shown_size
+from acestep_core.train.estimate import Estimate, Plan, choose_plan, disk_bytes
 from acestep_core.train.latents import weights_hash
 from acestep_core.train.loop import Loop, Record
 from acestep_core.train.network import LiveNetwork
@@ -34,6 +34,7 @@ from acestep_core.train.quantised import check_quantised, quantise
 from acestep_core.train.ranks import ALONE, Ranks
 from acestep_core.train.settings import Fine, TrainSettings, remarks
 from acestep_core.train.trainset import Trainset
+from acestep_core.values import shown_size
 
 Hear = Callable[[Path, int], Sequence[Path]]
 """Makes a test song with the adapter in a folder, at a step; returns its files."""

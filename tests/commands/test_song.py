@@ -233,3 +233,20 @@ def test_a_song_made_again_from_its_own_file(song, tiny_root, tmp_path, monkeypa
     assert told["seeds"] == {"song": [4]} and told["files"] == {"song": [str(tmp_path / "again" / "song.flac")]}
     assert (tmp_path / "again" / "song.flac").read_bytes() == path.read_bytes()
     assert main(["run", str(path), "--seed", "5"]) == 1
+
+
+def test_memory_is_told_before_anything_is_made(song, tmp_path, capsys):
+    status, paths = song("pop", "--duration", "60", "--batch", "2", "--think", "--estimate", output="new/x.flac")
+    lines = capsys.readouterr().out.splitlines()
+    assert status == 0 and not (tmp_path / "new").exists() and not paths
+    assert [line.split()[0] for line in lines] == ["think", "text", "condition", "sample", "decode"]
+    assert all("of cpu" in line for line in lines)
+
+
+def test_memory_is_told_for_another_card(song, capsys):
+    assert song("pop", "--duration", "600", "--estimate", "8", "--json")[0] == 0
+    stages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {stage["memory"] for stage in stages} == {8 << 30} and all(stage["fits"] for stage in stages)
+    assert all(stage["total"] == stage["weights"] - stage["home"] + stage["work"] for stage in stages)
+    assert song("pop", "--estimate", "0.5")[0] == 1
+    assert "1 to 1024" in capsys.readouterr().err

@@ -22,6 +22,16 @@ def test_a_larger_card_makes_longer_songs_and_guidance_takes_room() -> None:
     assert longest_song(VARIANTS["xl-turbo"], 8 * GIB) == 0 < longest_song(VARIANTS["turbo"], 8 * GIB)
 
 
+def test_what_is_larger_than_a_card_comes_by_turns() -> None:
+    for card, streaming in ((4, {"turbo", "base", "xl-turbo"}), (8, {"xl-turbo"}), (16, set())):
+        found = {offer.name: offer for offer in offers(card * GIB, streams=True)}
+        for name in ("turbo", "base", "xl-turbo"):
+            offer = found[VARIANTS[name].folder]
+            assert offer.longest and offer.streams == (name in streaming), (card, name)
+    assert not any(offer.streams for offer in offers(4 * GIB))
+    assert longest_song(VARIANTS["xl-base"], GIB // 2, streams=True) == 0
+
+
 def test_everything_that_is_offered_can_be_downloaded() -> None:
     found = offers(24 * GIB)
     assert {offer.name for offer in found} <= set(download_names())

@@ -100,7 +100,7 @@ def _measure(options: argparse.Namespace, device: torch.device) -> dict[str, Any
 
 def table(result: dict[str, Any]) -> str:
     """The result for people."""
-    from acestep_core.train.estimate import shown_size
+    from acestep_core.values import shown_size
 
     settings = ", ".join(f"{name} {value}" for name, value in result["settings"].items())
     step, decoder = result["seconds_per_step"], result["decoder_seconds"]

@@ -1,0 +1,169 @@
+"""How much memory a song takes, stage by stage, before anything is loaded: from headers and shapes, and by the rules by
+which models are placed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from acestep_core import devices
+from acestep_core.errors import InvalidInput
+from acestep_core.models.handles import Handle, Models
+from acestep_core.models.layers import scores_bytes
+from acestep_core.models.loading import How, outline
+from acestep_core.models.memory import at_once, denoising_bytes, encoding_bytes, reading_bytes, windowed
+from acestep_core.models.placement import RESERVE
+from acestep_core.models.streaming import STREAMED, Streaming
+from acestep_core.planner.decode import written_bytes
+from acestep_core.planner.planning import CHUNK
+from acestep_core.render import vae
+from acestep_core.values import shown_size
+from acestep_core.vocabulary import CAPTION_TOKENS, CODE_RATE, CODEBOOK_SIZE, FRAMES_PER_CODE, LATENT_RATE, LYRIC_TOKENS
+
+PROMPT = 700
+"""Tokens of a song with lyrics and its plan, as the language model reads it."""
+STATES = CAPTION_TOKENS + LYRIC_TOKENS // 2
+"""Encoder states of a song with long lyrics."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device, and how many bytes of memory it has; `name` is what it is called."""
+
+    device: torch.device
+    memory: int
+    name: str
+
+    @classmethod
+    def of(cls, handle: Handle, card: int | None) -> Place:
+        """Where a model computes; `card`: on a graphics card of so many bytes, which need not be there."""
+        if card is not None:
+            return cls(devices.SOME_CARD, card, "the card")
+        device = devices.pick_device(handle.device)
+        return cls(device, devices.total_memory(device), str(device))
+
+    def how(self, handle: Handle) -> How:
+        """In which form the model lies there."""
+        dtype = handle.format_on(self.device)
+        return How(dtype, self.device, True, handle.eight_bits, self.memory)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage takes on its device; sizes in bytes.
+
+    Attributes:
+        name: what it does, and `model`: with which files.
+        weights: of the model; `home`: what of it stays in main memory, because the device is too small.
+        work: besides the weights, with `at_once` songs, or frames of a tile, at a time.
+        memory: what the device has.
+    """
+
+    name: str
+    model: str
+    device: str
+    weights: int
+    home: int
+    work: int
+    at_once: int
+    memory: int
+
+    @property
+    def total(self) -> int:
+        return self.weights - self.home + self.work
+
+    @property
+    def fits(self) -> bool:
+        return self.total + RESERVE <= self.memory
+
+    def __str__(self) -> str:
+        stays = f", {shown_size(self.home)} of it stay in main memory" if self.home else ""
+        verdict = "" if self.fits else f": too much for {shown_size(self.memory)}"
+        return (
+            f"{self.name:9} {shown_size(self.total):>9} of {self.device}{verdict} ({self.model} "
+            f"{shown_size(self.weights)}{stays}, work {shown_size(self.work)})"
+        )
+
+
+def forecast(
+    models: Models,
+    seconds: float,
+    songs: int = 1,
+    *,
+    think: bool = False,
+    guided: bool | None = None,
+    card: int | None = None,
+) -> tuple[Stage, ...]:
+    """The stages of a song that is made from a text, in their order.
+
+    Args:
+        seconds: of each song, and how many there are.
+        think: whether the language model plans and writes codes.
+        guided: whether the null branch runs beside it; None is as the model's preset has it.
+        card: on a graphics card of so many bytes, instead of on the models' own devices.
+
+    Raises:
+        InvalidInput: a host holds the models, and alone knows what they take.
+    """
+    if models.model.lent is not None or models.vae.lent is not None:
+        raise InvalidInput("These models are ComfyUI's own, which has its own memory management.")
+    frames, codes = round(seconds * LATENT_RATE), math.ceil(seconds * CODE_RATE)
+    guided = not models.model.info.is_turbo if guided is None else guided
+
+    def thinking(module: Any, size: int, place: Place) -> int:
+        told = (module.config, _itemsize(module), place.device, size, 2 * size, PROMPT)
+        return written_bytes(*told, codes, CODEBOOK_SIZE + 1)
+
+    def reading(module: Any, size: int, place: Place) -> int:
+        return reading_bytes(module.config, CAPTION_TOKENS, _itemsize(module))
+
+    def conditioning(module: Any, size: int, place: Place) -> int:
+        longest = max(windowed(module.config, LYRIC_TOKENS // 2), codes * FRAMES_PER_CODE)
+        return encoding_bytes(module.config, longest, 2 * STATES, _itemsize(module))
+
+    def sampling(module: Any, size: int, place: Place) -> int:
+        states = STATES * (2 if guided else 1)
+        return denoising_bytes(module.config, size, frames, states, _itemsize(module), guided=guided)
+
+    def decoding(module: Any, size: int, place: Place) -> int:
+        return vae.decoding(module, min(size, frames))
+
+    def stage(name: str, handle: Handle, needs: Needs, size: int = 1, least: int = 1) -> Stage:
+        return _stage(name, handle, Place.of(handle, card), needs, size, least)
+
+    model, lm = models.model, models.lm if think else None
+    thought = [stage("think", lm, thinking, min(CHUNK, songs))] if lm is not None else []
+    read = [stage("text", model.text, reading)] if model.text is not None else []
+    tile = vae.largest_tile(Place.of(models.vae, card).device)
+    return (
+        *thought,
+        *read,
+        stage("condition", model.bare, conditioning),
+        stage("sample", model.bare, sampling, songs),
+        stage("decode", models.vae, decoding, tile, vae.SMALLEST_TILE),
+    )
+
+
+Needs = Callable[[nn.Module, int, Place], int]
+
+
+def _stage(name: str, handle: Handle, place: Place, needs: Needs, size: int, least: int) -> Stage:
+    module = outline(handle, place.how(handle))
+    streaming, side = Streaming(module), 0 if handle.role == "vae" else scores_bytes(place.device)
+    room = place.memory - streaming.whole - streaming.unpacking - side
+    size = at_once(size, least, lambda size: needs(module, size, place), room)
+    work = needs(module, size, place) + side
+    if handle.role in STREAMED and not devices.is_host(place.device):
+        streaming.keep(streaming.fitting(place.memory - work - RESERVE))
+    sizes = (streaming.whole, streaming.staying, work + streaming.passing, size)
+    return Stage(name, handle.path.name, place.name, *sizes, place.memory)
+
+
+def _itemsize(module: nn.Module) -> int:
+    return next(module.parameters()).dtype.itemsize
