@@ -23,7 +23,7 @@ from acestep_core.models.streaming import STREAMED, Streaming
 from acestep_core.planner.decode import written_bytes
 from acestep_core.planner.planning import CHUNK
 from acestep_core.render import vae
-from acestep_core.values import shown_size
+from acestep_core.values import lasting, shown_size
 from acestep_core.vocabulary import CAPTION_TOKENS, CODE_RATE, CODEBOOK_SIZE, FRAMES_PER_CODE, LATENT_RATE, LYRIC_TOKENS
 
 PROMPT = 700
@@ -148,6 +148,27 @@ def forecast(
         stage("sample", model.bare, sampling, songs),
         stage("decode", models.vae, decoding, tile, vae.SMALLEST_TILE),
     )
+
+
+def shortages(models: Models, seconds: float = 240.0) -> tuple[str, ...]:
+    """What to say where a song of usual length is too much for a graphics card, or makes it slower; nothing where main
+    memory is all there is.
+    """
+    if devices.is_host(devices.pick_device(models.model.device)) or models.model.lent or models.vae.lent:
+        return ()
+    told = {}
+    for stage in forecast(models, seconds, think=True):
+        has = shown_size(stage.memory)
+        if not stage.fits:
+            told[stage.model] = (
+                f"{stage.model} takes about {shown_size(stage.total)} for a song of {lasting(seconds)}, and "
+                f"{stage.device} has {has}; choose a smaller model, or the number format int8."
+            )
+        elif stage.home and stage.name == "sample":
+            told[stage.model] = (
+                f"{stage.model} is slower here, because a part of it stays in main memory: {stage.device} has {has}."
+            )
+    return tuple(told.values())
 
 
 Needs = Callable[[nn.Module, int, Place], int]

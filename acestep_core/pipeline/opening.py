@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from acestep_core.io.folders import user_folder
 from acestep_core.io.locks import locked, patience
 from acestep_core.models.handles import LMHandle, ModelHandle, Models, TextHandle, VAEHandle
 from acestep_core.models.lent_pipeline import handles_of_pipeline, is_pipeline
+from acestep_core.pipeline.forecast import shortages
 from acestep_core.render.tasks import check_task
 
 log = logging.getLogger(__name__)
@@ -74,10 +76,11 @@ def open_models(
         raise missing("vae", found, dit.entry)
     planner, remark = _lm(found, lm, tier, dit.entry, dtype, device)
     unused = unused_card() if device == "auto" else ""
-    remarks = tuple(text for text in (dit.remark, remark, unused) if text)
+    opened = Models(model, model.vae, planner)
+    remarks = tuple(text for text in (dit.remark, remark, unused, *shortages(opened)) if text)
     for text in remarks:
         log.warning("%s", text)
-    return Models(model, model.vae, planner, remarks)
+    return replace(opened, remarks=remarks)
 
 
 def _of_pipeline(

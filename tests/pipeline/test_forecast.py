@@ -21,7 +21,7 @@ from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 from acestep_core.models.streaming import Streaming, nbytes
 from acestep_core.options import RenderSettings
 from acestep_core.pipeline import forecast as forecasting
-from acestep_core.pipeline.forecast import forecast
+from acestep_core.pipeline.forecast import forecast, shortages
 from acestep_core.planner.think import Thinking
 
 GIB = 1 << 30
@@ -143,6 +143,25 @@ def test_a_song_takes_what_was_told(tiny_models, monkeypatch: pytest.MonkeyPatch
     stage = {"dit": "dit", "text": "text", "vae": "decode", "lm": "think"}
     for name, bytes_asked in asked.items():
         assert 0.5 < bytes_asked / told[stage[name]] <= 1.05, (name, asked, told)
+
+
+@pytest.mark.parametrize(
+    ("variant", "card", "said"),
+    [
+        ("turbo", 4, ["lm takes about 3.9 GiB for a song of 4 min, and cuda:0 has 4.0 GiB", "dit is slower here"]),
+        ("turbo", 8, []),
+        ("xl-turbo", 8, ["dit is slower here, because a part of it stays in main memory: cuda:0 has 8.0 GiB."]),
+    ],
+)
+def test_a_card_that_is_too_small_is_said(
+    released: Models, monkeypatch, variant: str, card: int, said: list[str]
+) -> None:
+    released = replace(released, model=replace(released.model, variant=variant))
+    assert shortages(released) == ()
+    monkeypatch.setattr(devices, "pick_device", lambda name: devices.SOME_CARD)
+    monkeypatch.setattr(devices, "total_memory", lambda device: card * GIB)
+    found = shortages(released)
+    assert len(found) == len(said) and all(text.startswith(begin) for text, begin in zip(found, said, strict=True))
 
 
 def test_models_that_a_host_holds_are_its_own_matter(tiny_models) -> None:
