@@ -256,7 +256,7 @@ def _as_started(handle: Handle, dtype: str, device: str, unfollowed: list[str]) 
     leaves them open.
     """
     more: dict[str, Any] = {}
-    if dtype == models.AUTO:
+    if models.AUTO == dtype == handle.dtype:
         more["dtype"], remark = host().precision(handle.role)
         unfollowed += [remark] if remark else []
     if device == models.AUTO:

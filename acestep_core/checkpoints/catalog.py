@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep_core.errors import CheckpointError
+from acestep_core.options import INT8
 
 
 def fetch(name: str) -> str:
@@ -114,19 +115,24 @@ LANGUAGE_MODELS = tuple(f"acestep-5Hz-lm-{size}" for size in LM_SIZES)
 
 @dataclass(frozen=True)
 class Tier:
-    """What to take for a card's memory: a variant (None: the best there is) and a size of language model, or none."""
+    """What to take for a card's memory: a variant (None: the best there is) and a size of language model, or none, and
+    the number format where the user asks for none.
+    """
 
     variant: str | None
     lm: str | None
+    dtype: str = "auto"
 
 
-# Upstream's tiers, under the names that users choose from.
+# Upstream's tiers and two more, under the names that users choose from.
 AUTO_TIER = "auto"
 TIERS: dict[str, Tier] = {
     AUTO_TIER: Tier(None, "1.7B"),
     "under 6 GB: no language model": Tier("turbo", None),
+    "under 6 GB: 0.6B language model, all in int8": Tier("turbo", "0.6B", INT8),
     "6 to 12 GB: 0.6B language model": Tier("turbo", "0.6B"),
     "12 to 24 GB: 1.7B language model": Tier("turbo", "1.7B"),
+    "16 to 24 GB: XL and 1.7B language model": Tier("xl-turbo", "1.7B"),
     "24 GB and more: XL and 4B language model": Tier("xl-turbo", "4B"),
 }
 # The names under which single files are published, such as acestep_v1.5_xl_turbo_bf16.safetensors and

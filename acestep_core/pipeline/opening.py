@@ -59,7 +59,8 @@ def open_models(
         lm: a language model's folder or file, or part of its name (`1.7B`); None takes the best one.
         dtype, device: see `devices`.
         name: of the DiT; `TOY` or `TINY` for what is built in, which can be given as `path` too.
-        tier: how much memory there is, one of `checkpoints.catalog.TIERS`.
+        tier: how much memory there is, one of `checkpoints.catalog.TIERS`. It decides the number format where `dtype`
+            is `auto`.
         roots: where to look, all as one list (default: `search_roots()`).
         task: what it is for, such as `extract`: where neither name nor variant say which, one that can do it is taken.
 
@@ -68,6 +69,7 @@ def open_models(
     """
     if is_pipeline(path):
         return _of_pipeline(path, variant, lm, tier, dtype, device, roots)
+    dtype = tier_named(tier).dtype if dtype == "auto" else dtype
     if path in BUILT_IN:
         path, name = None, str(path)
     found = _found(path, roots, name, variant, lm, tier, task=task)

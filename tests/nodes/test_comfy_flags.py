@@ -75,6 +75,8 @@ def test_loaders_open_models_as_comfyui_was_started(
     model, vae, lm = call("ACEStepLoader", preset="auto")
     assert [part.dtype for part in (model, model.text, model.vae, vae, lm)] == ["bf16", "fp32", "auto", "auto", "fp32"]
     assert [part.device for part in (model, model.text, model.vae, vae)] == ["auto", "auto", "cpu", "cpu"]
+    small = call("ACEStepLoader", preset="under 6 GB: 0.6B language model, all in int8")
+    assert [part.dtype for part in (small[0], small[0].text, small[2])] == ["int8"] * 3, "the preset decided it"
     (model,) = call("ACEStepModelLoader", model="auto", dtype="fp32")
     assert (model.dtype, model.vae.dtype) == ("fp32", "fp32")
     assert call("ACEStepVAELoader", vae="auto")[0] == vae and call("ACEStepLMLoader", lm="auto")[0] == lm

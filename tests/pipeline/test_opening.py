@@ -217,6 +217,14 @@ def test_a_tier_takes_what_is_nearest_and_says_so(install, tmp_path, caplog) -> 
     assert open_models(roots=[tmp_path]).remarks == ()
 
 
+def test_a_tier_decides_the_number_format_where_nobody_does(install, tmp_path) -> None:
+    install(tmp_path, "acestep-v15-turbo", *PARTS, "acestep-5Hz-lm-0.6B")
+    small = next(name for name, tier in TIERS.items() if tier.dtype == "int8")
+    for asked, taken in (("auto", "int8"), ("fp32", "fp32")):
+        models = open_models(tier=small, dtype=asked, roots=[tmp_path])
+        assert {part.dtype for part in (models.model, models.model.text, models.lm) if part is not None} == {taken}
+
+
 # --- ComfyUI's files ------------------------------------------------------------------------------------------------
 
 SPLIT = (
