@@ -51,6 +51,15 @@ def test_every_length_gets_a_row(words, names, tmp_path, capsys):
     assert all(row["size"] in capsys.readouterr().out for row in result["rows"][:1])
 
 
+def test_eight_bits_and_operations_of_a_step(tmp_path, capsys):
+    ours, int8 = bench(tmp_path, "dit", "--seconds", "1", "--alone", "--int8", "--profile", *QUICK)["rows"]
+    assert sum(ours["operations"].values()) == pytest.approx(1) and "mm" in ours["operations"]
+    assert list(ours["operations"].values()) == sorted(ours["operations"].values(), reverse=True)
+    assert int8["who"].endswith("int8") and 0 < int8["error"] < 0.02 and "operations" not in int8
+    told = capsys.readouterr().out
+    assert f"{next(iter(ours['operations']))} " in told and "its velocity differs by" in told
+
+
 def test_cost_is_set_against_length(tmp_path):
     picture = tmp_path / "dit.svg"
     result = bench(tmp_path, "dit", "--seconds", "1", "4", "--alone", "--plot", str(picture), *QUICK)

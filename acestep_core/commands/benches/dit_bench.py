@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from acestep_core.models.acestep import AceStepModel
+    from acestep_core.models.dit import DiT
 
 HELP = "seconds of one step of the DiT"
 WORDS = 200
@@ -24,6 +25,7 @@ WORDS = 200
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     runner.add_arguments(parser, list(sizes.DIT), peers="diffusers")
+    parser.add_argument("--int8", action="store_true", help="beside the same weights rounded to eight bits")
     parser.add_argument("--guided", action="store_true", help="with the null branch, as guidance needs it")
 
 
@@ -32,11 +34,13 @@ def cases(options: argparse.Namespace, device: torch.device, dtype: torch.dtype)
         model = sizes.random_model(size, device, dtype)
         peer = None if options.alone or not peers.has(peers.DIFFUSERS) else peers.diffusers_dit(model)
         for seconds, batch in runner.lengths(options):
-            doers = step_of(model, peer, round(seconds * LATENT_RATE), batch, options.guided)
+            doers = step_of(model, peer, round(seconds * LATENT_RATE), batch, options.guided, options.int8)
             yield runner.Case(size, seconds, batch, doers, sizes.weight_bytes(model.decoder))
 
 
-def step_of(model: AceStepModel, peer: Any, frames: int, batch: int, guided: bool) -> dict[str, runner.Doer]:
+def step_of(
+    model: AceStepModel, peer: Any, frames: int, batch: int, guided: bool, int8: bool = False
+) -> dict[str, runner.Doer]:
     """One step on random inputs."""
     import torch
 
@@ -51,6 +55,14 @@ def step_of(model: AceStepModel, peer: Any, frames: int, batch: int, guided: boo
     if guided:
         prepared = prepared.joined(model.decoder.prepare(null, frames))
     doers: dict[str, runner.Doer] = {runner.OURS: lambda: model.decoder(x, t, context, prepared)}
+    if int8:
+        packed, exact_velocity = rounded(model.decoder), model.decoder(x, t, context, prepared)
+
+        def packed_step() -> runner.Facts:
+            error = (packed(x, t, context, prepared) - exact_velocity).norm() / exact_velocity.norm()
+            return runner.Facts(error=float(error), note=f"its velocity differs by {error:.2%}")
+
+        doers[f"{runner.OURS}, int8"] = packed_step
     if peer is None:
         return doers
     given = (x, t, t, torch.cat([states, null.expand_as(states)]) if guided else states, context)
@@ -59,6 +71,19 @@ def step_of(model: AceStepModel, peer: Any, frames: int, batch: int, guided: boo
         exact, exactly = deepcopy(peer).float(), [value.float() for value in given]
         doers[f"{peers.DIFFUSERS}, fp32"] = lambda: exact(*exactly)
     return doers
+
+
+def rounded(decoder: DiT) -> DiT:
+    """The same with linear layers of eight bits, as the number format int8 holds them."""
+    from acestep_core.checkpoints.packing import eight_bits
+    from acestep_core.models.linear import Linear, PackedLinear
+
+    decoder = deepcopy(decoder)
+    for parent in list(decoder.modules()):
+        for name, layer in list(parent.named_children()):
+            if type(layer) is Linear:
+                setattr(parent, name, PackedLinear(eight_bits(layer.weight)))
+    return decoder
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

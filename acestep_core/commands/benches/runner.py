@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import torch
 
 OURS = "acestep"
+SHOWN = 6
+"""Operations that are shown of a profile."""
 NOISY = 0.08
 """How much the two fastest rounds may differ before a figure counts as noisy."""
 Doer = Callable[[], object]
@@ -128,6 +130,22 @@ def peak_bytes(work: Doer, device: torch.device) -> int:
     return torch.accelerator.max_memory_allocated(device) - before
 
 
+def operations(work: Doer, device: torch.device) -> dict[str, float]:
+    """Which share of its time `work` spends in each of torch's operations, largest first."""
+    from torch.profiler import ProfilerActivity, profile
+
+    from acestep_core import devices
+
+    kinds = [ProfilerActivity.CPU, *([] if devices.is_host(device) else [ProfilerActivity.CUDA])]
+    work()
+    with profile(activities=kinds) as seen:
+        work()
+    own = "self_cpu_time_total" if devices.is_host(device) else "self_device_time_total"
+    spent = {event.key.removeprefix("aten::"): getattr(event, own) for event in seen.key_averages()}
+    whole = sum(spent.values())
+    return {name: spent[name] / whole for name in sorted(spent, key=lambda name: -spent[name]) if spent[name]}
+
+
 def add_arguments(
     parser: argparse.ArgumentParser,
     sizes: Sequence[str],
@@ -156,6 +174,7 @@ def add_arguments(
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="on a CPU (default 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, xpu, mps (default auto)")
     parser.add_argument("--dtype", choices=("auto", "bf16", "fp32"), default="auto", help="number format")
+    parser.add_argument("--profile", action="store_true", help="say in which operations ours spends its time")
     parser.add_argument("--plot", metavar="FILE", help="draw cost against length there, as SVG")
     if peers:
         parser.add_argument("--alone", action="store_true", help=f"without {peers}")
@@ -175,7 +194,11 @@ def measure(name: str, cases: Cases, options: argparse.Namespace) -> dict[str, A
     dtype = devices.dtype_for("dit", device, options.dtype)
     with devices.threads(options.threads), torch.inference_mode():
         roofline = Roofline.of(device, dtype)
-        found = [rows_of(case, options.rounds, device, roofline) for case in cases(options, device, dtype)]
+        found = []
+        for case in cases(options, device, dtype):
+            found.append(rows_of(case, options.rounds, device, roofline))
+            if options.profile:
+                found[-1][0]["operations"] = operations(case.doers[next(iter(case.doers))], device)
     rows = list(chain.from_iterable(found))
     result: dict[str, Any] = {
         "benchmark": name,
@@ -291,6 +314,9 @@ def table(result: Mapping[str, Any]) -> str:
             f"{row['best']:10.4f}{row['median']:10.4f}{speed:>9}{row['peak_bytes'] / 2**20:9.1f}{share:>7}"
             f"{ratio:>9}{'  noisy' if row['noisy'] else ''}"
         )
+        if "operations" in row:
+            shares = [f"{name} {share:.0%}" for name, share in row["operations"].items()]
+            lines.append(f"{'':32}{', '.join(shares[:SHOWN])}")
         if "note" in row:
             lines.append(f"{'':32}{row['note']}")
     for step in result["growth"]:
