@@ -1,4 +1,6 @@
-"""Run by ComfyUI's interpreter: its model management with a made-up device that has room for two of three models."""
+"""Run by ComfyUI's interpreter: its model management with a made-up device that has room for two of three models, and
+for a part of a fourth.
+"""
 
 import importlib.util
 import json
@@ -17,6 +19,8 @@ import comfy.model_management as memory  # noqa: E402
 import comfy.model_patcher  # noqa: E402
 import torch  # noqa: E402
 
+from acestep_core import devices  # noqa: E402
+
 DEVICE = torch.device("meta")
 memory.soft_empty_cache = lambda *_: None
 memory.minimum_inference_memory = memory.extra_reserved_memory = lambda: 0
@@ -34,10 +38,19 @@ class Model:
     """Stands for an `Entry` of the model manager; only notes where it is."""
 
     device = DEVICE
-    nbytes = 1 << 20
+    passing = 0
 
-    def __init__(self, key):
+    def __init__(self, key, nbytes=1 << 30, streams=False):
         self.key, self.pins, self.placed = key, 0, False
+        self.nbytes = self.going = nbytes
+        self.streams = streams
+
+    @property
+    def there(self):
+        return self.going if self.placed else 0
+
+    def settle(self, spare):
+        self.going = self.nbytes + min(spare, 0)
 
     def go_out(self):
         self.placed = True
@@ -48,15 +61,17 @@ class Model:
 
 placement = load_placement()
 models = [Model(key) for key in range(3)]
-room = 2.5 * Model.nbytes
+large = Model("large", 3 << 30, streams=True)
+models.append(large)
+room = 2.5 * (1 << 30)
 
 
 def free_memory(device=None, torch_free_too=False):
-    free = room - sum(model.nbytes for model in models if model.placed)
+    free = room - sum(model.there for model in models)
     return (free, free) if torch_free_too else free
 
 
-memory.get_free_memory = free_memory
+memory.get_free_memory = devices.free_memory = free_memory
 
 
 def placed():
@@ -71,5 +86,11 @@ for pinned, wanted in (((), 0), ((), 1), ((), 2), ((2,), 0), ((0,), 1)):
     steps.append([sorted((*pinned, wanted)), placed()])
 for model in models:
     model.pins = 0
+large.pins = 1
+parts = []
+for working in (0, 1 << 29, 0):
+    placement.place(large, working)
+    parts.append([placed(), large.going, placement.patchers[large].model_size()])
+large.pins = 0
 memory.free_memory(1e30, DEVICE)
-sys.stdout.write(json.dumps({"steps": steps, "left": placed()}) + "\n")
+sys.stdout.write(json.dumps({"steps": steps, "parts": parts, "left": placed()}) + "\n")

@@ -141,7 +141,8 @@ def test_a_failure_is_one_sentence_on_its_node(comfy: Comfy, tmp_path: Path) -> 
 
 def test_models_in_use_stay_when_memory_is_short(comfy: Comfy) -> None:
     """ComfyUI's model management with a device that has room for two models: it takes whole ones, and never one that
-    a node is using."""
+    a node is using. Of a model that is larger than the device it sees the part that goes there.
+    """
     script = Path(__file__).with_name("short_of_memory.py")
     main = Path(os.environ["COMFYUI_DIR"]).expanduser().resolve()
     command = [python_of(main), str(script), str(main), str(comfy.pack)]
@@ -151,4 +152,6 @@ def test_models_in_use_stay_when_memory_is_short(comfy: Comfy) -> None:
     for used, placed in found["steps"]:
         assert set(used) <= set(placed) and len(placed) <= 2
     assert [len(placed) for _, placed in found["steps"]] == [1, 2, 2, 2, 2]
+    whole, reserve = int(2.5 * 2**30), 256 << 20
+    assert found["parts"] == [[["large"], size, size] for size in (whole - reserve - w for w in (0, 1 << 29, 0))]
     assert found["left"] == []
