@@ -19,6 +19,9 @@ GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 72, 20
 GROUP_COLOUR = "#3f789e"
 """The frontend's own blue of groups; without a colour it writes their titles so dark that they cannot be read."""
 NOTE_HEIGHT, NOTE_GAP = 72, 16
+SCALE = 0.8
+BESIDE, ABOVE = 72, 96
+"""Pixels that the frontend's sidebar, and its buttons in the corner, cover of a canvas that has just been opened."""
 GROWTH = {
     "ACEStepSampler": 210,
     "ACEStepLoader": 30,
@@ -114,6 +117,7 @@ def canvas_form(name: str, sketch: Sketch, definitions: Definitions) -> dict[str
         group["bounding"][3] += lanes
     note = len(nodes) + 1
     nodes.append(_note(note, sketch, -GROUP_TITLE - lanes))
+    highest = nodes[-1]["pos"][1]
     return {
         "id": str(uuid5(NAMESPACE_URL, f"acestep-nodes/{name}")),
         "revision": 0,
@@ -124,7 +128,10 @@ def canvas_form(name: str, sketch: Sketch, definitions: Definitions) -> dict[str
         "groups": groups,
         "config": {},
         "extra": {
-            "ds": {"scale": 0.8, "offset": [60, 260 + lanes]},
+            "ds": {
+                "scale": SCALE,
+                "offset": [round(BESIDE / SCALE) + GROUP_EDGE, round(ABOVE / SCALE) + TITLE_HEIGHT - highest],
+            },
             **({"reroutes": reroutes, "linkExtensions": extensions} if reroutes else {}),
         },
         "version": 0.4,
