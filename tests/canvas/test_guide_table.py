@@ -21,10 +21,11 @@ SURFACES = {
     "song widget": ("song", "parts", "drawers"),
     "songbook": ("songbook", "songbook_parts"),
     "Song": ("author", "editor"),
+    "Train LoRA": ("training",),
 }
 """Whose words stand where: modules of `web/`."""
-RUNS = {"Run", "Cancel"}
-"""Buttons of the frontend."""
+RUN = "Run"
+"""The frontend's own button."""
 
 
 def table(path: str) -> dict[str, str]:
@@ -75,7 +76,7 @@ def lacking(place: str) -> list[str]:
         if unknown := [title for title in titles if title not in CARDS]:
             return unknown
         there = {node["type"] for title in titles for node in read(CARDS[title])["nodes"]}
-        found = RUNS.union(*(labels(kind) for kind in there if kind in NODES))
+        found = {RUN}.union(*(labels(kind) for kind in there if kind in NODES))
         return [name for name in named(text) if name not in found]
     if place.startswith("drop "):
         return []
