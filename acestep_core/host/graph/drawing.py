@@ -29,6 +29,9 @@ GROWTH = {
     "ACEStepPlan": 290,
     "ACEStepSaveSong": 460,
     "ACEStepPreviewSong": 460,
+    **dict.fromkeys(("ACEStepCreateSong", "ACEStepFormatSong", "ACEStepUnderstand"), 230),
+    **dict.fromkeys(("ACEStepScanDataset", "ACEStepLabelDataset"), 230),
+    "ACEStepAudioToCodes": 60,
 }
 """By how much a node grows when it runs and shows what it has so far, or with its editor."""
 PARTS = {
