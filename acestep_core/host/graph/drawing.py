@@ -32,6 +32,7 @@ GROWTH = {
     **dict.fromkeys(("ACEStepCreateSong", "ACEStepFormatSong", "ACEStepUnderstand"), 230),
     **dict.fromkeys(("ACEStepScanDataset", "ACEStepLabelDataset"), 230),
     "ACEStepAudioToCodes": 60,
+    "ACEStepEditDataset": 400,
 }
 """By how much a node grows when it runs and shows what it has so far, or with its editor."""
 PARTS = {
