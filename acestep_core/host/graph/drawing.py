@@ -11,7 +11,7 @@ from acestep_core.host.graph.canvas_widgets import default_of, is_widget
 from acestep_core.host.graph.routing import Box, Columns, Point, Wire, routed
 from acestep_core.host.graph.sketch import Out, Sketch, inputs_of
 
-COLUMN_HEIGHT, GAP, BETWEEN, WIDTH = 1000, 68, 112, 320
+COLUMN_HEIGHT, DATA_HEIGHT, GAP, BETWEEN, WIDTH = 1000, 1200, 68, 112, 320
 TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER, UNFOLD = 30, 20, 26, 110, 140, 44
 SOCKET_EDGE, SOCKET_MIDDLE = 10, 0.7
 """Of a socket's dot: from the side of its node, and down its row."""
@@ -173,7 +173,7 @@ def layout(
                 continue
             heights[title], width = _height(definitions[kind], given), WIDE.get(kind, WIDTH)
             room = TITLE_HEIGHT + heights[title] + GROWTH.get(kind, 0)
-            if bottom and bottom + room > COLUMN_HEIGHT:
+            if bottom and bottom + room > (DATA_HEIGHT if names[stage] == "Data" else COLUMN_HEIGHT):
                 x, bottom, widest = x + widest + BETWEEN, 0, WIDTH
                 members.append([])
             boxes[title] = Box(x, bottom, x + width, bottom + room)
