@@ -263,8 +263,8 @@ GRAPHS: dict[str, Graph] = {
     ),
     "reference_audio": Graph(
         "Sound like a recording",
-        "A new song with the timbre of a recording. Melody and words are not taken over. **Reference** takes up to four "
-        "recordings.",
+        "A new song with the timbre of a recording. Melody and words are not taken over. **Reference** takes up to "
+        "four recordings.",
         {
             **LOAD,
             **VOICE,
