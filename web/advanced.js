@@ -30,6 +30,7 @@ export function advanced(tell) {
     el("div", { class: "ace-make-inputs" }, usual(tell), seedEach(), ...TUNED.map((group) => tuned(group, tell))),
   );
   root.addEventListener("toggle", () => tips(root), { once: true });
+  root.addEventListener("toggle", () => root.open && root.scrollIntoView({ block: "nearest" })); // out from under the foot
   return root;
 }
 

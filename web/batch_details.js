@@ -3,6 +3,7 @@
 import { facts } from "./api.js";
 import { button, el } from "./dom.js";
 import { spelled } from "./drawers.js";
+import { brief } from "./lengths.js";
 import { openGraph, reuse } from "./send.js";
 import { known, number, say } from "./words.js";
 
@@ -27,7 +28,7 @@ export async function detailsOf(song, act) {
   tell("plan", PLAN.map((name) => found[name] && spelled(name, found[name])).filter(Boolean).join(" · "));
   const times = Object.entries(found.seconds).map(([stage, seconds]) => {
     const name = known(`stage_${stage}`) ? say(`stage_${stage}`) : stage;
-    return `${name} ${number(seconds, 1)} s`;
+    return `${name} ${brief(seconds)}`;
   });
   tell("times", times.join(" · "));
   const action = (name, sign, work, done) =>

@@ -1,8 +1,9 @@
 // The table of a dataset on Edit Dataset: hear each recording, see and correct what is said about it. What it changes is
 // the value of the node's `edits`, so the graph holds it, and works the same without this table.
 
-import { button, clock, el, icon, visible } from "./dom.js";
+import { button, el, icon, visible } from "./dom.js";
 import { Edits } from "./edits.js";
+import { lasting } from "./lengths.js";
 import { Player } from "./player.js";
 import { Rows } from "./rows.js";
 import { SampleForm } from "./sample.js";
@@ -181,7 +182,7 @@ export class DatasetTable {
     this.list.show(this.shown);
     this.grid.setAttribute("aria-rowcount", String(this.shown.length + 1));
     const seconds = this.rows.reduce((sum, row) => sum + row.seconds, 0);
-    this.about.textContent = whole ? `${say("recordingCount", number(this.rows.length))} · ${long(seconds)}` : "";
+    this.about.textContent = whole ? `${say("recordingCount", number(this.rows.length))} · ${lasting(seconds)}` : "";
     const counted = STATES.map((state) => [state, [...states.values()].filter((found) => found === state).length]);
     this.counts.textContent = counted
       .filter(([, count]) => count)
@@ -326,9 +327,4 @@ export class DatasetTable {
   all() {
     for (const row of this.shown) this.selected.add(row.id);
   }
-}
-
-function long(seconds) {
-  const minutes = Math.round(seconds / 60);
-  return minutes < 60 ? clock(seconds) : say("hours", Math.floor(minutes / 60), minutes % 60);
 }

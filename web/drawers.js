@@ -1,6 +1,7 @@
 // What there is to know of a song beyond its sound: plan, audio codes, times, models. Closed until somebody wants it.
 
 import { clock, el, icon, kept } from "./dom.js";
+import { brief } from "./lengths.js";
 import { known, languageName, number, say } from "./words.js";
 
 const STAGES = {
@@ -69,7 +70,6 @@ export class Drawers {
     const stages = Object.entries(seconds ?? {}).filter(([, value]) => value > 0);
     if (!stages.length) return null;
     const whole = stages.reduce((sum, [, value]) => sum + value, 0);
-    const written = (value) => `${number(value, 1)} s`;
     const bar = el(
       "span",
       { class: "ace-bar" },
@@ -82,8 +82,8 @@ export class Drawers {
       "latent",
       bar,
       () =>
-        table(stages.map(([name, value]) => [known(`stage_${name}`) ? say(`stage_${name}`) : name, written(value)])),
-      written(whole),
+        table(stages.map(([name, value]) => [known(`stage_${name}`) ? say(`stage_${name}`) : name, brief(value)])),
+      brief(whole),
     );
   }
 

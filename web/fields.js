@@ -81,6 +81,7 @@ export function open(value, { read, show, change, empty = 0, wrong }) {
     autocomplete: "off",
   });
   made.value = value === empty ? "" : show(value);
+  made.addEventListener("focus", () => setTimeout(() => made.select())); // what is typed takes the place of what is there
   made.addEventListener("change", () => {
     const found = made.value.trim() ? read(made.value.trim()) : empty;
     made.setAttribute("aria-invalid", String(found === undefined));

@@ -6,13 +6,16 @@ import { told } from "./sentences.js";
 import { known, number, say } from "./words.js";
 
 const EVERY = 1000;
+let shut = () => {}; // closes the panel that is open: there is but one
 
 /** Something large in front of the canvas, with a title and a way out. */
 export function panel(title, ...parts) {
+  shut();
   const before = document.activeElement;
   const leave = (event) => event.key === "Escape" && close(); // also where what had the focus is gone
   const close = () => {
     document.removeEventListener("keydown", leave, true);
+    shut = () => {};
     root.remove();
     before?.focus?.();
     root.dispatchEvent(new Event("close"));
@@ -39,6 +42,7 @@ export function panel(title, ...parts) {
     });
   document.addEventListener("keydown", leave, true);
   document.body.append(root);
+  shut = close;
   out.focus();
   return { root, close };
 }

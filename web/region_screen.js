@@ -3,6 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { clock, disable, el, inFront, visible } from "./dom.js";
 import { moment, placeOf, wholeBars } from "./grid.js";
+import { brief } from "./lengths.js";
 import { sectionMarks, sections, TAG } from "./lyrics.js";
 import { drawOverview, drawRegion, newParts, seamsOf } from "./region_draw.js";
 import { press } from "./region_hand.js";
@@ -62,7 +63,7 @@ export class RegionScreen {
     const { start, end } = w.value;
     const part = w.target.kind === "part";
     w.name.textContent = part ? this.named(start, end) : say("extension");
-    const told = part ? [`${moment(start)} → ${moment(end)}`, seconds(end - start)] : [this.addedText()];
+    const told = part ? [`${moment(start)} → ${moment(end)}`, brief(end - start)] : [this.addedText()];
     w.length.textContent = told.join(" · ");
     visible(w.tempo, !w.meter);
     for (const choice of w.snaps.children) {
@@ -103,7 +104,7 @@ export class RegionScreen {
   addedText() {
     const { meter, seconds: length, value } = this.w;
     const more = Math.max(0, value.end - length) + Math.max(0, -value.start);
-    return `+ ${seconds(more)}${meter ? ` · ${barsText(more / meter.bar)}` : ""}`;
+    return `+ ${brief(more)}${meter ? ` · ${barsText(more / meter.bar)}` : ""}`;
   }
 
   growth() {
@@ -127,7 +128,7 @@ export class RegionScreen {
     const inside = w.lines.filter(([from, to, text]) => !TAG.test(text) && parts.some(([a, b]) => to > a && from < b));
     const long = parts.reduce((sum, [from, to]) => sum + to - from, 0);
     const made = [
-      w.meter ? barsText(long / w.meter.bar) : seconds(long),
+      w.meter ? barsText(long / w.meter.bar) : brief(long),
       inside.length > 0 && (inside.length === 1 ? say("lineOne") : say("linesCount", number(inside.length))),
     ];
     const entry = (thread, name, text) =>
@@ -169,7 +170,7 @@ export class RegionScreen {
     const { meter, lines } = this.w;
     const line = lines.find(([from, to, text]) => from <= time && time < to && !TAG.test(text));
     const bar = meter && time >= 0 ? say("barAt", placeOf(time, meter).join(".")) : null;
-    return [bar, seconds(time), line?.[2]].filter(Boolean).join(", ");
+    return [bar, brief(time), line?.[2]].filter(Boolean).join(", ");
   }
 
   chips() {
@@ -265,7 +266,6 @@ export class RegionScreen {
   }
 }
 
-const seconds = (value) => `${number(value, 1)} s`;
 
 function barsText(value) {
   const whole = Math.abs(value - Math.round(value)) < 0.05;

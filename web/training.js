@@ -5,6 +5,7 @@ import { api } from "../../scripts/api.js";
 import { run, wish } from "./api.js";
 import { LossChart, averaged } from "./chart.js";
 import { button, disable, disabled, el, icon, visible } from "./dom.js";
+import { lasting } from "./lengths.js";
 import { widgets } from "./song.js";
 import { told } from "./sentences.js";
 import { TestSongs } from "./testsongs.js";
@@ -286,7 +287,7 @@ export class TrainingMonitor {
           .filter(Boolean)
           .join(" · ")
       : "";
-    this.left.textContent = running && now ? say("timeLeft", duration(now.eta)) : "";
+    this.left.textContent = running && now ? say("timeLeft", lasting(now.eta)) : "";
     const share = steps ? Math.round((step / steps) * 100) : 0;
     this.bar.firstChild.style.width = `${share}%`;
     this.bar.setAttribute("aria-valuenow", String(share));
@@ -411,10 +412,4 @@ export class TrainingMonitor {
 
 function bytes(count) {
   return count >= 2 ** 30 ? `${number(count / 2 ** 30, 1)} GiB` : `${number(count / 2 ** 20)} MiB`;
-}
-
-function duration(seconds) {
-  const minutes = Math.round(seconds / 60);
-  if (minutes >= 90) return say("hours", Math.floor(minutes / 60), minutes % 60);
-  return seconds >= 60 ? say("minutesLong", minutes) : say("secondsLong", Math.round(seconds));
 }

@@ -263,14 +263,15 @@ GRAPHS: dict[str, Graph] = {
     ),
     "reference_audio": Graph(
         "Sound like a recording",
-        "A new song with the timbre of a recording. Melody and words are not taken over.",
+        "A new song with the timbre of a recording. Melody and words are not taken over. **Reference** takes up to "
+        "four recordings.",
         {
             **LOAD,
             **VOICE,
             "Song": ("ACEStepSong", SONG),
-            "Plain task": ("ACEStepTextToMusic", {"song": "Song.0"}),
-            "Task": ("ACEStepReferenceAudio", {"vae": "Load.1", "task": "Plain task.0", "audio": "Recording.0"}),
-            **rendered(),
+            "Task": ("ACEStepTextToMusic", {"song": "Song.0"}),
+            "Reference": ("ACEStepReferenceAudio", {"vae": "Load.1", "task": "Task.0", "audio": "Recording.0"}),
+            **rendered("Reference.0"),
         },
         ("Recording.audio", *SONG_FIELDS, "Sampler.seed"),
     ),

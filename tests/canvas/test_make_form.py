@@ -59,8 +59,10 @@ def test_what_is_chosen_is_the_graph(desk: Desk) -> None:
         await ready(page)
         await form(page).get_by_role("textbox", name="Sound").fill("밤의 재즈")
         for label, text in (("Length", "1:15"), ("Tempo", "97")):
-            await form(page).get_by_label(label, exact=True).fill(text)
-            await form(page).get_by_label(label, exact=True).press("Tab")
+            await form(page).get_by_label(label, exact=True).click()
+            await page.until("(e => !e.selectionStart && e.selectionEnd === e.value.length)(document.activeElement)")
+            await page.page.keyboard.type(text)
+            await page.page.keyboard.press("Tab")
         await form(page).get_by_label("Key", exact=True).select_option("A minor")
         await form(page).get_by_label("Takes", exact=True).select_option("3")
         song = (await page.prompt())["2"]["inputs"]
@@ -92,6 +94,12 @@ def test_what_is_rare_is_folded_and_is_the_graph_too(desk: Desk) -> None:
         card = form(page)
         assert not await card.get_by_label("Guidance scale").is_visible()
         await card.get_by_text("Advanced", exact=True).click()
+        await page.until("document.querySelector('.ace-make-advanced').open")
+        await page.frame()
+        seen = """() => ['.ace-make-advanced .ace-field', '.ace-make-foot'].map(
+            part => document.querySelector(part).getBoundingClientRect())"""
+        field, foot = await page.js(seen)
+        assert field["bottom"] < foot["top"] < 900, "nothing of what is unfolded first lies under the foot"
         assert await card.get_by_label("Steps", exact=True).get_attribute("placeholder") == "Auto"
         assert await card.get_by_label("Temperature").get_attribute("placeholder") == "0.85"
         await page.until("/8 for turbo/.test(document.querySelector('.ace-make [data-name=steps]').title)")

@@ -280,6 +280,9 @@ def test_a_page_that_comes_later_sees_the_run(desk: Desk, page: Canvas, waves: P
         axis = "async path => { const {marks} = await import(path); return [marks(0, 80), marks(1.96, 3.53)] }"
         rounded = await page.js(axis, f"/extensions/{desk.pack}/chart.js")
         assert rounded == [[0, 20, 40, 60, 80], [2, 2.5, 3, 3.5]]
+        told = "async path => { const {lasting} = await import(path); return [59.6, 3540, 3599, 5400].map(lasting) }"
+        lengths = await page.js(told, f"/extensions/{desk.pack}/lengths.js")
+        assert lengths == ["1 min", "59 min", "1 h 0 min", "1 h 30 min"]
         assert await page.js("() => panel.querySelector('.ace-bubble').textContent.startsWith('Step ')")
         small = (
             "() => [...panel.querySelectorAll('*')].filter(e => parseFloat(getComputedStyle(e).fontSize) < 12).length"

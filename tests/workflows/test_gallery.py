@@ -63,6 +63,9 @@ def test_a_workflow_stands_in_numbered_groups(name: str) -> None:
         where[node["id"]] = inside
     for _, source, _, target, _, _ in canvas["links"]:
         assert where[source] <= where[target], "wires go from left to right"
+    (x, y), scale = canvas["extra"]["ds"]["offset"], canvas["extra"]["ds"]["scale"]
+    assert (boxes[0][0] + x) * scale >= 64, "right of the sidebar"
+    assert (min(node["pos"][1] for node in canvas["nodes"]) - 30 + y) * scale >= 92, "below the buttons in the corner"
 
 
 @with_site(packs=(ROOT,))

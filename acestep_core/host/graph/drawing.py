@@ -11,7 +11,7 @@ from acestep_core.host.graph.canvas_widgets import default_of, is_widget
 from acestep_core.host.graph.routing import Box, Columns, Point, Wire, routed
 from acestep_core.host.graph.sketch import Out, Sketch, inputs_of
 
-COLUMN_HEIGHT, GAP, BETWEEN, WIDTH = 1000, 68, 112, 320
+COLUMN_HEIGHT, DATA_HEIGHT, GAP, BETWEEN, WIDTH = 1000, 1200, 68, 112, 320
 TITLE_HEIGHT, SLOT, WIDGET, TEXT, PLAYER, UNFOLD = 30, 20, 26, 110, 140, 44
 SOCKET_EDGE, SOCKET_MIDDLE = 10, 0.7
 """Of a socket's dot: from the side of its node, and down its row."""
@@ -19,6 +19,9 @@ GROUP_TITLE, GROUP_GAP, GROUP_EDGE = 50, 72, 20
 GROUP_COLOUR = "#3f789e"
 """The frontend's own blue of groups; without a colour it writes their titles so dark that they cannot be read."""
 NOTE_HEIGHT, NOTE_GAP = 72, 16
+SCALE = 0.8
+BESIDE, ABOVE = 72, 96
+"""Pixels that the frontend's sidebar, and its buttons in the corner, cover of a canvas that has just been opened."""
 GROWTH = {
     "ACEStepSampler": 210,
     "ACEStepLoader": 30,
@@ -26,6 +29,10 @@ GROWTH = {
     "ACEStepPlan": 290,
     "ACEStepSaveSong": 460,
     "ACEStepPreviewSong": 460,
+    **dict.fromkeys(("ACEStepCreateSong", "ACEStepFormatSong", "ACEStepUnderstand"), 230),
+    **dict.fromkeys(("ACEStepScanDataset", "ACEStepLabelDataset"), 230),
+    "ACEStepAudioToCodes": 60,
+    "ACEStepEditDataset": 400,
 }
 """By how much a node grows when it runs and shows what it has so far, or with its editor."""
 PARTS = {
@@ -114,6 +121,7 @@ def canvas_form(name: str, sketch: Sketch, definitions: Definitions) -> dict[str
         group["bounding"][3] += lanes
     note = len(nodes) + 1
     nodes.append(_note(note, sketch, -GROUP_TITLE - lanes))
+    highest = nodes[-1]["pos"][1]
     return {
         "id": str(uuid5(NAMESPACE_URL, f"acestep-nodes/{name}")),
         "revision": 0,
@@ -124,7 +132,10 @@ def canvas_form(name: str, sketch: Sketch, definitions: Definitions) -> dict[str
         "groups": groups,
         "config": {},
         "extra": {
-            "ds": {"scale": 0.8, "offset": [60, 260 + lanes]},
+            "ds": {
+                "scale": SCALE,
+                "offset": [round(BESIDE / SCALE) + GROUP_EDGE, round(ABOVE / SCALE) + TITLE_HEIGHT - highest],
+            },
             **({"reroutes": reroutes, "linkExtensions": extensions} if reroutes else {}),
         },
         "version": 0.4,
@@ -162,7 +173,7 @@ def layout(
                 continue
             heights[title], width = _height(definitions[kind], given), WIDE.get(kind, WIDTH)
             room = TITLE_HEIGHT + heights[title] + GROWTH.get(kind, 0)
-            if bottom and bottom + room > COLUMN_HEIGHT:
+            if bottom and bottom + room > (DATA_HEIGHT if names[stage] == "Data" else COLUMN_HEIGHT):
                 x, bottom, widest = x + widest + BETWEEN, 0, WIDTH
                 members.append([])
             boxes[title] = Box(x, bottom, x + width, bottom + room)
