@@ -133,11 +133,11 @@ def test_a_song_takes_what_was_told(tiny_models, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(manager, "make_room", noted)
     lyrics = "[verse]\n" + "\n".join(["rain upon the empty road tonight"] * 40)
     generate(
-        "calm piano", lyrics=lyrics, duration=60, seed=1,
+        "calm piano", lyrics=lyrics, duration=15, seed=1,
         batch=2, models=tiny_models, think=Thinking(),
         settings=RenderSettings.of(steps=1),
     )  # fmt: skip
-    told = {stage.name: stage.total for stage in forecast(tiny_models, 60, 2, think=True)}
+    told = {stage.name: stage.total for stage in forecast(tiny_models, 15, 2, think=True)}
     with manager.resident(tiny_models.model) as model:
         told["dit"] = max(told["condition"], told["sample"]) + model.silence_latent.nbytes  # which no header tells
     stage = {"dit": "dit", "text": "text", "vae": "decode", "lm": "think"}
