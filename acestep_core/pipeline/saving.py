@@ -118,9 +118,14 @@ def save_songs(batches: Sequence[Batch], keep: Keep, rule: str = NUMBER) -> list
         for batch in batches:
             for index, song in enumerate(batch.songs):
                 heard = batch.sung[index] if index < len(batch.sung) else None
-                story = (batch.sample_rate, batch.made, batch.places[index])
+                folder, stem = batch.where[index]
+                made, item = batch.made, batch.places[index]
                 turn = partial(wait, jobs.copy())  # of all before it: one that fails does not wait for its own turn
-                jobs.append(pool.submit(save_song, *batch.where[index], song, *story, keep, heard, rule, turn=turn))
+                jobs.append(
+                    pool.submit(
+                        save_song, folder, stem, song, batch.sample_rate, made, item, keep, heard, rule, turn=turn
+                    )
+                )
     written, failed = [], None
     for job in jobs:
         try:
