@@ -39,6 +39,11 @@ def wire(kind: str, tooltip: str, **options: Any) -> Declaration:
     return kind, {"tooltip": tooltip, **options}
 
 
+def further(name: str, kind: str, tooltip: str) -> dict[str, Declaration]:
+    """Three more inputs of the kind that `name` is, `name_2` to `name_4`, which may stay empty."""
+    return {f"{name}_{number}": wire(kind, tooltip) for number in (2, 3, 4)}
+
+
 def seed(tooltip: str) -> Declaration:
     return integer(0, 0, MAX_SEED, tooltip, control_after_generate=True)
 

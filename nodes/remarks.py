@@ -86,14 +86,19 @@ def lines_of(lyrics: TimedLyrics) -> list[list[Any]]:
     ]
 
 
-def about(made: Made | None, songs: Sequence[str], plan: str) -> str:
-    """What the test model is, the scores of each song where there are some, and the plan."""
+def about(stories: Sequence[Made | None], songs: Sequence[str], plan: str) -> str:
+    """What the test model is, the scores of each song where there are some, and the plan.
+
+    Args:
+        stories: of each batch that the songs are from.
+    """
     lines = []
     for item, facts in enumerate(map(json.loads, songs), 1):
         told = [f"{name} {score:.3f}" for name, score in facts["scores"].items() if isinstance(score, float)]
         if told:
             seed = f" (seed {facts['seed']})" if "seed" in facts else ""
             lines.append(f"Song {item}{seed}: {', '.join(told)}")
-    lost = "" if made is None else made.unrecorded
-    note = "" if made is None or not made.tiny else TOY_MODEL if made.model.toy else TEST_MODEL
-    return "\n\n".join(part for part in (note, lost, "\n".join(lines), plan.strip()) if part)
+    known = [made for made in stories if made is not None]
+    notes = [TOY_MODEL if made.model.toy else TEST_MODEL for made in known if made.tiny]
+    once = dict.fromkeys(filter(None, (*notes, *(made.unrecorded for made in known))))
+    return "\n\n".join(part for part in (*once, "\n".join(lines), plan.strip()) if part)

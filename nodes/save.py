@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from acestep_core.pipeline.made import Made
+    from acestep_core.pipeline.saving import Batch
 
     from .judge import Scores, Timing
 
@@ -29,14 +30,15 @@ SUBTITLE_CHOICES = ["lrc", "vtt", "srt", "json", "all"]
 BITRATE_CHOICES = ["auto", "64", "96", "128", "160", "192", "224", "256", "320"]
 PLAYER: inputs.Declaration = ("AUDIO_UI", {})
 """The canvas puts its audio player where a node declares this input. Nothing arrives through it, and it stays the last
-input: a saved workflow keeps no value for it, so values after it would move up."""
+widget: a saved workflow keeps no value for it, so values after it would move up."""
+APART = "Songs that were made apart, beside the others. Timing, scores and plan are of the first audio alone."
 
 
 class ACEStepSaveSong:
     TITLE = "Save Song"
     CATEGORY = "ACE-Step/save"
     DESCRIPTION = (
-        "Writes every song of the batch to the output folder. "
+        "Writes every song of up to four inputs to the output folder. "
         "Drop a saved FLAC or MP3 file on the canvas to get its graph back."
     )
     SEARCH_ALIASES: ClassVar = ["save audio", "export", "flac", "mp3", "wav", "opus"]
@@ -87,6 +89,7 @@ class ACEStepSaveSong:
                 "zip": inputs.switch(False, "Also put all files of the batch into one .zip file.", advanced=True),
                 "plan": inputs.text("The plan that the songs came from, for the record.", forceInput=True),
                 "audioUI": PLAYER,
+                **inputs.further("audio", "AUDIO", APART),
             },
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
         }
@@ -106,6 +109,9 @@ class ACEStepSaveSong:
         audioUI: Any = None,
         prompt: Any = None,
         extra_pnginfo: Any = None,
+        audio_2: dict[str, Any] | None = None,
+        audio_3: dict[str, Any] | None = None,
+        audio_4: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         from acestep_core.pipeline.saving import Keep, save_songs
 
@@ -115,22 +121,25 @@ class ACEStepSaveSong:
         kbits = int(bitrate) if bitrate != "auto" and FORMATS[format].bitrates else None
         graph, workflow = (prompt, _graph(prompt, extra_pnginfo)) if kept else (None, None)
         keep = Keep(format, kbits, sidecar, kinds, graph, workflow)
-        made, places = _told(audio, plan)
-        songs = _items(audio)
         prefix = tokens.filled(filename_prefix, datetime.now(), prompt, (extra_pnginfo or {}).get("workflow"))
-        where = [_target(root, filled(prefix, made, place)) for place in places]
-        files = save_songs(where, songs, int(audio["sample_rate"]), made, places, keep, timing or ())
+        batches = _batches(
+            (audio, audio_2, audio_3, audio_4),
+            timing,
+            plan,
+            lambda made, place: _target(root, filled(prefix, made, place)),
+        )
+        files = save_songs(batches, keep)
         shown = _listed(files, root, "output")
         if zip:
-            archive = _zipped(*where[0], [path for song in files for path in song])
+            archive = _zipped(*batches[0].where[0], [path for song in files for path in song])
             shown["zip"] = [item_of(archive, root, "output")]
-        return _heard(audio, shown, made, places, timing, None, "")
+        return _heard(audio, shown, batches, timing, None, "")
 
 
 class ACEStepPreviewSong:
     TITLE = "Preview Song"
     CATEGORY = "ACE-Step/save"
-    DESCRIPTION = "Plays the songs without keeping them."
+    DESCRIPTION = "Plays the songs of up to four inputs side by side, without keeping them."
     SEARCH_ALIASES: ClassVar = ["preview audio", "player", "listen"]
     RETURN_TYPES = ("AUDIO",)
     RETURN_NAMES = ("audio",)
@@ -147,6 +156,7 @@ class ACEStepPreviewSong:
                 "lm_scores": inputs.wire(wires.SCORES, "Shows the language model's score of each song."),
                 "plan": inputs.text("Shows the plan that the songs came from.", forceInput=True),
                 "audioUI": PLAYER,
+                **inputs.further("audio", "AUDIO", APART),
             },
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
         }
@@ -160,16 +170,20 @@ class ACEStepPreviewSong:
         audioUI: Any = None,
         prompt: Any = None,
         extra_pnginfo: Any = None,
+        audio_2: dict[str, Any] | None = None,
+        audio_3: dict[str, Any] | None = None,
+        audio_4: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         from acestep_core.pipeline.saving import Keep, save_songs
 
         root = host().temp_folder().resolve()
         graph = _graph(prompt, extra_pnginfo) if host().metadata_allowed() else None
         keep = Keep(record=False, subtitles=("lrc",) if timing is not None else (), workflow=graph)
-        (made, places), songs = _told(audio, plan), _items(audio)
-        where = [(root, "acestep_preview")] * len(songs)
-        files = save_songs(where, songs, int(audio["sample_rate"]), made, places, keep, timing or ())
-        return _heard(audio, _listed(files, root, "temp"), made, places, timing, lm_scores, plan)
+        batches = _batches(
+            (audio, audio_2, audio_3, audio_4), timing, plan, lambda made, place: (root, "acestep_preview")
+        )
+        files = save_songs(batches, keep)
+        return _heard(audio, _listed(files, root, "temp"), batches, timing, lm_scores, plan)
 
 
 class ACEStepShowText:
@@ -198,6 +212,24 @@ class ACEStepShowText:
         return {"ui": ui, "result": (text,)}
 
 
+def _batches(
+    carriers: Sequence[dict[str, Any] | None],
+    timing: Timing | None,
+    plan: str,
+    target: Callable[[Made | None, int | None], tuple[Path, str]],
+) -> list[Batch]:
+    """The songs of every connected input; timing and plan are of the first, `target` says where each song goes."""
+    from acestep_core.pipeline.saving import Batch
+
+    first, *others = carriers
+    batches = []
+    for carrier in (first, *(other for other in others if other is not None)):
+        songs, (made, places) = _items(carrier), _told(carrier, "" if batches else plan)
+        where = [target(made, place) for place in places]
+        batches.append(Batch(where, songs, int(carrier["sample_rate"]), made, places, () if batches else timing or ()))
+    return batches
+
+
 def _listed(files: list[list[Path]], root: Path, kind: str) -> dict[str, Any]:
     """All files of some songs as the canvas names them: the audio, and what lies beside it."""
     shown = {"audio": [item_of(song[0], root, kind) for song in files]}
@@ -208,15 +240,17 @@ def _listed(files: list[list[Path]], root: Path, kind: str) -> dict[str, Any]:
 def _heard(
     audio: dict[str, Any],
     files: dict[str, Any],
-    made: Made | None,
-    places: Sequence[int | None],
+    batches: Sequence[Batch],
     timing: Timing | None,
     lm_scores: Scores | None,
     plan: str,
 ) -> dict[str, Any]:
     """What Save Song and Preview Song return: the audio, its files, and what there is to know of each song."""
-    known = songs_shown(made, places, timing, lm_scores, plan)
-    text = about(made, known, plan)
+    first, *others = batches
+    known = songs_shown(first.made, first.places, timing, lm_scores, plan)
+    for batch in others:
+        known += songs_shown(batch.made, batch.places, None, None, "")
+    text = about([batch.made for batch in batches], known, plan)
     return {"ui": files | {"songs": known} | ({"text": [text]} if text else {}), "result": (audio,)}
 
 

@@ -99,10 +99,7 @@ class ACEStepReferenceAudio:
                 "clip_seed": inputs.integer(
                     0, 0, inputs.MAX_SEED, "Which thirty seconds of a longer recording are heard.", advanced=True
                 ),
-                **{
-                    f"audio_{number}": inputs.wire("AUDIO", "One more recording whose timbre is mixed in.")
-                    for number in (2, 3, 4)
-                },
+                **inputs.further("audio", "AUDIO", "One more recording whose timbre is mixed in."),
             },
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -99,15 +100,16 @@ def studio(tiny_root, tmp_path, monkeypatch):
     return folder
 
 
-def test_readme_python_runs(studio):
+def test_readme_python_runs(studio, tmp_path):
     for block in blocks("README.md", "python"):
-        exec(block, {})
+        (tmp_path / "block.py").write_text(block, encoding="utf-8")
+        runpy.run_path(str(tmp_path / "block.py"))
     assert sorted(path.name for path in (studio / "output").glob("*.flac")) == [
         "dream_00001.flac", "dream_00002.flac", "voices.flac",
     ]  # fmt: skip
 
 
-def test_the_library_page_runs(studio, monkeypatch):
+def test_the_library_page_runs(studio, tmp_path, monkeypatch):
     """As one script, from top to bottom; only the adapter is not there."""
     from functools import partial
 
@@ -115,11 +117,10 @@ def test_the_library_page_runs(studio, monkeypatch):
 
     for name in ("create_song", "format_song", "understand_codes"):
         monkeypatch.setattr(asking, name, partial(getattr(asking, name), lyrics_tokens=8, caption_tokens=8))
-    names: dict[str, object] = {}
-    for block in blocks("docs/library.md", "python"):
-        exec(block, names)
-    assert torch.equal(names["again"].audio, names["result"].audio)  # type: ignore[attr-defined]
-    assert names["solo"].duration == 20 and names["calmer"].duration == 30  # type: ignore[attr-defined]
+    (tmp_path / "page.py").write_text("\n".join(blocks("docs/library.md", "python")), encoding="utf-8")
+    names = runpy.run_path(str(tmp_path / "page.py"))
+    assert torch.equal(names["again"].audio, names["result"].audio)
+    assert names["solo"].duration == 20 and names["calmer"].duration == 30
 
 
 def test_every_command_of_the_readme_is_understood():

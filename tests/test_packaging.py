@@ -86,17 +86,22 @@ NEEDED = (
     "pyproject.toml",
     "requirements.txt",
 )
-MOST_BYTES = 32_000_000  # of which the built-in model is 25, without which the first screen makes noise
+JOB = (ROOT / ".github" / "workflows" / "registry.yml").read_text(encoding="utf-8")
+MOST_BYTES = int(re.findall(r"-lt (\d+)$", JOB, re.MULTILINE)[0])
+"""As the job asks, too: of 32 MB the built-in model is 25, without which the first screen makes noise."""
+
+
+def tracked() -> list[str]:
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("this is no git checkout")
+    return [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
 def archived() -> list[str]:
     """The files of the archive: those that git tracks, without what `.comfyignore` names."""
-    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip("this is no git checkout")
     left_out = pathspec.PathSpec.from_lines("gitignore", lines(".comfyignore"))
-    tracked = [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
-    return [name for name in tracked if not left_out.match_file(name)]
+    return [name for name in tracked() if not left_out.match_file(name)]
 
 
 def test_the_registrys_archive_is_small_and_whole():
@@ -113,8 +118,8 @@ def test_the_registrys_archive_is_small_and_whole():
 
 
 def test_the_registrys_security_rules_hold():
-    """No exec, no eval, one statement a line."""
-    files = [name for name in archived() if name.endswith(".py")]
+    """No exec, no eval, one statement a line; it looks at the tests as well."""
+    files = [name for name in tracked() if name.endswith(".py")]
     command = [sys.executable, "-m", "ruff", "check", "-q", "--isolated", "--select", "S102,S307,E702", *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

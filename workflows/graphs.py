@@ -418,11 +418,11 @@ GRAPHS: dict[str, Graph] = {
     ),
     "compare": Graph(
         "A and B",
-        "The same song with the same seed from two models, to hear which is better. Any two things can be compared "
-        "this way: two samplers, two captions, with and without a LoRA.",
+        "The same song with the same seed from two models, in one player, to hear which is better. Any two things can "
+        "be compared this way: two samplers, two captions, with and without a LoRA.",
         two_models(("turbo", "base")),
         (*SONG_FIELDS, "Seed.value", "Model A.variant", "Model B.variant"),
-        ("Save A", "Save B"),
+        ("Preview", "Save A", "Save B"),
     ),
     "two_loras": Graph(
         "Two LoRAs mixed",

@@ -196,7 +196,7 @@ def retakes(variations: tuple[float, ...]) -> Nodes:
 
 
 def two_models(variants: tuple[str, ...]) -> Nodes:
-    """The same song with the same seed from two checkpoints."""
+    """The same song with the same seed from two checkpoints, side by side in one player."""
     nodes: Nodes = {
         "VAE": ("ACEStepVAELoader", {}),
         "Song": ("ACEStepSong", SONG),
@@ -210,4 +210,5 @@ def two_models(variants: tuple[str, ...]) -> Nodes:
         nodes |= rendered(
             model=f"Model{label}.0", vae="VAE.0", label=label, save=save, seed="Seed.0", sigmas=f"Schedule{label}.0"
         )
-    return nodes
+    listen = {"audio": "Decode A.0", "audio_2": "Decode B.0"}
+    return nodes | {"Preview": ("ACEStepPreviewSong", listen)}

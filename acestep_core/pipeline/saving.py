@@ -78,8 +78,8 @@ def save(made: Generation, path: Path, keep: Keep, monitor: Monitor = SILENT, nu
     make_folder(path.parent)
     count, stem, sung = len(made.seeds), path.with_suffix("").name, made.timing
     rule = NUMBER if numbered or count > 1 else PLAIN
-    where, places = [(path.parent, stem)] * count, range(count)
-    written = [files[0] for files in save_songs(where, made.audio, made.sample_rate, made, places, keep, sung, rule)]
+    batch = Batch([(path.parent, stem)] * count, made.audio, made.sample_rate, made, range(count), sung)
+    written = [files[0] for files in save_songs([batch], keep, rule)]
     if keep.subtitles and not sung:
         from acestep_core.pipeline.takes import listen_to_takes
 
@@ -90,33 +90,42 @@ def save(made: Generation, path: Path, keep: Keep, monitor: Monitor = SILENT, nu
     return written
 
 
-def save_songs(
-    where: Sequence[tuple[Path, str]],
-    songs: Tensor,
-    sample_rate: int,
-    made: Made | None,
-    places: Sequence[int | None],
-    keep: Keep,
-    sung: Sequence[SungLyrics] = (),
-    rule: str = NUMBER,
-) -> list[list[Path]]:
-    """Writes the songs `[B, 2, S]` of a batch, see `save_song`. What fails for one costs no other: it is raised last.
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Songs that are to become files.
+
+    Attributes:
+        where: folder and stem of each; songs: `[B, C, S]`, with their sample rate.
+        made, places: their story, and the place of each in it; None for what other nodes made.
+        sung: timed lyrics of each, as far as there are any.
+    """
+
+    where: Sequence[tuple[Path, str]]
+    songs: Tensor
+    sample_rate: int
+    made: Made | None
+    places: Sequence[int | None]
+    sung: Sequence[SungLyrics] = ()
+
+
+def save_songs(batches: Sequence[Batch], keep: Keep, rule: str = NUMBER) -> list[list[Path]]:
+    """Writes the songs of some batches, see `save_song`. What fails for one costs no other: it is raised last.
 
     All are encoded at once, for encoders use one processor and let others run; names, records and lyrics come in turn.
-
-    Args:
-        where: folder and stem of each; places: of each in `made`; sung: timed lyrics of each, as far as there are any.
     """
     jobs: list[Future[list[Path]]] = []
     with ThreadPoolExecutor(thread_name_prefix="acestep-encode") as pool:
-        for index, song in enumerate(songs):
-            heard = sung[index] if index < len(sung) else None
-            turn = partial(wait, jobs.copy())  # of all before it: one that fails does not wait for its own turn
-            jobs.append(
-                pool.submit(
-                    save_song, *where[index], song, sample_rate, made, places[index], keep, heard, rule, turn=turn
+        for batch in batches:
+            for index, song in enumerate(batch.songs):
+                heard = batch.sung[index] if index < len(batch.sung) else None
+                folder, stem = batch.where[index]
+                made, item = batch.made, batch.places[index]
+                turn = partial(wait, jobs.copy())  # of all before it: one that fails does not wait for its own turn
+                jobs.append(
+                    pool.submit(
+                        save_song, folder, stem, song, batch.sample_rate, made, item, keep, heard, rule, turn=turn
+                    )
                 )
-            )
     written, failed = [], None
     for job in jobs:
         try:

@@ -377,6 +377,12 @@ MUTATIONS = (
         "tests/nodes/test_every_train_input.py::test_it_does_something[ACEStepLabelDataset-skip_metas]",
     ),
     Mutation("places = cargo.found(songs)", "places = tuple(range(len(songs)))", "tests/nodes/test_cargo.py"),
+    Mutation('"" if batches else plan', "plan", "tests/nodes/test_cargo.py::test_changed_audio_has_no_record"),
+    Mutation(
+        "() if batches else timing or ()",
+        "timing or ()",
+        "tests/nodes/test_save_nodes.py::test_songs_that_were_made_apart_are_taken_together",
+    ),
     Mutation(
         "in _slots(lora, strength, loras, widgets) if enabled else ():",
         "in _slots(lora, strength, loras, widgets):",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +94,12 @@ def test_changed_audio_has_no_record(call: Call, models: Any, folders: Any) -> N
     assert [entry["filename"] for entry in shown["audio"]] == ["x_00001.wav"] and "files" not in shown
     shown = call("ACEStepSaveSong", audio=audio, filename_prefix="x", format="wav32")["ui"]
     assert [entry["filename"] for entry in shown["files"]] == ["x_00002.json"]
+    shown = call("ACEStepSaveSong", audio=quieter, audio_2=audio, filename_prefix="x", format="wav32", plan="bpm: 90")[
+        "ui"
+    ]
+    assert [entry["filename"] for entry in shown["files"]] == ["x_00004.json"], "each input brings its own story"
+    facts = [json.loads(text) for text in shown["songs"]]
+    assert [(told.get("seed"), told["plan"]) for told in facts] == [(None, ""), ("5", "")], "and no plan of another"
 
 
 def test_a_repaint_that_lost_its_story_can_be_given_its_task(call: Call, models: Any) -> None:

@@ -253,6 +253,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "plan": "bpm: 90",
         "prompt": {"1": {"class_type": "Other", "inputs": {}}},
         "extra_pnginfo": {"workflow": {"nodes": [1]}},
+        **{f"audio_{n}": Part("other_song_audio") for n in (2, 3, 4)},
     },
     "ACEStepPreviewSong": {
         "audio": Part("other_song_audio"),
@@ -261,6 +262,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "plan": "bpm: 90",
         "prompt": {"1": {"class_type": "Other", "inputs": {}}},
         "extra_pnginfo": {"workflow": {"nodes": [1]}},
+        **{f"audio_{n}": Part("other_song_audio") for n in (2, 3, 4)},
     },
     "ACEStepMorph": {
         "vae": VAE,

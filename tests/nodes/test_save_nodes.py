@@ -126,6 +126,29 @@ def test_preview_is_temporary_and_carries_the_graph(call: Callable[..., Any], fo
     assert not list(folders.output.iterdir())
 
 
+def test_songs_that_were_made_apart_are_taken_together(call: Callable[..., Any], folders: Any) -> None:
+    """One by one, each with its own length and rate; what is said beside the first is of the first alone."""
+    timing = (SungLyrics(TimedLyrics((Line("la", 0.0, 1.0),)), None),)
+    several = {"audio": audio(), "audio_4": audio(channels=1, rate=44_100), "audio_2": audio(items=2), "audio_3": None}
+    saved = call(
+        "ACEStepSaveSong", **several, filename_prefix="x", format="wav16", timing=timing, plan="bpm: 90", zip=True
+    )
+    names = [entry["filename"] for entry in saved["ui"]["audio"]]
+    assert names == [f"x_0000{number}.wav" for number in (1, 2, 3, 4)]
+    kept = [read_audio(folders.output / name) for name in names]
+    assert [(wave.shape[0], rate) for wave, rate in kept] == [(2, 48_000)] * 3 + [(1, 44_100)]
+    assert [path.name for path in folders.output.glob("*.lrc")] == ["x_00001.lrc"]
+    with ZipFile(folders.output / saved["ui"]["zip"][0]["filename"]) as archive:
+        assert set(archive.namelist()) == {*names, "x_00001.lrc"}
+    played = call("ACEStepPreviewSong", **several, timing=timing, lm_scores=(0.5, 0.7), plan="bpm: 90")
+    assert len(played["ui"]["audio"]) == 4 and played["result"][0] is several["audio"]
+    known = [json.loads(text) for text in played["ui"]["songs"]]
+    assert [facts.get("plan") for facts in known] == ["bpm: 90", "", "", ""]
+    assert [facts["scores"].get("lm") for facts in known] == [0.5, None, None, None]
+    with pytest.raises(InvalidInput, match="holds no audio"):
+        call("ACEStepPreviewSong", audio=audio(), audio_2={"waveform": torch.zeros(1, 2, 0), "sample_rate": 48_000})
+
+
 def test_a_batch_with_all_its_files_fits_into_one(call: Callable[..., Any], folders: Any) -> None:
     timing = tuple(SungLyrics(TimedLyrics((Line(text, 0.0, 1.0),)), None) for text in ("one", "two"))
     shown = call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -53,12 +54,14 @@ def found_here(tiny_root, monkeypatch):
     monkeypatch.setattr(opening, "search_roots", lambda: [tiny_root])
 
 
-def test_the_guides_script(found_here, monkeypatch):
+def test_the_guides_script(found_here, tmp_path, monkeypatch):
     """As it stands there, only with shorter songs and fewer steps."""
     monkeypatch.setattr(steps, "DEFAULT_SECONDS", 12.0)
     monkeypatch.setattr(opening, "user_folder", None)  # nothing is built or fetched
     names = {name: getattr(acestep_core, name) for name in ("generate", "cover", "add_layer", "repaint", "extend")}
-    exec(GUIDE.replace(")\n", ", steps=1)\n").replace("180", "18"), names)
+    script = tmp_path / "guide.py"
+    script.write_text(GUIDE.replace(")\n", ", steps=1)\n").replace("180", "18"), encoding="utf-8")
+    names = runpy.run_path(str(script), names)
     assert names["result"].duration == 18 and names["result"].song.caption.startswith("Upbeat")
     assert names["refined"].song.caption == "richer bass" and names["refined"].duration == 12
     assert (names["final"].model.variant, names["final"].tasks[0].tracks) == ("base", ("woodwinds",))

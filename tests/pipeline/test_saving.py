@@ -89,5 +89,5 @@ def test_songs_of_a_batch_are_encoded_at_once_and_named_in_turn(tmp_path, monkey
 
     monkeypatch.setattr(saving, "write_audio", encode)
     with pytest.raises(AudioError, match="not this one"):
-        saving.save_songs([(tmp_path, "x")] * 4, songs, 48000, None, [None] * 4, saving.Keep("mp3"))
+        saving.save_songs([saving.Batch([(tmp_path, "x")] * 4, songs, 48000, None, [None] * 4)], saving.Keep("mp3"))
     assert [path.read_bytes() for path in sorted(tmp_path.glob("x_*"))] == [alone[0], alone[1], alone[3]]
