@@ -91,7 +91,8 @@ def test_a_batch_is_told_in_words_and_stays_text(desk: Desk, page: Canvas) -> No
         assert await page.js(text(".ace-tile")) == ["Cover", "Repaint", "Extend", "Add layer", "Reference"]
         best = "() => [...song.querySelectorAll('.ace-take')].map(t => !!t.querySelector('.pi-star-fill'))"
         assert await page.js(best) == [False, True, False]
-        await page.js("() => { for (const drawer of song.querySelectorAll('.ace-drawer')) drawer.click() }")
+        closed = ".ace-drawer[aria-expanded=false]"  # which of them are open is remembered
+        await page.js(f"() => {{ for (const drawer of song.querySelectorAll('{closed}')) drawer.click() }}")
         told = " ".join(await page.js(text(".ace-table dd, .ace-codes")))
         assert all(part in told for part in ("92 bpm", "1 2 3 …", "8.5 s", "acestep-v15-turbo", "1.7B"))
         await page.js("() => { for (const drawer of song.querySelectorAll('.ace-drawer')) drawer.click() }")
