@@ -99,7 +99,7 @@ class ModelManager:
             if isinstance(handle, ModelHandle):
                 needed += sum(adapter.nbytes for adapter in handle.adapters)
             selftest.check(entry.device)
-            self._place(entry, needed)
+            stack.enter_context(self._placed(entry, needed))
             needed += entry.passing
             stack.enter_context(told(entry, needed))
             if devices.is_host(entry.device) and needed > devices.free_memory(entry.device):
@@ -201,8 +201,7 @@ class ModelManager:
             entry = Entry((*_key(handle, device, dtype), "private"), model, device, None, read, pins=1)
         needed = working(model) if callable(working) else working
         try:
-            self._place(entry, needed)
-            with told(entry, needed):
+            with self._placed(entry, needed), told(entry, needed):
                 yield model
         finally:
             # What was lent is not what was loaded any more, so nothing of it goes home.
@@ -225,9 +224,18 @@ class ModelManager:
                 if not entry.pins and self._entries.get(entry.key) is not entry:
                     self.placement.remove(entry)  # its files were replaced while it was in use
 
-    def _place(self, entry: Entry, working: int) -> None:
-        with self._lock, torch.inference_mode(False), told(entry, working):
-            self.placement.place(entry, working)
+    @contextmanager
+    def _placed(self, entry: Entry, working: int) -> Iterator[None]:
+        """The model is where it computes, and none of its layers comes or goes before the block ends."""
+        with self._lock:
+            with torch.inference_mode(False), told(entry, working):
+                self.placement.place(entry, working)
+            entry.computing += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                entry.computing -= 1
 
     def _entry(self, handle: Handle) -> Entry:
         device = devices.pick_device(handle.device)
