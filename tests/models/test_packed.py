@@ -236,6 +236,16 @@ def test_the_rule_for_fp8_and_for_what_is_not_packed(all_layouts: Path, tiny_roo
     assert not stays_packed("dit", CARD, torch.bfloat16, open_dit(tiny_root / "acestep-v15-turbo").tensors)
 
 
+def test_int8_of_an_fp8_file_where_floats_of_eight_bits_cannot_be_read(all_layouts: Path, tmp_path: Path, monkeypatch):
+    """They become whole numbers when they are loaded; elsewhere they stay as they are, which is as small."""
+    source = all_layouts / "comfyui" / "diffusion_models" / "acestep_v1.5_turbo.safetensors"
+    handle = ModelHandle(scaled(source, tmp_path / source.name, "comfy_quant"), "int8")
+    for able, kinds in ((devices.Limits(), {"F8_E4M3"}), (devices.MPS, {"Q8_0"})):
+        monkeypatch.setattr(devices, "limits", lambda device, able=able: able)
+        model = load_model(handle, How(torch.float32, CPU, True, handle.eight_bits))[0]
+        assert {x.packed.dtype for x in model.modules() if isinstance(x, PackedLinear)} == kinds
+
+
 def test_the_manager_counts_packed_bytes_and_what_unpacking_takes(gguf_root: Path, monkeypatch):
     handle = ModelHandle(gguf_root / "acestep-v15-turbo-Q8_0.gguf")
     sizes, asked = [], []
