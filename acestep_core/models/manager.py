@@ -95,9 +95,7 @@ class ModelManager:
                 return
             entry = stack.enter_context(self._pinned(handle))
             needed = working(entry.product) if callable(working) else working
-            needed += 0 if isinstance(handle, VAEHandle) else scores_bytes(entry.device)
-            if isinstance(handle, ModelHandle):
-                needed += sum(adapter.nbytes for adapter in handle.adapters)
+            needed += side_bytes(handle, entry.device)
             selftest.check(entry.device)
             stack.enter_context(self._placed(entry, needed))
             needed += entry.passing
@@ -310,6 +308,14 @@ class ModelManager:
         """One line per cached model, for status pages; where it lies is nobody's business there."""
         with self._lock:
             return [f"{e.key[0]} {Path(e.key[1]).name} {e.nbytes >> 20} MiB" for e in self._entries.values()]  # type: ignore[index]
+
+
+def side_bytes(handle: Handle, device: torch.device) -> int:
+    """What a model takes on its device besides its weights and what callers count."""
+    if isinstance(handle, VAEHandle):
+        return 0
+    adapters = handle.adapters if isinstance(handle, ModelHandle) else ()
+    return scores_bytes(device) + sum(adapter.nbytes for adapter in adapters)
 
 
 def _key(handle: Handle, device: torch.device, dtype: torch.dtype) -> tuple[Any, ...]:

@@ -15,8 +15,8 @@ from torch import nn
 from acestep_core import devices
 from acestep_core.errors import InvalidInput
 from acestep_core.models.handles import Handle, Models
-from acestep_core.models.layers import scores_bytes
 from acestep_core.models.loading import How, outline
+from acestep_core.models.manager import side_bytes
 from acestep_core.models.memory import at_once, denoising_bytes, encoding_bytes, reading_bytes, windowed
 from acestep_core.models.placement import RESERVE
 from acestep_core.models.streaming import STREAMED, Streaming
@@ -98,14 +98,16 @@ def forecast(
     *,
     think: bool = False,
     guided: bool | None = None,
+    listens: bool = False,
     card: int | None = None,
 ) -> tuple[Stage, ...]:
-    """The stages of a song that is made from a text, in their order.
+    """The stages of a song, in their order.
 
     Args:
         seconds: of each song, and how many there are.
         think: whether the language model plans and writes codes.
         guided: whether the null branch runs beside it; None is as the model's preset has it.
+        listens: whether recordings are encoded first, to work on or for their timbre.
         card: on a graphics card of so many bytes, instead of on the models' own devices.
 
     Raises:
@@ -131,6 +133,9 @@ def forecast(
         states = STATES * (2 if guided else 1)
         return denoising_bytes(module.config, size, frames, states, _itemsize(module), guided=guided)
 
+    def encoding(module: Any, size: int, place: Place) -> int:
+        return vae.encoding(module, size)
+
     def decoding(module: Any, size: int, place: Place) -> int:
         return vae.decoding(module, min(size, frames))
 
@@ -141,11 +146,13 @@ def forecast(
     thought = [stage("think", lm, thinking, min(CHUNK, songs))] if lm is not None else []
     read = [stage("text", model.text, reading)] if model.text is not None else []
     tile = vae.largest_tile(Place.of(models.vae, card).device)
+    heard = [stage("encode", models.vae, encoding, tile, vae.SMALLEST_TILE)] if listens else []
     return (
         *thought,
+        *heard,
         *read,
         stage("condition", model.bare, conditioning),
-        stage("sample", model.bare, sampling, songs),
+        stage("sample", model, sampling, songs),
         stage("decode", models.vae, decoding, tile, vae.SMALLEST_TILE),
     )
 
@@ -176,7 +183,7 @@ Needs = Callable[[nn.Module, int, Place], int]
 
 def _stage(name: str, handle: Handle, place: Place, needs: Needs, size: int, least: int) -> Stage:
     module = outline(handle, place.how(handle))
-    streaming, side = Streaming(module), 0 if handle.role == "vae" else scores_bytes(place.device)
+    streaming, side = Streaming(module), side_bytes(handle, place.device)
     room = place.memory - streaming.whole - streaming.unpacking - side
     size = at_once(size, least, lambda size: needs(module, size, place), room)
     work = needs(module, size, place) + side
