@@ -172,7 +172,8 @@ def _estimate(told: argparse.Namespace, song: Song, models: Models, task: TaskOp
         raise InvalidInput(f"--estimate takes the gigabytes of a card, 1 to 1024, not {told.estimate:g}.")
     if told.think:
         needed_lm(models)
-    codes, guidance = _codes(told), resolved(options.RenderSettings.of(**given(told, options.RENDER_GROUPS.values())), models.model).guidance
+    settings = options.RenderSettings.of(**given(told, options.RENDER_GROUPS.values()))
+    codes, guidance = _codes(told), resolved(settings, models.model).guidance
     check_guidance(guidance, models.model.info.is_turbo)
     stages = forecast(
         models,

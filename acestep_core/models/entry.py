@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from acestep_core import devices
 from acestep_core.errors import OutOfMemory
 from acestep_core.io.stamps import file_stamp
+from acestep_core.models.linear import narrower_in_int8, or_int8
 from acestep_core.models.streaming import Streaming, own_tensors
 
 _NAMES = {"dit": "diffusion model", "vae": "VAE", "text": "text encoder", "lm": "language model"}
@@ -159,6 +160,6 @@ def told(entry: Entry, working: int) -> Iterator[None]:
         )
         raise OutOfMemory(
             f"The {name} ran out of memory on {entry.device}: its weights take {entry.nbytes >> 20} MiB and the work "
-            f"about {working >> 20} MiB{found}; make fewer or shorter songs at once, choose a smaller model or the "
-            "number format int8, or close other programs."
+            f"about {working >> 20} MiB{found}; make fewer or shorter songs at once, choose a smaller model"
+            f"{or_int8(narrower_in_int8(entry.module))}, or close other programs."
         ) from error

@@ -161,7 +161,7 @@ class ModelManager:
         with self._pinned(handle.bare) as entry:
             if entry.streaming.unpacking:
                 raise CheckpointError(
-                    f"The weights of {handle.path.name} stay packed; choose the number format auto, or a bf16 file."
+                    f"The weights of {handle.path.name} stay packed; choose a bf16 file, and the number format bf16."
                 )
             return entry.module, dict(entry.home)  # type: ignore[return-value]
 

@@ -15,6 +15,7 @@ from torch import nn
 from acestep_core import devices
 from acestep_core.errors import InvalidInput
 from acestep_core.models.handles import Handle, Models
+from acestep_core.models.linear import narrower_in_int8, or_int8
 from acestep_core.models.loading import How, outline
 from acestep_core.models.manager import side_bytes
 from acestep_core.models.memory import at_once, denoising_bytes, encoding_bytes, reading_bytes, windowed
@@ -63,6 +64,7 @@ class Stage:
         weights: of the model; `home`: what of it stays in main memory, because the device is too small.
         work: besides the weights, with `at_once` songs, or frames of a tile, at a time.
         memory: what the device has.
+        narrower: whether the number format int8 would make the weights smaller.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Stage:
     work: int
     at_once: int
     memory: int
+    narrower: bool
 
     @property
     def total(self) -> int:
@@ -169,7 +172,7 @@ def shortages(models: Models, seconds: float = 240.0) -> tuple[str, ...]:
         if not stage.fits:
             told[stage.model] = (
                 f"{stage.model} takes about {shown_size(stage.total)} for a song of {lasting(seconds)}, and "
-                f"{stage.device} has {has}; choose a smaller model, or the number format int8."
+                f"{stage.device} has {has}; choose a smaller model{or_int8(stage.narrower)}."
             )
         elif stage.home and stage.name == "sample":
             told[stage.model] = (
@@ -190,7 +193,7 @@ def _stage(name: str, handle: Handle, place: Place, needs: Needs, size: int, lea
     if handle.role in STREAMED and not devices.is_host(place.device):
         streaming.keep(streaming.fitting(place.memory - work - RESERVE))
     sizes = (streaming.whole, streaming.staying, work + streaming.passing, size)
-    return Stage(name, handle.path.name, place.name, *sizes, place.memory)
+    return Stage(name, handle.path.name, place.name, *sizes, place.memory, narrower_in_int8(module))
 
 
 def _itemsize(module: nn.Module) -> int:
