@@ -14,6 +14,7 @@ from torch import nn
 
 from acestep_core import devices
 from acestep_core.errors import InvalidInput
+from acestep_core.models.fits import USUAL
 from acestep_core.models.handles import Handle, Models
 from acestep_core.models.linear import narrower_in_int8, or_int8
 from acestep_core.models.loading import How, outline
@@ -160,7 +161,7 @@ def forecast(
     )
 
 
-def shortages(models: Models, seconds: float = 240.0) -> tuple[str, ...]:
+def shortages(models: Models, seconds: float = USUAL) -> tuple[str, ...]:
     """What to say where a song of usual length is too much for a graphics card, or makes it slower; nothing where main
     memory is all there is.
     """
