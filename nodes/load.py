@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from acestep_core.options import NUMBER_FORMATS, WEIGHT_FORMATS
+from acestep_core.options import INT8, NUMBER_FORMATS, WEIGHT_FORMATS
 
 from . import inputs, models, wires
 from .host import host
@@ -256,7 +256,7 @@ def _as_started(handle: Handle, dtype: str, device: str, unfollowed: list[str]) 
     leaves them open.
     """
     more: dict[str, Any] = {}
-    if models.AUTO == dtype == handle.dtype:
+    if models.AUTO == dtype == handle.dtype or (handle.dtype == INT8 and not handle.eight_bits):  # a VAE has no int8
         more["dtype"], remark = host().precision(handle.role)
         unfollowed += [remark] if remark else []
     if device == models.AUTO:

@@ -138,7 +138,7 @@ def run(told: argparse.Namespace) -> int:
     sys.stderr.write(built_in_note(models))
     _check_best_of(told, song, models)
     if told.estimate is not None:
-        return _estimate(told, song, models)
+        return _estimate(told, song, models, group(**asked))
     with ProgressBar() as bar:
         work = _request(told, song, models, bar), group(**asked), [told.source] if told.source else [], _codes(told)
         count = max(told.batch, len(work[3]))
@@ -161,18 +161,48 @@ def run(told: argparse.Namespace) -> int:
     return 0
 
 
-def _estimate(told: argparse.Namespace, song: Song, models: Models) -> int:
+def _estimate(told: argparse.Namespace, song: Song, models: Models, task: TaskOptions) -> int:
     from acestep_core.pipeline.forecast import forecast
-    from acestep_core.pipeline.generation import AT_ONCE, DEFAULT_SECONDS
+    from acestep_core.pipeline.generation import AT_ONCE
+    from acestep_core.pipeline.opening import needed_lm
+    from acestep_core.render.guidance import check_guidance
+    from acestep_core.render.settings import resolved
 
     if told.estimate and not 1 <= told.estimate <= 1024:
         raise InvalidInput(f"--estimate takes the gigabytes of a card, 1 to 1024, not {told.estimate:g}.")
-    card = round(told.estimate * 2**30) or None
-    songs = min(told.best_of or told.batch, AT_ONCE)
-    stages = forecast(models, song.duration or DEFAULT_SECONDS, songs, think=told.think, card=card)
+    if told.think:
+        needed_lm(models)
+    settings = options.RenderSettings.of(**given(told, options.RENDER_GROUPS.values()))
+    codes, guidance = _codes(told), resolved(settings, models.model).guidance
+    check_guidance(guidance, models.model.info.is_turbo)
+    stages = forecast(
+        models,
+        _seconds(told, song, task, codes),
+        min(max(told.best_of or told.batch, len(codes)), AT_ONCE),
+        think=told.think,
+        guided=guidance.enabled,
+        listens=bool(told.source or told.reference or told.latent),
+        card=round(told.estimate * 2**30) or None,
+    )
     lines = [json.dumps(asdict(stage) | {"total": stage.total, "fits": stage.fits}) for stage in stages]
     sys.stdout.write("\n".join(lines if told.json else map(str, stages)) + "\n")
     return 0 if all(stage.fits for stage in stages) else 1
+
+
+def _seconds(told: argparse.Namespace, song: Song, task: TaskOptions, codes: Sequence[Sequence[int]]) -> float:
+    """How long the songs get, of which only headers are read."""
+    from acestep_core.io.measure import measured
+    from acestep_core.io.names import meant
+    from acestep_core.pipeline.steps import DEFAULT_SECONDS, meter_of
+    from acestep_core.vocabulary import CODE_RATE
+
+    if told.source is None:
+        return song.duration or max(map(len, codes), default=0) / CODE_RATE or DEFAULT_SECONDS
+    length, source = 0.0, meant(told.source)
+    if isinstance(task, options.Extend):
+        task = task.in_seconds(meter_of(source, song))
+        length = task.before + task.after
+    return length + measured(source).seconds
 
 
 def _show(told: argparse.Namespace, result: Generation, paths: Sequence[Path], seconds: float) -> None:

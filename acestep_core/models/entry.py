@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from acestep_core import devices
 from acestep_core.errors import OutOfMemory
 from acestep_core.io.stamps import file_stamp
+from acestep_core.models.linear import narrower_in_int8, or_int8
 from acestep_core.models.streaming import Streaming, own_tensors
 
 _NAMES = {"dit": "diffusion model", "vae": "VAE", "text": "text encoder", "lm": "language model"}
@@ -28,6 +29,7 @@ class Entry:
 
     Attributes:
         read: the files it was read from, and folders all of whose files count.
+        pins: how many hold it, so that it is not sent away; `computing`: how many of them compute with it.
         home: its tensors in main memory, mapped from the file where the number format allows.
         streaming: which of its layers stay there, where its device is too small.
         streams: whether layers may stay there.
@@ -40,6 +42,7 @@ class Entry:
     extra: Any = None
     read: tuple[Path, ...] = ()
     pins: int = 0
+    computing: int = 0
     streams: bool = False
     least: int = 0
     home: dict[str, Tensor] = field(init=False)
@@ -93,12 +96,12 @@ class Entry:
     def settle(self, spare: int) -> None:
         """Has as few layers stay at home as must.
 
-        Nothing changes where somebody else computes with it at the same time.
+        Nothing changes while somebody computes with it; who only waits for it does not hinder.
 
         Args:
             spare: bytes of its device that would be left if all of it were there; negative where they are lacking.
         """
-        if not self.streams or self.pins > 1:
+        if not self.streams or self.computing:
             return
         self.streaming.keep(max(self.least, self.streaming.fitting(spare + self.nbytes + self.passing)))
         home = {id(tensor): self.home[name] for name, tensor in self.tensors()}
@@ -157,6 +160,6 @@ def told(entry: Entry, working: int) -> Iterator[None]:
         )
         raise OutOfMemory(
             f"The {name} ran out of memory on {entry.device}: its weights take {entry.nbytes >> 20} MiB and the work "
-            f"about {working >> 20} MiB{found}; make fewer or shorter songs at once, choose a smaller model or the "
-            "number format int8, or close other programs."
+            f"about {working >> 20} MiB{found}; make fewer or shorter songs at once, choose a smaller model"
+            f"{or_int8(narrower_in_int8(entry.module))}, or close other programs."
         ) from error

@@ -27,6 +27,8 @@ STATES = 1_500
 """Encoder states of a song with long lyrics."""
 LENGTHS = (30, 60, 120, 240, 300, 480, int(DURATION_MAX))
 """Seconds that are tried."""
+USUAL = 240
+"""Seconds of a usual song. For what is longer some layers may come by turns without a word."""
 BASE_CONFIG = AceStepConfig()
 XL_CONFIG = AceStepConfig(
     hidden_size=2560,
@@ -109,6 +111,6 @@ def offers(memory: int, *, streams: bool = False) -> list[Offer]:
 
 def _offer(variant: Variant, memory: int, streams: bool) -> Offer:
     size, whole = weights(config_of(variant)), longest_song(variant, memory)
-    if whole or not streams:
+    if whole >= USUAL or not streams:
         return Offer(variant.folder, size, whole)
     return Offer(variant.folder, size, longest_song(variant, memory, streams=True), True)

@@ -194,6 +194,16 @@ def laid_out(module: nn.Module, tensors: Weights, dtype: torch.dtype) -> dict[st
     return {name: found[name] if name in found else tensors[name] for name in tensors}
 
 
+def or_int8(helps: bool) -> str:
+    """What else to choose where a model is too large, if that helps."""
+    return " or the number format int8" if helps else ""
+
+
+def narrower_in_int8(module: nn.Module) -> bool:
+    """Whether it has layers that are not packed yet."""
+    return any(type(part) is Linear for part in module.modules())
+
+
 def passing_bytes(module: nn.Module) -> int:
     """What layers allocate while they compute because their weights are packed or away: those of the largest, or of the
     largest group, and what unpacking passes through.

@@ -76,13 +76,18 @@ def stays_packed(
         tensors: its weights.
         memory: bytes that the device has; None asks it.
     """
-    packed, able = [info for info in tensors.infos.values() if info.packed], devices.limits(device)
-    if not packed or not able.unpacks or not (able.float8 or tensors.format != "fp8"):
+    packed = [info for info in tensors.infos.values() if info.packed]
+    if not packed or not _can_unpack(device, tensors):
         return False
     unpacked = sum(info.numel for info in packed) * dtype.itemsize
     if role == "lm" or devices.is_host(device):
         return unpacked > (memory or devices.total_memory(device)) // 2
     return True
+
+
+def _can_unpack(device: torch.device, tensors: Weights) -> bool:
+    able = devices.limits(device)
+    return able.unpacks and (able.float8 or tensors.format != "fp8")
 
 
 def stays_narrow(device: torch.device, dtype: torch.dtype, tensors: Weights, memory: int | None = None) -> bool:
@@ -177,7 +182,8 @@ def _held_as(role: str, device: torch.device, how: How, tensors: Weights) -> Cal
     """
     if how.eight_bits and not devices.limits(device).unpacks:
         raise InvalidInput(f"{device} cannot compute with weights of eight bits; choose the number format auto.")
-    kept = how.eight_bits or stays_packed(role, device, how.dtype, tensors, how.memory)
+    kept = stays_packed(role, device, how.dtype, tensors, how.memory)
+    kept |= how.eight_bits and _can_unpack(device, tensors)
     narrow = stays_narrow(device, how.dtype, tensors, how.memory)
 
     def held(name: str) -> str | None:

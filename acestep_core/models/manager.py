@@ -95,11 +95,9 @@ class ModelManager:
                 return
             entry = stack.enter_context(self._pinned(handle))
             needed = working(entry.product) if callable(working) else working
-            needed += 0 if isinstance(handle, VAEHandle) else scores_bytes(entry.device)
-            if isinstance(handle, ModelHandle):
-                needed += sum(adapter.nbytes for adapter in handle.adapters)
+            needed += side_bytes(handle, entry.device)
             selftest.check(entry.device)
-            self._place(entry, needed)
+            stack.enter_context(self._placed(entry, needed))
             needed += entry.passing
             stack.enter_context(told(entry, needed))
             if devices.is_host(entry.device) and needed > devices.free_memory(entry.device):
@@ -163,7 +161,7 @@ class ModelManager:
         with self._pinned(handle.bare) as entry:
             if entry.streaming.unpacking:
                 raise CheckpointError(
-                    f"The weights of {handle.path.name} stay packed; choose the number format auto, or a bf16 file."
+                    f"The weights of {handle.path.name} stay packed; choose a bf16 file, and the number format bf16."
                 )
             return entry.module, dict(entry.home)  # type: ignore[return-value]
 
@@ -201,8 +199,7 @@ class ModelManager:
             entry = Entry((*_key(handle, device, dtype), "private"), model, device, None, read, pins=1)
         needed = working(model) if callable(working) else working
         try:
-            self._place(entry, needed)
-            with told(entry, needed):
+            with self._placed(entry, needed), told(entry, needed):
                 yield model
         finally:
             # What was lent is not what was loaded any more, so nothing of it goes home.
@@ -225,9 +222,18 @@ class ModelManager:
                 if not entry.pins and self._entries.get(entry.key) is not entry:
                     self.placement.remove(entry)  # its files were replaced while it was in use
 
-    def _place(self, entry: Entry, working: int) -> None:
-        with self._lock, torch.inference_mode(False), told(entry, working):
-            self.placement.place(entry, working)
+    @contextmanager
+    def _placed(self, entry: Entry, working: int) -> Iterator[None]:
+        """The model is where it computes, and none of its layers comes or goes before the block ends."""
+        with self._lock:
+            with torch.inference_mode(False), told(entry, working):
+                self.placement.place(entry, working)
+            entry.computing += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                entry.computing -= 1
 
     def _entry(self, handle: Handle) -> Entry:
         device = devices.pick_device(handle.device)
@@ -302,6 +308,14 @@ class ModelManager:
         """One line per cached model, for status pages; where it lies is nobody's business there."""
         with self._lock:
             return [f"{e.key[0]} {Path(e.key[1]).name} {e.nbytes >> 20} MiB" for e in self._entries.values()]  # type: ignore[index]
+
+
+def side_bytes(handle: Handle, device: torch.device) -> int:
+    """What a model takes on its device besides its weights and what callers count."""
+    if isinstance(handle, VAEHandle):
+        return 0
+    adapters = handle.adapters if isinstance(handle, ModelHandle) else ()
+    return scores_bytes(device) + sum(adapter.nbytes for adapter in adapters)
 
 
 def _key(handle: Handle, device: torch.device, dtype: torch.dtype) -> tuple[Any, ...]:

@@ -14,9 +14,11 @@ from torch import nn
 
 from acestep_core import devices
 from acestep_core.errors import InvalidInput
+from acestep_core.models.fits import USUAL
 from acestep_core.models.handles import Handle, Models
-from acestep_core.models.layers import scores_bytes
+from acestep_core.models.linear import narrower_in_int8, or_int8
 from acestep_core.models.loading import How, outline
+from acestep_core.models.manager import side_bytes
 from acestep_core.models.memory import at_once, denoising_bytes, encoding_bytes, reading_bytes, windowed
 from acestep_core.models.placement import RESERVE
 from acestep_core.models.streaming import STREAMED, Streaming
@@ -63,6 +65,7 @@ class Stage:
         weights: of the model; `home`: what of it stays in main memory, because the device is too small.
         work: besides the weights, with `at_once` songs, or frames of a tile, at a time.
         memory: what the device has.
+        narrower: whether the number format int8 would make the weights smaller.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Stage:
     work: int
     at_once: int
     memory: int
+    narrower: bool
 
     @property
     def total(self) -> int:
@@ -98,14 +102,16 @@ def forecast(
     *,
     think: bool = False,
     guided: bool | None = None,
+    listens: bool = False,
     card: int | None = None,
 ) -> tuple[Stage, ...]:
-    """The stages of a song that is made from a text, in their order.
+    """The stages of a song, in their order.
 
     Args:
         seconds: of each song, and how many there are.
         think: whether the language model plans and writes codes.
         guided: whether the null branch runs beside it; None is as the model's preset has it.
+        listens: whether recordings are encoded first, to work on or for their timbre.
         card: on a graphics card of so many bytes, instead of on the models' own devices.
 
     Raises:
@@ -131,6 +137,9 @@ def forecast(
         states = STATES * (2 if guided else 1)
         return denoising_bytes(module.config, size, frames, states, _itemsize(module), guided=guided)
 
+    def encoding(module: Any, size: int, place: Place) -> int:
+        return vae.encoding(module, size)
+
     def decoding(module: Any, size: int, place: Place) -> int:
         return vae.decoding(module, min(size, frames))
 
@@ -141,16 +150,18 @@ def forecast(
     thought = [stage("think", lm, thinking, min(CHUNK, songs))] if lm is not None else []
     read = [stage("text", model.text, reading)] if model.text is not None else []
     tile = vae.largest_tile(Place.of(models.vae, card).device)
+    heard = [stage("encode", models.vae, encoding, tile, vae.SMALLEST_TILE)] if listens else []
     return (
         *thought,
+        *heard,
         *read,
         stage("condition", model.bare, conditioning),
-        stage("sample", model.bare, sampling, songs),
+        stage("sample", model, sampling, songs),
         stage("decode", models.vae, decoding, tile, vae.SMALLEST_TILE),
     )
 
 
-def shortages(models: Models, seconds: float = 240.0) -> tuple[str, ...]:
+def shortages(models: Models, seconds: float = USUAL) -> tuple[str, ...]:
     """What to say where a song of usual length is too much for a graphics card, or makes it slower; nothing where main
     memory is all there is.
     """
@@ -162,7 +173,7 @@ def shortages(models: Models, seconds: float = 240.0) -> tuple[str, ...]:
         if not stage.fits:
             told[stage.model] = (
                 f"{stage.model} takes about {shown_size(stage.total)} for a song of {lasting(seconds)}, and "
-                f"{stage.device} has {has}; choose a smaller model, or the number format int8."
+                f"{stage.device} has {has}; choose a smaller model{or_int8(stage.narrower)}."
             )
         elif stage.home and stage.name == "sample":
             told[stage.model] = (
@@ -176,14 +187,14 @@ Needs = Callable[[nn.Module, int, Place], int]
 
 def _stage(name: str, handle: Handle, place: Place, needs: Needs, size: int, least: int) -> Stage:
     module = outline(handle, place.how(handle))
-    streaming, side = Streaming(module), 0 if handle.role == "vae" else scores_bytes(place.device)
+    streaming, side = Streaming(module), side_bytes(handle, place.device)
     room = place.memory - streaming.whole - streaming.unpacking - side
     size = at_once(size, least, lambda size: needs(module, size, place), room)
     work = needs(module, size, place) + side
     if handle.role in STREAMED and not devices.is_host(place.device):
         streaming.keep(streaming.fitting(place.memory - work - RESERVE))
     sizes = (streaming.whole, streaming.staying, work + streaming.passing, size)
-    return Stage(name, handle.path.name, place.name, *sizes, place.memory)
+    return Stage(name, handle.path.name, place.name, *sizes, place.memory, narrower_in_int8(module))
 
 
 def _itemsize(module: nn.Module) -> int:

@@ -250,3 +250,30 @@ def test_memory_is_told_for_another_card(song, capsys):
     assert all(stage["total"] == stage["weights"] - stage["home"] + stage["work"] for stage in stages)
     assert song("pop", "--estimate", "0.5")[0] == 1
     assert "1 to 1024" in capsys.readouterr().err
+
+
+def test_memory_is_told_of_the_song_that_was_asked_for(song, tmp_path, capsys):
+    """Its length where a recording or codes decide it, its guidance, its adapters, what is listened to."""
+
+    def told(*arguments: str) -> dict[str, int]:
+        assert song("pop", "--estimate", "--json", *arguments)[0] == 0
+        stages = map(json.loads, capsys.readouterr().out.splitlines())
+        return {stage["name"]: stage["work"] for stage in stages}
+
+    def work(*arguments: str) -> int:
+        return told(*arguments)["sample"]
+
+    recording = tmp_path / "recording.wav"
+    soundfile.write(recording, torch.zeros(48000 * 15, 2).numpy(), 48000)
+    shorter, longer = work("--duration", "60"), work("--duration", "120")
+    assert work() == longer > shorter
+    (tmp_path / "codes.txt").write_text("<|audio_code_7|>" * 300 + "\n" + "<|audio_code_7|>" * 300)
+    assert work("--codes", str(tmp_path / "codes.txt")) == work("--duration", "60", "--batch", "2") > shorter
+    cover = told("--task", "cover", "--source", str(recording))
+    assert "encode" in cover and cover["sample"] == work("--duration", "15") < shorter
+    assert work("--task", "extend", "--source", str(recording), "--after", "120") > longer
+    assert work("--variant", "base", "--guidance", "1") == longer < work("--variant", "base")
+    adapter = tmp_path / "style.safetensors"
+    adapter.write_bytes(bytes(1 << 20))
+    assert work("--lora", str(adapter)) == longer + (1 << 20)
+    assert song("pop", "--estimate", "--guidance", "5")[0] == 1

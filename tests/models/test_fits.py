@@ -37,3 +37,11 @@ def test_everything_that_is_offered_can_be_downloaded() -> None:
     assert {offer.name for offer in found} <= set(download_names())
     assert {offer.name for offer in found} >= set(download_names()) - {"tokenizer"}
     assert all(offer.bytes > 10**8 for offer in found)
+
+
+def test_a_larger_card_makes_no_shorter_songs() -> None:
+    """Where a model fits with hardly any work, its layers come by turns for more."""
+    cards = [GIB * tenths // 10 for tenths in range(40, 70, 5)]
+    found = [offer for card in cards for offer in offers(card, streams=True) if offer.name == "acestep-v15-turbo"]
+    lengths = [offer.longest or 0 for offer in found]
+    assert lengths == sorted(lengths) and {offer.streams for offer in found} == {True, False}

@@ -236,6 +236,16 @@ def test_the_rule_for_fp8_and_for_what_is_not_packed(all_layouts: Path, tiny_roo
     assert not stays_packed("dit", CARD, torch.bfloat16, open_dit(tiny_root / "acestep-v15-turbo").tensors)
 
 
+def test_int8_of_an_fp8_file_where_floats_of_eight_bits_cannot_be_read(all_layouts: Path, tmp_path: Path, monkeypatch):
+    """They become whole numbers when they are loaded; elsewhere they stay as they are, which is as small."""
+    source = all_layouts / "comfyui" / "diffusion_models" / "acestep_v1.5_turbo.safetensors"
+    handle = ModelHandle(scaled(source, tmp_path / source.name, "comfy_quant"), "int8")
+    for able, kinds in ((devices.Limits(), {"F8_E4M3"}), (devices.MPS, {"Q8_0"})):
+        monkeypatch.setattr(devices, "limits", lambda device, able=able: able)
+        model = load_model(handle, How(torch.float32, CPU, True, handle.eight_bits))[0]
+        assert {x.packed.dtype for x in model.modules() if isinstance(x, PackedLinear)} == kinds
+
+
 def test_the_manager_counts_packed_bytes_and_what_unpacking_takes(gguf_root: Path, monkeypatch):
     handle = ModelHandle(gguf_root / "acestep-v15-turbo-Q8_0.gguf")
     sizes, asked = [], []
@@ -319,12 +329,18 @@ def test_a_vae_has_nothing_to_round(tiny_models):
         assert not any(isinstance(part, PackedLinear) for part in vae.modules())
 
 
-def test_sixteen_bits_stay_so_where_32_would_fill_the_memory(tiny_root: Path, tmp_path: Path, monkeypatch):
-    """A card without bf16, or a laptop: as stored, the model takes half, and the song is the same."""
-    folder = tmp_path / "acestep-v15-turbo"
-    shutil.copytree(tiny_root / folder.name, folder)
+def in_bf16(source: Path, place: Path) -> Path:
+    """The same checkpoint in sixteen bits."""
+    folder = place / source.name
+    shutil.copytree(source, folder)
     file = folder / "model.safetensors"
     save_file({name: tensor.bfloat16() for name, tensor in load_file(file).items()}, file)
+    return folder
+
+
+def test_sixteen_bits_stay_so_where_32_would_fill_the_memory(tiny_root: Path, tmp_path: Path, monkeypatch):
+    """A card without bf16, or a laptop: as stored, the model takes half, and the song is the same."""
+    folder = in_bf16(tiny_root / "acestep-v15-turbo", tmp_path)
     found, held = [], []
     for memory in (1 << 20, 80 * GIB):
         monkeypatch.setattr(devices, "total_memory", lambda device, memory=memory: memory)
@@ -340,6 +356,11 @@ def test_sixteen_bits_stay_so_where_32_would_fill_the_memory(tiny_root: Path, tm
     assert not stays_narrow(CPU, torch.float32, open_dit(folder).tensors)
 
 
-def test_a_host_gets_no_packed_weights(tiny_models):
-    with pytest.raises(CheckpointError, match="choose the number format auto"):
-        ModelManager().shared(replace(tiny_models.model, dtype="int8"))
+def test_a_host_gets_no_packed_weights(tiny_root: Path, tmp_path: Path, monkeypatch):
+    """What is advised then helps, also where sixteen bits stayed so."""
+    own, folder = ModelManager(), in_bf16(tiny_root / "acestep-v15-turbo", tmp_path)
+    monkeypatch.setattr(devices, "total_memory", lambda device: 1 << 20)
+    for dtype in ("int8", "fp32"):
+        with pytest.raises(CheckpointError, match="a bf16 file, and the number format bf16"):
+            own.shared(ModelHandle(folder, dtype))
+    assert own.shared(ModelHandle(folder, "bf16"))[1]

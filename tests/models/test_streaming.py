@@ -121,15 +121,31 @@ def test_what_comes_takes_no_more_than_said() -> None:
     assert streaming.coming == max(sum(layer.weight.nbytes for layer in group) for group in groups)
 
 
-def test_nothing_changes_under_somebody_else_who_computes(tiny_models) -> None:
+def test_nothing_changes_under_somebody_who_computes(tiny_models) -> None:
     with ModelManager().resident(tiny_models.model) as model:
         entry = entry_of(model)
-        entry.pins = 2
+        entry.computing = 1
         entry.settle(-(1 << 60))
         assert entry.streaming.count == 0
-        entry.pins = 1
+        entry.computing = 0
         entry.settle(-(1 << 60))
         assert entry.streaming.count == len(entry.streaming.layers)
+
+
+def test_several_who_begin_at_once_do_not_hinder_that_layers_stay(tiny_models, monkeypatch) -> None:
+    """All of them hold the model before any of them computes; the first decides what stays."""
+    own, spare = ModelManager(), iter((-(1 << 60), 1 << 60))
+    monkeypatch.setattr(own.placement, "place", lambda entry, working: entry.settle(next(spare)))
+    with own._pinned(tiny_models.model) as entry:
+        entry.streams = True
+        counts = []
+        for _ in range(2):
+            with own.resident(tiny_models.model), own._pinned(tiny_models.model):
+                counts.append(entry.streaming.count)
+        assert counts == [len(entry.streaming.layers), 0] and not entry.computing
+    spare = iter((-1, 1 << 60))
+    with own.resident(tiny_models.model), own.resident(tiny_models.model):
+        assert entry.streaming.count == 1 and entry.computing == 2
 
 
 def test_on_the_processor_nothing_stays(tiny_models) -> None:

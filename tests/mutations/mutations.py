@@ -415,7 +415,7 @@ MUTATIONS = (
     Mutation("(room - working - RESERVE)", "(room - RESERVE)", "tests/models/test_placement.py"),
     Mutation("key=lambda layer: layer in of_decoder", "key=lambda layer: False", "tests/models/test_streaming.py"),
     Mutation("self.whole + self.coming - room", "self.whole - room", "tests/models/test_streaming.py"),
-    Mutation("if not self.streams or self.pins > 1:", "if not self.streams:", "tests/models/test_streaming.py"),
+    Mutation("if not self.streams or self.computing:", "if not self.streams:", "tests/models/test_streaming.py"),
     Mutation(
         "max(self.least, self.streaming.fitting(", "max(0, self.streaming.fitting(", "tests/models/test_placement.py"
     ),

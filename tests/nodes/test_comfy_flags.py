@@ -77,6 +77,7 @@ def test_loaders_open_models_as_comfyui_was_started(
     assert [part.device for part in (model, model.text, model.vae, vae)] == ["auto", "auto", "cpu", "cpu"]
     small = call("ACEStepLoader", preset="under 6 GB: 0.6B language model, all in int8")
     assert [part.dtype for part in (small[0], small[0].text, small[2])] == ["int8"] * 3, "the preset decided it"
+    assert [part.dtype for part in (small[0].vae, small[1])] == ["auto"] * 2, "of a VAE it says nothing"
     (model,) = call("ACEStepModelLoader", model="auto", dtype="fp32")
     assert (model.dtype, model.vae.dtype) == ("fp32", "fp32")
     assert call("ACEStepVAELoader", vae="auto")[0] == vae and call("ACEStepLMLoader", lm="auto")[0] == lm

@@ -164,6 +164,16 @@ def test_a_card_that_is_too_small_is_said(
     assert len(found) == len(said) and all(text.startswith(begin) for text, begin in zip(found, said, strict=True))
 
 
+def test_int8_is_advised_where_it_helps(tiny_models, monkeypatch) -> None:
+    """Not for what is held so already, nor for a VAE."""
+    monkeypatch.setattr(devices, "pick_device", lambda name: devices.SOME_CARD)
+    monkeypatch.setattr(devices, "total_memory", lambda device: 1 << 20)
+    packed = replace(tiny_models, lm=replace(tiny_models.lm, dtype="int8"))
+    ends = [text.partition("; choose ")[2] for text in shortages(packed)]
+    smaller = "a smaller model."
+    assert ends == [smaller, *["a smaller model or the number format int8."] * 2, smaller]
+
+
 def test_models_that_a_host_holds_are_its_own_matter(tiny_models) -> None:
     lent = replace(tiny_models, model=replace(tiny_models.model, lent=object()))
     with pytest.raises(InvalidInput, match="memory management"):
