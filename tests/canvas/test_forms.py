@@ -240,7 +240,8 @@ async def told_again_after_a_reload(page: Canvas, plan: int) -> None:
     await page.js("() => comfyAPI.api.api.addEventListener('execution_cached', e => (window.cached = e.detail.nodes))")
     await page.run()
     assert str(plan) in await page.js("() => cached")
-    assert await page.js(said, nodes) == before
+    told = json.dumps(before, ensure_ascii=False, separators=(",", ":"))
+    await page.until(f"JSON.stringify(({said})({nodes})) === {json.dumps(told)}")
     await page.screenshot("plan_again")
 
 
