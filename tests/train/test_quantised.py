@@ -154,7 +154,7 @@ def test_refusals(tiny_base, tmp_path, monkeypatch):
     def full(*_):
         raise OutOfMemory("full")
 
-    monkeypatch.setattr(manager, "_place", full)
+    monkeypatch.setattr(manager.placement, "place", full)
     with pytest.raises(OutOfMemory, match=r"where 3 MiB are free; set quantize to int8 or nf4, choose"):
         run()
     with pytest.raises(OutOfMemory, match=r"are free; set quantize to nf4, choose"):
