@@ -33,8 +33,9 @@ class Streaming:
         self.module, self.count = module, 0
         self.layers = _layers(module)
         self.whole = nbytes([*module.modules()])
-        self.unpacking = passing_bytes(module)
         self._sizes = [nbytes(layer) for layer in self.layers]
+        self.keep(0)
+        self.unpacking = passing_bytes(module)
         self.keep(len(self.layers))
         self.coming = passing_bytes(module)
         """Bytes of what comes by turns, where anything does."""

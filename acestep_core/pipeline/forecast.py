@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 
 from acestep_core import devices
 from acestep_core.errors import InvalidInput
-from acestep_core.models.fits import USUAL
+from acestep_core.models.fits import STATES, USUAL
 from acestep_core.models.handles import Handle, Models
 from acestep_core.models.linear import narrower_in_int8, or_int8
 from acestep_core.models.loading import How, outline
@@ -30,8 +31,6 @@ from acestep_core.vocabulary import CAPTION_TOKENS, CODE_RATE, CODEBOOK_SIZE, FR
 
 PROMPT = 700
 """Tokens of a song with lyrics and its plan, as the language model reads it."""
-STATES = CAPTION_TOKENS + LYRIC_TOKENS // 2
-"""Encoder states of a song with long lyrics."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,10 @@ def forecast(
         return vae.decoding(module, min(size, frames))
 
     def stage(name: str, handle: Handle, needs: Needs, size: int = 1, least: int = 1) -> Stage:
-        return _stage(name, handle, Place.of(handle, card), needs, size, least)
+        place = Place.of(handle, card)
+        return _stage(name, handle, outlined(handle, place.how(handle)), place, needs, size, least)
+
+    outlined = cache(outline)  # several stages share a model
 
     model, lm = models.model, models.lm if think else None
     thought = [stage("think", lm, thinking, min(CHUNK, songs))] if lm is not None else []
@@ -185,8 +187,7 @@ def shortages(models: Models, seconds: float = USUAL) -> tuple[str, ...]:
 Needs = Callable[[nn.Module, int, Place], int]
 
 
-def _stage(name: str, handle: Handle, place: Place, needs: Needs, size: int, least: int) -> Stage:
-    module = outline(handle, place.how(handle))
+def _stage(name: str, handle: Handle, module: nn.Module, place: Place, needs: Needs, size: int, least: int) -> Stage:
     streaming, side = Streaming(module), side_bytes(handle, place.device)
     room = place.memory - streaming.whole - streaming.unpacking - side
     size = at_once(size, least, lambda size: needs(module, size, place), room)

@@ -101,6 +101,8 @@ def test_layers_that_a_song_needs_once_stay_first() -> None:
 def test_as_few_stay_as_must() -> None:
     with META:
         streaming = Streaming(small())
+    streaming.keep(1)
+    assert Streaming(streaming.module).unpacking == 0, "what was decided for another piece of work is forgotten"
     whole, layers = streaming.whole, len(streaming.layers)
     assert streaming.unpacking == 0 < streaming.coming
     assert streaming.fitting(whole) == 0
