@@ -266,7 +266,6 @@ export class RegionScreen {
   }
 }
 
-
 function barsText(value) {
   const whole = Math.abs(value - Math.round(value)) < 0.05;
   return whole && Math.round(value) === 1 ? say("barOnly") : say("barsCount", number(value, whole ? 0 : 1));

@@ -166,17 +166,21 @@ def side_by_side(weights: Sequence[Packed | Tensor], dtype: torch.dtype, device:
 
 
 def pack(module: nn.Module, tensors: Weights, packed: Callable[[str], Packed | None]) -> Weights:
-    """Puts a `PackedLinear` in the place of every `Linear` whose weight `packed` knows by its name; what is left of
-    the tensors.
-    """
+    """`pack_layers` of those whose weight is among the tensors; what is left of the tensors."""
+    taken = pack_layers(module, lambda name: packed(name) if name in tensors else None)
+    return tensors.renamed(lambda name: None if name in taken else name)
+
+
+def pack_layers(module: nn.Module, packed: Callable[[str], Packed | None]) -> set[str]:
+    """Puts a `PackedLinear` in the place of every `Linear` whose weight `packed` knows by its name; which these are."""
     taken = set()
     for parent_name, parent in list(module.named_modules()):
         for name, layer in list(parent.named_children()):
             weight = ".".join(filter(None, (parent_name, name, "weight")))
-            if type(layer) is Linear and weight in tensors and (found := packed(weight)) is not None:
+            if type(layer) is Linear and (found := packed(weight)) is not None:
                 setattr(parent, name, PackedLinear(found))
                 taken.add(weight)
-    return tensors.renamed(lambda name: None if name in taken else name)
+    return taken
 
 
 def laid_out(module: nn.Module, tensors: Weights, dtype: torch.dtype) -> dict[str, Tensor]:

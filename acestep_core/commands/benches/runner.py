@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from acestep_core.errors import InvalidInput
 from acestep_core.io import system
+from acestep_core.options import NUMBER_FORMATS
 
 if TYPE_CHECKING:
     import torch
@@ -173,7 +174,7 @@ def add_arguments(
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="interleaved repetitions (default 3)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="on a CPU (default 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, xpu, mps (default auto)")
-    parser.add_argument("--dtype", choices=("auto", "bf16", "fp32"), default="auto", help="number format")
+    parser.add_argument("--dtype", choices=NUMBER_FORMATS, default="auto", help="number format")
     parser.add_argument("--profile", action="store_true", help="say in which operations ours spends its time")
     parser.add_argument("--plot", metavar="FILE", help="draw cost against length there, as SVG")
     if peers:
