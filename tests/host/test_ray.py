@@ -37,6 +37,12 @@ PACK = Path(__file__).parent / "fate_pack"
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
+@pytest.fixture(autouse=True)
+def of_its_own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray ends its workers where a machine's memory is nearly full, as it may be by what runs beside these tests."""
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "0")
+
+
 def started(before: list[psutil.Process]) -> list[psutil.Process]:
     """What this process started since `before`, and what that started; other tests may have left processes."""
     new = [process for process in psutil.Process().children() if process not in before]
@@ -113,6 +119,7 @@ def test_a_batch_on_a_cluster_elsewhere(tmp_path: Path) -> None:
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED  # so that the token is what lets the batch in
         done = run(address)
     told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all("row" in line for line in told), f"{done.stdout}\n{done.stderr}"  # else the batch ended as a whole
     errors = {texts[line["row"] - 1]: line["error"] for line in told if "error" in line}
     assert sorted(line["row"] for line in told) == list(range(1, len(texts) + 1)), done.stderr
     assert errors.keys() == {"fails", "is too large"} and done.returncode == 1
