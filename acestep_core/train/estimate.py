@@ -141,12 +141,12 @@ def kept_bytes(network: LiveNetwork, layer: int, patches: int, states: int) -> i
     alive: list[Tensor] = []
     shared: set[int] = set()
 
-    def note(tensor: Tensor) -> Tensor:
+    def note(tensor: Tensor) -> None:
+        """Nothing goes back: a graph that had the tensors, or whose tensors were known here, would hold itself."""
         storage = tensor.untyped_storage()
         if storage._cdata not in shared and storage._cdata not in sizes:
             sizes[storage._cdata] = storage.nbytes()
-            alive.append(tensor)  # so that no later one lies at the same place
-        return tensor
+            alive.append(tensor.detach())  # so that no later one lies at the same place
 
     with (
         seeded(0, network.device),
@@ -159,7 +159,7 @@ def kept_bytes(network: LiveNetwork, layer: int, patches: int, states: int) -> i
             shared.add(prepared.band.mask.untyped_storage()._cdata)
         shared |= {t.untyped_storage()._cdata for t in (*tensors, *network.decoder.parameters())}
         work = network._layers(range(layer, layer + 1), prepared, modulation)
-        with saved_tensors_hooks(note, lambda tensor: tensor):
+        with saved_tensors_hooks(note, lambda nothing: nothing):
             work(h, told)
     return sum(sizes.values())
 
