@@ -206,3 +206,37 @@ def test_a_ray_that_does_not_start_is_told_in_a_sentence(tmp_path: Path, monkeyp
     for address, told in (("local", "does not start here"), ("auto", "Ray at auto does not answer")):
         with pytest.raises(HostError, match=rf"{told} \(The node timed out during startup\)"):
             asyncio.run(scene(address))
+
+
+@pytest.mark.parametrize(
+    "address, deaths, asked, told",
+    [
+        ("ray://a:1", 3, 4, r"does not answer \(after these\)"),
+        ("ray://a:1", 4, 4, r"does not answer \(RuntimeError: It died\)"),
+        ("auto", 1, 1, r"does not answer \(RuntimeError: It died\)"),
+    ],
+)
+def test_a_cluster_whose_process_for_us_dies_is_asked_again(
+    address: str,
+    deaths: int,
+    asked: int,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tries: list[str] = []
+    died = "Initialization failure from server:\nTraceback (most recent call last):\n  File\nRuntimeError: It died."
+
+    def init(address: str, **_: Any) -> None:
+        tries.append(address)
+        raise ConnectionAbortedError(died) if len(tries) <= deaths else ConnectionError("after these")
+
+    async def scene() -> None:
+        async with row_pool(RayOptions(address), Folders.under(tmp_path), [PACK], True, Limits()):
+            pass
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    with pytest.raises(HostError, match=told):
+        asyncio.run(scene())
+    assert len(tries) == asked and len(caplog.messages) == asked - 1

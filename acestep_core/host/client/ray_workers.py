@@ -35,6 +35,10 @@ TOGETHER = 8
 INSTALL = "run `pip install acestep-nodes[ray]`"
 _TALK = "talk"
 """The group of the methods of an actor that answer while it works."""
+_TRIES = 4
+"""How often a cluster elsewhere is asked for a place: of the processes that it starts for those outside, some die at
+once (ray-project/ray#63202), and each time it starts another.
+"""
 _PATIENCE = 30.0
 """Seconds after which somebody who waits for a free place is told so."""
 
@@ -118,9 +122,16 @@ def _connected(options: RayOptions) -> Any:
     more |= {"include_dashboard": False} if options.address == HERE else {}
     try:
         with catch_warnings(action="ignore") if far else nullcontext():  # that it does not answer is said once
-            ray.init(address=options.address, log_to_driver=False, **more)
+            for left in reversed(range(_TRIES if far else 1)):
+                try:
+                    ray.init(address=options.address, log_to_driver=False, **more)
+                    break
+                except ConnectionAbortedError:  # it answered, but the driver's process there is gone
+                    if not left:
+                        raise
+                    log.warning("Ray at %s did not begin; it is asked again.", options.address)
     except Exception as error:  # Ray raises of every kind, bare ones too
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        reason = _reason(error)
         if options.address == HERE:
             raise HostError(f"Ray does not start here ({reason}); run again, or leave out --engine.") from error
         raise HostError(
@@ -128,6 +139,12 @@ def _connected(options: RayOptions) -> Any:
             "RAY_AUTH_TOKEN or ~/.ray/auth_token."
         ) from error
     return ray
+
+
+def _reason(error: Exception) -> str:
+    """In a line: the first, or of a traceback that came from elsewhere the last."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1 if any(line.startswith("Traceback") for line in lines) else 0].rstrip(".")
 
 
 def _talking(ray: Any, actor: type) -> type:
@@ -213,8 +230,7 @@ class RayWorker:
         except errors.ActorUnschedulableError as error:
             raise HostError("No machine of the cluster can hold such a worker; ask for less.") from error
         except (errors.RayError, ConnectionError) as error:
-            reason = str(error).strip().partition("\n")[0].rstrip(".")
-            raise WorkerLost(f"A worker is gone ({reason}).") from error
+            raise WorkerLost(f"A worker is gone ({_reason(error)}).") from error
 
 
 def _heard(answer: asyncio.Future[Any]) -> None:
