@@ -3,7 +3,7 @@
 import { asked, post } from "./api.js";
 import { button, clock, el, icon, visible } from "./dom.js";
 import { told } from "./sentences.js";
-import { known, number, say } from "./words.js";
+import { known, megabytes, number, say } from "./words.js";
 
 const EVERY = 1000;
 let shut = () => {}; // closes the panel that is open: there is but one
@@ -47,7 +47,7 @@ export function panel(title, ...parts) {
   return { root, close };
 }
 
-const size = (bytes) => `${number(bytes / 1e9, bytes < 1e9 ? 2 : 1)} GB`;
+const size = (bytes) => (bytes < 1e8 ? megabytes(bytes) : `${number(bytes / 1e9, bytes < 1e9 ? 2 : 1)} GB`);
 
 export function showModels() {
   const body = el("div", { class: "ace-models" });

@@ -4,7 +4,7 @@ import { peaks } from "./api.js";
 import { button, clock, disable, el, titleOf, visible } from "./dom.js";
 import { Player } from "./player.js";
 import { Wave } from "./wave.js";
-import { number, say } from "./words.js";
+import { megabytes, number, say } from "./words.js";
 
 export class SongFoot {
   /** `book`: `step(by)`, `ended()`, `moved()`, and for a selection `zip(button)`, `favourSelected()`, `trash()`, `unselect()`. */
@@ -125,8 +125,4 @@ export class SongFoot {
     this.count.textContent = say("selected", number(count));
     this.zip.lastChild.textContent = bytes ? `ZIP, ${megabytes(bytes)}` : "ZIP";
   }
-}
-
-export function megabytes(bytes) {
-  return `${number(bytes / 2 ** 20, bytes < 10 * 2 ** 20 ? 1 : 0)} MB`;
 }

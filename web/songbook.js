@@ -10,10 +10,10 @@ import { favour, isFavourite, onFavourites, refresh } from "./favourites.js";
 import { press } from "./songbook_keys.js";
 import { build, offer, tellRun } from "./songbook_parts.js";
 import { carry } from "./song_drag.js";
-import { megabytes, SongFoot } from "./song_foot.js";
+import { SongFoot } from "./song_foot.js";
 import { SongList } from "./song_list.js";
 import { themed } from "./theme.js";
-import { number, say, sayCount } from "./words.js";
+import { megabytes, number, say, sayCount } from "./words.js";
 
 const PAGE = 100;
 const ASK_FROM = 10;

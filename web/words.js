@@ -47,6 +47,10 @@ export function number(value, digits = 0) {
   );
 }
 
+export function megabytes(bytes) {
+  return `${number(bytes / 2 ** 20, bytes < 10 * 2 ** 20 ? 1 : 0)} MB`;
+}
+
 /** The name of a language. */
 export function languageName(code) {
   try {

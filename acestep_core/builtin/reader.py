@@ -43,7 +43,7 @@ READOUT = 66
 SHARPNESS = 8.0
 """Readouts times this are the logits of the training."""
 BATCH = 40
-STEPS = 2000
+STEPS = 6500
 
 
 @cache

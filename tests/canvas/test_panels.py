@@ -46,6 +46,7 @@ def test_models_are_listed_and_checked(desk: Desk, page: Canvas) -> None:
         await page.js("() => app.extensionManager.command.execute('ACEStep.Models')")
         await page.page.get_by_role("button", name="Verify").first.wait_for()
         assert await page.page.get_by_text("All for a first song (turbo)").count() == 1
+        assert " MB" in (told := await page.page.locator(".ace-models").inner_text()) and "0.00 GB" not in told
         await page.screenshot("models")
         await page.page.get_by_role("button", name="Verify").first.click()
         await page.until("/: done/.test(document.querySelector('.ace-job')?.textContent)", 60)
