@@ -30,8 +30,6 @@ PROFILES = {
     "minor": (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052),
 }
 """How much of each semitone above its tonic is played in a key (Albrecht and Shanahan 2013)."""
-BEATS = 4
-"""Of a bar."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def heard_tempo(audio: Tensor, low: float = 40, high: float = 210) -> float:
     # Off-beats make a pulse, too, such as one of three where there are two; but bars of that are unlike.
     alike = np.fft.irfft(np.abs(np.fft.rfft(pulses, 2 * count)) ** 2)[:count] / np.arange(count, 0, -1)
     alike = np.convolve(alike, (1, 2, 3, 2, 1), "same")  # a strike may be a frame early or late
-    bar = BEATS * 60 * RATE / hop / bpm
+    bar = PLACES / 2 * 60 * RATE / hop / bpm  # two eighths are a beat
     return float(bpm[(strength * np.interp(bar, np.arange(count), alike).clip(0)).argmax()])
 
 

@@ -122,14 +122,7 @@ def _connected(options: RayOptions) -> Any:
     more |= {"include_dashboard": False} if options.address == HERE else {}
     try:
         with catch_warnings(action="ignore") if far else nullcontext():  # that it does not answer is said once
-            for left in reversed(range(_TRIES if far else 1)):
-                try:
-                    ray.init(address=options.address, log_to_driver=False, **more)
-                    break
-                except ConnectionAbortedError:  # it answered, but the driver's process there is gone
-                    if not left:
-                        raise
-                    log.warning("Ray at %s did not begin; it is asked again.", options.address)
+            _begin(ray, options.address, _TRIES if far else 1, more)
     except Exception as error:  # Ray raises of every kind, bare ones too
         reason = _reason(error)
         if options.address == HERE:
@@ -139,6 +132,17 @@ def _connected(options: RayOptions) -> Any:
             "RAY_AUTH_TOKEN or ~/.ray/auth_token."
         ) from error
     return ray
+
+
+def _begin(ray: Any, address: str, tries: int, more: dict[str, Any]) -> None:
+    for left in reversed(range(tries)):
+        try:
+            ray.init(address=address, log_to_driver=False, **more)
+            return
+        except ConnectionAbortedError:  # it answered, but the driver's process there is gone
+            if not left:
+                raise
+            log.warning("Ray at %s did not begin; it is asked again.", address)
 
 
 def _reason(error: Exception) -> str:
