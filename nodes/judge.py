@@ -66,7 +66,7 @@ class ACEStepLyricAlignment:
         latent: dict[str, Any],
         steps: int = 8,
         listen_seed: int = 42,
-    ) -> tuple[Timing, str]:
+    ) -> Told:
         from acestep_core.judge.lyric_timing import listen_to_batch
 
         songs = listen_to_batch(
@@ -77,7 +77,8 @@ class ACEStepLyricAlignment:
             seed=listen_seed,
             monitor=monitor(),
         )
-        return tuple(songs), "\n".join(_report(index, song) for index, song in enumerate(songs))
+        report = "\n".join(_report(index, song) for index, song in enumerate(songs))
+        return told((tuple(songs), report), *dict.fromkeys(song.remark for song in songs))
 
 
 class ACEStepTimedLyrics:

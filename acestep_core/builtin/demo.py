@@ -5,6 +5,7 @@ It is a toy: a piano roll player in the real architecture, with the real layout,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from acestep_core.builtin import codec, coder, player, reader, thinker, tiny_tokenizer
 from acestep_core.builtin.clock import clock
-from acestep_core.builtin.practice import Progress, train
+from acestep_core.builtin.practice import Progress
+from acestep_core.builtin.training import STEPS, text_weights, train_all
 from acestep_core.builtin.words import every_word
 from acestep_core.checkpoints import catalog, shapes
 from acestep_core.checkpoints.find import TINY_MARK, TOY, toy_mark
@@ -28,8 +30,6 @@ SHIPPED = Path(__file__).parent / "weights"
 TASKS = ("text2music", "repaint", "extend", "cover")
 """What it can do, with songs of its own; it hears no others."""
 SILENCE_FRAMES = 15000
-STEPS = {"reader": reader.STEPS, "codes": coder.STEPS, "player": player.STEPS, "thinker": thinker.STEPS}
-"""Trained parts, in the order in which one needs another."""
 TRAINING = "training"
 """The folder beside the models that holds the state of the training; it may be removed when all is done."""
 
@@ -45,7 +45,7 @@ class Built:
 
     @property
     def finished(self) -> bool:
-        return all(part.done >= STEPS[name] for name, part in self.parts.items())
+        return all(part.done >= part.steps for part in self.parts.values())
 
     @property
     def parts(self) -> dict[str, Progress]:
@@ -53,18 +53,15 @@ class Built:
         return {name: getattr(self, name) for name in STEPS}
 
 
-def build_demo(dest: Path, seed: int = 0, until: float | None = None, monitor: Monitor = SILENT) -> Built:
-    """Trains where the last run stopped and writes the checkpoint `dest` as it then is.
-
-    Args:
-        until: `time.monotonic()` at which training stops; None trains to the end.
-    """
-    state = dest / TRAINING
-    read = train(reader.course(seed), state, seed, until, monitor)
-    coded = train(coder.course(seed), state, seed, until, monitor)
-    played = train(player.course(seed), state, seed, until, monitor)
-    thought = train(thinker.course(seed, text_weights(read.weights)), state, seed, until, monitor)
-    built = Built(read, coded, played, thought)
+def build_demo(
+    dest: Path,
+    seed: int = 0,
+    until: float | None = None,
+    monitor: Monitor = SILENT,
+    steps: Mapping[str, int] = STEPS,
+) -> Built:
+    """Trains where the last run stopped and writes the checkpoint `dest` as it then is; see `train_all`."""
+    built = Built(**train_all(dest / TRAINING, seed, until, monitor, steps))
     write_demo(dest, built, seed)
     return built
 
@@ -116,11 +113,6 @@ def _write_qwen(folder: Path, config: dict[str, Any], weights: dict[str, Tensor]
     tokenizer = tiny_tokenizer.tokenizer_json(codes, every_word())
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
     write_json(folder / "tokenizer_config.json", tokenizer_config(codes))
-
-
-def text_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The text encoder's weights among those of a reader."""
-    return {name.removeprefix("text."): tensor for name, tensor in weights.items() if name.startswith("text.")}
 
 
 def _write_player(folder: Path, built: Built, seed: int) -> None:

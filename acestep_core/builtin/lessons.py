@@ -205,12 +205,14 @@ def _play(rng: random.Random, codes: int) -> Lesson:
 
 
 def _listen(rng: random.Random, ask: Ask, codes: int) -> Lesson:
-    """Codes, and what is heard in them."""
+    """Codes, and what is heard in them: now and then in the words of who asked for them, and sometimes without codes,
+    for a score tells how much likelier those words are with them.
+    """
     lesson = Lesson()
     score = ask.score
     plan = {
         "bpm": bpm_of(score.tempo),
-        "caption": title(replace(ask, moods=())),
+        "caption": ask.caption if rng.random() < 0.3 else title(replace(ask, moods=())),
         "duration": max(10, codes // 5),
         "genres": score.style,
         "keyscale": key_name(score),
@@ -221,7 +223,10 @@ def _listen(rng: random.Random, ask: Ask, codes: int) -> Lesson:
         plan.pop("genres")
     before, _, after = lm_prompts.understand_prompt("\0").partition("\0")
     lesson.text(before)
-    lesson.song(score, codes, rng, False, rng.randrange(200))
+    if rng.random() < 0.1:
+        lesson.text(NO_USER_INPUT)
+    else:
+        lesson.song(score, codes, rng, False, rng.randrange(200))
     _answer(lesson, after, plan, plan, f"\n\n# Lyric\n{INSTRUMENTAL_LYRICS}<|im_end|>")
     return lesson
 

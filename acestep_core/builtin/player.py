@@ -34,7 +34,7 @@ from acestep_core.models.config import AceStepConfig
 TURBO_TIMES = (1.0, 21 / 22, 0.9, 5 / 6, 0.75, 9 / 14, 0.5, 0.3)
 OFTEN = (2, 3, 4, 4, 4, 3, 2, 1)
 """How often each of them is trained: chords and figures are decided in the middle."""
-BATCH, FRAMES, STEPS = 12, 128, 7182
+BATCH, FRAMES, STEPS = 12, 128, 10000
 LEAD_WEIGHT = 3.0
 MISSED = 1.0
 """How much more it counts that a note of the melody is missed than that one is played too much."""
@@ -175,13 +175,15 @@ def aside(score: Score, start: int) -> Tensor:
     to multiply frames of rolls with: zeros but for strikes which a bar has several of.
     """
     style, found = STYLES[score.style], torch.zeros(2, FRAMES, FRAMES)
-    for part, places in enumerate((() if style.fifths else style.bass, () if style.arpeggio else style.chords)):
+    parts = (style.bass, style.bass_turns), (style.chords, style.chord_turns)
+    for part, (places, turns) in enumerate(parts):
         for bar in range(int(start / score.bar), int((start + FRAMES) / score.bar) + 1):
-            struck = [onset(PLACES * bar + place, score.bar) - start for place in places]
-            struck = [frame for frame in struck if 0 <= frame < FRAMES]
-            for frame in struck:
-                found[part, frame, struck] = -1 / len(struck)
-                found[part, frame, frame] += 1
+            for turn in set(turns):
+                struck = [onset(PLACES * bar + p, score.bar) - start for p, t in zip(places, turns) if t == turn]
+                struck = [frame for frame in struck if 0 <= frame < FRAMES]
+                for frame in struck:
+                    found[part, frame, struck] = -1 / len(struck)
+                    found[part, frame, frame] += 1
     return found
 
 

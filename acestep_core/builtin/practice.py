@@ -80,10 +80,11 @@ class Course:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a course is: averaged weights, steps done, processor seconds, and losses of every hundredth step."""
+    """How far a course is: averaged weights, steps done of all, processor seconds, losses of every hundredth step."""
 
     weights: dict[str, Tensor]
     done: int
+    steps: int
     seconds: float
     losses: tuple[float, ...]
 
@@ -154,4 +155,4 @@ def train(course: Course, folder: Path, seed: int, until: float | None = None, m
     seconds += time.process_time() - start
     if done % SAVE_EVERY:
         save()
-    return Progress(average.weights, done, seconds, tuple(losses))
+    return Progress(average.weights, done, course.steps, seconds, tuple(losses))

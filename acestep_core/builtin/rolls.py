@@ -47,6 +47,8 @@ FIGURES = (
 """What a melody does in a bar: at each eighth a degree above the chord's root, a note of the chord on strong beats."""
 FORM = (0, 0, 1, 0)
 """Which of a song's two figures the bars of a phrase play."""
+ARPEGGIO = (0, 1, 2, 1)
+"""In which order a chord is played note by note, from its lowest on."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,16 @@ class Style:
     lead: bool = True
     fifths: bool = False
     arpeggio: bool = False
+
+    @property
+    def bass_turns(self) -> tuple[int, ...]:
+        """What each strike of the bass in a bar is: 0 the root, 1 the fifth."""
+        return tuple(n % 2 if self.fifths else 0 for n in range(len(self.bass)))
+
+    @property
+    def chord_turns(self) -> tuple[int, ...]:
+        """What each strike of the chord in a bar is: a note's number where they come one by one, else 0 for all."""
+        return tuple(ARPEGGIO[n % len(ARPEGGIO)] if self.arpeggio else 0 for n in range(len(self.chords)))
 
 
 EVERY = tuple(range(PLACES))
@@ -173,11 +185,11 @@ def compose(score: Score, frames: int, rng: random.Random) -> Tensor:
             strikes.append((onset(first + place, bar), channel))
 
         voices = sorted(FIRST_CHORD + 4 + (note - 4) % 12 for note in triad)  # MIDI 52 to 63
-        for n, place in enumerate(style.chords):
-            for voice in (voices[(0, 1, 2, 1)[n % 4]],) if style.arpeggio else voices:
+        for place, turn in zip(style.chords, style.chord_turns):
+            for voice in voices[turn : turn + 1] if style.arpeggio else voices:
                 strike(voice, place)
-        for n, place in enumerate(style.bass):
-            strike(FIRST_BASS + triad[2 if style.fifths and n % 2 else 0], place)
+        for place, turn in zip(style.bass, style.bass_turns):
+            strike(FIRST_BASS + triad[2 * turn], place)
         if score.drums:
             for drum, places in enumerate((style.kick, style.snare, style.hat)):
                 for place in places:

@@ -46,6 +46,8 @@ the planner's temperature a song would lose its beat; what is equally likely sta
 """
 TIMING = 0.1
 """How much a moment counts beside a code."""
+OPENING, DECISIVE = 32, 3.0
+"""So many first codes of a song count so much more than others: they decide its tempo, the rest repeats them."""
 MARKED = 40.0
 """By how much at least codes that occur are likelier than others, as a logit."""
 
@@ -262,9 +264,10 @@ def lesson_loss(thinker: Thinker, rows: list[Lesson]) -> Tensor:
     words = learned & ~codes
     total = torch.zeros(())
     if codes.any():
-        written = wanted[codes] - first_code()
+        written, weights = wanted[codes] - first_code(), torch.where(codes.cumsum(1) > OPENING, 1, DECISIVE)[codes]
         known = parts()[written, 0] >= 0
-        total = total + thinker.code_losses(hidden[codes][known], written[known]).mean()
+        losses = thinker.code_losses(hidden[codes][known], written[known])
+        total = total + (weights[known] * losses).sum() / weights[known].sum()
     timed = moments[:, 1:, 0] >= 0
     if timed.any():
         total = total + TIMING * thinker.time_losses(states[:, :-1][timed], moments[:, 1:][timed])

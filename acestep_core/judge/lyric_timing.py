@@ -7,7 +7,7 @@ the attention of some heads moves along the lyrics.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -107,16 +107,21 @@ def _confidence(alignment: Alignment, chars: Sequence[Character]) -> float:
     return round(float(np.average(alignment.confidence[tokens], weights=weights)), 4)
 
 
+DOES_NOT_SING = "The built-in toy does not sing, so times and scores of lyrics mean nothing; name real weights."
+
+
 @dataclass(frozen=True)
 class SungLyrics:
     """What listening to one song found.
 
     lyrics: lines and words with times.
     score: how well the song sings the lyrics; None where there is nothing to sing.
+    remark: why neither is to be believed, if so.
     """
 
     lyrics: TimedLyrics
     score: AlignmentScore | None
+    remark: str = ""
 
 
 @torch.inference_mode()
@@ -230,7 +235,7 @@ def listen_to_batch(
                 )
             )
     monitor.tick("Timing lyrics", songs, songs)
-    return found
+    return [replace(sung, remark=DOES_NOT_SING) for sung in found] if handle.toy else found
 
 
 def _row(states: Sequence[Tensor], row: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,8 @@ from acestep_core.render.conditioning import condition
 if TYPE_CHECKING:
     from acestep_core.pipeline.generation import Generation
 
+log = logging.getLogger(__name__)
+
 
 def listen_to_takes(made: Generation, monitor: Monitor = SILENT) -> tuple[SungLyrics, ...]:
     """When each line and word of each take is sung, and how well.
@@ -30,7 +33,10 @@ def listen_to_takes(made: Generation, monitor: Monitor = SILENT) -> tuple[SungLy
     """
     model = made.models.model
     conditioning = condition(model, [made.song], made.tasks, monitor=monitor)
-    return tuple(listen_to_batch(model, made.latents, conditioning, monitor=monitor))
+    found = tuple(listen_to_batch(model, made.latents, conditioning, monitor=monitor))
+    for remark in dict.fromkeys(filter(None, (sung.remark for sung in found))):
+        log.warning("%s", remark)
+    return found
 
 
 def judge_takes(made: Generation, lm: bool = True, lyrics: bool = True, monitor: Monitor = SILENT) -> Generation:

@@ -9,9 +9,10 @@ import torch
 
 from acestep_core.builtin import coder, player, reader, thinker
 from acestep_core.builtin.clock import clock
-from acestep_core.builtin.demo import SILENCE_FRAMES, Built, is_demo, text_weights, write_demo
+from acestep_core.builtin.demo import SILENCE_FRAMES, Built, is_demo, write_demo
 from acestep_core.builtin.practice import Course, Progress
 from acestep_core.builtin.rolls import CHANNELS
+from acestep_core.builtin.training import text_weights
 from acestep_core.checkpoints import is_toy
 from acestep_core.checkpoints.layouts import open_dit
 from acestep_core.checkpoints.verify import check
@@ -24,7 +25,7 @@ from acestep_core.song.description import Song
 
 def untrained(course: Course) -> Progress:
     weights = {name: p.detach() for name, p in course.module.named_parameters()}
-    return Progress(weights, 0, 0.0, ())
+    return Progress(weights, 0, course.steps, 0.0, ())
 
 
 @pytest.fixture(scope="module")

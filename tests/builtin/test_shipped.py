@@ -16,6 +16,7 @@ from acestep_core.commands.main import main
 from acestep_core.commands.music import judged, table, unseen
 from acestep_core.commands.music_tasks import by_hand, edits
 from acestep_core.commands.music_thinking import thoughts
+from acestep_core.judge.lyric_timing import DOES_NOT_SING
 from acestep_core.pipeline import opening
 from acestep_core.records.song_record import SongRecord
 from acestep_core.render.text_prompts import instruction_for, metas_text, text_prompt
@@ -90,3 +91,12 @@ def test_it_is_taken_where_no_model_lies_and_says_what_it_is(tmp_path, monkeypat
     assert main(["song", "calm piano", "--duration", "10", "--seed", "1", "-o", str(target)]) == 0
     assert capsys.readouterr().err.count("toy model") == 1
     assert SongRecord.load(target.with_suffix(".json")).machine["toy_model"]
+
+
+def test_times_of_its_lyrics_come_with_the_word_that_it_does_not_sing(tmp_path, caplog) -> None:
+    (tmp_path / "words.txt").write_text("[Verse]\nall along the river\n", encoding="utf-8")
+    out = str(tmp_path / "song.flac")
+    asked = ["--lyrics", str(tmp_path / "words.txt"), "--duration", "10", "--subtitles", "lrc", "--seed", "1"]
+    assert main(["song", "calm piano", *asked, "--models", str(SHIPPED), "-o", out]) == 0
+    assert (tmp_path / "song.lrc").exists()
+    assert [record.getMessage() for record in caplog.records] == [DOES_NOT_SING]

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from acestep_core.builtin import thinker
-from acestep_core.builtin.demo import text_weights
 from acestep_core.builtin.lessons import draw_lesson, first_code, song_codes
 from acestep_core.builtin.practice import train
 from acestep_core.builtin.reader import Reader
 from acestep_core.builtin.rolls import draw_score
+from acestep_core.builtin.training import text_weights
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 from acestep_core.vocabulary import CODEBOOK_SIZE
 

@@ -6,6 +6,8 @@ import torch
 
 from acestep_core.errors import AudioError, InvalidInput
 from acestep_core.io.audio import read_audio
+from acestep_core.judge.lyric_timing import DOES_NOT_SING
+from acestep_core.models.handles import ModelHandle
 from acestep_core.song.description import Song
 
 RATE = 48_000
@@ -137,6 +139,20 @@ def test_timed_lyrics_are_saved_beside_the_song(call: Callable[..., Any], vae: A
         "s_00002.lrc",
     ]
     assert read_audio(folders.output / "s_00001.flac")[0].shape == (2, 10 * RATE)
+
+
+def test_a_model_that_does_not_sing_says_so_beside_its_times(
+    call: Callable[..., Any], pack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = Song("calm", "[Verse]\nhello world", "en", duration=10.0)
+    (model,) = call("ACEStepModelLoader", model="auto")
+    (task,) = call("ACEStepTextToMusic", song=song)
+    (conditioning,) = call("ACEStepConditioning", model=model, song=song, task=task)
+    (latent,) = call("ACEStepSampler", model=model, conditioning=conditioning, seed=1, batch_size=2, sampler="euler")
+    node = pack.classes["ACEStepLyricAlignment"]()
+    assert isinstance(node.listen(model, conditioning, latent), tuple)
+    monkeypatch.setattr(ModelHandle, "toy", True)
+    assert node.listen(model, conditioning, latent)["ui"] == {"text": [DOES_NOT_SING]}
 
 
 def test_the_best_songs_are_kept_with_their_seeds(call: Callable[..., Any], vae: Any) -> None:
