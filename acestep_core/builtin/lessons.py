@@ -119,7 +119,7 @@ def bpm_of(tempo: int) -> int:
 
 def draw_lesson(rng: random.Random, codes: int) -> Lesson:
     """A row with about so many codes in it, if it has any."""
-    kind = rng.choices(("play", "blank", "listen", "invent", "format"), (0.69, 0.09, 0.16, 0.03, 0.03))[0]
+    kind = rng.choices(("play", "blank", "listen", "invent", "format"), (0.65, 0.08, 0.21, 0.03, 0.03))[0]
     if kind == "play":
         return _play(rng, codes)
     lesson = Lesson()
@@ -212,7 +212,7 @@ def _listen(rng: random.Random, ask: Ask, codes: int) -> Lesson:
     score = ask.score
     plan = {
         "bpm": bpm_of(score.tempo),
-        "caption": ask.caption if rng.random() < 0.3 else title(replace(ask, moods=())),
+        "caption": ask.caption if rng.random() < 0.4 else title(replace(ask, moods=())),
         "duration": max(10, codes // 5),
         "genres": score.style,
         "keyscale": key_name(score),
@@ -223,7 +223,7 @@ def _listen(rng: random.Random, ask: Ask, codes: int) -> Lesson:
         plan.pop("genres")
     before, _, after = lm_prompts.understand_prompt("\0").partition("\0")
     lesson.text(before)
-    if rng.random() < 0.1:
+    if rng.random() < 0.15:
         lesson.text(NO_USER_INPUT)
     else:
         lesson.song(score, codes, rng, False, rng.randrange(200))

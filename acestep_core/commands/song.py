@@ -181,7 +181,10 @@ def _estimate(told: argparse.Namespace, song: Song, models: Models, task: TaskOp
         min(max(told.best_of or told.batch, len(codes)), AT_ONCE),
         think=told.think,
         guided=guidance.enabled,
+        morphs=isinstance(task, options.Morph),
         listens=bool(told.source or told.reference or told.latent),
+        times=bool(told.subtitles or told.best_of) and _sings(song),
+        scores=told.best_of is not None,
         card=round(told.estimate * 2**30) or None,
     )
     lines = [json.dumps(asdict(stage) | {"total": stage.total, "fits": stage.fits}) for stage in stages]
@@ -193,11 +196,12 @@ def _seconds(told: argparse.Namespace, song: Song, task: TaskOptions, codes: Seq
     """How long the songs get, of which only headers are read."""
     from acestep_core.io.measure import measured
     from acestep_core.io.names import meant
-    from acestep_core.pipeline.steps import DEFAULT_SECONDS, meter_of
+    from acestep_core.pipeline.steps import meter_of, text_seconds
     from acestep_core.vocabulary import CODE_RATE
 
     if told.source is None:
-        return song.duration or max(map(len, codes), default=0) / CODE_RATE or DEFAULT_SECONDS
+        longest = max(codes, key=len, default=())
+        return text_seconds(song, task, longest) or len(longest) / CODE_RATE
     length, source = 0.0, meant(told.source)
     if isinstance(task, options.Extend):
         task = task.in_seconds(meter_of(source, song))
@@ -227,8 +231,12 @@ def _check_best_of(told: argparse.Namespace, song: Song, models: Models) -> None
         raise InvalidInput("--best-of says how many takes are made; leave out --batch.")
     if not 1 <= told.keep <= told.best_of:
         raise InvalidInput(f"Of {told.best_of} takes, 1 to {told.best_of} can be kept, not {told.keep}.")
-    if models.lm is None and (song.instrumental or not song.lyrics.strip()):
+    if models.lm is None and not _sings(song):
         raise InvalidInput("Without lyrics and a language model takes cannot be scored; leave out --best-of.")
+
+
+def _sings(song: Song) -> bool:
+    return not song.instrumental and bool(song.lyrics.strip())
 
 
 def _best(told: argparse.Namespace, result: Generation, keep: Keep, monitor: Monitor) -> Generation:

@@ -235,7 +235,7 @@ def listen_to_batch(
                 )
             )
     monitor.tick("Timing lyrics", songs, songs)
-    return [replace(sung, remark=DOES_NOT_SING) for sung in found] if handle.toy else found
+    return [replace(sung, remark=DOES_NOT_SING if handle.toy and sung.score else "") for sung in found]
 
 
 def _row(states: Sequence[Tensor], row: int) -> Tensor:

@@ -15,12 +15,23 @@ from torch import nn
 
 from acestep_core import devices
 from acestep_core.errors import InvalidInput
+from acestep_core.judge.attention import BLOCK
+from acestep_core.judge.lm_score import AT_ONCE
 from acestep_core.models.fits import STATES, USUAL
 from acestep_core.models.handles import Handle, Models
 from acestep_core.models.linear import narrower_in_int8, or_int8
 from acestep_core.models.loading import How, outline
 from acestep_core.models.manager import side_bytes
-from acestep_core.models.memory import at_once, denoising_bytes, encoding_bytes, reading_bytes, windowed
+from acestep_core.models.memory import (
+    at_once,
+    code_tokens,
+    denoising_bytes,
+    encoding_bytes,
+    listening_bytes,
+    reading_bytes,
+    scoring_bytes,
+    windowed,
+)
 from acestep_core.models.placement import RESERVE
 from acestep_core.models.streaming import STREAMED, Streaming
 from acestep_core.planner.decode import written_bytes
@@ -101,7 +112,10 @@ def forecast(
     *,
     think: bool = False,
     guided: bool | None = None,
+    morphs: bool = False,
     listens: bool = False,
+    times: bool = False,
+    scores: bool = False,
     card: int | None = None,
 ) -> tuple[Stage, ...]:
     """The stages of a song, in their order.
@@ -110,7 +124,9 @@ def forecast(
         seconds: of each song, and how many there are.
         think: whether the language model plans and writes codes.
         guided: whether the null branch runs beside it; None is as the model's preset has it.
+        morphs: whether it goes from one caption to another, so that there are two predictions.
         listens: whether recordings are encoded first, to work on or for their timbre.
+        times: whether it is heard in the end when lyrics are sung, and `scores`: rated by the language model.
         card: on a graphics card of so many bytes, instead of on the models' own devices.
 
     Raises:
@@ -133,8 +149,18 @@ def forecast(
         return encoding_bytes(module.config, longest, 2 * STATES, _itemsize(module))
 
     def sampling(module: Any, size: int, place: Place) -> int:
-        states = STATES * (2 if guided else 1)
-        return denoising_bytes(module.config, size, frames, states, _itemsize(module), guided=guided)
+        states, branches = STATES * (1 + guided + morphs), 1 + morphs
+        told = (module.config, size, frames, states, _itemsize(module))
+        return denoising_bytes(*told, guided=guided, branches=branches)
+
+    def timing(module: Any, size: int, place: Place) -> int:
+        return listening_bytes(module.config, frames, STATES, LYRIC_TOKENS // 2, BLOCK, _itemsize(module))
+
+    def hearing(module: Any, size: int, place: Place) -> int:
+        return encoding_bytes(module.config, code_tokens(module.config, frames), 0, _itemsize(module))
+
+    def scoring(module: Any, size: int, place: Place) -> int:
+        return scoring_bytes(module.config, 1, PROMPT + codes, AT_ONCE, _itemsize(module))
 
     def encoding(module: Any, size: int, place: Place) -> int:
         return vae.encoding(module, size)
@@ -148,8 +174,8 @@ def forecast(
 
     outlined = cache(outline)  # several stages share a model
 
-    model, lm = models.model, models.lm if think else None
-    thought = [stage("think", lm, thinking, min(CHUNK, songs))] if lm is not None else []
+    model, lm = models.model, models.lm
+    thought = [stage("think", lm, thinking, min(CHUNK, songs))] if think and lm is not None else []
     read = [stage("text", model.text, reading)] if model.text is not None else []
     tile = vae.largest_tile(Place.of(models.vae, card).device)
     heard = [stage("encode", models.vae, encoding, tile, vae.SMALLEST_TILE)] if listens else []
@@ -160,6 +186,9 @@ def forecast(
         stage("condition", model.bare, conditioning),
         stage("sample", model, sampling, songs),
         stage("decode", models.vae, decoding, tile, vae.SMALLEST_TILE),
+        *([stage("times", model, timing)] if times else []),
+        *([stage("codes", model.bare, hearing)] if scores and lm is not None and not think else []),
+        *([stage("scores", lm, scoring)] if scores and lm is not None else []),
     )
 
 

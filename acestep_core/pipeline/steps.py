@@ -108,9 +108,15 @@ def meter_of(recording: AudioLike, song: Song | None = None) -> Meter | None:
     return None if song is None else Meter.of(song.bpm, song.timesignature)
 
 
+def text_seconds(song: Song, options: TaskOptions, codes: Sequence[int] = ()) -> float | None:
+    """The length of music from text; None where codes decide it."""
+    asked = options.seconds if isinstance(options, TextToMusic) else None
+    return asked or song.duration or (None if codes else DEFAULT_SECONDS)
+
+
 def text_task(song: Song, options: TextToMusic, codes: Sequence[int] = ()) -> Task:
     """Music from text, or from text and codes. Where nothing decides its length, a song gets `DEFAULT_SECONDS`."""
-    length = options.seconds or song.duration or (None if codes else DEFAULT_SECONDS)
+    length = text_seconds(song, options, codes)
     task = tasks.text2music(length, codes, strength=options.codes_strength)
     return replace(task, options=replace(options, seconds=length))
 

@@ -100,3 +100,6 @@ def test_times_of_its_lyrics_come_with_the_word_that_it_does_not_sing(tmp_path, 
     assert main(["song", "calm piano", *asked, "--models", str(SHIPPED), "-o", out]) == 0
     assert (tmp_path / "song.lrc").exists()
     assert [record.getMessage() for record in caplog.records] == [DOES_NOT_SING]
+    asked[:2], caplog.records[:] = ["--instrumental"], []
+    assert main(["song", "calm piano", *asked, "--models", str(SHIPPED), "-o", out]) == 0
+    assert not caplog.records

@@ -22,6 +22,7 @@ from acestep_core.models.streaming import Streaming, nbytes
 from acestep_core.options import RenderSettings
 from acestep_core.pipeline import forecast as forecasting
 from acestep_core.pipeline.forecast import forecast, shortages
+from acestep_core.pipeline.takes import judge_takes
 from acestep_core.planner.think import Thinking
 
 GIB = 1 << 30
@@ -143,6 +144,37 @@ def test_a_song_takes_what_was_told(tiny_models, monkeypatch: pytest.MonkeyPatch
     stage = {"dit": "dit", "text": "text", "vae": "decode", "lm": "think"}
     for name, bytes_asked in asked.items():
         assert 0.5 < bytes_asked / told[stage[name]] <= 1.05, (name, asked, told)
+
+
+def test_judging_and_morphing_take_what_was_told(tiny_models, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = generate("calm piano", lyrics="[verse]\nrain upon the road", duration=15, seed=1, models=tiny_models)
+    asked: dict[str, int] = {}
+    make_room = manager.make_room
+
+    def noted(device: torch.device, needed: int, keep: Entry) -> bool:
+        key = str(keep.key[0])
+        asked[key] = max(asked.get(key, 0), needed + keep.there)
+        return make_room(device, needed, keep)
+
+    monkeypatch.setattr(manager, "make_room", noted)
+    with manager.resident(tiny_models.model) as model:
+        silence = model.silence_latent.nbytes  # which no header tells
+
+    def totals(**what: bool) -> dict[str, int]:
+        manager.unload()
+        asked.clear()
+        return {stage.name: stage.total for stage in forecast(tiny_models, 15, **what)}
+
+    told = totals(times=True, scores=True)
+    judge_takes(made)
+    assert 0.5 < asked["lm"] / told["scores"] <= 1.05
+    assert 0.5 < asked["dit"] / (silence + max(told[name] for name in ("condition", "times", "codes"))) <= 1.05
+    assert "scores" not in {stage.name for stage in forecast(replace(tiny_models, lm=None), 15, scores=True)}
+
+    told = totals(morphs=True)
+    made.morph(source_caption="calm piano", caption="rock", seed=1)
+    assert 0.5 < asked["dit"] / (silence + max(told["condition"], told["sample"])) <= 1.05
+    assert told["sample"] > totals()["sample"]
 
 
 @pytest.mark.parametrize(
