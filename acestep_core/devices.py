@@ -284,17 +284,47 @@ def records_graphs(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def record_graph(work: Callable[[], None]) -> torch.cuda.CUDAGraph:
-    """Records what `work` asks the device to do; `replay()` does it again on the same tensors."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
-    return graph
+def recorder(device: torch.device) -> Callable[[Callable[[], None]], torch.cuda.CUDAGraph] | None:
+    """What records the work that a function asks of `device`, for `replay()` to do it again on the same tensors; None
+    where that cannot be. All recordings of one recorder share their memory.
+    """
+    if not records_graphs(device):
+        return None
+    pool = torch.cuda.graph_pool_handle()
+
+    def record(work: Callable[[], None]) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        # What other threads do on the card meanwhile does no harm.
+        with torch.cuda.device(device), torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            work()
+        return graph
+
+    return record
 
 
-def new_event() -> torch.cuda.Event:
-    """A mark in the stream of a device that records graphs; `synchronize` waits until the device is past it."""
-    return torch.cuda.Event()
+class Mark:
+    """A place in the queue of a device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.backend: Any = getattr(torch, device.type)
+        self.event = self.backend.Event()
+
+    def set(self) -> None:
+        """Sets it behind all that the device has been asked for."""
+        where = () if self.device.type == "mps" else (self.backend.current_stream(self.device),)
+        self.event.record(*where)
+
+    def wait(self) -> None:
+        """Waits until the device is past it. It must have been set."""
+        self.event.synchronize()
+
+
+def mark_on(device: torch.device) -> Mark | None:
+    """A mark on a device that does its work later; None on one that is known to do it at once, or whose host alone
+    knows it.
+    """
+    return Mark(device) if device.type in ("cuda", "xpu", "mps") else None
 
 
 def describe_accelerators() -> list[dict[str, Any]]:

@@ -59,7 +59,14 @@ def reading_bytes(config: Qwen3Config, tokens: int, itemsize: int) -> int:
 
 
 def writing_bytes(
-    config: Qwen3Config, songs: int, rows: int, columns: int, prompt: int, vocab: int, itemsize: int, recorded: int = 0
+    config: Qwen3Config,
+    songs: int,
+    rows: int,
+    columns: int,
+    prompt: int,
+    vocab: int,
+    itemsize: int,
+    recorded: bool = False,
 ) -> int:
     """A language model writes: `planner.decode`.
 
@@ -69,7 +76,7 @@ def writing_bytes(
         columns: tokens for which the cache has room in every row.
         prompt: tokens of the longest prompt. Prompts are read one after the other.
         vocab: tokens to choose from.
-        recorded: how many recordings of a step are kept, each with memory of its own.
+        recorded: whether steps are recorded; the recordings share memory of their own.
     """
     step = layer_bytes(rows, itemsize, _layer(config))
     step += rows * columns * (itemsize + 10)  # the mask, and where it comes from

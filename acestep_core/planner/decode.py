@@ -11,12 +11,13 @@ from torch import Tensor
 
 from acestep_core.devices import records_graphs
 from acestep_core.errors import GenerationError
+from acestep_core.models.graphs import Recorded, RunAhead
 from acestep_core.models.language_model import LanguageModel
 from acestep_core.models.memory import writing_bytes
 from acestep_core.models.qwen3 import Qwen3Config
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import LMSampling
-from acestep_core.planner.rows import BUCKET, Recorded, Rows, RunAhead, reach_of
+from acestep_core.planner.rows import Rows, reach_of
 from acestep_core.planner.sampling import choose, choose_among, draw_keys, guide, penalize_repetition
 from acestep_core.vocabulary import CODE_RATE, DURATION_MAX
 
@@ -159,7 +160,7 @@ def written_bytes(
 ) -> int:
     """What writing `room` tokens of `vocab` allocates on `device`, see `models.memory.writing_bytes`."""
     columns = reach_of(prompt + room)
-    recorded = columns // BUCKET - prompt // BUCKET if records_graphs(device) else 0
+    recorded = records_graphs(device)
     return writing_bytes(config, songs, rows, columns, prompt, vocab, itemsize, recorded)
 
 

@@ -7,13 +7,11 @@ step can be recorded once and replayed. Columns left of a row's prompt are maske
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from acestep_core.devices import new_event, record_graph, records_graphs
 from acestep_core.errors import InvalidInput
 from acestep_core.models.language_model import MAX_POSITIONS, LanguageModel
 from acestep_core.models.qwen3 import StaticKVCache
@@ -88,42 +86,3 @@ class Rows:
 def reach_of(used: int) -> int:
     """The columns to read when `used` are filled."""
     return -(-used // BUCKET) * BUCKET
-
-
-class Recorded:
-    """Calls `step(reach)`. On CUDA each reach is recorded as a graph after its first call and replayed from then on.
-
-    `step` must keep all its state in tensors that it changes in place. On other devices it is simply called.
-    """
-
-    def __init__(self, step: Callable[[int], None], device: torch.device) -> None:
-        self.step = step
-        self.uses_graphs = records_graphs(device)
-        self.graphs: dict[int, Any] = {}
-
-    def __call__(self, reach: int) -> None:
-        if not self.uses_graphs or reach not in self.graphs:
-            self.graphs[reach] = None
-            self.step(reach)
-            return
-        graph = self.graphs[reach]
-        if graph is None:
-            graph = self.graphs[reach] = record_graph(lambda: self.step(reach))
-        graph.replay()
-
-
-class RunAhead:
-    """Keeps the host one step ahead of a CUDA device, so that progress and a cancel mean what they say.
-
-    The device always has a step to work on while the host waits for the one before. Elsewhere work is done when it is
-    asked for, and there is nothing to wait for.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.step_before = new_event() if records_graphs(device) else None
-
-    def wait(self) -> None:
-        """Call once per step, after asking for it."""
-        if self.step_before is not None:
-            self.step_before.synchronize()
-            self.step_before.record()

@@ -1,8 +1,8 @@
 """From noise to latents: the loop over flow times.
 
 Order of a step, as upstream: velocity -> guidance -> clamp -> smoothing -> update -> wavelet correction -> injection of
-the source. The state stays in fp32; only the network computes in the model's dtype. Nothing in the loop waits for the
-device.
+the source. The state stays in fp32; only the network computes in the model's dtype. The loop waits for the device only
+to be no more than a step ahead of it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 from acestep_core.devices import sent
 from acestep_core.errors import InvalidInput
 from acestep_core.models.dit import DiT
+from acestep_core.models.graphs import RunAhead
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.options import Guidance, Sampling
 from acestep_core.render.conditioned import Conditioning, Hold
@@ -111,7 +112,7 @@ def sample(
         x, times = flow.start(noise, times)
     else:
         x = begin.state(noise, float(times[0]))
-    steps = steps_of(times, decoder.config.is_turbo if turbo is None else turbo)
+    steps, ahead = steps_of(times, decoder.config.is_turbo if turbo is None else turbo), RunAhead(weight.device)
     if integrator is not None:
         x = _integrated(integrator, flow, x, times, noise, told.hold, begin, monitor)
     for step in steps if integrator is None else ():
@@ -120,6 +121,7 @@ def sample(
         x = correct(sampling, x, clean, step)
         x = hold(told.hold, x, noise, step)
         x = x if begin is None else begin.kept(x, noise, step.then)
+        ahead.wait()
         monitor.tick("sample", step.index + 1, step.count, clean.clone)
     left = steps[-1].then if steps else 0.0
     return blended(told.hold, x) if left == 0 else x
@@ -136,7 +138,7 @@ def _integrated(
     monitor: Monitor,
 ) -> Tensor:
     """The state after somebody else's sampler. What is to stay is put back before and after each look."""
-    visited, count = times.tolist(), len(times) - 1
+    visited, count, ahead = times.tolist(), len(times) - 1, RunAhead(x.device)
 
     def back(x: Tensor, t: float, step: Step) -> Tensor:
         if held is not None and step.index <= injection_steps(held.settings, count):
@@ -149,6 +151,7 @@ def _integrated(
         return back(x - t * flow(x, t), 0.0, step)
 
     def tick(step: int, estimate: Tensor) -> None:
+        ahead.wait()
         monitor.tick("sample", step + 1, count, estimate.clone)
 
     x = integrator(clean, x, times, tick)

@@ -10,7 +10,7 @@ from acestep_core.options import LMSampling
 from acestep_core.planner.decode import CodesPrompt, CodesWriter, decode_codes, decode_text
 from acestep_core.planner.grammar import FreeText
 from acestep_core.planner.lm_prompts import codes_prompt, codes_prompt_unconditional, plan_prompt
-from acestep_core.planner.rows import BUCKET, Recorded, Rows, reach_of
+from acestep_core.planner.rows import BUCKET, Rows, reach_of
 from tests.planner.fixtures import tiny_lm
 
 GREEDY = LMSampling(temperature=0)
@@ -219,11 +219,3 @@ def test_a_step_never_waits_for_the_device(lm, sampling, open_end):
         for _ in range(3):
             writer.step(reach_of(rows.width + 1))
     assert state == [id(value) for value in vars(writer).values()]  # changed in place, where a graph finds it
-
-
-def test_a_recorded_step_is_called_once_for_every_replay_elsewhere():
-    calls = []
-    recorded = Recorded(calls.append, device=torch.device("cpu"))
-    for reach in (256, 256, 512):
-        recorded(reach)
-    assert calls == [256, 256, 512]
