@@ -35,6 +35,7 @@ test-systems: .venv/.dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --files windows $(FILES)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --files folding $(FILES)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --device mps14 $(NETWORKS)
+	$(BIN)/python -m pytest $(PARALLEL) tests/gpu --card cpu
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

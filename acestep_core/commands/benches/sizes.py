@@ -20,9 +20,9 @@ Module = TypeVar("Module", bound="nn.Module")
 
 DIT: dict[str, dict[str, Any]] = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4,
-             "num_key_value_heads": 2, "head_dim": 16},
+             "num_key_value_heads": 2, "head_dim": 16, "fsq_dim": 64},
     "mid": {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8, "num_attention_heads": 8,
-            "num_key_value_heads": 4, "head_dim": 64},
+            "num_key_value_heads": 4, "head_dim": 64, "fsq_dim": 512},
     "2b": {},
     "xl": {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 32, "num_attention_heads": 32,
            "encoder_hidden_size": 2048, "encoder_intermediate_size": 6144, "encoder_num_attention_heads": 16,

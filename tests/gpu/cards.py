@@ -1,0 +1,42 @@
+"""The device that is asked, and work that must not wait for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from acestep_core import devices
+from acestep_core.monitor import Monitor
+
+
+@dataclass(frozen=True)
+class Card:
+    """A device, and the sizes of networks and songs for it."""
+
+    device: torch.device
+
+    @property
+    def real(self) -> bool:
+        return not devices.is_host(self.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """As models are held there."""
+        return devices.dtype_for("dit", self.device) if self.real else torch.float32
+
+    def pick(self, real: str, small: str) -> str:
+        return real if self.real else small
+
+    def frames(self, seconds: int) -> int:
+        return 25 * (seconds if self.real else 8)
+
+
+def unwaiting(device: torch.device, first: int = 1) -> Monitor:
+    """A monitor during whose ticks, from number `first` to the one before the last, a card refuses to be waited for."""
+
+    def progress(stage: str, done: int, total: int, preview: object = None) -> None:
+        if device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("error" if first <= done < total else "default")
+
+    return Monitor(progress)
