@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from acestep_core.host.graph import stock_nodes
 from acestep_core.host.graph.context import Folders
 from acestep_core.host.graph.packs import Pack, Registry, load_pack
 from acestep_core.host.graph.validation import validate
+from acestep_core.host.queue.cache import Entry
 from acestep_core.host.queue.executor import Executor
 from acestep_core.host.queue.job import Job, Outcome
 from tests.host.lab_site import LAB_PACK
@@ -69,6 +74,26 @@ def test_only_what_an_output_needs_runs(tmp_path: Path) -> None:
     prompt = {"a": node("LabWord", text="x"), "b": node("LabWord", text="y"), "c": node("LabText", text=["a", 0])}
     assert text_of(bench.run(prompt), "c") == ["x"]
     assert bench.ran == ["a", "c"]
+
+
+def test_what_the_next_prompt_cannot_use_is_gone_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Songs of a night must not wait for the collector of cycles."""
+    bench, made = Bench(tmp_path), []
+    put = bench.executor.cache.put
+
+    def noted(key: str | None, entry: Entry) -> None:
+        made.append(weakref.ref(entry))
+        put(key, entry)
+
+    monkeypatch.setattr(bench.executor.cache, "put", noted)
+    gc.collect()
+    gc.disable()
+    try:
+        for text in "ab":
+            bench.run({"1": node("LabWord", text=text), "2": node("LabText", text=["1", 0])})
+    finally:
+        gc.enable()
+    assert [entry() is None for entry in made] == [True, True, False, False]
 
 
 def test_results_are_reused_until_something_upstream_changes(tmp_path: Path) -> None:

@@ -89,6 +89,8 @@ class Run:
             self._record("execution_success", {"prompt_id": self.job.id})
         finally:
             await self._cancel_tasks()
+            # The schedule refers back to the run, so songs would lie about until a collector comes by.
+            self.results.clear()
         return self.outcome
 
     async def _drain(self) -> None:
