@@ -56,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ),
     )
     parser.add_argument("caption", help="style, instruments, mood")
-    parser.add_argument("--lyrics", metavar="FILE", help="text file with the lyrics, or - for standard input")
+    parser.add_argument("--lyrics", metavar="FILE", help="text file, - for standard input, or lines of lyrics")
     add_flags(parser, (o for o in options_of(Song) if o.name not in ("caption", "lyrics")), plain=True)
     parser.add_argument("--seed", type=seed, metavar="N", help="of the first song (default: random, drawn and shown)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="how many songs (default 1)")
@@ -332,7 +332,10 @@ def _adapter(text: str) -> tuple[str, float]:
 
 
 def _read_lyrics(source: str | None) -> str:
-    return "" if source is None else _read(source)
+    """The lyrics that a file holds; no file's name has line breaks, so what has some is lyrics."""
+    if source is None:
+        return ""
+    return source if "\n" in source else _read(source)
 
 
 def _read(source: str) -> str:

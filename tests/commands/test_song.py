@@ -30,12 +30,14 @@ def test_writes_a_song_of_the_asked_length(song, capsys):
     assert "seed 7" in capsys.readouterr().out
 
 
-def test_lyrics_come_from_a_file(song, tmp_path):
+def test_lyrics_come_from_a_file_or_as_lines(song, tmp_path):
     lyrics = tmp_path / "lyrics.txt"
     lyrics.write_text("[Verse]\nhello", encoding="utf-8")
     song("pop", "--duration", "10", "--seed", "1", "--lyrics", str(lyrics), output="sung.wav")
+    song("pop", "--duration", "10", "--seed", "1", "--lyrics", "[Verse]\nhello", output="lines.wav")
     song("pop", "--duration", "10", "--seed", "1", output="other.wav")
-    assert (tmp_path / "sung.wav").read_bytes() != (tmp_path / "other.wav").read_bytes()
+    sung, lines, other = ((tmp_path / f"{name}.wav").read_bytes() for name in ("sung", "lines", "other"))
+    assert sung == lines != other
 
 
 def test_a_batch_gets_numbered_files(song):
