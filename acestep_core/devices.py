@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -284,19 +285,39 @@ def records_graphs(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+class _Recording:
+    """What recording on a card needs: a stream of that card, one who records at a time, and whether it failed once."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.stream = torch.cuda.Stream(device)
+        self.lock = threading.Lock()
+        self.failed = False
+
+
+@cache
+def _recording(device: torch.device) -> _Recording:
+    return _Recording(device)
+
+
 def recorder(device: torch.device) -> Callable[[Callable[[], None]], torch.cuda.CUDAGraph] | None:
     """What records the work that a function asks of `device`, for `replay()` to do it again on the same tensors; None
-    where that cannot be. All recordings of one recorder share their memory.
+    where that cannot be, or has failed before. All recordings of one recorder share their memory.
     """
-    if not records_graphs(device):
+    if not records_graphs(device) or _recording(device).failed:
         return None
-    pool = torch.cuda.graph_pool_handle()
+    here, pool = _recording(device), torch.cuda.graph_pool_handle()
 
     def record(work: Callable[[], None]) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        # What other threads do on the card meanwhile does no harm.
-        with torch.cuda.device(device), torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-            work()
+        # A recording that fails may leave its stream behind as the current one. `thread_local`: memory that other
+        # threads ask for meanwhile does no harm.
+        with here.lock, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
+            try:
+                with torch.cuda.graph(graph, pool=pool, stream=here.stream, capture_error_mode="thread_local"):
+                    work()
+            except RuntimeError:
+                here.failed = True
+                raise
         return graph
 
     return record

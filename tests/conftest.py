@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run files, and the tests in each, in random order")
     parser.addoption("--files", choices=sorted(KINDS), help="pretend another system's files, see pretended_files.py")
     parser.addoption("--device", choices=sorted(POLICIES), help="pretend another device, see pretended_mps.py")
-    parser.addoption("--card", metavar="DEVICE", help="which card tests/gpu ask (default the first; cpu plays one)")
+    parser.addoption("--card", metavar="DEVICE", help="which card tests/gpu ask: auto, or its name; cpu plays one")
     parser.addoption("--rounds", type=int, default=1, metavar="N", help="run all tests N times in one process")
 
 

@@ -43,20 +43,29 @@ def train_all(
     ticks: Any = spawn.Queue()
     processes = [spawn.Process(target=_train, args=(names, folder, seed, until, steps, ticks)) for names in CHAINS]
     done: dict[str, int] = {}
+
+    def failed() -> tuple[str, ...] | None:
+        return next((names for names, process in zip(CHAINS, processes, strict=True) if process.exitcode), None)
+
+    def hear(wait: float) -> bool:
+        try:
+            name, number = ticks.get(timeout=wait)
+        except queue.Empty:
+            monitor.check()
+            return False
+        done[name] = number
+        monitor.tick("Training", sum(done.values()), sum(steps.values()))
+        return True
+
     try:
         for process in processes:
             process.start()
-        while any(process.is_alive() for process in processes):
-            for names, process in zip(CHAINS, processes, strict=True):
-                if process.exitcode:
-                    raise TrainingError(f"Training {' and '.join(names)} failed; what is said above says why.")
-            try:
-                name, number = ticks.get(timeout=SECONDS)
-            except queue.Empty:
-                monitor.check()
-                continue
-            done[name] = number
-            monitor.tick("Training", sum(done.values()), sum(steps.values()))
+        while not failed() and any(process.is_alive() for process in processes):
+            hear(SECONDS)
+        if names := failed():
+            raise TrainingError(f"Training {' and '.join(names)} failed; what is said above says why.")
+        while hear(0):
+            pass
     finally:
         for process in processes:
             if process.pid is not None:
@@ -76,7 +85,16 @@ def _train(
     """One process: some parts, one after another."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever began it stops it
     torch.set_num_threads(1)
-    monitor = Monitor(lambda name, done, _total, _preview: ticks.put((name, done)))
+    begun_by = multiprocessing.parent_process()
+    assert begun_by is not None
+
+    def alone() -> bool:
+        if begun_by.is_alive():
+            return False
+        ticks.cancel_join_thread()  # nobody reads them any more
+        return True
+
+    monitor = Monitor(lambda name, done, _total, _preview: ticks.put((name, done)), alone)
     earlier: dict[str, Progress] = {}
     for name in names:
         earlier[name] = train(_course(name, seed, steps[name], earlier), folder, seed, until, monitor)

@@ -56,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ),
     )
     parser.add_argument("caption", help="style, instruments, mood")
-    parser.add_argument("--lyrics", metavar="FILE", help="text file, - for standard input, or lines of lyrics")
+    parser.add_argument("--lyrics", metavar="FILE", help="text file, - for standard input, or some lines of lyrics")
     add_flags(parser, (o for o in options_of(Song) if o.name not in ("caption", "lyrics")), plain=True)
     parser.add_argument("--seed", type=seed, metavar="N", help="of the first song (default: random, drawn and shown)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="how many songs (default 1)")
@@ -180,6 +180,7 @@ def _estimate(told: argparse.Namespace, song: Song, models: Models, task: TaskOp
         _seconds(told, song, task, codes),
         min(max(told.best_of or told.batch, len(codes)), AT_ONCE),
         think=told.think,
+        coded=bool(codes),
         guided=guidance.enabled,
         morphs=isinstance(task, options.Morph),
         listens=bool(told.source or told.reference or told.latent),

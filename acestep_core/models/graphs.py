@@ -17,8 +17,8 @@ class Recorded:
     """Calls `step(size)`. Where a device can record, each size is recorded after its first call and replayed from then
     on, without the host's overhead. The recordings share their memory, for one runs at a time.
 
-    `step` must keep all its state in tensors that it changes in place. On other devices, and where recording fails, it
-    is simply called.
+    `step` must keep all its state in tensors that it changes in place. On other devices, and as far as possible where
+    recording fails, it is simply called.
     """
 
     def __init__(self, step: Callable[[int], None], device: torch.device) -> None:
@@ -30,6 +30,8 @@ class Recorded:
         if self.record is not None and size in self.graphs and self.graphs[size] is None:
             try:
                 self.graphs[size] = self.record(lambda: self.step(size))
+            except torch.OutOfMemoryError:
+                raise
             except RuntimeError as error:  # while it records, nothing is computed
                 log.warning("Steps cannot be recorded on this device, which makes them slower: %s", error)
                 self.record = None

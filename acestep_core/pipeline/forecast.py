@@ -17,6 +17,7 @@ from acestep_core import devices
 from acestep_core.errors import InvalidInput
 from acestep_core.judge.attention import BLOCK
 from acestep_core.judge.lm_score import AT_ONCE
+from acestep_core.models.acestep import tokenizing_bytes
 from acestep_core.models.fits import STATES, USUAL
 from acestep_core.models.handles import Handle, Models
 from acestep_core.models.linear import narrower_in_int8, or_int8
@@ -24,7 +25,6 @@ from acestep_core.models.loading import How, outline
 from acestep_core.models.manager import side_bytes
 from acestep_core.models.memory import (
     at_once,
-    code_tokens,
     denoising_bytes,
     encoding_bytes,
     listening_bytes,
@@ -111,6 +111,7 @@ def forecast(
     songs: int = 1,
     *,
     think: bool = False,
+    coded: bool = False,
     guided: bool | None = None,
     morphs: bool = False,
     listens: bool = False,
@@ -122,7 +123,7 @@ def forecast(
 
     Args:
         seconds: of each song, and how many there are.
-        think: whether the language model plans and writes codes.
+        think: whether the language model plans and writes codes, and `coded`: whether codes are given.
         guided: whether the null branch runs beside it; None is as the model's preset has it.
         morphs: whether it goes from one caption to another, so that there are two predictions.
         listens: whether recordings are encoded first, to work on or for their timbre.
@@ -157,7 +158,7 @@ def forecast(
         return listening_bytes(module.config, frames, STATES, LYRIC_TOKENS // 2, BLOCK, _itemsize(module))
 
     def hearing(module: Any, size: int, place: Place) -> int:
-        return encoding_bytes(module.config, code_tokens(module.config, frames), 0, _itemsize(module))
+        return tokenizing_bytes(module, frames)
 
     def scoring(module: Any, size: int, place: Place) -> int:
         return scoring_bytes(module.config, 1, PROMPT + codes, AT_ONCE, _itemsize(module))
@@ -187,7 +188,7 @@ def forecast(
         stage("sample", model, sampling, songs),
         stage("decode", models.vae, decoding, tile, vae.SMALLEST_TILE),
         *([stage("times", model, timing)] if times else []),
-        *([stage("codes", model.bare, hearing)] if scores and lm is not None and not think else []),
+        *([stage("codes", model.bare, hearing)] if scores and lm is not None and not (think or coded) else []),
         *([stage("scores", lm, scoring)] if scores and lm is not None else []),
     )
 

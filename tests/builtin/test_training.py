@@ -1,5 +1,6 @@
-"""The build of the built-in model: two processes, in pieces or at once, and the same seed makes the same weights."""
+"""The build of the built-in model: two processes, which can be stopped, and the same seed makes the same weights."""
 
+import multiprocessing
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*.safetensors")}
 
 
-def test_the_same_seed_makes_the_same_files_in_pieces_or_at_once(tmp_path: Path) -> None:
+def test_the_same_seed_makes_the_same_files(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     whole = build_demo(tmp_path / "whole", 4, monitor=Monitor(lambda *said: told.append(said[:3])), steps=STEPS)
     assert whole.finished
@@ -35,16 +36,21 @@ def test_the_same_seed_makes_the_same_files_in_pieces_or_at_once(tmp_path: Path)
     assert weights(pieces) == weights(tmp_path / "whole")
 
 
-def test_who_cancels_ends_both_processes_and_loses_nothing(tmp_path: Path) -> None:
+def test_who_cancels_ends_both_processes(tmp_path: Path) -> None:
     begun: list[int] = []
     with pytest.raises(Cancelled):
         build_demo(tmp_path, 0, monitor=Monitor(lambda _, done, *__: begun.append(done), lambda: bool(begun)))
+    assert not multiprocessing.active_children()
     assert not list((tmp_path / TRAINING).glob("*.tmp*"))
 
 
-def test_a_part_that_fails_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "chain"), [("codes", "codes and player"), ("thinker", "reader and thinker")], ids=["first", "last"]
+)
+def test_a_part_that_fails_is_named(part: str, chain: str, tmp_path: Path) -> None:
     state = tmp_path / TRAINING
     state.mkdir()
-    (state / "codes.pt").write_bytes(b"no state")
-    with pytest.raises(TrainingError, match="codes and player"):
+    (state / f"{part}.pt").write_bytes(b"no state")
+    with pytest.raises(TrainingError, match=chain):
         training.train_all(state, 0, None, steps=STEPS)
+    assert not multiprocessing.active_children()

@@ -26,9 +26,9 @@ from acestep_core.render.guidance import OFF
 from acestep_core.render.parts import states_in
 from acestep_core.render.sampler import sample
 from acestep_core.render.schedule import schedule
-from tests.gpu.cards import Card, unwaiting
+from tests.gpu.cards import Card, lively, unwaiting
 
-ASIDE = 96 << 20
+ASIDE = 16 << 20
 """What libraries of a card keep for themselves."""
 
 
@@ -59,8 +59,12 @@ def noise(batch: int, frames: int) -> Tensor:
 
 
 @pytest.mark.parametrize("mode", ["none", "apg"], ids=["turbo", "guided"])
-@pytest.mark.parametrize(("size", "batch", "seconds"), [("2b", 1, 240), ("2b", 8, 60), ("2b", 1, 600), ("xl", 1, 240)])
-def test_sampling(size: str, batch: int, seconds: int, mode: str, card: Card) -> None:
+@pytest.mark.parametrize(
+    ("size", "batch", "seconds", "gigabytes"),
+    [("2b", 1, 240, 7), ("2b", 8, 60, 9), ("2b", 1, 600, 9), ("xl", 1, 240, 14)],
+)
+def test_sampling(size: str, batch: int, seconds: int, gigabytes: float, mode: str, card: Card) -> None:
+    card.needs(gigabytes)
     model = sizes.random_model(card.pick(size, "tiny"), card.device, card.dtype)
     frames, guidance = card.frames(seconds), OFF if mode == "none" else Guidance(mode, 7.0)
     conditioning, first = told(card, model.config.encoder_dim, batch, frames), noise(batch, frames)
@@ -77,7 +81,8 @@ def test_sampling(size: str, batch: int, seconds: int, mode: str, card: Card) ->
 @pytest.mark.parametrize("batch", [4, 8])
 def test_an_item_of_a_batch_is_its_single_run(batch: int, card: Card) -> None:
     """In bf16 kernels of other sizes add in another order; what that makes of a song stays small."""
-    model = sizes.random_model(card.pick("2b", "tiny"), card.device, card.dtype)
+    card.needs(9)
+    model = lively(sizes.random_model(card.pick("2b", "tiny"), card.device, card.dtype))
     frames = card.frames(60)
     whole, first = told(card, model.config.encoder_dim, batch, frames), noise(batch, frames)
 
@@ -88,13 +93,15 @@ def test_an_item_of_a_batch_is_its_single_run(batch: int, card: Card) -> None:
     for item in (0, batch - 1):
         one = Branch((whole.main.states[0][item : item + 1],), whole.main.context[item : item + 1])
         alone = made(Conditioning(one, whole.null), first[item : item + 1])
-        apart = (together[item] - alone[0]).norm() / alone[0].norm()
-        assert apart < (2e-2 if card.dtype == torch.bfloat16 else 1e-4)
+        made_of_noise, made_alone = ((x - first[item].to(x.device)) for x in (together[item], alone[0]))
+        apart = (made_of_noise - made_alone).norm() / made_alone.norm()
+        assert apart < (3e-2 if card.dtype == torch.bfloat16 else 1e-4)
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
-@pytest.mark.parametrize(("size", "songs"), [("0.6b", 1), ("1.7b", 8), ("4b", 1)])
-def test_codes(size: str, songs: int, scale: float, card: Card) -> None:
+@pytest.mark.parametrize(("size", "songs", "gigabytes"), [("0.6b", 1, 4), ("1.7b", 8, 12), ("4b", 1, 12)])
+def test_codes(size: str, songs: int, gigabytes: float, scale: float, card: Card) -> None:
+    card.needs(gigabytes)
     lm = lm_bench.random_model(card.pick(size, "tiny"), card.device, card.dtype)
     prompt, other = lm.encode("a song about the sea " * 80), lm.encode("a song " * 20)
     count = 600 if card.real else 12
@@ -111,14 +118,14 @@ def test_codes(size: str, songs: int, scale: float, card: Card) -> None:
 
 @pytest.mark.parametrize("seconds", [60, 240])
 def test_the_vae(seconds: int, card: Card) -> None:
-    network = sizes.random_vae(card.pick("real", "tiny"), card.device, card.dtype)
+    network = lively(sizes.random_vae(card.pick("real", "tiny"), card.device, card.dtype))
     frames = card.frames(seconds)
     tile = min(frames, vae.largest_tile(card.device))
     latents = noise(1, frames)
     audio = vae.decode(network, latents, tile)
     assert audio.shape == (1, 2, 1920 * frames) and audio.isfinite().all()
     halves = vae.decode(network, latents, tile // 2)
-    assert (audio - halves).norm() / audio.norm() < (3e-2 if card.dtype == torch.bfloat16 else 1e-4)
+    assert (audio - halves).norm() / audio.norm() < (0.2 if card.dtype == torch.bfloat16 else 1e-4)
     near(card, vae.decoding(network, tile), lambda: vae.decode(network, latents, tile))
     short = 0.1 * audio[..., : 1920 * min(frames, 1500)]
     near(card, vae.encoding(network, tile), lambda: vae.encode(network, short, tile))
@@ -126,8 +133,9 @@ def test_the_vae(seconds: int, card: Card) -> None:
 
 def test_reading_and_conditions(card: Card) -> None:
     text = sizes.random_qwen(card.pick("0.6b", "tiny"), 2000, card.device, card.dtype)
-    ids = torch.arange(256, device=card.device)[None]
-    near(card, memory.reading_bytes(text.config, 256, card.dtype.itemsize), lambda: text(ids))
+    rows = 16
+    ids = torch.arange(256, device=card.device).expand(rows, -1)
+    near(card, memory.reading_bytes(text.config, rows * 256, card.dtype.itemsize), lambda: text(ids))
     model = sizes.random_model(card.pick("2b", "tiny"), card.device, card.dtype)
     config, like = model.config, {"device": card.device, "dtype": card.dtype}
     width, lyrics = config.text_hidden_dim, 1000

@@ -16,7 +16,7 @@ from acestep_core.commands.benches import sizes
 from acestep_core.devices import supports_bf16
 from acestep_core.models.handles import Models
 from acestep_core.planner.think import Thinking
-from tests.gpu.cards import Card
+from tests.gpu.cards import Card, lively
 
 CPU = torch.device("cpu")
 Network = Callable[[Any, Callable[..., Tensor]], Tensor]
@@ -57,26 +57,28 @@ def _encoded(vae: Any, drawn: Callable[..., Tensor]) -> Tensor:
 
 
 MODULES: dict[str, Callable[[], Any]] = {
-    "model": lambda: sizes.random_model("mid", CPU, torch.float32),
+    "model": lambda: lively(sizes.random_model("mid", CPU, torch.float32)),
     "qwen": lambda: sizes.random_qwen("tiny", 2000, CPU, torch.float32),
-    "vae": lambda: sizes.random_vae("mid", CPU, torch.float32),
+    "vae": lambda: lively(sizes.random_vae("mid", CPU, torch.float32)),
 }
-NETWORKS: dict[str, tuple[str, Network]] = {
-    "dit": ("model", _step),
-    "hints": ("model", _hints),
-    "conditions": ("model", _conditions),
-    "text": ("qwen", _read),
-    "decode": ("vae", _decoded),
-    "encode": ("vae", _encoded),
+NETWORKS: dict[str, tuple[str, Network, float]] = {
+    "dit": ("model", _step, 0.05),
+    "hints": ("model", _hints, 0.05),
+    "conditions": ("model", _conditions, 0.05),
+    "text": ("qwen", _read, 0.05),
+    "decode": ("vae", _decoded, 0.2),
+    "encode": ("vae", _encoded, 0.2),
 }
+"""By name: of which module, what it computes, and how far bf16 may lead away."""
+EXACT = 2e-4
 
 
-@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 2e-4), (torch.bfloat16, 5e-2)], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network(name: str, dtype: torch.dtype, within: float, card: Card) -> None:
+def test_a_network(name: str, dtype: torch.dtype, card: Card) -> None:
     if dtype == torch.bfloat16 and card.real and not supports_bf16(card.device):
         pytest.skip("this card does not compute in bf16")
-    part, network = NETWORKS[name]
+    part, network, rounded = NETWORKS[name]
     module = MODULES[part]()
     moved = deepcopy(module).to(card.device, dtype)
 
@@ -87,7 +89,7 @@ def test_a_network(name: str, dtype: torch.dtype, within: float, card: Card) -> 
     with torch.inference_mode():
         right = network(module, drawn_for(CPU, torch.float32))
         found = network(moved, drawn_for(card.device, dtype)).float().cpu()
-    assert (found - right).norm() / right.norm() < within
+    assert (found - right).norm() / right.norm() < (EXACT if dtype == torch.float32 else rounded)
 
 
 @pytest.fixture
