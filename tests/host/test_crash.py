@@ -85,6 +85,7 @@ async def main(url):
             queue = await (await session.get(f"{url}/queue")).json()
             return [item[1] for item in queue["queue_running"]]
         while await running() != ["running"]:  # what has ended may still be listed for a moment
+            assert "running" not in await (await session.get(f"{url}/history")).json()
             await asyncio.sleep(0.01)
         print("ready", flush=True)
 

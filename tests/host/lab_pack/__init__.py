@@ -114,7 +114,7 @@ class LabSlow:
 
     @classmethod
     def INPUT_TYPES(cls):
-        return {"required": {"audio": ("AUDIO", {}), "seconds": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 60.0})}}
+        return {"required": {"audio": ("AUDIO", {}), "seconds": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 3600.0})}}
 
     def run(self, audio, seconds):
         end = time.monotonic() + seconds
