@@ -78,6 +78,13 @@ def add_parser(subparsers: Any) -> None:
     demo.add_argument("--measure", type=int, default=0, metavar="SONGS", help="make so many songs and judge them")
     demo.add_argument("--tasks", type=int, default=0, metavar="SONGS", help="judge its other tasks on so many songs")
     demo.add_argument("--captions", action="store_true", help="judge what it makes of captions that people wrote")
+    demo.add_argument(
+        "--learning",
+        type=int,
+        default=0,
+        metavar="SONGS",
+        help="judge so many before and after an adapter has learned a style for three minutes",
+    )
     demo.add_argument("--thinking", type=int, default=0, metavar="SONGS", help="judge so many songs that are planned")
     parser.set_defaults(run=run)
 
@@ -202,6 +209,11 @@ def _build_demo(args: argparse.Namespace) -> int:
 
         with ProgressBar() as bar:
             _say_all(thoughts(folder, unseen(args.thinking), Monitor(bar)))
+    if args.learning:
+        from acestep_core.commands.music_learning import learned
+
+        with ProgressBar() as bar:
+            _say_all(learned(folder, args.learning, monitor=Monitor(bar)))
     if args.captions:
         from acestep_core.builtin.captions import CAPTIONS
         from acestep_core.commands.music_tasks import by_hand
@@ -213,7 +225,7 @@ def _build_demo(args: argparse.Namespace) -> int:
 
 def _say_all(figures: list[tuple[str, str]]) -> None:
     for name, value in figures:
-        _say(f"{name:42}{value}")
+        _say(f"{name:44}{value}")
 
 
 def _entry_line(entry: ModelEntry) -> str:

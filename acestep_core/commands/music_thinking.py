@@ -26,7 +26,7 @@ def thoughts(folder: Path, asks: Sequence[Ask], monitor: Monitor = SILENT) -> li
     """Makes a song of every request with thinking; what came out, by name. Keys and tempos of songs are judged by the
     plan, which is judged by the request.
     """
-    from acestep_core.pipeline.asking import understand
+    from acestep_core.pipeline.asking import score, understand
     from acestep_core.pipeline.generation import generate
     from acestep_core.pipeline.opening import open_models
 
@@ -40,7 +40,7 @@ def thoughts(folder: Path, asks: Sequence[Ask], monitor: Monitor = SILENT) -> li
         made = generate(song=song_of(ask, SECONDS), models=models, seed=number, think=True)
         plan = made.plan
         assert plan is not None and plan.bpm is not None
-        score = _scored(plan.bpm, plan.keyscale, ask.score)
+        planned = _scored(plan.bpm, plan.keyscale, ask.score)
         if ask.bpm is not None:
             note("plan: tempo as given", plan.bpm == ask.bpm)
         else:
@@ -49,13 +49,13 @@ def thoughts(folder: Path, asks: Sequence[Ask], monitor: Monitor = SILENT) -> li
         if ask.key:
             note("plan: key as given", plan.keyscale == ask.key)
         else:
-            note("plan: key of the caption", (score.tonic, score.mode) == (ask.score.tonic, ask.score.mode))
+            note("plan: key of the caption", (planned.tonic, planned.mode) == (ask.score.tonic, ask.score.mode))
         note("plan: style, drums and melody of the caption", _titled(plan.caption, ask))
 
         told = sounded(torch.tensor(made.origin.codes[0]))
         latents, audio = made.latents[0], made.audio[0]
         for name, roll in (("codes", told), ("song", latents)):
-            seen = read_roll(roll, score)
+            seen = read_roll(roll, planned)
             note(f"{name}: strikes in the key", seen.in_key)
             note(f"{name}: with 0.9 and more of it", seen.in_key >= 0.9)
             note(f"{name}: bars of one triad", seen.triads)
@@ -65,12 +65,15 @@ def thoughts(folder: Path, asks: Sequence[Ask], monitor: Monitor = SILENT) -> li
             note(f"{name}: drums a second, {'asked' if drums else 'not asked'}", seen.drums)
         note("song: strikes as the codes tell", likeness(latents, told))
         note("song: tempo heard within 2 %", same_tempo(heard_tempo(audio), plan.bpm))
-        note("song: key heard", heard_keys(audio)[0] == (score.tonic, score.mode))
+        note("song: key heard", heard_keys(audio)[0] == (planned.tonic, planned.mode))
 
         heard = understand(made, seed=number)
         note("understood: tempo within 4 %", heard.bpm is not None and same_tempo(heard.bpm, plan.bpm, 0.04))
-        known = _scored(heard.bpm or 100, heard.keyscale, score)
-        note("understood: key", (known.tonic, known.mode) == (score.tonic, score.mode))
+        known = _scored(heard.bpm or 100, heard.keyscale, planned)
+        note("understood: key", (known.tonic, known.mode) == (planned.tonic, planned.mode))
+        if other := next((b for b in (*asks[number:], *asks) if b.score.style != ask.score.style), None):
+            own, swapped = (score(made, b.caption)[0]["lm"] for b in (ask, other))
+            note("score: above that of another style's caption", own > swapped)
         monitor.tick("thoughts", number + 1, len(asks))
     return [(name, f"{mean(values):.2f} of {len(values)}") for name, values in sorted(found.items())]
 

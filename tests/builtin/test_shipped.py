@@ -14,6 +14,7 @@ from acestep_core.builtin.rolls import Score, tempo_class
 from acestep_core.checkpoints.verify import check
 from acestep_core.commands.main import main
 from acestep_core.commands.music import judged, table, unseen
+from acestep_core.commands.music_learning import learned
 from acestep_core.commands.music_tasks import by_hand, edits
 from acestep_core.commands.music_thinking import thoughts
 from acestep_core.judge.lyric_timing import DOES_NOT_SING
@@ -103,3 +104,12 @@ def test_times_of_its_lyrics_come_with_the_word_that_it_does_not_sing(tmp_path, 
     asked[:2], caplog.records[:] = ["--instrumental"], []
     assert main(["song", "calm piano", *asked, "--models", str(SHIPPED), "-o", out]) == 0
     assert not caplog.records
+
+
+def test_an_adapter_learns_a_style_and_leaves_others_alone() -> None:
+    figures = dict(learned(SHIPPED, 2, epochs=20))
+    assert figures["zorblax music, before: played as rock"] == "0 of 2"
+    assert figures["zorblax music, after: played as rock"] == "2 of 2"
+    assert figures["zorblax music, after: tempo heard"] == "2 of 2"
+    assert float(figures["zorblax music, after: strikes in the key"]) > 0.95
+    assert figures["jazz, after: played as rock"] == "0 of 2"
