@@ -303,9 +303,10 @@ def recorder(device: torch.device) -> Callable[[Callable[[], None]], torch.cuda.
     """What records the work that a function asks of `device`, for `replay()` to do it again on the same tensors; None
     where that cannot be, or has failed before. All recordings of one recorder share their memory.
     """
-    if not records_graphs(device) or _recording(device).failed:
+    here = _recording(device) if records_graphs(device) else None
+    if here is None or here.failed:
         return None
-    here, pool = _recording(device), torch.cuda.graph_pool_handle()
+    pool = torch.cuda.graph_pool_handle()
 
     def record(work: Callable[[], None]) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()

@@ -25,6 +25,7 @@ from acestep_core.monitor import SILENT, Monitor
 SECONDS = 20
 
 if TYPE_CHECKING:
+    from acestep_core.models.handles import Models
     from acestep_core.song.description import Song
 
 
@@ -44,27 +45,33 @@ class Judged:
         return same_tempo(self.bpm, self.ask.score.bpm)
 
     @property
+    def in_key(self) -> bool:
+        return self.keys[0] == (self.ask.score.tonic, self.ask.score.mode)
+
+    @property
     def wants_drums(self) -> bool:
         return self.ask.score.drums and bool(STYLES[self.ask.score.style].hat)
 
 
 def judged(
-    folder: Path, asks: Sequence[Ask], seconds: float = SECONDS, twice: int = 4, monitor: Monitor = SILENT
+    models: Path | Models, asks: Sequence[Ask], seconds: float = SECONDS, twice: int = 4, monitor: Monitor = SILENT
 ) -> list[Judged]:
     """Makes a song of every request and listens to it.
 
     Args:
-        folder: the checkpoint.
+        models: the folder of a checkpoint, or what was opened of it.
         twice: so many of them are made with a second seed as well, to compare.
     """
     from acestep_core.pipeline.generation import generate
     from acestep_core.pipeline.opening import open_models
 
-    models, found = open_models(folder), []
+    players = open_models(models) if isinstance(models, Path) else models
+    found = []
     for number, ask in enumerate(asks):
         song = song_of(ask, seconds)
         made = [
-            generate(song=song, models=models, seed=seed) for seed in ((number, 10**6 + number)[: 1 + (number < twice)])
+            generate(song=song, models=players, seed=seed)
+            for seed in ((number, 10**6 + number)[: 1 + (number < twice)])
         ]
         roll, audio = made[0].latents[0], made[0].audio[0]
         found.append(
@@ -116,7 +123,7 @@ def table(songs: Sequence[Judged]) -> str:
         ("songs with 0.9 and more of it", share([roll.in_key >= 0.9 for roll in rolls])),
         ("strikes on the asked grid", f"{mean([roll.on_grid for roll in rolls]):.3f}"),
         ("tempo heard within 2 %", share([song.in_tempo for song in songs])),
-        ("key heard", share([song.keys[0] == (song.ask.score.tonic, song.ask.score.mode) for song in songs])),
+        ("key heard", share([song.in_key for song in songs])),
         ("bars of one triad", f"{mean([roll.triads for roll in rolls]):.2f}"),
         ("style told by its pattern", share([song.style == song.ask.score.style for song in songs])),
         ("strikes a second", f"{mean([roll.strikes for roll in rolls]):.1f}"),

@@ -160,8 +160,7 @@ def written_bytes(
 ) -> int:
     """What writing `room` tokens of `vocab` allocates on `device`, see `models.memory.writing_bytes`."""
     columns = reach_of(prompt + room)
-    recorded = records_graphs(device)
-    return writing_bytes(config, songs, rows, columns, prompt, vocab, itemsize, recorded)
+    return writing_bytes(config, songs, rows, columns, prompt, vocab, itemsize, records_graphs(device))
 
 
 class CodesWriter:

@@ -112,17 +112,22 @@ def sample(
         x, times = flow.start(noise, times)
     else:
         x = begin.state(noise, float(times[0]))
-    steps, ahead = steps_of(times, decoder.config.is_turbo if turbo is None else turbo), RunAhead(weight.device)
+    steps = steps_of(times, decoder.config.is_turbo if turbo is None else turbo)
+    ahead = RunAhead(weight.device)
+
+    def tell(index: int, clean: Tensor) -> None:
+        ahead.wait()
+        monitor.tick("sample", index + 1, len(times) - 1, clean.clone)
+
     if integrator is not None:
-        x = _integrated(integrator, flow, x, times, noise, told.hold, begin, monitor)
+        x = _integrated(integrator, flow, x, times, noise, told.hold, begin, tell)
     for step in steps if integrator is None else ():
         x = flow.enter(x, step)
         x, clean = advance(flow, x, step)  # guides, clamps, smooths
         x = correct(sampling, x, clean, step)
         x = hold(told.hold, x, noise, step)
         x = x if begin is None else begin.kept(x, noise, step.then)
-        ahead.wait()
-        monitor.tick("sample", step.index + 1, step.count, clean.clone)
+        tell(step.index, clean)
     left = steps[-1].then if steps else 0.0
     return blended(told.hold, x) if left == 0 else x
 
@@ -135,10 +140,10 @@ def _integrated(
     noise: Tensor,
     held: Hold | None,
     begin: StartLatents | None,
-    monitor: Monitor,
+    tell: Callable[[int, Tensor], None],
 ) -> Tensor:
     """The state after somebody else's sampler. What is to stay is put back before and after each look."""
-    visited, count, ahead = times.tolist(), len(times) - 1, RunAhead(x.device)
+    visited, count = times.tolist(), len(times) - 1
 
     def back(x: Tensor, t: float, step: Step) -> Tensor:
         if held is not None and step.index <= injection_steps(held.settings, count):
@@ -150,11 +155,7 @@ def _integrated(
         x = back(flow.enter(x, step), t, step)
         return back(x - t * flow(x, t), 0.0, step)
 
-    def tick(step: int, estimate: Tensor) -> None:
-        ahead.wait()
-        monitor.tick("sample", step + 1, count, estimate.clone)
-
-    x = integrator(clean, x, times, tick)
+    x = integrator(clean, x, times, tell)
     return x if begin is None else begin.kept(x, noise, visited[-1])
 
 

@@ -120,18 +120,24 @@ def test_an_outline_of_gguf(gguf_root: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert sizes[1] < sizes[0], "a card keeps them packed"
 
 
-def test_a_song_takes_what_was_told(tiny_models, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What each stage of a real song asks the manager for is at most what was told, and near it."""
-    asked: dict[str, int] = {}
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """The most that the manager is asked for, weights and work, by the kind of model."""
+    found: dict[str, int] = {}
     make_room = manager.make_room
 
     def noted(device: torch.device, needed: int, keep: Entry) -> bool:
         key = str(keep.key[0])
-        asked[key] = max(asked.get(key, 0), needed + keep.there)
+        found[key] = max(found.get(key, 0), needed + keep.there)
         return make_room(device, needed, keep)
 
     manager.unload()
     monkeypatch.setattr(manager, "make_room", noted)
+    return found
+
+
+def test_a_song_takes_what_was_told(tiny_models, asked: dict[str, int]) -> None:
+    """What each stage of a real song asks the manager for is at most what was told, and near it."""
     lyrics = "[verse]\n" + "\n".join(["rain upon the empty road tonight"] * 40)
     generate(
         "calm piano", lyrics=lyrics, duration=15, seed=1,
@@ -146,17 +152,8 @@ def test_a_song_takes_what_was_told(tiny_models, monkeypatch: pytest.MonkeyPatch
         assert 0.5 < bytes_asked / told[stage[name]] <= 1.05, (name, asked, told)
 
 
-def test_judging_and_morphing_take_what_was_told(tiny_models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_judging_and_morphing_take_what_was_told(tiny_models, asked: dict[str, int]) -> None:
     made = generate("calm piano", lyrics="[verse]\nrain upon the road", duration=15, seed=1, models=tiny_models)
-    asked: dict[str, int] = {}
-    make_room = manager.make_room
-
-    def noted(device: torch.device, needed: int, keep: Entry) -> bool:
-        key = str(keep.key[0])
-        asked[key] = max(asked.get(key, 0), needed + keep.there)
-        return make_room(device, needed, keep)
-
-    monkeypatch.setattr(manager, "make_room", noted)
     with manager.resident(tiny_models.model) as model:
         silence = model.silence_latent.nbytes  # which no header tells
 
