@@ -51,4 +51,5 @@ class AceStepModel(nn.Module):
 
 def tokenizing_bytes(model: AceStepModel, frames: int) -> int:
     """What `codes` allocates for one song of `frames` latent frames."""
-    return encoding_bytes(model.config, code_tokens(model.config, frames), 0, model.dtype.itemsize)
+    tokens = code_tokens(model.config, frames)
+    return encoding_bytes(model.config, tokens, tokens, model.dtype.itemsize)

@@ -74,10 +74,11 @@ class TimbreEncoder(Encoder):
         self.special_token = nn.Parameter(torch.zeros(1, 1, config.encoder_dim))
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.encode(self._embedded(x))[:, 0]
+
+    def _embedded(self, x: Tensor) -> Tensor:
         h = self.embed_tokens(x)
-        if self.config.is_xl:
-            h = torch.cat([self.special_token.expand(h.shape[0], -1, -1), h], dim=1)
-        return self.encode(h)[:, 0]
+        return torch.cat([self.special_token.expand(h.shape[0], -1, -1), h], dim=1) if self.config.is_xl else h
 
 
 class ConditionEncoder(nn.Module):

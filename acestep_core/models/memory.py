@@ -1,8 +1,8 @@
 """How many bytes a stage takes on its device besides the weights, from shapes alone, before it starts.
 
 Upper bounds that stay near the truth: the tests hold each of them between once and `SLACK` times of what the code is
-seen to allocate. What a device's libraries take on the side (convolution workspaces and the like) is in that slack.
-Sizes are in bytes, `itemsize` is that of the model's number format.
+seen to allocate, and at the sizes of released models within `NEAR` times. Sizes are in bytes, `itemsize` is that of the
+model's number format.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ from acestep_core.models.config import AceStepConfig
 from acestep_core.models.oobleck import OobleckConfig
 from acestep_core.models.qwen3 import Qwen3Config
 
-SLACK = 2.0
-"""No estimate is more than this many times too large, apart from `TRIFLE`."""
+SLACK, NEAR = 2.0, 1.1
+"""No estimate is more than this many times too large, of a model of any size and of one of usual size, apart from
+`TRIFLE`.
+"""
 TRIFLE = 1 << 20
 """Bytes below which nobody counts."""
 
-_UNGUIDED, _GUIDED = 8, 18  # tensors like the state that integrator and guidance hold at once, fp32
+_HELD, _HELD_GUIDED, _UNGUIDED, _GUIDED = 5, 10, 8, 18
+# Tensors like the state, fp32: held while the network computes, and at once by integrator and guidance after it.
 _CHOICE = 64  # bytes per row and token of the vocabulary, from fp32 logits to a chosen token
-_DECODED, _ENCODED = 6.6, 7.2  # full-rate activations alive in the VAE's widest stage, with workspace
+_DECODED, _ENCODED = 4.6, 5.1  # full-rate activations alive in the VAE's widest stage
+LIBRARIES = 1.45
+"""What convolutions take meanwhile for themselves, as a factor of what is alive."""
 
 
 def at_once(size: int, least: int, needs: Callable[[int], int], room: int) -> int:
@@ -32,19 +37,21 @@ def at_once(size: int, least: int, needs: Callable[[int], int], room: int) -> in
     return size
 
 
-def layer_bytes(tokens: int, itemsize: int, sizes: Mapping[str, int], band: bool = False) -> int:
+def layer_bytes(tokens: int, itemsize: int, sizes: Mapping[str, int], padding: int | None = None) -> int:
     """One transformer layer at work on `tokens` tokens; layers do not add up, because each leaves its result only.
 
     Args:
         tokens: of all rows together.
         sizes: `dim`, `hidden`, `heads`, `kv_heads` and `head_dim`.
-        band: sliding-window attention, which copies keys and values into overlapping blocks.
+        padding: tokens that sliding-window attention puts around the rows. It also copies keys and values into
+            overlapping blocks; None is attention without a window.
     """
     queries, keys = (sizes[name] * sizes["head_dim"] for name in ("heads", "kv_heads"))
     dim, tables = sizes["dim"], 4 * sizes["head_dim"]
-    feed_forward = 4 * sizes["hidden"] + 4 * dim
-    attention = (12 if band else 6) * queries + 4 * keys + 3 * dim
-    return tokens * itemsize * (max(feed_forward, attention) + tables)
+    feed_forward = tokens * (4 * sizes["hidden"] + 3 * dim)
+    attention = tokens * ((6 if padding is None else 10) * queries + 4 * keys + 3 * dim)
+    attention += (padding or 0) * (queries + 2 * keys)
+    return itemsize * (max(feed_forward, attention) + tokens * tables)
 
 
 def kv_cache_bytes(config: Qwen3Config, rows: int, columns: int, itemsize: int) -> int:
@@ -93,21 +100,28 @@ def scoring_bytes(config: Qwen3Config, rows: int, tokens: int, at_once: int, ite
     return max(reading_bytes(config, rows * tokens, itemsize), states + logits)
 
 
-def encoding_bytes(config: AceStepConfig, tokens: int, states: int, itemsize: int) -> int:
+def encoding_bytes(config: AceStepConfig, tokens: int, states: int, itemsize: int, rows: int = 1) -> int:
     """Condition encoder, audio tokenizer or detokenizer at work.
 
     Args:
         tokens: of the longest sequence (see `windowed`), or of all that go together.
-        states: how many vectors of the encoder are kept meanwhile.
+        states: how many vectors of the encoder are kept meanwhile, and joined in the end.
+        rows: sequences that go together.
     """
-    layer = layer_bytes(tokens, itemsize, _encoder_layer(config), band=True)
-    return layer + states * config.encoder_dim * itemsize
+    layer = layer_bytes(tokens, itemsize, _encoder_layer(config), padding=padding_tokens(config, rows))
+    kept = states * config.encoder_dim * itemsize
+    return kept + max(layer, kept)
 
 
 def windowed(config: AceStepConfig, length: int) -> int:
     """A sequence's length as sliding-window attention sees it: whole windows."""
     window = config.sliding_window
     return length if length <= window + 1 else -(-length // window) * window
+
+
+def padding_tokens(config: AceStepConfig, rows: int) -> int | None:
+    """Tokens with which sliding-window attention surrounds so many sequences; None without a window."""
+    return 2 * config.sliding_window * rows if config.use_sliding_window else None
 
 
 def code_tokens(config: AceStepConfig, frames: int) -> int:
@@ -128,9 +142,11 @@ def denoising_bytes(
             stay for the whole run.
         branches: predictions that are held at once.
     """
-    held = (_GUIDED if guided else _UNGUIDED) + 4 * branches
-    kept = rows * frames * (config.audio_acoustic_hidden_dim * 4 * held + branches * config.in_channels * itemsize)
-    return kept + _network_bytes(config, rows * (2 if guided else 1), frames, states, itemsize)
+    state = rows * frames * config.audio_acoustic_hidden_dim * 4
+    contexts = (branches - 1) * rows * frames * config.in_channels * itemsize
+    network = _network_bytes(config, rows * (2 if guided else 1), frames, states, itemsize)
+    held, after = (_HELD_GUIDED, _GUIDED) if guided else (_HELD, _UNGUIDED)
+    return 4 * (branches - 1) * state + contexts + max(held * state + network, (after + 4) * state)
 
 
 def _network_bytes(config: AceStepConfig, rows: int, frames: int, states: int, itemsize: int) -> int:
@@ -139,7 +155,7 @@ def _network_bytes(config: AceStepConfig, rows: int, frames: int, states: int, i
     keys = config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 2
     inputs = rows * frames * 2 * (config.in_channels + config.audio_acoustic_hidden_dim)
     kept = (states * (keys + config.encoder_dim + config.hidden_size) + inputs) * itemsize
-    return kept + layer_bytes(tokens, itemsize, _layer(config), band=config.use_sliding_window)
+    return kept + layer_bytes(tokens, itemsize, _layer(config), padding_tokens(config, rows))
 
 
 def listening_bytes(config: AceStepConfig, frames: int, states: int, lyrics: int, block: int, itemsize: int) -> int:
@@ -157,12 +173,12 @@ def listening_bytes(config: AceStepConfig, frames: int, states: int, lyrics: int
 
 def decoding_bytes(config: OobleckConfig, frames: int, itemsize: int) -> int:
     """The VAE decodes a window of `frames` latent frames."""
-    return int(_DECODED * config.hop * config.decoder_channels * frames) * itemsize
+    return int(LIBRARIES * _DECODED * config.hop * config.decoder_channels * frames) * itemsize
 
 
 def vae_encoding_bytes(config: OobleckConfig, frames: int, itemsize: int) -> int:
     """The VAE encodes a window of `frames` latent frames."""
-    return int(_ENCODED * config.hop * config.encoder_hidden_size * frames) * itemsize
+    return int(LIBRARIES * _ENCODED * config.hop * config.encoder_hidden_size * frames) * itemsize
 
 
 def _encoder_layer(config: AceStepConfig) -> dict[str, int]:

@@ -147,7 +147,7 @@ def forecast(
 
     def conditioning(module: Any, size: int, place: Place) -> int:
         longest = max(windowed(module.config, LYRIC_TOKENS // 2), codes * FRAMES_PER_CODE)
-        return encoding_bytes(module.config, longest, 2 * STATES, _itemsize(module))
+        return encoding_bytes(module.config, longest, STATES, _itemsize(module))
 
     def sampling(module: Any, size: int, place: Place) -> int:
         states, branches = STATES * (1 + guided + morphs), 1 + morphs

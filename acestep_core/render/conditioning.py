@@ -73,18 +73,20 @@ def condition(
 
 def _working(model: AceStepModel, texts: Sequence[_Texts], tasks: Sequence[Task]) -> int:
     """Bytes that `_condition` allocates on the device."""
-    config, longest, states = model.config, 0, 0
+    config, longest, states, rows = model.config, 0, 0, 1
     for text, task in zip(texts, tasks, strict=True):
         clips = [clip.shape[1] for clip in task.references] or [config.timbre_fix_frame]
         together = sum(windowed(config, length) for length in clips)
+        rows = max(rows, len(clips))
         codes = len(task.codes) * config.pool_window_size
         if task.is_cover and not task.codes:
             codes = code_tokens(config, task.frames)
         for told in (text, text.was) if text.was is not None else (text,):
             longest = max(longest, together, codes, windowed(config, told.lyrics.shape[1]))
+            states += codes
             captions = [caption for caption in (told.caption, told.plain_caption) if caption is not None]
             states += sum(told.lyrics.shape[1] + caption.shape[1] + len(task.references) + 1 for caption in captions)
-    return encoding_bytes(config, longest, 2 * states, model.dtype.itemsize)  # each row's, and all of them together
+    return encoding_bytes(config, longest, states, model.dtype.itemsize, rows)
 
 
 def _spread(name: str, values: Sequence, rows: int) -> list:

@@ -21,7 +21,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from acestep_core import devices
 from acestep_core.errors import OutOfMemory
-from acestep_core.models.memory import layer_bytes
+from acestep_core.models.memory import layer_bytes, padding_tokens
 from acestep_core.models.memory import windowed as whole_windows
 from acestep_core.train.network import LiveNetwork, seeded
 from acestep_core.train.quantised import largest_whole, saved_bytes
@@ -185,7 +185,7 @@ def estimate(network: LiveNetwork, optimizer: str, work: Work, every: int, costs
         "kv_heads": config.num_key_value_heads,
         "head_dim": config.head_dim,
     }
-    working = 2 * layer_bytes(work.rows * patches, size, sizes, band=config.use_sliding_window)
+    working = 2 * layer_bytes(work.rows * patches, size, sizes, padding_tokens(config, work.rows))
     working += largest_whole(network.decoder, size)
     ends = work.rows * work.frames * (config.in_channels + 4 * config.audio_acoustic_hidden_dim) * 8
     side = 0 if devices.is_host(network.device) else CONTEXT

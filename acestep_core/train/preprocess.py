@@ -320,7 +320,7 @@ def _timbre(model: AceStepModel, reference: Tensor) -> Tensor:
 def _working(model: AceStepModel) -> int:
     config = model.config
     longest = max(windowed(config, LYRIC_TOKENS), windowed(config, config.timbre_fix_frame))
-    return encoding_bytes(config, longest, 2 * LYRIC_TOKENS, model.dtype.itemsize)
+    return encoding_bytes(config, longest, LYRIC_TOKENS, model.dtype.itemsize)
 
 
 def _entry(

@@ -142,7 +142,7 @@ def test_reading_and_conditions(card: Card) -> None:
     inputs = [torch.randn(1, length, width, **like) for length in (256, lyrics)]
     inputs.append(torch.randn(1, config.timbre_fix_frame, 64, **like))
     longest = max(memory.windowed(config, lyrics), memory.windowed(config, config.timbre_fix_frame))
-    near(card, memory.encoding_bytes(config, longest, 2 * STATES, card.dtype.itemsize), lambda: model.encoder(*inputs))
+    near(card, memory.encoding_bytes(config, longest, STATES, card.dtype.itemsize), lambda: model.encoder(*inputs))
     latents = noise(1, card.frames(240)).to(**like)
     model.silence_latent = latents
     near(card, tokenizing_bytes(model, latents.shape[1]), lambda: model.codes(latents))
