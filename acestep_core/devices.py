@@ -27,6 +27,7 @@ WORTH_BF16 = 128 << 20
 """Values from which on a processor computes a model in bf16 if it can: less to read, and faster. What is smaller is
 quick in fp32 too, and has all its digits.
 """
+HOST = torch.device("cpu")
 SOME_CARD = torch.device("cuda", 0)
 """A graphics card that need not be there, to tell what would be on one."""
 UNLIMITED = 1 << 60

@@ -173,9 +173,11 @@ class ACEStepLoader:
         return _stamp(models.AUTO)
 
     def load(self, preset: str, dtype: str = "auto", device: str = "auto") -> Told:
+        from acestep_core.models.ahead import read_ahead
         from acestep_core.pipeline.opening import open_models
 
         opened = open_models(dtype=dtype, device=_device(device), tier=preset, roots=models.roots())
+        read_ahead([opened.lm, opened.model.text, opened.model, opened.vae])
         handles = (opened.model, opened.vae, opened.lm)
         return _announced(*handles, dtype=dtype, device=device, remarks=opened.remarks)
 

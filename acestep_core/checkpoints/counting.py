@@ -1,4 +1,6 @@
-"""How many values a model is. The size of its files does not say: they may pack them, or hold other models too."""
+"""How many values a model is, and which files hold them. The files' size does not say: they may pack values, or hold
+other models too.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +31,11 @@ def value_count(role: str, path: Path, variant: str | None = None) -> int:
     """
     files = [*path.glob("*"), *path.glob("*/*.safetensors")] if path.is_dir() else [path]
     return _counted(role, path, variant, tuple(sorted(file_stamp(file) for file in files if file.is_file())))
+
+
+def weight_files(role: str, path: Path, variant: str | None = None) -> tuple[Path, ...]:
+    """The files that hold the weights of one role at a path; arguments and errors as of `value_count`."""
+    return tuple(dict.fromkeys(info.path for info in _opened(role, path, variant).tensors.infos.values()))
 
 
 @lru_cache(maxsize=64)

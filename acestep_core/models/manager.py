@@ -304,6 +304,12 @@ class ModelManager:
                 entry.let_go()
                 give_back()
 
+    def holds(self, handle: Handle) -> bool:
+        """Whether weights of that role and place are loaded, in any number format."""
+        wanted = (handle.role, str(handle.path.resolve()))
+        with self._lock:
+            return any(entry.key[:2] == wanted for entry in self._entries.values())  # type: ignore[index]
+
     def loaded(self) -> list[str]:
         """One line per cached model, for status pages; where it lies is nobody's business there."""
         with self._lock:

@@ -31,7 +31,7 @@ def check(device: torch.device) -> None:
 
 @cache
 def _check(device: torch.device) -> None:
-    expected = _work(torch.device("cpu"))
+    expected = _work(devices.HOST)
     try:
         found = [part.cpu() for part in _work(device)]
     except (RuntimeError, NotImplementedError) as error:

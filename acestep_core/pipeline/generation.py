@@ -13,6 +13,7 @@ from torch import Tensor
 from acestep_core.declared import options_of
 from acestep_core.errors import CodesError, InvalidInput
 from acestep_core.io.recordings import AudioLike
+from acestep_core.models.ahead import read_ahead
 from acestep_core.models.handles import Models
 from acestep_core.monitor import SILENT, Monitor, ProgressCallback
 from acestep_core.options import (
@@ -253,6 +254,7 @@ def make(
     """
     models, monitor, watch = request.models, request.monitor, Stopwatch()
     check_task(options.task, models.model.info.kind, models.model.stems)
+    read_ahead([models.lm if request.thinking else None, models.model.text, models.model, models.vae])
     song, plan, asked = request.song, None, None
     tile = tile_for(models.vae, request.settings.decode.tile)
     with watch.stage("encode"):

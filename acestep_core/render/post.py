@@ -38,7 +38,10 @@ def limit_peak(audio: Tensor, out: Tensor | None = None) -> Tensor:
     """Divides each item of `audio` `[B, C, S]` whose peak is above 1 by that peak."""
     import torch
 
-    return torch.div(audio, _peak(audio).clamp(min=1.0), out=out)
+    peak = _peak(audio)
+    if out is audio and bool((peak <= 1.0).all()):
+        return audio
+    return torch.div(audio, peak.clamp(min=1.0), out=out)
 
 
 def normalize_peak(audio: Tensor, peak_db: float = -1.0, out: Tensor | None = None) -> Tensor:
@@ -58,12 +61,12 @@ def fade(audio: Tensor, fade_in: int, fade_out: int, out: Tensor | None = None) 
         return audio
     length = audio.shape[-1]
     fade_in, fade_out = min(fade_in, length), min(fade_out, length)
-    envelope = torch.ones(length, dtype=audio.dtype, device=audio.device)
+    faded = audio.clone() if out is None else audio if out is audio else out.copy_(audio)
     if fade_in > 0:
-        envelope[:fade_in] *= torch.linspace(0.0, 1.0, fade_in, dtype=audio.dtype, device=audio.device)
+        faded[..., :fade_in] *= torch.linspace(0.0, 1.0, fade_in, dtype=audio.dtype, device=audio.device)
     if fade_out > 0:
-        envelope[length - fade_out :] *= torch.linspace(1.0, 0.0, fade_out, dtype=audio.dtype, device=audio.device)
-    return torch.mul(audio, envelope, out=out)
+        faded[..., length - fade_out :] *= torch.linspace(1.0, 0.0, fade_out, dtype=audio.dtype, device=audio.device)
+    return faded
 
 
 def check_latents(latents: Tensor) -> None:
@@ -135,5 +138,6 @@ def _peak(audio: Tensor) -> Tensor:
     """The largest magnitude of each item, `[B, 1, 1]`; not finite where a sample is not."""
     import torch
 
-    # Not abs().amax(), which makes a copy of the whole.
-    return torch.maximum(audio.amax(dim=(-2, -1), keepdim=True), -audio.amin(dim=(-2, -1), keepdim=True))
+    # Not abs().amax(), which makes a copy of the whole; and item by item, for along axes it takes eight times as long.
+    ends = [torch.aminmax(item) for item in audio]
+    return torch.stack([torch.maximum(-least, most) for least, most in ends])[:, None, None]
