@@ -14,6 +14,7 @@ from torch import Tensor
 from acestep_core import generate
 from acestep_core.commands.benches import sizes
 from acestep_core.devices import supports_bf16
+from acestep_core.models.entry import Entry
 from acestep_core.models.handles import Models
 from acestep_core.planner.think import Thinking
 from tests.gpu.cards import Card, lively
@@ -73,6 +74,11 @@ NETWORKS: dict[str, tuple[str, Network, float]] = {
 EXACT = 2e-4
 
 
+def drawn_for(device: torch.device, dtype: torch.dtype) -> Callable[..., Tensor]:
+    draws = torch.Generator().manual_seed(1)
+    return lambda *shape: torch.randn(*shape, generator=draws).to(device, dtype)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network(name: str, dtype: torch.dtype, card: Card) -> None:
@@ -82,14 +88,29 @@ def test_a_network(name: str, dtype: torch.dtype, card: Card) -> None:
     module = MODULES[part]()
     moved = deepcopy(module).to(card.device, dtype)
 
-    def drawn_for(device: torch.device, dtype: torch.dtype) -> Callable[..., Tensor]:
-        draws = torch.Generator().manual_seed(1)
-        return lambda *shape: torch.randn(*shape, generator=draws).to(device, dtype)
-
     with torch.inference_mode():
         right = network(module, drawn_for(CPU, torch.float32))
         found = network(moved, drawn_for(card.device, dtype)).float().cpu()
     assert (found - right).norm() / right.norm() < (EXACT if dtype == torch.float32 else rounded)
+
+
+def test_layers_that_come_in_turns(card: Card) -> None:
+    """The same to the bit as with all of them there, twice, for the second time they come while others compute."""
+    entry = Entry("turns", MODULES["model"]().to(card.dtype), card.device, streams=True)
+
+    def made() -> Tensor:
+        with torch.inference_mode():
+            return _step(entry.module, drawn_for(card.device, card.dtype))
+
+    entry.settle(1 << 60)
+    entry.go_out()
+    whole = made()
+    entry.go_home()
+    entry.settle(-(1 << 60))
+    entry.go_out()
+    assert entry.streaming.count and entry.placed
+    assert torch.equal(made(), whole) and torch.equal(made(), whole)
+    assert not card.real or card.device.type != "cuda" or all(one.is_pinned() for one in entry.locked.values())
 
 
 @pytest.fixture
