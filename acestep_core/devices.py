@@ -235,6 +235,11 @@ def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if fetches(device) else tensor.to(device)
 
 
+def landing(tensor: torch.Tensor) -> torch.Tensor:
+    """Main memory like `tensor`, to which a card copies while the host goes on."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+
+
 def locked(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
     """Copies of tensors in main memory that a card reads by itself, some times as fast and without the host, because
     the system must not move them. The tensors themselves where there is no such card, or where copies would take more

@@ -1,4 +1,4 @@
-"""Steps of a device that does its work later: recorded once and replayed, and followed as they are done."""
+"""Steps of a device that does its work later: recorded and replayed, followed as they are done, and brought home."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from acestep_core.devices import mark_on, recorder
+from acestep_core.devices import Mark, fetches, landing, mark_on, recorder
 
 log = logging.getLogger(__name__)
 
@@ -60,3 +61,30 @@ class RunAhead:
             self.mark.wait()
         self.mark.set()
         self.begun = True
+
+
+class Homeward:
+    """Brings results to main memory while the device goes on with what comes next: one is on its way at a time."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.underway: tuple[Mark, Tensor, Tensor] | None = None
+
+    def bring(self, result: Tensor, target: Tensor) -> None:
+        """Writes `result` to `target`, in main memory, at the latest when the next one has been asked for."""
+        if not fetches(self.device):
+            target.copy_(result)
+            return
+        landed, mark = landing(result), Mark(self.device)
+        landed.copy_(result, non_blocking=True)
+        mark.set()
+        self.arrive()
+        self.underway = mark, landed, target
+
+    def arrive(self) -> None:
+        """Waits for the last one."""
+        if self.underway is not None:
+            mark, landed, target = self.underway
+            mark.wait()
+            target.copy_(landed)
+            self.underway = None

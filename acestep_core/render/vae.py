@@ -13,6 +13,7 @@ from torch import Tensor
 
 from acestep_core import devices
 from acestep_core.errors import AudioError
+from acestep_core.models.graphs import Homeward
 from acestep_core.models.memory import decoding_bytes, vae_encoding_bytes
 from acestep_core.models.oobleck import OobleckVAE
 from acestep_core.monitor import SILENT, Monitor
@@ -79,13 +80,15 @@ def decode(vae: OobleckVAE, latents: Tensor, tile: int | None = None, monitor: M
     with torch.inference_mode(False):  # the caller may change what it gets
         audio = torch.empty(batch, vae.config.audio_channels, frames * hop)
     plan = tiles(frames, pick_tile(vae) if tile is None else possible_tile(vae, tile), vae.config.reach)
+    homeward = Homeward(vae.device)
     for i in range(batch):
         channels_first = latents[i : i + 1].transpose(1, 2)
         for n, (start, stop, a, b) in enumerate(plan):
             window = channels_first[:, :, start:stop].to(vae.device, vae.dtype)
             wave = vae.decode(window)
-            audio[i, :, a * hop : b * hop] = wave[0, :, (a - start) * hop : (b - start) * hop]
+            homeward.bring(wave[0, :, (a - start) * hop : (b - start) * hop], audio[i, :, a * hop : b * hop])
             monitor.tick("decode", i * len(plan) + n + 1, batch * len(plan))
+    homeward.arrive()
     return audio
 
 

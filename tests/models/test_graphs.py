@@ -7,7 +7,7 @@ import torch
 
 from acestep_core import devices
 from acestep_core.models import graphs
-from acestep_core.models.graphs import Recorded, RunAhead
+from acestep_core.models.graphs import Homeward, Recorded, RunAhead
 from acestep_core.options import RenderSettings
 from acestep_core.pipeline.generation import generate
 
@@ -89,3 +89,40 @@ def test_progress_of_a_song_follows_the_device(tiny_models, monkeypatch: pytest.
     monkeypatch.setattr(graphs, "mark_on", lambda device: PlayedMark(told))
     generate("calm", duration=10, seed=1, models=tiny_models, progress=progress, settings=RenderSettings.of(steps=3))
     assert told == ["set", "tick", "wait", "set", "tick", "wait", "set", "tick"]
+
+
+def test_results_come_home_while_the_next_one_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    targets = torch.zeros(3, 2)
+
+    class Copied(PlayedMark):
+        def __init__(self, device: torch.device) -> None:
+            super().__init__(told)
+
+    monkeypatch.setattr(graphs, "fetches", lambda device: True)
+    monkeypatch.setattr(graphs, "landing", torch.zeros_like)
+    monkeypatch.setattr(graphs, "Mark", Copied)
+    homeward = Homeward(CPU)
+    for n in range(3):
+        told.append("made")
+        homeward.bring(torch.full((2,), n + 1.0), targets[n])
+        assert targets[:, 0].tolist() == [float(i + 1 if i < n else 0) for i in range(3)], "the last one is under way"
+    homeward.arrive()
+    homeward.arrive()
+    assert targets[:, 0].tolist() == [1, 2, 3]
+    assert told == ["made", "set", "made", "set", "wait", "made", "set", "wait", "wait"]
+
+
+def test_elsewhere_results_are_there_at_once() -> None:
+    target = torch.zeros(2)
+    Homeward(CPU).bring(torch.ones(2), target)
+    assert target.tolist() == [1, 1]
+
+
+def test_a_song_is_whole_when_it_is_decoded(tiny_models, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"duration": 12, "seed": 1, "models": tiny_models, "settings": RenderSettings.of(steps=1, tile=64)}
+    right = generate("calm", **asked).audio
+    monkeypatch.setattr(graphs, "fetches", lambda device: True)
+    monkeypatch.setattr(graphs, "landing", torch.zeros_like)
+    monkeypatch.setattr(graphs, "Mark", lambda device: PlayedMark([]))
+    assert torch.equal(generate("calm", **asked).audio, right)
