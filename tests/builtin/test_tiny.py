@@ -20,6 +20,7 @@ from acestep_core.models.oobleck import OobleckConfig, OobleckVAE, fold_weight_n
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config
 from acestep_core.pipeline.opening import tiny_folder
 from acestep_core.render.task import silence_frames
+from tests.places import nothing_known
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -104,8 +105,7 @@ def test_no_folder_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(os, "rename", refuse)
     monkeypatch.setattr(Path, "rename", refuse)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    nothing_known(monkeypatch, tmp_path)
     assert tiny.is_finished(tiny_folder())
     assert tiny_folder() == tiny_folder()
 

@@ -18,6 +18,7 @@ from acestep_core.host.server import routes_info
 from tests.canvas.browser import FRONTEND, Canvas, open_page, other_frontend
 from tests.canvas.desk import Desk
 from tests.comfyui.comfy_server import checkout, python_of, started
+from tests.places import nothing_known
 from tests.train.recordings import write_tone
 
 
@@ -37,7 +38,7 @@ def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                     pytest.skip(f"{FRONTEND} names no folder with another frontend")
                 patch.syspath_prepend(folder)
             routes_info._version.cache_clear()
-            patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
+            nothing_known(patch, base / "cache")
             opened = desk.open(Folders.under(base, models=tiny_root))
         try:
             runner.run(opened)

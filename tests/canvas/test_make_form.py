@@ -13,6 +13,7 @@ from acestep_core.host.graph.context import Folders
 from tests.canvas.browser import Canvas, open_page, require_browser
 from tests.canvas.desk import ROOT, Desk, read
 from tests.host.lab_site import open_site
+from tests.places import nothing_known
 
 require_browser()
 
@@ -223,10 +224,7 @@ def test_who_has_no_models_hears_the_toy_and_is_told_so(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = Folders.under(tmp_path / "bare")
-    for name in ("ACESTEP_CHECKPOINTS", "ACESTEP_CHECKPOINTS_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.setenv(name, str(tmp_path / "cache"))
+    nothing_known(monkeypatch, tmp_path / "cache")
 
     async def scenario(page: Canvas) -> None:
         await ready(page)

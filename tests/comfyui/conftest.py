@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.comfyui.comfy_server import Comfy, checkout, python_of, started
+from tests.places import nothing_known
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +22,5 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comfy]:
 @pytest.fixture(autouse=True)
 def only_ours(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     """The embedded host that ComfyUI is compared with finds no models of this machine either."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.delenv("ACESTEP_CHECKPOINTS", raising=False)
-    monkeypatch.delenv("ACESTEP_CHECKPOINTS_DIR", raising=False)
+    nothing_known(monkeypatch, tmp_path_factory.getbasetemp() / "cache")
     monkeypatch.chdir(tmp_path)

@@ -16,6 +16,7 @@ from acestep_core.host.graph.stock_nodes import PACKS
 from acestep_core.host.graph.validation import validate
 from acestep_core.host.queue.executor import Executor, Job, Outcome
 from acestep_core.host.server.host import inference_mode
+from tests.places import nothing_known
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,10 +92,7 @@ def registry(pack: Pack) -> Registry:
 @pytest.fixture(autouse=True)
 def only_tiny(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     """Nothing outside the tests is found: no models of this machine, no working folder with files."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.delenv("ACESTEP_CHECKPOINTS", raising=False)
-    monkeypatch.delenv("ACESTEP_CHECKPOINTS_DIR", raising=False)
+    nothing_known(monkeypatch, tmp_path_factory.getbasetemp() / "cache")
     monkeypatch.chdir(tmp_path)
 
 

@@ -16,6 +16,7 @@ from acestep_core.host.graph.workflow import Workflow, load_workflow
 from acestep_core.host.queue.executor import Executor, Job, Outcome
 from acestep_core.host.queue.results import shown_files
 from acestep_core.host.server.host import inference_mode
+from tests.places import nothing_known
 from tests.workflows.material import QUICK, lay_dataset, lay_recording
 
 ROOT = Path(__file__).parents[2]
@@ -122,8 +123,5 @@ def stage(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path) -> Stage:
 
 @pytest.fixture(autouse=True)
 def only_tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
-    monkeypatch.delenv("ACESTEP_CHECKPOINTS", raising=False)
-    monkeypatch.delenv("ACESTEP_CHECKPOINTS_DIR", raising=False)
+    nothing_known(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -10,6 +10,7 @@ import pytest
 
 from acestep_core.host.client.local import LocalRunner
 from acestep_core.host.graph.context import Folders, hosting
+from tests.places import nothing_known
 from tests.train.recordings import write_tone
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 def runner(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRunner]:
     base = tmp_path_factory.mktemp("migrate")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
+        nothing_known(patch, base / "cache")
         patch.setenv("ACESTEP_CHECKPOINTS", str(tiny_root))
         folders = Folders.under(base, models=tiny_root)
         write_tone(folders.input / "recording.wav")
