@@ -115,13 +115,19 @@ LANGUAGE_MODELS = tuple(f"acestep-5Hz-lm-{size}" for size in LM_SIZES)
 
 @dataclass(frozen=True)
 class Tier:
-    """What to take for a card's memory: a variant (None: the best there is) and a size of language model, or none, and
-    the number format where the user asks for none.
+    """What to take for a card's memory.
+
+    Attributes:
+        variant: of the DiT; None is the best there is.
+        lm: size of the language model, or none.
+        dtype: the number format where the user asks for none.
+        leaves: roles of models that leave the card whenever their stage ends, though nobody needs their place.
     """
 
     variant: str | None
     lm: str | None
     dtype: str = "auto"
+    leaves: tuple[str, ...] = ()
 
 
 # Upstream's tiers and two more, under the names that users choose from.
@@ -134,6 +140,8 @@ TIERS: dict[str, Tier] = {
     "12 to 24 GB: 1.7B language model": Tier("turbo", "1.7B"),
     "16 to 24 GB: XL and 1.7B language model": Tier("xl-turbo", "1.7B"),
     "24 GB and more: XL and 4B language model": Tier("xl-turbo", "4B"),
+    "shared with other programs: only the DiT stays on the card": Tier(None, "1.7B", leaves=("text", "lm", "vae")),
+    "shared with other programs: nothing stays on the card": Tier(None, "1.7B", leaves=("text", "lm", "vae", "dit")),
 }
 # The names under which single files are published, such as acestep_v1.5_xl_turbo_bf16.safetensors and
 # ace_step_1.5_turbo_aio.safetensors for ComfyUI, and acestep-v15-turbo-Q8_0.gguf. Anything else in the name, such as

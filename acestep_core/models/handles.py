@@ -4,9 +4,10 @@ weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from acestep_core.checkpoints.catalog import Preset, Variant, variant_named
 from acestep_core.checkpoints.find import is_tiny, is_toy
@@ -24,7 +25,8 @@ class Handle:
     """Weights at `path`, to be used in number format `dtype` on `device` (both may be `auto`).
 
     Where a host lends weights that it holds itself, `lent` is who does, and `path` only what they are called. `role` is
-    what kind of model it is: `dit`, `vae`, `text` or `lm`.
+    what kind of model it is: `dit`, `vae`, `text` or `lm`. One that `leaves` stays on its device only while a stage
+    needs it, as a favour to other programs.
     """
 
     role: ClassVar[str]
@@ -32,6 +34,7 @@ class Handle:
     dtype: str = "auto"
     device: str = "auto"
     lent: Lender | None = field(default=None, kw_only=True)
+    leaves: bool = field(default=False, kw_only=True)
 
     def format_on(self, device: torch.device) -> torch.dtype:
         """The number format in which the weights are computed there."""
@@ -159,6 +162,17 @@ class Models:
     def tiny(self) -> bool:
         """Whether any of them is of a tiny checkpoint, which makes noise instead of music."""
         return any(part is not None and part.tiny for part in (self.model, self.model.text, self.vae, self.lm))
+
+    def leaving(self, roles: Sequence[str]) -> Models:
+        """The same, of which models of these roles leave their device whenever their stage ends."""
+        if not roles:
+            return self
+
+        def told(handle: Any) -> Any:
+            return handle and replace(handle, leaves=handle.role in roles)
+
+        model = replace(told(self.model), text=told(self.model.text), vae=told(self.model.vae))
+        return replace(self, model=model, vae=told(self.vae), lm=told(self.lm))
 
     def with_adapter(self, path: str | Path, strength: float = 1.0) -> Models:
         """The same with one more adapter."""

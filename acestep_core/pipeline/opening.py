@@ -69,7 +69,9 @@ def open_models(
     """
     if is_pipeline(path):
         return _of_pipeline(path, variant, lm, tier, dtype, device, roots)
-    dtype = tier_named(tier).dtype if dtype == "auto" else dtype
+    room = tier_named(tier)
+    dtype = room.dtype if dtype == "auto" else dtype
+    tier = None if room.variant is None else tier  # then it asks for no models
     if path in BUILT_IN:
         path, name = None, str(path)
     found = _found(path, roots, name, variant, lm, tier, task=task)
@@ -78,7 +80,7 @@ def open_models(
         raise missing("vae", found, dit.entry)
     planner, remark = _lm(found, lm, tier, dit.entry, dtype, device)
     unused = unused_card() if device == "auto" else ""
-    opened = Models(model, model.vae, planner)
+    opened = Models(model, model.vae, planner).leaving(room.leaves)
     remarks = tuple(text for text in (dit.remark, remark, unused, *shortages(opened)) if text)
     for text in remarks:
         log.warning("%s", text)

@@ -12,7 +12,7 @@ from acestep_core.checkpoints.choose import candidates, choose, is_bare, names
 from acestep_core.checkpoints.find import Found, ModelEntry
 from acestep_core.errors import CheckpointError
 
-SMALL, _, _, MIDDLE, _, LARGE = list(TIERS)[1:]
+SMALL, _, _, MIDDLE, _, LARGE = (name for name, tier in TIERS.items() if tier.variant)
 
 
 def entry(place: str, kind: str, name: str, *, problem: str | None = None, tiny: bool = False, **known) -> ModelEntry:

@@ -333,3 +333,18 @@ def test_many_rounds_in_two_threads_leave_nothing_held(own, card):
 
     together(lambda: rounds("vae", "text"), lambda: rounds("text", "vae"))
     assert all(entry.pins == 0 for entry in own._entries.values())
+
+
+@pytest.mark.parametrize("card", [16], indirect=True)
+def test_what_leaves_is_gone_when_its_stage_ends_and_nobody_else_needs_it(own, card):
+    card.handles = {role: replace(handle, leaves=role != "dit") for role, handle in card.handles.items()}
+    use(own, card, "lm", "text", "dit", "vae")
+    assert set(card.there) == {"dit"} and card.loads == ["lm", "text", "dit", "vae"]
+    with own.resident(card.handles["vae"]):
+        use(own, card, "vae")
+        assert "vae" in card.there
+        with pytest.raises(InterruptedError), own.resident(card.handles["lm"]):
+            raise InterruptedError
+        assert set(card.there) == {"dit", "vae"}
+    assert set(card.there) == {"dit"}
+    assert card.loads == ["lm", "text", "dit", "vae"], "they stay in main memory"

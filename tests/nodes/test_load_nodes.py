@@ -23,7 +23,7 @@ from acestep_core.host.graph.context import Folders, hosting
 from acestep_core.models.handles import Models
 from acestep_core.pipeline.opening import open_models
 
-LARGE = list(TIERS)[-1]
+LARGE = next(name for name, tier in TIERS.items() if tier.lm == "4B")
 PARTS = ("vae", "Qwen3-Embedding-0.6B")
 
 

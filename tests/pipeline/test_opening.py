@@ -19,7 +19,7 @@ from acestep_core.pipeline import opening
 from acestep_core.pipeline.opening import lm_handle, model_handle, open_models, stand_in, vae_handle
 
 PARTS = ("vae", "Qwen3-Embedding-0.6B")
-LARGE = list(TIERS)[-1]
+LARGE = next(name for name, tier in TIERS.items() if tier.lm == "4B")
 
 
 @pytest.fixture
@@ -223,6 +223,20 @@ def test_a_tier_decides_the_number_format_where_nobody_does(install, tmp_path) -
     for asked, taken in (("auto", "int8"), ("fp32", "fp32")):
         models = open_models(tier=small, dtype=asked, roots=[tmp_path])
         assert {part.dtype for part in (models.model, models.model.text, models.lm) if part is not None} == {taken}
+
+
+@pytest.mark.parametrize("tier", [name for name, tier in TIERS.items() if tier.leaves])
+def test_a_tier_for_a_shared_card_takes_the_best_and_says_what_leaves(tier, install, tmp_path) -> None:
+    install(tmp_path, "acestep-v15-turbo", "acestep-v15-base", *PARTS, "acestep-5Hz-lm-0.6B")
+    models, usual = open_models(tier=tier, roots=[tmp_path]), open_models(roots=[tmp_path])
+    parts = (models.model, models.model.text, models.model.vae, models.vae, models.lm)
+    leaves = {part.role for part in parts if part is not None and part.leaves}
+    assert leaves == set(TIERS[tier].leaves) >= {"text", "vae", "lm"}
+    assert models != usual and models.remarks == ()
+    assert [p.path for p in parts if p] == [
+        p.path for p in (usual.model, usual.model.text, usual.model.vae, usual.vae, usual.lm) if p
+    ]
+    assert open_models(tier=tier, roots=[tmp_path / "empty"]).model.toy
 
 
 # --- ComfyUI's files ------------------------------------------------------------------------------------------------
