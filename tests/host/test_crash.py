@@ -115,7 +115,7 @@ def test_kill_while_saving(tmp_path: Path) -> None:
         for _ in range(5):
             writer.stdout.readline()
         while not any((tmp_path / "output").glob("song_*.flac")):
-            writer.stdout.readline()
+            assert writer.stdout.readline(), "the writer ended"
         for _ in range(rng.randrange(1, 20)):  # somewhere in the midst of writing
             writer.stdout.readline()
         os.kill(server.pid, signal.SIGKILL)
