@@ -6,11 +6,10 @@ silence on cards without bf16; plus bf16 on processors that compute in it, measu
 
 from __future__ import annotations
 
-import logging
 import platform
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,8 +19,6 @@ import torch
 
 from acestep_core.errors import InvalidInput
 from acestep_core.options import INT8
-
-log = logging.getLogger(__name__)
 
 DTYPES = {"auto": None, "bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16, INT8: None}
 
@@ -225,33 +222,21 @@ def empty_cache(device: torch.device) -> None:
         backend.empty_cache()
 
 
-def fetches(device: torch.device) -> bool:
-    """Whether `device` copies from main memory while the host goes on, which what it copies from must outlive."""
-    return device.type == "cuda"
-
-
 def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """`tensor`, from main memory, on `device`, without waiting for what the device still has to do."""
-    return tensor.pin_memory().to(device, non_blocking=True) if fetches(device) else tensor.to(device)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
-def landing(tensor: torch.Tensor) -> torch.Tensor:
-    """Main memory like `tensor`, to which a card copies while the host goes on."""
-    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-
-
-def locked(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
-    """Copies of tensors in main memory that a card reads by itself, some times as fast and without the host, because
-    the system must not move them. The tensors themselves where there is no such card, or where copies would take more
-    than half of the free memory.
-    """
-    if not fetches(device) or sum(tensor.nbytes for tensor in tensors) > free_ram() // 2:
-        return list(tensors)
+def landing(tensor: torch.Tensor) -> torch.Tensor | None:
+    """Main memory like `tensor`, to which its device copies while the host goes on; None where that cannot be."""
+    if tensor.device.type != "cuda":
+        return None
     try:
-        return [tensor.pin_memory() for tensor in tensors]
-    except RuntimeError as error:  # systems allow each process so much
-        log.warning("Main memory cannot be locked, which makes models that come in turns slower: %s", error)
-        return list(tensors)
+        return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    except RuntimeError:  # systems allow each process so much memory that must not be moved
+        return None
 
 
 def is_host(device: torch.device) -> bool:

@@ -30,7 +30,6 @@ class Entry:
     Attributes:
         read: the files it was read from, and folders all of whose files count.
         pins: how many hold it, so that it is not sent away; `computing`: how many of them compute with it.
-        locked: copies of those that stay at home, by name, where the device reads them faster from there.
         home: its tensors in main memory, mapped from the file where the number format allows.
         streaming: which of its layers stay there, where its device is too small.
         streams: whether layers may stay there.
@@ -46,7 +45,6 @@ class Entry:
     computing: int = 0
     streams: bool = False
     least: int = 0
-    locked: dict[str, Tensor] = field(default_factory=dict)
     home: dict[str, Tensor] = field(init=False)
     streaming: Streaming = field(init=False)
     stamps: tuple[tuple[str, int, int], ...] = field(init=False)
@@ -106,17 +104,9 @@ class Entry:
         if not self.streams or self.computing:
             return
         self.streaming.keep(max(self.least, self.streaming.fitting(spare + self.nbytes + self.passing)))
-        names = {id(tensor): name for name, tensor in self.tensors()}
-        staying = {names[id(tensor)]: tensor for tensor in self._staying()}
-        self._lock(list(staying))
-        for name, tensor in staying.items():
-            tensor.data = self.locked[name]
-
-    def _lock(self, names: list[str]) -> None:
-        """Keeps copies for the device of these, and of no others."""
-        new = [name for name in names if name not in self.locked]
-        made = devices.locked([self.home[name] for name in new], self.device)
-        self.locked = {name: self.locked[name] for name in names if name in self.locked} | dict(zip(new, made))
+        home = {id(tensor): self.home[name] for name, tensor in self.tensors()}
+        for tensor in self._staying():
+            tensor.data = home[id(tensor)]
 
     def shrink(self, nbytes: int) -> None:
         """From now on so many bytes more stay at home, or all that can."""
@@ -141,7 +131,7 @@ class Entry:
 
     def let_go(self) -> None:
         """Holds no weights any more, whoever still holds this entry."""
-        self.module, self.extra, self.home, self.locked = nn.Module(), None, {}, {}
+        self.module, self.extra, self.home = nn.Module(), None, {}
         self.streaming = Streaming(self.module)
 
 

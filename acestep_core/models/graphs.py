@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acestep_core.devices import Mark, fetches, landing, mark_on, recorder
+from acestep_core.devices import Mark, landing, mark_on, recorder
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +71,14 @@ class Homeward:
         self.underway: tuple[Mark, Tensor, Tensor] | None = None
 
     def bring(self, result: Tensor, target: Tensor) -> None:
-        """Writes `result` to `target`, in main memory, at the latest when the next one has been asked for."""
-        if not fetches(self.device):
+        """Writes `result` to `target`, in main memory, at the latest when the next one has been asked for, the last one
+        when `arrive` is called.
+        """
+        landed = landing(result)
+        if landed is None:
             target.copy_(result)
             return
-        landed, mark = landing(result), Mark(self.device)
+        mark = Mark(self.device)
         landed.copy_(result, non_blocking=True)
         mark.set()
         self.arrive()

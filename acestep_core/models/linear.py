@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from acestep_core.checkpoints.packing import AT_ONCE, SCRATCH, Packed
 from acestep_core.checkpoints.weights import Weights
-from acestep_core.devices import fetches
 
 
 def project(x: Tensor, weight: Tensor) -> Tensor:
@@ -32,11 +31,6 @@ def project(x: Tensor, weight: Tensor) -> Tensor:
     if 1 < rows <= 8 and x.is_cpu and x.dtype == torch.float32:
         return (weight @ x.reshape(rows, -1).T).T.reshape(*x.shape[:-1], -1)
     return F.linear(x, weight)
-
-
-def _brought(home: Tensor, device: torch.device) -> Tensor:
-    """What lies in main memory for good, on a device."""
-    return home.to(device, non_blocking=fetches(device))
 
 
 class Stays(nn.Module):
@@ -60,7 +54,7 @@ class Linear(Stays, nn.Linear):
         """`[..., inputs]` -> `[..., outputs]`; `product` is the result where it is known from a larger one."""
         if product is not None:
             return product
-        return project(x, _brought(self.weight, x.device) if self.away else self.weight)
+        return project(x, self.weight.to(x.device) if self.away else self.weight)
 
 
 class PackedLinear(Stays):
@@ -82,7 +76,7 @@ class PackedLinear(Stays):
 
     def brought(self, device: torch.device) -> Packed:
         """The weight on the device that computes with it."""
-        return replace(self._packed, data=_brought(self.data, device))
+        return replace(self._packed, data=self.data.to(device))
 
     @property
     def weight(self) -> Tensor:
@@ -167,7 +161,7 @@ def side_by_side(weights: Sequence[Packed | Tensor], dtype: torch.dtype, device:
         if isinstance(weight, Packed):
             weight.unpacked(dtype, part)
         else:
-            part.copy_(weight, non_blocking=fetches(device))
+            part.copy_(weight)
     return whole
 
 

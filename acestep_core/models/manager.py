@@ -205,7 +205,7 @@ class ModelManager:
                 yield model
         finally:
             # What was lent is not what was loaded any more, so nothing of it goes home.
-            entry.pins, entry.module, entry.home, entry.locked = 0, nn.Module(), {}, {}
+            entry.pins, entry.module, entry.home = 0, nn.Module(), {}
             self.placement.remove(entry)
 
     @contextmanager

@@ -99,7 +99,6 @@ def test_results_come_home_while_the_next_one_is_made(monkeypatch: pytest.Monkey
         def __init__(self, device: torch.device) -> None:
             super().__init__(told)
 
-    monkeypatch.setattr(graphs, "fetches", lambda device: True)
     monkeypatch.setattr(graphs, "landing", torch.zeros_like)
     monkeypatch.setattr(graphs, "Mark", Copied)
     homeward = Homeward(CPU)
@@ -115,6 +114,7 @@ def test_results_come_home_while_the_next_one_is_made(monkeypatch: pytest.Monkey
 
 def test_elsewhere_results_are_there_at_once() -> None:
     target = torch.zeros(2)
+    assert devices.landing(target) is None
     Homeward(CPU).bring(torch.ones(2), target)
     assert target.tolist() == [1, 1]
 
@@ -122,7 +122,18 @@ def test_elsewhere_results_are_there_at_once() -> None:
 def test_a_song_is_whole_when_it_is_decoded(tiny_models, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"duration": 12, "seed": 1, "models": tiny_models, "settings": RenderSettings.of(steps=1, tile=64)}
     right = generate("calm", **asked).audio
-    monkeypatch.setattr(graphs, "fetches", lambda device: True)
     monkeypatch.setattr(graphs, "landing", torch.zeros_like)
     monkeypatch.setattr(graphs, "Mark", lambda device: PlayedMark([]))
     assert torch.equal(generate("calm", **asked).audio, right)
+
+
+def test_where_memory_cannot_be_locked_results_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **how: object) -> None:
+        assert how["pin_memory"]
+        raise RuntimeError("CUDA error: out of memory")
+
+    class OnCard:
+        device, shape, dtype = devices.SOME_CARD, (2,), torch.float32
+
+    monkeypatch.setattr(torch, "empty", refused)
+    assert devices.landing(OnCard()) is None  # type: ignore[arg-type]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 
-from acestep_core import devices
 from acestep_core.models import loading
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.config import AceStepConfig
@@ -15,7 +13,7 @@ from acestep_core.models.entry import Entry
 from acestep_core.models.handles import ModelHandle
 from acestep_core.models.linear import PackedLinear, SideBySide
 from acestep_core.models.manager import ModelManager
-from acestep_core.models.streaming import Streaming, own_tensors
+from acestep_core.models.streaming import Streaming
 
 META = torch.device("meta")
 GROUPED = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
@@ -64,48 +62,6 @@ def test_what_stays_stays_and_all_else_goes(tiny_models) -> None:
         assert not entry.placed
         entry.go_out()
         assert all(tensor.is_meta for _, tensor in entry.tensors())
-
-
-def test_a_card_reads_what_stays_from_copies_that_last(tiny_models, monkeypatch) -> None:
-    """Made once, however often the model comes and goes; those of layers that need not stay any more are given up."""
-    made: list[torch.Tensor] = []
-
-    def locked(tensors, device):
-        made.extend(copies := [tensor.clone() for tensor in tensors])
-        return copies
-
-    monkeypatch.setattr(devices, "locked", locked)
-    with ModelManager().resident(tiny_models.model) as model:
-        whole = velocity(model, torch.device("cpu"))
-        entry = entry_of(model, torch.device("cpu"))
-        entry.settle(-(1 << 60))
-        copies = {copy.data_ptr() for copy in made}
-        staying = [tensor for layer in entry.streaming.layers for tensor in own_tensors(layer)]
-        assert {tensor.data_ptr() for tensor in staying} == copies and len(made) == len(staying)
-        entry.go_home()
-        assert not {tensor.data_ptr() for _, tensor in entry.tensors()} & copies
-        entry.settle(-(1 << 60))
-        assert torch.equal(velocity(model, torch.device("cpu")), whole) and len(made) == len(staying)
-        entry.settle(-entry.streaming.staying // 2)
-        assert 0 < len(entry.locked) < len(staying) == len(made)
-        entry.let_go()
-        assert not entry.locked
-
-
-def test_where_no_card_reads_them_nothing_is_copied(monkeypatch) -> None:
-    weights = [torch.ones(4), torch.ones(2)]
-    assert all(a is b for a, b in zip(devices.locked(weights, torch.device("cpu")), weights, strict=True))
-    monkeypatch.setattr(devices, "free_ram", lambda: 2 * sum(weight.nbytes for weight in weights) - 1)
-    assert all(a is b for a, b in zip(devices.locked(weights, devices.SOME_CARD), weights, strict=True))
-
-
-def test_where_memory_cannot_be_locked_models_come_all_the_same(monkeypatch, caplog) -> None:
-    """Without a card torch cannot lock memory."""
-    if torch.cuda.is_available():
-        pytest.skip("this torch can lock memory")
-    weights = [torch.ones(4)]
-    assert devices.locked(weights, devices.SOME_CARD)[0] is weights[0]
-    assert "slower" in caplog.text
 
 
 def test_home_is_where_it_was(tiny_models) -> None:
