@@ -177,7 +177,7 @@ class ACEStepLoader:
         from acestep_core.pipeline.opening import open_models
 
         opened = open_models(dtype=dtype, device=_device(device), tier=preset, roots=models.roots())
-        read_ahead([opened.lm, opened.model.text, opened.model, opened.vae])
+        read_ahead([opened.model.text, opened.model, opened.vae, opened.lm])  # which may have nothing to do
         handles = (opened.model, opened.vae, opened.lm)
         return _announced(*handles, dtype=dtype, device=device, remarks=opened.remarks)
 

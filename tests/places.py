@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-NAMED = ("ACESTEP_CHECKPOINTS", "ACESTEP_CHECKPOINTS_DIR", "HF_HOME", "HF_HUB_CACHE")
-CACHES = ("XDG_CACHE_HOME", "LOCALAPPDATA")
+NAMED = ("ACESTEP_CHECKPOINTS", "ACESTEP_CHECKPOINTS_DIR")
+CACHES = ("XDG_CACHE_HOME", "LOCALAPPDATA", "HF_HOME", "HF_HUB_CACHE")
 
 
 def nothing_known(patch: pytest.MonkeyPatch, cache: Path) -> None:

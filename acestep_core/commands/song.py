@@ -182,7 +182,7 @@ def _estimate(told: argparse.Namespace, song: Song, models: Models, task: TaskOp
         think=told.think,
         coded=bool(codes),
         guided=guidance.enabled,
-        morphs=isinstance(task, options.Morph),
+        draws=task.average if isinstance(task, options.Morph) else 0,
         listens=bool(told.source or told.reference or told.latent),
         times=bool(told.subtitles or told.best_of) and _sings(song),
         scores=told.best_of is not None,

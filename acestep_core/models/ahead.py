@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, takewhile
 from pathlib import Path
 from threading import Thread
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 BLOCK = 8 << 20
 """Bytes read at a time."""
 SHARE = 2
-"""Files that take more than main memory divided by this are left alone: the last would drive out the first."""
+"""What is read takes no more than the free memory divided by this: the last would drive out the first."""
 
 
 def read_ahead(handles: Iterable[Handle | None]) -> Thread | None:
@@ -30,30 +30,37 @@ def read_ahead(handles: Iterable[Handle | None]) -> Thread | None:
         handles: what will be used, first what is used first.
 
     Returns:
-        Who reads, for tests to wait for; None where there is nothing to read, or too much.
+        Who reads, for tests to wait for; None where there is nothing to read.
     """
-    files: dict[Path, int] = {}
-    for handle in handles:
-        if handle is not None and handle.lent is None and not manager.holds(handle):
-            with suppress(CheckpointError, OSError):  # whoever loads the model tells the user
-                files |= {path: path.stat().st_size for path in _files(handle)}
-    if not files or sum(files.values()) > devices.total_memory(devices.HOST) // SHARE:
+    missing = [one for one in handles if one is not None and one.lent is None and not manager.holds(one)]
+    if not missing:
         return None
-    reader = Thread(target=_read, args=([*files],), name="read-ahead", daemon=True)
+    reader = Thread(target=_read, args=(missing,), name="read-ahead", daemon=True)
     reader.start()
     return reader
 
 
-def _files(handle: Handle) -> tuple[Path, ...]:
-    return weight_files(handle.role, handle.path, handle.variant if isinstance(handle, ModelHandle) else None)
+def _read(handles: Sequence[Handle]) -> None:
+    files = dict.fromkeys(path for handle in handles for path in _files(handle))
+    room = devices.free_ram() // SHARE
+    sizes = accumulate(path.stat().st_size for path in files)
+    for path, _ in takewhile(lambda known: known[1] <= room, zip(files, sizes)):
+        read_file(path)
 
 
-def _read(files: Sequence[Path]) -> None:
+def read_file(path: Path) -> None:
     block = bytearray(BLOCK)
     try:
-        for path in files:
-            with path.open("rb", buffering=0) as file:
-                while file.readinto(block):
-                    pass
-    except OSError as error:  # as above
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(block):
+                pass
+    except OSError as error:  # whoever loads the model tells the user
         log.info("%s was not read ahead: %s", path, error)
+
+
+def _files(handle: Handle) -> Iterator[Path]:
+    variant = handle.variant if isinstance(handle, ModelHandle) else None
+    try:
+        yield from weight_files(handle.role, handle.path, variant)
+    except (CheckpointError, OSError) as error:  # as above
+        log.info("%s was not read ahead: %s", handle.path, error)

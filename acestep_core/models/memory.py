@@ -1,8 +1,8 @@
 """How many bytes a stage takes on its device besides the weights, from shapes alone, before it starts.
 
 Upper bounds that stay near the truth: the tests hold each of them between once and `SLACK` times of what the code is
-seen to allocate, and at the sizes of released models within `NEAR` times. Sizes are in bytes, `itemsize` is that of the
-model's number format.
+seen to allocate, and at the sizes of released models within `NEAR` times, unless only a part of what is counted exists
+at once. Sizes are in bytes, `itemsize` is that of the model's number format.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def encoding_bytes(config: AceStepConfig, tokens: int, states: int, itemsize: in
     Args:
         tokens: of the longest sequence (see `windowed`), or of all that go together.
         states: how many vectors of the encoder are kept meanwhile, and joined in the end.
-        rows: sequences that go together.
+        rows: sequences that go together and are longer than a window.
     """
     layer = layer_bytes(tokens, itemsize, _encoder_layer(config), padding=padding_tokens(config, rows))
     kept = states * config.encoder_dim * itemsize
@@ -117,6 +117,18 @@ def windowed(config: AceStepConfig, length: int) -> int:
     """A sequence's length as sliding-window attention sees it: whole windows."""
     window = config.sliding_window
     return length if length <= window + 1 else -(-length // window) * window
+
+
+def conditioning_bytes(
+    config: AceStepConfig, longest: int, states: int, codes: int, itemsize: int, rows: int = 1
+) -> int:
+    """The condition encoder at work for all songs of a batch, and before it, song by song, what codes are read by.
+
+    Args:
+        longest, states, rows: as of `encoding_bytes`.
+        codes: tokens that one song's codes take in the audio tokenizer or the detokenizer, at most.
+    """
+    return max(encoding_bytes(config, longest, states, itemsize, rows), encoding_bytes(config, codes, codes, itemsize))
 
 
 def padding_tokens(config: AceStepConfig, rows: int) -> int | None:
@@ -131,7 +143,7 @@ def code_tokens(config: AceStepConfig, frames: int) -> int:
 
 
 def denoising_bytes(
-    config: AceStepConfig, rows: int, frames: int, states: int, itemsize: int, *, guided: bool, branches: int = 1
+    config: AceStepConfig, rows: int, frames: int, states: int, itemsize: int, *, guided: bool, draws: int = 0
 ) -> int:
     """The DiT's sampling loop.
 
@@ -140,13 +152,13 @@ def denoising_bytes(
         frames: latent frames T.
         states: encoder states of all branches together, those of equal rows counted once. Keys and values of each
             stay for the whole run.
-        branches: predictions that are held at once.
+        draws: of noise in each step of a morph, which has two predictions; 0 is no morph.
     """
     state = rows * frames * config.audio_acoustic_hidden_dim * 4
-    contexts = (branches - 1) * rows * frames * config.in_channels * itemsize
+    morphs = ((4 + guided) * draws + 2) * state + rows * frames * config.in_channels * itemsize if draws else 0
     network = _network_bytes(config, rows * (2 if guided else 1), frames, states, itemsize)
     held, after = (_HELD_GUIDED, _GUIDED) if guided else (_HELD, _UNGUIDED)
-    return 4 * (branches - 1) * state + contexts + max(held * state + network, (after + 4) * state)
+    return morphs + max(held * state + network, (after + 4) * state)
 
 
 def _network_bytes(config: AceStepConfig, rows: int, frames: int, states: int, itemsize: int) -> int:

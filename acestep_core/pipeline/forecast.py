@@ -25,8 +25,8 @@ from acestep_core.models.loading import How, outline
 from acestep_core.models.manager import side_bytes
 from acestep_core.models.memory import (
     at_once,
+    conditioning_bytes,
     denoising_bytes,
-    encoding_bytes,
     listening_bytes,
     reading_bytes,
     scoring_bytes,
@@ -113,7 +113,7 @@ def forecast(
     think: bool = False,
     coded: bool = False,
     guided: bool | None = None,
-    morphs: bool = False,
+    draws: int = 0,
     listens: bool = False,
     times: bool = False,
     scores: bool = False,
@@ -125,7 +125,7 @@ def forecast(
         seconds: of each song, and how many there are.
         think: whether the language model plans and writes codes, and `coded`: whether codes are given.
         guided: whether the null branch runs beside it; None is as the model's preset has it.
-        morphs: whether it goes from one caption to another, so that there are two predictions.
+        draws: of noise in each step, where it goes from one caption to another; 0 where it does not.
         listens: whether recordings are encoded first, to work on or for their timbre.
         times: whether it is heard in the end when lyrics are sung, and `scores`: rated by the language model.
         card: on a graphics card of so many bytes, instead of on the models' own devices.
@@ -146,13 +146,12 @@ def forecast(
         return reading_bytes(module.config, CAPTION_TOKENS, _itemsize(module))
 
     def conditioning(module: Any, size: int, place: Place) -> int:
-        longest = max(windowed(module.config, LYRIC_TOKENS // 2), codes * FRAMES_PER_CODE)
-        return encoding_bytes(module.config, longest, STATES, _itemsize(module))
+        longest = windowed(module.config, LYRIC_TOKENS // 2)
+        return conditioning_bytes(module.config, longest, STATES, codes * FRAMES_PER_CODE, _itemsize(module))
 
     def sampling(module: Any, size: int, place: Place) -> int:
-        states, branches = STATES * (1 + guided + morphs), 1 + morphs
-        told = (module.config, size, frames, states, _itemsize(module))
-        return denoising_bytes(*told, guided=guided, branches=branches)
+        told = (module.config, size, frames, STATES * (1 + guided + (draws > 0)), _itemsize(module))
+        return denoising_bytes(*told, guided=guided, draws=draws)
 
     def timing(module: Any, size: int, place: Place) -> int:
         return listening_bytes(module.config, frames, STATES, LYRIC_TOKENS // 2, BLOCK, _itemsize(module))

@@ -16,7 +16,7 @@ from acestep_core.errors import InvalidInput
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.handles import ModelHandle, TextHandle
 from acestep_core.models.manager import manager
-from acestep_core.models.memory import code_tokens, encoding_bytes, windowed
+from acestep_core.models.memory import code_tokens, conditioning_bytes, windowed
 from acestep_core.models.text import TextEncoder, caption_bytes
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render.conditioned import Branch, Conditioning, Hold, side_by_side
@@ -73,20 +73,19 @@ def condition(
 
 def _working(model: AceStepModel, texts: Sequence[_Texts], tasks: Sequence[Task]) -> int:
     """Bytes that `_condition` allocates on the device."""
-    config, longest, states, rows = model.config, 0, 0, 1
+    config = model.config
+    longest = states = codes = rows = 1
     for text, task in zip(texts, tasks, strict=True):
         clips = [clip.shape[1] for clip in task.references] or [config.timbre_fix_frame]
-        together = sum(windowed(config, length) for length in clips)
-        rows = max(rows, len(clips))
-        codes = len(task.codes) * config.pool_window_size
+        together, rows = sum(windowed(config, length) for length in clips), max(rows, len(clips))
+        codes = max(codes, len(task.codes) * config.pool_window_size)
         if task.is_cover and not task.codes:
-            codes = code_tokens(config, task.frames)
+            codes = max(codes, code_tokens(config, task.frames))
         for told in (text, text.was) if text.was is not None else (text,):
-            longest = max(longest, together, codes, windowed(config, told.lyrics.shape[1]))
-            states += codes
+            longest = max(longest, together, windowed(config, told.lyrics.shape[1]))
             captions = [caption for caption in (told.caption, told.plain_caption) if caption is not None]
             states += sum(told.lyrics.shape[1] + caption.shape[1] + len(task.references) + 1 for caption in captions)
-    return encoding_bytes(config, longest, states, model.dtype.itemsize, rows)
+    return conditioning_bytes(config, longest, states, codes, model.dtype.itemsize, rows)
 
 
 def _spread(name: str, values: Sequence, rows: int) -> list:

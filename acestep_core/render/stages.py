@@ -101,8 +101,8 @@ def render_latents(
     def needs(model: AceStepModel, songs: int) -> int:
         told = part_of(conditioning, 0, songs)
         size = (songs, told.frames, states_in(told), model.dtype.itemsize)
-        branches = 1 if told.morph is None else 2
-        return denoising_bytes(model.config, *size, guided=guidance.enabled, branches=branches)
+        draws = 0 if told.morph is None else told.morph.average
+        return denoising_bytes(model.config, *size, guided=guidance.enabled, draws=draws)
 
     latents = manager.run(handle, work, needs, min(at_once or len(seeds), len(seeds)))
     check_latents(latents)

@@ -2,64 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from acestep_core import devices, generate
 from acestep_core.models import ahead
-from acestep_core.models.ahead import read_ahead
+from acestep_core.models.ahead import read_ahead, read_file
 from acestep_core.models.manager import manager
 
 
+class Read:
+    """Whose files are read, by their folders, and who reads them."""
+
+    def __init__(self) -> None:
+        self.folders: list[str] = []
+        self.readers: list[Thread] = []
+
+    def file(self, path: Path) -> None:
+        self.folders.append(path.parent.name)
+        read_file(path)
+
+    def all(self) -> list[str]:
+        for reader in self.readers:
+            reader.join()
+        return self.folders
+
+
 @pytest.fixture
-def read(monkeypatch, tiny_models) -> list[str]:
-    """Folders of what is read; nothing is loaded."""
+def read(monkeypatch, tiny_models) -> Iterator[Read]:
+    """Nothing is loaded."""
     manager.unload()
-    found: list[str] = []
-    really = ahead._read
+    noted = Read()
 
-    def noted(files):
-        found.extend(path.parent.name for path in files)
-        really(files)
+    class Noted(Thread):
+        def start(self) -> None:
+            noted.readers.append(self)
+            super().start()
 
-    monkeypatch.setattr(ahead, "_read", noted)
-    return found
+    monkeypatch.setattr(ahead, "read_file", noted.file)
+    monkeypatch.setattr(ahead, "Thread", Noted)
+    yield noted
+    noted.all()
 
 
 def every(models) -> list:
     return [models.lm, models.model.text, models.model, models.vae]
 
 
+def names(models) -> list[str]:
+    return [handle.path.name for handle in every(models)]
+
+
 def test_files_are_read_in_the_order_of_use(tiny_models, read):
-    read_ahead([None, *every(tiny_models)]).join()
-    assert read == [tiny_models.lm.path.name, tiny_models.model.text.path.name, tiny_models.model.path.name, "vae"]
+    read_ahead([None, *every(tiny_models)])
+    assert read.all() == names(tiny_models)
 
 
 def test_what_is_loaded_is_not_read_again(tiny_models, read):
     with manager.resident(tiny_models.vae):
-        read_ahead(every(tiny_models)).join()
-        assert "vae" not in read and len(read) == 3
+        read_ahead(every(tiny_models))
+        assert read.all() == names(tiny_models)[:3]
         assert read_ahead([tiny_models.vae]) is None
         assert read_ahead([replace(tiny_models.vae, path=tiny_models.vae.path / ".." / "vae")]) is None
 
 
 def test_nothing_is_read_that_would_drive_out_what_was_read(tiny_models, read, monkeypatch):
-    largest = tiny_models.vae.path / "diffusion_pytorch_model.safetensors"
-    monkeypatch.setattr(devices, "total_memory", lambda device: 2 * largest.stat().st_size)
-    assert read_ahead(every(tiny_models)) is None
-    read_ahead([tiny_models.vae]).join()
+    sizes = [sum(file.stat().st_size for file in handle.path.glob("*.safetensors")) for handle in every(tiny_models)]
+    monkeypatch.setattr(devices, "free_ram", lambda: 2 * sum(sizes[:2]))
+    read_ahead(every(tiny_models))
+    assert read.all() == names(tiny_models)[:2]
 
 
-def test_what_is_missing_is_left_to_whoever_loads_it(tiny_models, read, tmp_path):
-    gone = replace(tiny_models.vae, path=tmp_path / "gone")
-    read_ahead([gone, tiny_models.model.text]).join()
-    assert read == [tiny_models.model.text.path.name]
-    ahead._read([tmp_path / "gone"])
+def test_what_is_missing_is_left_to_whoever_loads_it(tiny_models, read, tmp_path, caplog):
+    caplog.set_level("INFO")
+    read_ahead([replace(tiny_models.vae, path=tmp_path / "gone"), tiny_models.model.text])
+    assert read.all() == [tiny_models.model.text.path.name]
+    read_file(tmp_path / "gone.safetensors")
+    assert len(caplog.records) == 2
 
 
-def test_a_song_reads_its_models_ahead(tiny_models, read, monkeypatch):
+def test_a_song_reads_its_models_ahead(tiny_models, read):
     generate("piano", duration=10, models=tiny_models)
-    assert read == [tiny_models.model.text.path.name, tiny_models.model.path.name, "vae"]
+    assert read.all() == names(tiny_models)[1:]
     generate("piano", duration=10, models=tiny_models, think=True)
-    assert read[3:] == [tiny_models.lm.path.name]
+    assert read.all()[3:] == names(tiny_models)[:1]

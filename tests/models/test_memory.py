@@ -18,7 +18,7 @@ from acestep_core.models.layers import scores_bytes
 from acestep_core.models.manager import manager
 from acestep_core.models.oobleck import OobleckConfig, OobleckVAE
 from acestep_core.models.qwen3 import Qwen3, Qwen3Config, StaticKVCache
-from acestep_core.options import Guidance, LMSampling, Sampling
+from acestep_core.options import Guidance, LMSampling, Morph, Sampling
 from acestep_core.planner.decode import CodesPrompt, codes_bytes, decode_codes
 from acestep_core.planner.rows import reach_of
 from acestep_core.render.conditioned import Branch, Conditioning
@@ -146,6 +146,44 @@ def test_denoising_at_full_size(config, rows, frames, mode):
     size = (rows, frames, states_in(conditioning), 2)
     found = counted(lambda: sample(decoder, conditioning, first, times, first.clone, guidance, Sampling("euler")))
     close(memory.denoising_bytes(config, *size, guided=guidance.enabled), found)
+
+
+@pytest.mark.parametrize("mode", ["none", "apg"])
+@pytest.mark.parametrize("draws", [1, 16])
+def test_morphing_at_full_size(draws, mode):
+    """Every draw is held, and what is predicted from it."""
+    config, rows, frames, guidance = AceStepConfig(), 1, 15000, Guidance(mode, 7.0)
+    times = schedule(3, 1.0)
+    with torch.device("meta"):
+        decoder, first = DiT(config).to(torch.bfloat16), torch.zeros(rows, frames, 64)
+        branches = [Branch((torch.zeros(rows, 900, config.encoder_dim),), torch.zeros(rows, frames, 128)) for _ in "tw"]
+        null, edit = torch.zeros(1, 1, config.encoder_dim), Morph("piano", average=draws)
+        conditioning = Conditioning(branches[0], null, morph=edit, was=branches[1], source=first)
+        conditioning = conditioning.beside(first.to(torch.bfloat16))
+    size = (rows, frames, states_in(conditioning), 2)
+    found = counted(lambda: sample(decoder, conditioning, first, times, first.clone, guidance, Sampling("euler")))
+    estimate = memory.denoising_bytes(config, *size, guided=guidance.enabled, draws=draws)
+    assert found <= estimate <= 1.2 * found, f"{found} found, {estimate} estimated"
+
+
+@pytest.mark.parametrize("songs", [1, 8])
+def test_conditioning_songs_with_codes_at_full_size(songs):
+    """Codes are read song by song, before the encoder is at work."""
+    config, codes = AceStepConfig(), 1200
+    with torch.device("meta"):
+        model = AceStepModel(config).to(torch.bfloat16)
+        width = config.text_hidden_dim
+        inputs = [torch.zeros(1, length, width, dtype=torch.bfloat16) for length in (256, 600)]
+        inputs.append(torch.zeros(1, config.timbre_fix_frame, 64, dtype=torch.bfloat16))
+
+    def work() -> None:
+        for _ in range(songs):
+            model.hints(torch.zeros(1, codes, dtype=torch.long, device="meta"))
+        states = [model.encoder(*inputs) for _ in range(songs)]
+        torch.cat(states)
+
+    longest, states = memory.windowed(config, config.timbre_fix_frame), songs * (256 + 600 + 1)
+    close(memory.conditioning_bytes(config, longest, states, 5 * codes, 2), counted(work))
 
 
 @pytest.mark.parametrize(("lyrics", "clips"), [(900, 1), (10, 3)])

@@ -6,6 +6,7 @@ import torch
 from acestep_core.errors import GenerationError, InvalidInput
 from acestep_core.options import Finish
 from acestep_core.render.post import check_audio, check_given, check_latents, fade, finished, limit_peak, normalize_peak
+from tests.models.peak import Peak
 
 
 def tone(peak: float = 0.5, items: int = 2, samples: int = 480) -> torch.Tensor:
@@ -82,3 +83,26 @@ def test_finishing_in_place_gives_the_same() -> None:
     wanted = finished(limit_peak(audio), finish)
     assert finished(limit_peak(audio, out=audio), finish, out=audio) is audio
     assert torch.equal(audio, wanted)
+
+
+def test_peaks_of_a_song_that_is_cut_take_no_copy() -> None:
+    audio = torch.randn(2, 2, 60_000, generator=torch.Generator().manual_seed(1))[..., :50_000]
+    with Peak() as seen:
+        check_audio(audio)
+    assert seen.most < 10_000
+    louder = audio * 3
+    assert torch.equal(limit_peak(louder), louder / louder.abs().amax(dim=(1, 2), keepdim=True))
+
+
+@pytest.mark.parametrize(("fade_in", "fade_out"), [(30, 30), (70, 60), (200, 0), (0, 200), (100, 100)])
+def test_fades_are_one_envelope(fade_in: int, fade_out: int) -> None:
+    """Also where some samples are under both, to the bit."""
+    audio = torch.randn(2, 2, 100, generator=torch.Generator().manual_seed(1))
+    rise, fall = min(fade_in, 100), min(fade_out, 100)
+    envelope = torch.ones(100)
+    envelope[:rise] *= torch.linspace(0, 1, rise)
+    envelope[100 - fall :] *= torch.linspace(1, 0, fall)
+    other = torch.empty_like(audio)
+    assert torch.equal(fade(audio, fade_in, fade_out), audio * envelope)
+    assert fade(audio, fade_in, fade_out, out=other) is other and torch.equal(other, audio * envelope)
+    assert fade(audio, fade_in, fade_out, out=audio) is audio and torch.equal(other, audio)
