@@ -419,4 +419,20 @@ MUTATIONS = (
     Mutation(
         "max(self.least, self.streaming.fitting(", "max(0, self.streaming.fitting(", "tests/models/test_placement.py"
     ),
+    # who leaves, what is read ahead, what comes home later
+    Mutation("leaves=handle.role in roles", "leaves=False", "tests/pipeline/test_opening.py"),
+    Mutation("if handle.leaves:", "if False:", "tests/models/test_placement.py"),
+    Mutation(
+        "if not entry.pins:\n                    self.placement",
+        "if True:\n                    self.placement",
+        "tests/models/test_placement.py",
+    ),
+    Mutation("lambda known: known[1] <= room", "lambda known: True", "tests/models/test_ahead.py"),
+    Mutation("and not manager.holds(one)", "", "tests/models/test_ahead.py"),
+    Mutation("homeward.arrive()", "pass", "tests/models/test_graphs.py"),
+    # memory of stages
+    Mutation("encoding_bytes(config, codes, codes, itemsize)", "0", "tests/models/test_memory.py"),
+    Mutation("((4 + guided) * draws + 2)", "4", "tests/models/test_memory.py"),
+    Mutation("(padding or 0) * (queries + 2 * keys)", "0", "tests/models/test_memory.py"),
+    Mutation("if fade_in + fade_out > length:", "if False:", "tests/render/test_post.py"),
 )
