@@ -36,7 +36,10 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, words: Mapping[str, 
         words: what the header tells besides. safetensors puts them there in another order each time, so they are put
             in order afterwards, which takes as many bytes.
     """
+    path.touch()
+    mode = path.stat().st_mode
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, dict(words or {}) or None)
+    path.chmod(mode)  # which safetensors makes its owner's alone
     if words and len(words) > 1:
         with path.open("r+b") as file:
             size = int.from_bytes(file.read(_SIZE), "little")

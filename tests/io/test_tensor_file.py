@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 
 import acestep_core
+from acestep_core.checkpoints.writing import write_tensors
 from acestep_core.io import system
 from acestep_core.io.atomic import atomic_write
 from acestep_core.io.tensor_file import open_tensors, read_tensors, save_tensors
@@ -73,3 +74,11 @@ def test_an_open_file_is_mapped_where_that_is_good(there: str, tmp_path: Path, m
         tensor = file.get_tensor("a")
     mapped = str(tmp_path / "x") in Path("/proc/self/maps").read_text(encoding="utf-8")
     assert mapped == (there == "linux") and tensor.sum() == 1000
+
+
+def test_others_may_read_it_as_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    usual = (tmp_path / "any").stat().st_mode
+    save_tensors({"a": torch.ones(2)}, tmp_path / "new.safetensors")
+    write_tensors(tmp_path / "weights.safetensors", {"a": torch.ones(2)})
+    assert {file.stat().st_mode for file in tmp_path.glob("*.safetensors")} == {usual}
