@@ -40,7 +40,7 @@ SIZES = ((60, 12), (125, 8), (300, 4))
 """Codes of a row, and rows of a batch: one of these each step."""
 OFTEN = (0.15, 0.45, 0.4)
 STEPS = 20000
-SHARPNESS = 2.0
+SHARPNESS = 3.0
 """What all logits are multiplied with in the file. A small model is never quite sure when the next strike comes, and at
 the planner's temperature a song would lose its beat; what is equally likely stays so.
 """

@@ -83,7 +83,7 @@ def add_parser(subparsers: Any) -> None:
         type=int,
         default=0,
         metavar="SONGS",
-        help="judge so many before and after an adapter has learned a style for three minutes",
+        help="judge so many before and after an adapter has learned a style",
     )
     demo.add_argument("--thinking", type=int, default=0, metavar="SONGS", help="judge so many songs that are planned")
     parser.set_defaults(run=run)
