@@ -47,6 +47,7 @@ LENT_MODEL = (
     "The model is one that ComfyUI holds, with changes nobody can tell, so these songs get no record; load its file "
     "with Load ACE-Step for one."
 )
+UNHEARD = "The built-in toy does not hear references, so they change nothing; name real weights."
 DEFAULT_SECONDS = 120.0
 """Length of a song whose length nobody decided, as upstream's."""
 
@@ -179,7 +180,7 @@ def with_reference(
             task,
             references=(*task.references, clip),
             files=(*task.files, file),
-            remarks=(*task.remarks, *read.remarks),
+            remarks=(*task.remarks, *read.remarks, *((UNHEARD,) if vae.toy else ())),
         )
         for task in made_of
     ]

@@ -17,8 +17,10 @@ from acestep_core.commands.music import judged, table, unseen
 from acestep_core.commands.music_learning import learned
 from acestep_core.commands.music_tasks import by_hand, edits
 from acestep_core.commands.music_thinking import thoughts
+from acestep_core.io.audio import read_audio
 from acestep_core.judge.lyric_timing import DOES_NOT_SING
 from acestep_core.pipeline import opening
+from acestep_core.pipeline.steps import UNHEARD
 from acestep_core.records.song_record import SongRecord
 from acestep_core.render.text_prompts import instruction_for, metas_text, text_prompt
 
@@ -104,6 +106,18 @@ def test_times_of_its_lyrics_come_with_the_word_that_it_does_not_sing(tmp_path, 
     asked[:2], caplog.records[:] = ["--instrumental"], []
     assert main(["song", "calm piano", *asked, "--models", str(SHIPPED), "-o", out]) == 0
     assert not caplog.records
+
+
+def test_a_reference_changes_nothing_and_that_is_said(tmp_path, capsys) -> None:
+    heard, song = str(tmp_path / "heard.flac"), ["song", "calm piano", "--duration", "10", "--seed", "1"]
+    other = [*song[:1], "rock, with drums", *song[2:], "--models", str(SHIPPED), "-o", heard]
+    plain, led = tmp_path / "plain.flac", tmp_path / "led.flac"
+    assert main(other) == main([*song, "--models", str(SHIPPED), "-o", str(plain)]) == 0
+    assert UNHEARD not in capsys.readouterr().err
+    assert main([*song, "--reference", heard, "--models", str(SHIPPED), "-o", str(led)]) == 0
+    assert capsys.readouterr().err.count(UNHEARD) == 1
+    first, second = (read_audio(file)[0] for file in (plain, led))
+    assert torch.equal(first, second)
 
 
 def test_an_adapter_learns_a_style_and_leaves_others_alone() -> None:
