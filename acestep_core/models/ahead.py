@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, takewhile
 from pathlib import Path
-from threading import Thread
+from threading import Thread, main_thread
 
 from acestep_core import devices
 from acestep_core.checkpoints.counting import weight_files
@@ -35,13 +35,19 @@ def read_ahead(handles: Iterable[Handle | None]) -> Thread | None:
     missing = [one for one in handles if one is not None and one.lent is None and not manager.holds(one)]
     if not missing:
         return None
-    reader = Thread(target=_read, args=(missing,), name="read-ahead", daemon=True)
+    # No daemon: Python ends those in the midst of whatever they do, and C++ then ends the process. It ends by itself.
+    reader = Thread(target=_read, args=(missing,), name="read-ahead")
     reader.start()
     return reader
 
 
+def _wanted() -> bool:
+    """Whether the process goes on."""
+    return main_thread().is_alive()
+
+
 def _read(handles: Sequence[Handle]) -> None:
-    files = dict.fromkeys(path for handle in handles for path in _files(handle))
+    files = dict.fromkeys(path for handle in handles if _wanted() for path in _files(handle))
     room = devices.free_ram() // SHARE
     sizes = accumulate(path.stat().st_size for path in files)
     for path, _ in takewhile(lambda known: known[1] <= room, zip(files, sizes)):
@@ -52,7 +58,7 @@ def read_file(path: Path) -> None:
     block = bytearray(BLOCK)
     try:
         with path.open("rb", buffering=0) as file:
-            while file.readinto(block):
+            while _wanted() and file.readinto(block):
                 pass
     except OSError as error:  # whoever loads the model tells the user
         log.info("%s was not read ahead: %s", path, error)

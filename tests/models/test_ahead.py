@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -90,3 +92,43 @@ def test_a_song_reads_its_models_ahead(tiny_models, read):
     assert read.all() == names(tiny_models)[1:]
     generate("piano", duration=10, models=tiny_models, think=True)
     assert read.all()[3:] == names(tiny_models)[:1]
+
+
+ENDING = """
+import sys, time
+from pathlib import Path
+import torch
+from acestep_core.models import ahead
+from acestep_core.models.handles import VAEHandle
+
+def busy(*_):
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        torch.ones(100_000).add_(1).tolist()
+    return ()
+
+ahead.weight_files = busy
+ahead.read_ahead([VAEHandle(Path(sys.argv[1]))])
+"""
+
+
+@pytest.mark.parametrize("time", range(3))
+def test_a_process_ends_well_while_files_are_opened(time, tiny_root):
+    """Python ends daemon threads in the midst of C++, which ends the process with SIGABRT."""
+    done = subprocess.run([sys.executable, "-c", ENDING, str(tiny_root)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_who_reads_stops_when_the_process_ends(tmp_path, monkeypatch):
+    file, read = tmp_path / "large", []
+    file.write_bytes(bytes(100))
+
+    class Ending:
+        def is_alive(self) -> bool:
+            read.append(1)
+            return len(read) < 4
+
+    monkeypatch.setattr(ahead, "main_thread", Ending)
+    monkeypatch.setattr(ahead, "BLOCK", 1)
+    read_file(file)
+    assert len(read) == 4
