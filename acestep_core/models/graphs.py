@@ -66,8 +66,7 @@ class RunAhead:
 class Homeward:
     """Brings results to main memory while the device goes on with what comes next: one is on its way at a time."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self) -> None:
         self.underway: tuple[Mark, Tensor, Tensor] | None = None
 
     def bring(self, result: Tensor, target: Tensor) -> None:
@@ -78,7 +77,7 @@ class Homeward:
         if landed is None:
             target.copy_(result)
             return
-        mark = Mark(self.device)
+        mark = Mark(result.device)
         landed.copy_(result, non_blocking=True)
         mark.set()
         self.arrive()

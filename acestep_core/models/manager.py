@@ -93,8 +93,6 @@ class ModelManager:
                 stack.enter_context(_lender_told(handle))
                 yield product
                 return
-            if handle.leaves:
-                stack.callback(self._send_home, handle)
             entry = stack.enter_context(self._pinned(handle))
             needed = working(entry.product) if callable(working) else working
             needed += side_bytes(handle, entry.device)
@@ -221,8 +219,9 @@ class ModelManager:
         finally:
             with self._lock:
                 entry.pins -= 1
-                if not entry.pins and self._entries.get(entry.key) is not entry:
-                    self.placement.remove(entry)  # its files were replaced while it was in use
+                replaced = self._entries.get(entry.key) is not entry  # its files, while it was in use
+                if not entry.pins and (replaced or handle.leaves):
+                    self.placement.remove(entry)
 
     @contextmanager
     def _placed(self, entry: Entry, working: int) -> Iterator[None]:
@@ -308,19 +307,9 @@ class ModelManager:
 
     def holds(self, handle: Handle) -> bool:
         """Whether weights of that role and place are loaded, in any number format."""
-        with self._lock:
-            return bool(self._alike(handle))
-
-    def _alike(self, handle: Handle) -> list[Entry]:
         wanted = (handle.role, str(handle.path.resolve()))
-        return [entry for entry in self._entries.values() if entry.key[:2] == wanted]  # type: ignore[index]
-
-    def _send_home(self, handle: Handle) -> None:
-        """Takes a model off its device, unless somebody else needs it there."""
         with self._lock:
-            for entry in self._alike(handle):
-                if not entry.pins:
-                    self.placement.remove(entry)
+            return any(entry.key[:2] == wanted for entry in self._entries.values())  # type: ignore[index]
 
     def loaded(self) -> list[str]:
         """One line per cached model, for status pages; where it lies is nobody's business there."""

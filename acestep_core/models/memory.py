@@ -20,7 +20,7 @@ SLACK, NEAR = 2.0, 1.1
 TRIFLE = 1 << 20
 """Bytes below which nobody counts."""
 
-_HELD, _HELD_GUIDED, _UNGUIDED, _GUIDED = 5, 10, 8, 18
+_HELD, _HELD_GUIDED, _UNGUIDED, _GUIDED = 5, 10, 12, 22
 # Tensors like the state, fp32: held while the network computes, and at once by integrator and guidance after it.
 _CHOICE = 64  # bytes per row and token of the vocabulary, from fp32 logits to a chosen token
 _DECODED, _ENCODED = 4.6, 5.1  # full-rate activations alive in the VAE's widest stage
@@ -158,7 +158,7 @@ def denoising_bytes(
     morphs = ((4 + guided) * draws + 2) * state + rows * frames * config.in_channels * itemsize if draws else 0
     network = _network_bytes(config, rows * (2 if guided else 1), frames, states, itemsize)
     held, after = (_HELD_GUIDED, _GUIDED) if guided else (_HELD, _UNGUIDED)
-    return morphs + max(held * state + network, (after + 4) * state)
+    return morphs + max(held * state + network, after * state)
 
 
 def _network_bytes(config: AceStepConfig, rows: int, frames: int, states: int, itemsize: int) -> int:

@@ -67,11 +67,11 @@ def open_models(
     Raises:
         CheckpointError: nothing usable is there; the message says what is missing.
     """
-    if is_pipeline(path):
-        return _of_pipeline(path, variant, lm, tier, dtype, device, roots)
     room = tier_named(tier)
-    dtype = room.dtype if dtype == "auto" else dtype
     tier = None if room.variant is None else tier  # then it asks for no models
+    if is_pipeline(path):
+        return _of_pipeline(path, variant, lm, tier, dtype, device, roots).leaving(room.leaves)
+    dtype = room.dtype if dtype == "auto" else dtype
     if path in BUILT_IN:
         path, name = None, str(path)
     found = _found(path, roots, name, variant, lm, tier, task=task)

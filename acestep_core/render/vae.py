@@ -80,7 +80,7 @@ def decode(vae: OobleckVAE, latents: Tensor, tile: int | None = None, monitor: M
     with torch.inference_mode(False):  # the caller may change what it gets
         audio = torch.empty(batch, vae.config.audio_channels, frames * hop)
     plan = tiles(frames, pick_tile(vae) if tile is None else possible_tile(vae, tile), vae.config.reach)
-    homeward = Homeward(vae.device)
+    homeward = Homeward()
     for i in range(batch):
         channels_first = latents[i : i + 1].transpose(1, 2)
         for n, (start, stop, a, b) in enumerate(plan):

@@ -9,6 +9,7 @@ import pytest
 from acestep_core.checkpoints import download as download_module
 from acestep_core.commands import models
 from acestep_core.errors import CheckpointError
+from tests.places import nothing_known
 
 
 def run(*words: str) -> int:
@@ -20,10 +21,8 @@ def run(*words: str) -> int:
 @pytest.fixture(autouse=True)
 def no_known_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ACESTEP_CHECKPOINTS", "")
-    monkeypatch.delenv("ACESTEP_CHECKPOINTS_DIR", raising=False)
-    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
-        monkeypatch.setenv(name, str(tmp_path))
+    nothing_known(monkeypatch, tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 def test_list_shows_what_is_found_where(tiny_root: Path, capsys: pytest.CaptureFixture[str]):

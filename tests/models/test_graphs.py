@@ -101,7 +101,7 @@ def test_results_come_home_while_the_next_one_is_made(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(graphs, "landing", torch.zeros_like)
     monkeypatch.setattr(graphs, "Mark", Copied)
-    homeward = Homeward(CPU)
+    homeward = Homeward()
     for n in range(3):
         told.append("made")
         homeward.bring(torch.full((2,), n + 1.0), targets[n])
@@ -115,7 +115,7 @@ def test_results_come_home_while_the_next_one_is_made(monkeypatch: pytest.Monkey
 def test_elsewhere_results_are_there_at_once() -> None:
     target = torch.zeros(2)
     assert devices.landing(target) is None
-    Homeward(CPU).bring(torch.ones(2), target)
+    Homeward().bring(torch.ones(2), target)
     assert target.tolist() == [1, 1]
 
 
