@@ -4,7 +4,8 @@ A small DiT trained from random weights learned neither key nor beat in the time
 order, and the first two layers hold circuits that no training step may touch (`Kept`):
 
 * *Prompt.* In every layer all heads of cross-attention look at the end of the prompt alone: queries read a constant,
-  keys the channel that marks an end; values are what the text encoder's readout finds there. Layer 0 lays it into the
+  keys the channel that marks an end; values are what the text encoder's readout finds there. Whether there are drums
+  and a melody is read from references instead where there are any (`timbre.py`). Layer 0 lays it into the
   stream: tempo class, scale and tonic, style, drums and lead. So the DiT can be trained without a text encoder, and
   goes with any that has such a readout.
 * *Beat.* The feed-forward of layer 0 takes the click track of the chosen tempo class out of the 32 of `clock.py`, that
@@ -25,6 +26,7 @@ All attention is within a window, so a song of ten minutes is made as one of ten
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,6 +50,7 @@ from acestep_core.builtin.rolls import (
     Score,
 )
 from acestep_core.builtin.rolls import LEAD as LEAD_NOTES
+from acestep_core.builtin.timbre import HEARD, HEARD_DRUMS, HEARD_LEAD
 from acestep_core.models.acestep import AceStepModel
 from acestep_core.models.layers import MLP, Attention
 
@@ -77,6 +80,8 @@ LEVEL = TRACKS + CLASSES
 BAR_AT = LEVEL + 1
 END = HIDDEN - 1
 """The channel of conditions that marks the prompt's end."""
+FOCUSED = re.compile(r"cross_attn\.[qkv]_(proj|norm)\.weight$")
+"""Names of weights that are laid out whole: where the decoder looks, and what it sees there."""
 LAID_OUT = [*range(CLICKS, FREE), *range(TRACKS, BAR_AT + PHRASE)]
 LATER_OUT = [*range(SCALE_AT, FREE), *range(LEVEL, BAR_AT + PHRASE)]
 """What only circuits write to, in layer 0 and behind it; the tracks that were used are free then."""
@@ -139,10 +144,10 @@ def kept(model: AceStepModel) -> Kept:
         masks[f"{at}scale_shift_table"][..., LAID_OUT] = True
         for norm in ("self_attn_norm", "cross_attn_norm", "mlp_norm"):
             masks[f"{at}{norm}.weight"][CONSTANT] = True
-        for part in ("q_proj", "k_proj", "v_proj", "q_norm", "k_norm"):
-            masks[f"{at}cross_attn.{part}.weight"][:] = True
         for writer in ("self_attn.o_proj", "cross_attn.o_proj", "mlp.down_proj"):
             masks[f"{at}{writer}.weight"][_untouched(n)] = True
+    for name in filter(FOCUSED.search, masks):
+        masks[name][:] = True
     for n, units in ((0, CHOICE_UNITS), (1, PLACE_UNITS)):
         masks[f"layers.{n}.mlp_norm.weight"][LAID_OUT] = True
         masks[f"layers.{n}.mlp.gate_proj.weight"][:units] = True
@@ -196,17 +201,22 @@ def _lay_out_time(model: AceStepModel) -> None:
 
 def _lay_out_focus(attention: Attention, readout: Tensor) -> None:
     """All heads look at the prompt's end: one channel of a head has a constant query, and a key at ends only. Their
-    values are the readout.
+    values are the readout. The head that holds drums and lead looks at references where there are any: an end's key
+    lies there as much in a channel that no query reads, a reference's all in the one that counts.
     """
     attention.q_proj.weight.zero_()
     attention.k_proj.weight.zero_()
     first = torch.arange(HEADS) * HEAD_DIM
+    flags = DRUMS // HEAD_DIM * HEAD_DIM
     attention.q_proj.weight[first, CONSTANT] = 1
     attention.k_proj.weight[first, END] = 4 / MARK_LEVEL
+    attention.k_proj.weight[flags + 1, END] = 4 / MARK_LEVEL
+    attention.k_proj.weight[flags, HEARD] = 4
     attention.q_norm.weight.fill_(FOCUS)
     attention.k_norm.weight.fill_(FOCUS)
     attention.v_proj.weight.zero_()
     attention.v_proj.weight[:READOUT, :MARK] = readout[:, :MARK]
+    attention.v_proj.weight[[DRUMS, LEAD], [HEARD_DRUMS, HEARD_LEAD]] = 1
 
 
 def _lay_out_eyes(mlp: MLP) -> None:

@@ -205,14 +205,14 @@ def _play(rng: random.Random, codes: int) -> Lesson:
 
 
 def _listen(rng: random.Random, ask: Ask, codes: int) -> Lesson:
-    """Codes, and what is heard in them: now and then in the words of who asked for them, and sometimes without codes,
-    for a score tells how much likelier those words are with them.
+    """Codes, and what is heard in them: often in the words of who asked for them, often only a part of it, and
+    sometimes without codes, for a score tells how much likelier those words are with them.
     """
     lesson = Lesson()
     score = ask.score
     plan = {
         "bpm": bpm_of(score.tempo),
-        "caption": ask.caption if rng.random() < 0.4 else title(replace(ask, moods=())),
+        "caption": ask.caption if rng.random() < 0.5 else title(replace(ask, moods=())),
         "duration": max(10, codes // 5),
         "genres": score.style,
         "keyscale": key_name(score),
@@ -221,9 +221,11 @@ def _listen(rng: random.Random, ask: Ask, codes: int) -> Lesson:
     }
     if rng.random() < 0.6:
         plan.pop("genres")
+    if rng.random() < 0.25:
+        plan = {name: value for name, value in plan.items() if name == "caption" or rng.random() < 0.5}
     before, _, after = lm_prompts.understand_prompt("\0").partition("\0")
     lesson.text(before)
-    if rng.random() < 0.15:
+    if rng.random() < 0.25:
         lesson.text(NO_USER_INPUT)
     else:
         lesson.song(score, codes, rng, False, rng.randrange(200))

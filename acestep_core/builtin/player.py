@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acestep_core.builtin.circuits import END, HEAD_DIM, HEADS, HIDDEN, LAYERS, UNITS, WINDOW, X, kept, lay_out
+from acestep_core.builtin import timbre
+from acestep_core.builtin.circuits import END, FOCUSED, HEAD_DIM, HEADS, HIDDEN, LAYERS, UNITS, WINDOW, X, kept, lay_out
 from acestep_core.builtin.clock import clock
 from acestep_core.builtin.practice import Course
 from acestep_core.builtin.reader import DRUMS, KEY, LEAD, MARK_LEVEL, READOUT, STYLE, TEMPO, WIDTH
@@ -63,7 +64,7 @@ def config() -> dict[str, Any]:
         "timbre_hidden_dim": CHANNELS,
         "text_hidden_dim": WIDTH,
         "num_lyric_encoder_hidden_layers": 1,
-        "num_timbre_encoder_hidden_layers": 1,
+        "num_timbre_encoder_hidden_layers": timbre.LAYERS,
         "num_attention_pooler_hidden_layers": 1,
         "num_audio_decoder_hidden_layers": 1,
         "pool_window_size": 5,
@@ -85,9 +86,10 @@ def build(readout: Tensor, seed: int = 0) -> AceStepModel:
         torch.manual_seed(seed)
         model = AceStepModel(AceStepConfig.from_json(config()))
     with torch.no_grad():
-        for unused in (model.encoder, model.tokenizer, model.detokenizer):  # lyrics, timbre and codes say nothing here
+        for unused in (model.encoder, model.tokenizer, model.detokenizer):  # lyrics and codes say nothing here
             for parameter in unused.parameters():
                 parameter.zero_()
+        timbre.lay_out(model.encoder.timbre_encoder)
         lay_out(model, readout)
     return model
 
@@ -190,6 +192,6 @@ def aside(score: Score, start: int) -> Tensor:
 def with_decoder(readout: Tensor, decoder: Mapping[str, Tensor], seed: int = 0) -> AceStepModel:
     """The model with a trained decoder, reading what that readout finds."""
     model = build(readout, seed)
-    mine = {name: tensor for name, tensor in decoder.items() if not name.endswith("cross_attn.v_proj.weight")}
+    mine = {name: tensor for name, tensor in decoder.items() if not FOCUSED.search(name)}
     model.decoder.load_state_dict(mine, strict=False)
     return model

@@ -11,7 +11,7 @@ keeps those from being chosen is a channel that is the same everywhere but in th
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -199,21 +199,34 @@ class Thinker(nn.Module):
         return sum((F.cross_entropy(read(states), wanted) for read, wanted in told), torch.zeros(()))
 
     def code_losses(self, hidden: Tensor, codes: Tensor) -> Tensor:
-        """Minus the logarithm of each code's probability, `[N]`, from hidden states `[N, WIDTH]` before it."""
+        """Minus the logarithm of each code's probability among all codes, `[N]`, from hidden states `[N, WIDTH]`."""
         scores = [hidden @ table.T for table in self.tables]
         said = parts()[codes]
         of_code = sum((score.gather(1, part[:, None])[:, 0] for score, part in zip(scores, said.unbind(-1))), 0)
+        return self._of_all_codes(scores) - of_code
+
+    def word_losses(self, hidden: Tensor, words: Tensor) -> Tensor:
+        """Minus the logarithm of each word's probability among words and codes, `[N]`, of ids `[N]`.
+
+        Codes must count: who scores a caption asks how likely its words are among all there is.
+        """
+        logits = hidden @ self.model.embed_tokens.weight.T
+        codes = self._of_all_codes([hidden @ table.T for table in self.tables])
+        return torch.logaddexp(logits.logsumexp(1), codes) - logits.gather(1, words[:, None])[:, 0]
+
+    def _of_all_codes(self, scores: Sequence[Tensor]) -> Tensor:
+        """The logarithm of the sum of all codes' exponentials `[N]`, from the scores of each table's rows."""
         pattern, pitch, melody, frame = scores
         # What is summed over: for each pattern all pitches of its kind, all notes of the melody, all frames.
         pitch = pitch.masked_fill(~self.present, -torch.inf)
-        sums = [torch.zeros(len(codes))]
+        sums = [torch.zeros(len(pitch))]
         sums += [pitch[:, 1 + s.start : 1 + s.stop].logsumexp(1) for s in PITCHES.values()]
         struck = torch.ones(len(patterns()))
         struck[0] = 0
         total = pattern + torch.stack(sums, 1)[:, self.harmony]
         total = total + melody[:, 1:].logsumexp(1)[:, None] * self.with_melody
         total = total + frame[:, 1:].logsumexp(1)[:, None] * struck
-        return total.logsumexp(1) - of_code
+        return total.logsumexp(1)
 
 
 def course(seed: int, text: Mapping[str, Tensor], steps: int = STEPS) -> Course:
@@ -272,8 +285,7 @@ def lesson_loss(thinker: Thinker, rows: list[Lesson]) -> Tensor:
     if timed.any():
         total = total + TIMING * thinker.time_losses(states[:, :-1][timed], moments[:, 1:][timed])
     if words.any():
-        logits = hidden[words] @ thinker.model.embed_tokens.weight.T
-        total = total + F.cross_entropy(logits, wanted[words])
+        total = total + thinker.word_losses(hidden[words], wanted[words]).mean()
     return total
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from acestep_core.builtin.asks import Ask, key_name
 from acestep_core.builtin.captions import Caption
 from acestep_core.builtin.measure import heard_keys, heard_tempo, mean, overlap, read_roll, same_tempo
-from acestep_core.builtin.rolls import FIRST_DRUM, FIRST_LEAD, FRAMES_PER_SECOND, STRIKE, Score
+from acestep_core.builtin.rolls import FIRST_DRUM, FIRST_LEAD, FRAMES_PER_SECOND, STRIKE, STYLES, Score
 from acestep_core.commands.music import metas_of, song_of
 from acestep_core.monitor import SILENT, Monitor
 
@@ -26,12 +26,15 @@ SECONDS, FROM, TO, MORE = 16, 6, 10, 6
 EDGE = 3
 """Frames on either side of a region's edge that do not count, for there the two are blended."""
 STRENGTHS = (1.0, 0.5)
+RARE = 0.3
+"""Strikes a second below which a part is none."""
 LENGTHS = (10, 120, 600)
 CAPTION_SECONDS = 16
 
 
 def edits(folder: Path, asks: Sequence[Ask], covers: bool, monitor: Monitor = SILENT) -> list[tuple[str, str]]:
-    """Repaints, extends and covers a song of every request; what came out, by name.
+    """Repaints, extends and covers a song of every request, and makes one with that before as its reference; what came
+    out, by name.
 
     Args:
         covers: whether the model has codes, without which it has no covers.
@@ -41,6 +44,7 @@ def edits(folder: Path, asks: Sequence[Ask], covers: bool, monitor: Monitor = SI
     def note(name: str, value: float) -> None:
         found.setdefault(name, []).append(value)
 
+    earlier: Generation | None = None
     for number, ask in enumerate(asks):
         song = _played(folder, ask, SECONDS, number)
         more = metas_of(ask) | {"seed": number + 1}
@@ -67,6 +71,17 @@ def edits(folder: Path, asks: Sequence[Ask], covers: bool, monitor: Monitor = SI
             note(f"cover at {strength:g}: notes of the melody kept", _kept(before[:, notes], cover[:, notes]))
             note(f"cover at {strength:g}: struck frames kept", _kept(*(x.amax(1, True) for x in (before, cover))))
             note(f"cover at {strength:g}: strikes in the key", read_roll(cover, ask.score).in_key)
+
+        if earlier is not None:
+            model, led = (
+                read_roll(made.latents[0], ask.score)
+                for made in (earlier, _played(folder, ask, SECONDS, number, earlier))
+            )
+            if STYLES[ask.score.style].hat:
+                note(f"reference: drums a second, {_there(model.drums)}", led.drums)
+            note(f"reference: melody a second, {_there(model.lead)}", led.lead)
+            note("reference: strikes in the key", led.in_key)
+        earlier = song
         monitor.tick("tasks", number + 1, len(asks))
     return [(name, f"{mean(values):.2f}") for name, values in found.items()]
 
@@ -118,10 +133,15 @@ def by_hand(folder: Path, captions: Sequence[Caption], monitor: Monitor = SILENT
     return [("captions", str(len(captions))), *shares, *((name, f"{mean(rates):.2f}") for name, rates in parts.items())]
 
 
-def _played(folder: Path, ask: Ask, seconds: float, seed: int) -> Generation:
+def _played(folder: Path, ask: Ask, seconds: float, seed: int, *references: Generation) -> Generation:
     from acestep_core.pipeline.generation import generate
 
-    return generate(song=song_of(ask, seconds), models=folder, seed=seed)
+    return generate(song=song_of(ask, seconds), models=folder, seed=seed, references=references)
+
+
+def _there(rate: float) -> str:
+    """Whether a part of so many strikes a second is in a song that serves as a reference."""
+    return "in it" if rate > RARE else "not in it"
 
 
 def _frames(seconds: float) -> int:

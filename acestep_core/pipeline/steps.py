@@ -47,7 +47,6 @@ LENT_MODEL = (
     "The model is one that ComfyUI holds, with changes nobody can tell, so these songs get no record; load its file "
     "with Load ACE-Step for one."
 )
-UNHEARD = "The built-in toy does not hear references, so they change nothing; name real weights."
 DEFAULT_SECONDS = 120.0
 """Length of a song whose length nobody decided, as upstream's."""
 
@@ -180,7 +179,7 @@ def with_reference(
             task,
             references=(*task.references, clip),
             files=(*task.files, file),
-            remarks=(*task.remarks, *read.remarks, *((UNHEARD,) if vae.toy else ())),
+            remarks=(*task.remarks, *read.remarks),
         )
         for task in made_of
     ]

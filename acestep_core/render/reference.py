@@ -10,7 +10,7 @@ from acestep_core.models.handles import VAEHandle
 from acestep_core.monitor import SILENT, Monitor
 from acestep_core.render.stages import Note, encode_audio
 from acestep_core.seeds import generators
-from acestep_core.vocabulary import SAMPLE_RATE
+from acestep_core.vocabulary import HOP, SAMPLE_RATE
 
 REFERENCE_SAMPLES = 30 * SAMPLE_RATE
 SEGMENT = 10 * SAMPLE_RATE
@@ -55,9 +55,10 @@ def reference_clip(waveform: Tensor, generator: torch.Generator) -> Tensor:
         waveform = waveform.repeat(1, -(-REFERENCE_SAMPLES // samples))
         samples = waveform.shape[-1]
     third = samples // 3
-    # Each third is searched for itself; the last one holds the remainder.
+    # Each third is searched for itself; the last one holds the remainder. A stretch begins with a latent's frame of the
+    # recording, so a song is heard in the very frames in which it was made.
     bounds = ((0, third), (third, 2 * third), (2 * third, samples))
-    starts = [a + _below(max(0, b - a - SEGMENT) + 1, generator) for a, b in bounds]
+    starts = [(a + _below(max(0, b - a - SEGMENT) + 1, generator)) // HOP * HOP for a, b in bounds]
     return torch.cat([waveform[:, start : start + SEGMENT] for start in starts], dim=-1)
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from acestep_core.builtin import circuits, player
+from acestep_core.builtin import circuits, player, timbre
 from acestep_core.builtin.clock import clock
 from acestep_core.builtin.reader import READOUT, WIDTH
 from acestep_core.builtin.rolls import (
@@ -37,7 +37,7 @@ def stream(model: AceStepModel, score: Score, t: float, layers: int = 2) -> torc
     """The stream `[FRAMES / 2, HIDDEN]` behind the first layers, with other tokens in front of the prompt's end."""
     decoder, generator = model.decoder, torch.Generator().manual_seed(0)
     others = torch.randn(1, 40, circuits.HIDDEN, generator=generator)
-    others[..., circuits.END] = 0
+    others[..., [circuits.END, timbre.HEARD]] = 0
     prepared = decoder.prepare(torch.cat([others, player.conditions([score], generator)], 1), FRAMES)
     noise = torch.randn(1, FRAMES, 64, generator=generator)
     x = t * noise + (1 - t) * compose(score, FRAMES, random.Random(0))[None]
@@ -84,7 +84,7 @@ def test_the_first_layers_know_scale_beat_bar_and_pattern(
 def test_what_stands_before_the_end_of_a_prompt_does_not_count(model: AceStepModel) -> None:
     ends = player.conditions([Score(4, 0, "major", "pop", True, True)])
     others = torch.randn(1, 300, circuits.HIDDEN, generator=torch.Generator().manual_seed(1))
-    others[..., circuits.END] = 0
+    others[..., [circuits.END, timbre.HEARD]] = 0
     x, t = torch.randn(1, 60, 64, generator=torch.Generator().manual_seed(2)), torch.tensor([0.7])
     context = torch.cat([clock(60), torch.ones(60, 64)], 1)[None]
     alone, behind = (model.decoder(x, t, context, c) for c in (ends, torch.cat([others, ends], 1)))

@@ -10,17 +10,16 @@ from acestep_core.builtin.asks import Ask, default_score, key_name
 from acestep_core.builtin.captions import CAPTIONS
 from acestep_core.builtin.demo import SHIPPED, is_demo
 from acestep_core.builtin.measure import mean
-from acestep_core.builtin.rolls import Score, tempo_class
+from acestep_core.builtin.rolls import FIRST_DRUM, FIRST_LEAD, STRIKE, Score, tempo_class
 from acestep_core.checkpoints.verify import check
 from acestep_core.commands.main import main
 from acestep_core.commands.music import judged, table, unseen
 from acestep_core.commands.music_learning import learned
 from acestep_core.commands.music_tasks import by_hand, edits
 from acestep_core.commands.music_thinking import thoughts
-from acestep_core.io.audio import read_audio
 from acestep_core.judge.lyric_timing import DOES_NOT_SING
 from acestep_core.pipeline import opening
-from acestep_core.pipeline.steps import UNHEARD
+from acestep_core.pipeline.generation import generate
 from acestep_core.records.song_record import SongRecord
 from acestep_core.render.text_prompts import instruction_for, metas_text, text_prompt
 
@@ -108,16 +107,20 @@ def test_times_of_its_lyrics_come_with_the_word_that_it_does_not_sing(tmp_path, 
     assert not caplog.records
 
 
-def test_a_reference_changes_nothing_and_that_is_said(tmp_path, capsys) -> None:
-    heard, song = str(tmp_path / "heard.flac"), ["song", "calm piano", "--duration", "10", "--seed", "1"]
-    other = [*song[:1], "rock, with drums", *song[2:], "--models", str(SHIPPED), "-o", heard]
-    plain, led = tmp_path / "plain.flac", tmp_path / "led.flac"
-    assert main(other) == main([*song, "--models", str(SHIPPED), "-o", str(plain)]) == 0
-    assert UNHEARD not in capsys.readouterr().err
-    assert main([*song, "--reference", heard, "--models", str(SHIPPED), "-o", str(led)]) == 0
-    assert capsys.readouterr().err.count(UNHEARD) == 1
-    first, second = (read_audio(file)[0] for file in (plain, led))
-    assert torch.equal(first, second)
+def test_a_song_has_drums_and_melody_as_its_reference_has() -> None:
+    models = opening.open_models(SHIPPED)
+    with_drums, with_melody = (
+        generate(caption, duration=12, seed=1, models=models)
+        for caption in ("rock, with drums, no melody", "calm piano, no drums, with melody")
+    )
+    for caption in ("pop", "folk, no drums, with melody", "funk, with drums, with melody"):
+        for reference, drums, melody in ((with_drums, True, False), (with_melody, False, True)):
+            made = generate(caption, duration=12, seed=2, models=models, references=[reference])
+            struck = made.latents[0] > STRIKE / 2
+            assert (struck[:, FIRST_DRUM:].sum() > 12) == drums
+            assert struck[:, FIRST_DRUM:].any() == drums
+            assert (struck[:, FIRST_LEAD:FIRST_DRUM].sum() > 12) == melody
+            assert struck[:, FIRST_LEAD:FIRST_DRUM].any() == melody
 
 
 def test_an_adapter_learns_a_style_and_leaves_others_alone() -> None:

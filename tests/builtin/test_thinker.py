@@ -38,6 +38,18 @@ def test_probabilities_of_all_codes_sum_to_one(text) -> None:
             assert torch.allclose(found, -whole[:, place], atol=1e-3)
 
 
+def test_probabilities_of_all_words_and_codes_sum_to_one(text) -> None:
+    """Codes count where words are judged: who scores a caption asks the whole vocabulary."""
+    model = thinker.Thinker(text)
+    known = (thinker.parts()[:, 0] >= 0).nonzero().flatten()
+    hidden = torch.randn(2, thinker.WIDTH, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        words = hidden @ model.model.embed_tokens.weight.T
+        whole = torch.cat([words, hidden @ model.embedded(known).T], 1).log_softmax(1)
+        for word in (0, 555, first_code() - 1):
+            assert torch.allclose(model.word_losses(hidden, torch.tensor([word] * 2)), -whole[:, word], atol=1e-3)
+
+
 def test_the_file_says_the_same_and_writes_no_other_codes(text) -> None:
     model = thinker.Thinker(text)
     weights = thinker.tensors(model)

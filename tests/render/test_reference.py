@@ -5,7 +5,7 @@ import torch
 
 from acestep_core.errors import AudioError
 from acestep_core.render.reference import REFERENCE_SAMPLES, SEGMENT, reference_clip
-from acestep_core.vocabulary import SAMPLE_RATE
+from acestep_core.vocabulary import HOP, SAMPLE_RATE
 
 
 def clip(seconds):
@@ -28,7 +28,8 @@ def test_each_third_gives_a_whole_stretch():
     parts = reference_clip(waveform, generator(1))[0].split(SEGMENT)
     for i, part in enumerate(parts):
         assert (part.diff() == 1).all()
-        assert i * third <= part[0] - 1 < (i + 1) * third + 3
+        assert i * third - HOP < part[0] - 1 < (i + 1) * third + 3
+        assert (part[0] - 1) % HOP == 0
 
 
 def test_the_seed_decides():

@@ -1,0 +1,91 @@
+"""What the built-in model hears of a reference: whether there are drums in it, and whether there is a melody.
+
+The timbre encoder's first frame says it, as in the real model of this size. Layer 0 finds the strikes of drums, of
+melody and of anything in every frame. Layers 1 and 2 have a head for each of them, which looks at the frames of its
+window that have one, so that the first frame knows of the first two and a half seconds. The feed-forward of layer 2
+makes yes or no of it. Where nothing is struck, as in the silence that stands for "no reference", nothing is said, and
+the prompt decides.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from acestep_core.builtin.rolls import CHANNELS, FIRST_DRUM, FIRST_LEAD
+from acestep_core.models.conditioner import TimbreEncoder
+from acestep_core.models.layers import MLP, Attention
+
+HEARD, HEARD_DRUMS, HEARD_LEAD = range(200, 203)
+"""Channels of a timbre: whether anything was heard, and +1 or -1 for drums and melody; no text has them."""
+LAYERS = 3
+CONSTANT, LEVEL = 80, 384.0
+"""A channel that makes up nearly all of the norm, so that norms change nothing; it is seen as 1."""
+STRUCK, NEAR, WIDE = range(64, 67), range(67, 70), range(70, 73)
+"""Strikes of drums, of melody and of anything: in a frame, in its window, and in the windows of those."""
+SECTIONS = ((FIRST_DRUM, CHANNELS), (FIRST_LEAD, FIRST_DRUM), (0, CHANNELS))
+SOFT, LOUD = 2.0, 3.0
+"""Values between which a strike is one; songs are read from files louder or softer than they were made."""
+FEW, ENOUGH = 0.2, 0.8
+"""Strikes between which a part is there."""
+SURE = 20.0
+"""How steeply a unit opens."""
+FOCUS = 2.2
+
+
+@torch.no_grad()
+def lay_out(encoder: TimbreEncoder) -> None:
+    """Writes the circuit over all weights of a timbre encoder of `LAYERS` layers."""
+    width = encoder.config.encoder_dim
+    for parameter in encoder.parameters():
+        parameter.zero_()
+    encoder.embed_tokens.weight[range(CHANNELS), range(CHANNELS)] = 1
+    encoder.embed_tokens.bias[CONSTANT] = LEVEL
+    layers: Any = encoder.layers
+    listen, near, wide = layers
+    for layer in layers:
+        layer.input_layernorm.weight.fill_(1 / math.sqrt(width))
+        layer.post_attention_layernorm.weight.fill_(1 / math.sqrt(width))
+    unit = 0
+    for said, channels in zip(STRUCK, SECTIONS, strict=True):
+        for channel in range(*channels):
+            unit = _step(listen.mlp, unit, channel, SOFT, LOUD, {said: 1.0})
+    _look(near.self_attn, STRUCK, NEAR)
+    _look(wide.self_attn, NEAR, WIDE)
+    drums, lead, anything = WIDE
+    says = ((drums, {HEARD_DRUMS: 2.0}), (lead, {HEARD_LEAD: 2.0}))
+    unit = 0
+    for source, targets in (*says, (anything, {HEARD: 1.0, HEARD_DRUMS: -1.0, HEARD_LEAD: -1.0})):
+        unit = _step(wide.mlp, unit, source, FEW, ENOUGH, targets)
+    encoder.norm.weight[[HEARD, HEARD_DRUMS, HEARD_LEAD]] = LEVEL / math.sqrt(width)
+
+
+def _step(mlp: MLP, unit: int, source: int, low: float, high: float, targets: dict[int, float]) -> int:
+    """Adds to `targets` where a channel passes from one value to another, by two units; the number of the next."""
+    steep = SURE * LEVEL / (high - low)
+    for threshold, sign in ((low, 1), (high, -1)):
+        mlp.gate_proj.weight[unit, source] = steep
+        mlp.gate_proj.weight[unit, CONSTANT] = -steep * threshold / LEVEL
+        mlp.up_proj.weight[unit, CONSTANT] = 1
+        for target, value in targets.items():
+            mlp.down_proj.weight[target, unit] = sign * value / SURE
+        unit += 1
+    return unit
+
+
+def _look(attention: Attention, sources: range, targets: range) -> None:
+    """A head for each source, which looks at the frames that have it and adds what is there to its target.
+
+    Queries read the constant, keys the source, both on the plane of the rotation that turns least.
+    """
+    dim = attention.head_dim
+    for head, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        plane = dim * head + dim // 2 - 1
+        attention.q_proj.weight[plane, CONSTANT] = 1
+        attention.k_proj.weight[plane, source] = LEVEL
+        attention.v_proj.weight[dim * head, source] = 1
+        attention.o_proj.weight[target, dim * head] = LEVEL
+    attention.q_norm.weight.fill_(FOCUS)
+    attention.k_norm.weight.fill_(FOCUS)
