@@ -35,15 +35,16 @@ def value_count(role: str, path: Path, variant: str | None = None) -> int:
 
 def weight_files(role: str, path: Path, variant: str | None = None) -> tuple[Path, ...]:
     """The files that hold the weights of one role at a path; arguments and errors as of `value_count`."""
-    return tuple(dict.fromkeys(info.path for info in _opened(role, path, variant).tensors.infos.values()))
+    return tuple(dict.fromkeys(info.path for info in opened(role, path, variant).tensors.infos.values()))
 
 
 @lru_cache(maxsize=64)
 def _counted(role: str, path: Path, variant: str | None, stamps: tuple[tuple[str, int, int], ...]) -> int:
-    return sum(info.numel for info in _opened(role, path, variant).tensors.infos.values())
+    return sum(info.numel for info in opened(role, path, variant).tensors.infos.values())
 
 
-def _opened(role: str, path: Path, variant: str | None) -> DitFiles | VaeFiles | QwenFiles:
+def opened(role: str, path: Path, variant: str | None) -> DitFiles | VaeFiles | QwenFiles:
+    """The files of one role at a path; arguments and errors as of `value_count`."""
     match role:
         case "dit":
             return open_dit(path, variant)

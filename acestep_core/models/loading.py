@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from acestep_core import devices
+from acestep_core.checkpoints.counting import opened
 from acestep_core.checkpoints.find import find_tokenizer
 from acestep_core.checkpoints.layouts import (
     SILENCE_FILE,
@@ -102,18 +103,16 @@ def stays_narrow(device: torch.device, dtype: torch.dtype, tensors: Weights, mem
 
 def outline(handle: Handle, how: How) -> nn.Module:
     """The module as it would be loaded, on the meta device; only headers are read."""
-    files: DitFiles | VaeFiles | QwenFiles
+    files = opened(handle.role, handle.path, handle.variant if isinstance(handle, ModelHandle) else None)
+    module: nn.Module
     with torch.device("meta"):
-        if isinstance(handle, VAEHandle):
-            files = open_vae(handle.path)
-            return _ready(OobleckVAE(OobleckConfig.from_json(files.config)).to(how.dtype))
-        module: nn.Module
-        if isinstance(handle, ModelHandle):
-            files = open_dit(handle.path, handle.variant)
-            module = AceStepModel(AceStepConfig.from_json(files.config))
-        else:
-            files = open_lm(handle.path) if isinstance(handle, LMHandle) else open_text_encoder(handle.path)
-            module = Qwen3(Qwen3Config.from_json(files.config))
+        match files:
+            case VaeFiles():
+                return _ready(OobleckVAE(OobleckConfig.from_json(files.config)).to(how.dtype))
+            case DitFiles():
+                module = AceStepModel(AceStepConfig.from_json(files.config))
+            case QwenFiles():
+                module = Qwen3(Qwen3Config.from_json(files.config))
         if how.device is not None:
             held = _held_as(handle.role, how.device, how, files.tensors)
             infos = files.tensors.infos
