@@ -116,10 +116,11 @@ class ACEStepReferenceAudio:
         from acestep_core.pipeline.steps import with_reference
         from acestep_core.vocabulary import SAMPLE_RATE
 
-        remarks = []
+        remarks, before = [], task[0].remarks
         for recording in (audio, *(more for more in (audio_2, audio_3, audio_4) if more is not None)):
             waveforms, remark = wires.from_audio(recording)
             remarks.append(remark)
             for wave in waveforms:
                 task = tuple(with_reference(task, vae, (wave, SAMPLE_RATE), clip_seed, monitor=monitor()))
-        return told((task,), *remarks)
+        new = dict.fromkeys(text for text in task[0].remarks if text not in before)
+        return told((task,), *remarks, *new)

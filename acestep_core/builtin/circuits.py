@@ -3,9 +3,9 @@
 A small DiT trained from random weights learned neither key nor beat in the time a laptop has. So its stream has an
 order, and the first two layers hold circuits that no training step may touch (`Kept`):
 
-* *Prompt.* In every layer all heads of cross-attention look at the end of the prompt alone: queries read a constant,
-  keys the channel that marks an end; values are what the text encoder's readout finds there. Whether there are drums
-  and a melody is read from references instead where there are any (`timbre.py`). Layer 0 lays it into the
+* *Prompt.* In every layer the heads of cross-attention look at the end of the prompt alone: queries read a constant,
+  keys the channel that marks an end; values are what the text encoder's readout finds there. The head that holds drums
+  and melody looks at references instead where there are any (`timbre.py`). Layer 0 lays it into the
   stream: tempo class, scale and tonic, style, drums and lead. So the DiT can be trained without a text encoder, and
   goes with any that has such a readout.
 * *Beat.* The feed-forward of layer 0 takes the click track of the chosen tempo class out of the 32 of `clock.py`, that
@@ -200,18 +200,18 @@ def _lay_out_time(model: AceStepModel) -> None:
 
 
 def _lay_out_focus(attention: Attention, readout: Tensor) -> None:
-    """All heads look at the prompt's end: one channel of a head has a constant query, and a key at ends only. Their
-    values are the readout. The head that holds drums and lead looks at references where there are any: an end's key
-    lies there as much in a channel that no query reads, a reference's all in the one that counts.
+    """Heads look at the prompt's end: one channel of a head has a constant query, and a key at ends only. Their values
+    are the readout. The head that holds drums and lead, and nothing else, prefers references in which something was
+    heard: an end's key lies there as much in a channel that no query reads, a reference's all in the one that counts.
     """
+    assert DRUMS % HEAD_DIM == 0
     attention.q_proj.weight.zero_()
     attention.k_proj.weight.zero_()
     first = torch.arange(HEADS) * HEAD_DIM
-    flags = DRUMS // HEAD_DIM * HEAD_DIM
     attention.q_proj.weight[first, CONSTANT] = 1
     attention.k_proj.weight[first, END] = 4 / MARK_LEVEL
-    attention.k_proj.weight[flags + 1, END] = 4 / MARK_LEVEL
-    attention.k_proj.weight[flags, HEARD] = 4
+    attention.k_proj.weight[DRUMS + 1, END] = 4 / MARK_LEVEL
+    attention.k_proj.weight[DRUMS, HEARD] = 4
     attention.q_norm.weight.fill_(FOCUS)
     attention.k_norm.weight.fill_(FOCUS)
     attention.v_proj.weight.zero_()

@@ -205,8 +205,8 @@ def _play(rng: random.Random, codes: int) -> Lesson:
 
 
 def _listen(rng: random.Random, ask: Ask, codes: int) -> Lesson:
-    """Codes, and what is heard in them: often in the words of who asked for them, often only a part of it, and
-    sometimes without codes, for a score tells how much likelier those words are with them.
+    """Codes, and what is heard in them: every other time in the words of who asked for them, sometimes in a few fields
+    of a plan only, and sometimes without codes, for a score tells how much likelier those words are with them.
     """
     lesson = Lesson()
     score = ask.score

@@ -73,13 +73,11 @@ def edits(folder: Path, asks: Sequence[Ask], covers: bool, monitor: Monitor = SI
             note(f"cover at {strength:g}: strikes in the key", read_roll(cover, ask.score).in_key)
 
         if earlier is not None:
-            model, led = (
-                read_roll(made.latents[0], ask.score)
-                for made in (earlier, _played(folder, ask, SECONDS, number, earlier))
-            )
+            again = _played(folder, ask, SECONDS, number, earlier)
+            given, led = (read_roll(made.latents[0], ask.score) for made in (earlier, again))
             if STYLES[ask.score.style].hat:
-                note(f"reference: drums a second, {_there(model.drums)}", led.drums)
-            note(f"reference: melody a second, {_there(model.lead)}", led.lead)
+                note(f"reference: drums a second, {_there(given.drums)}", led.drums)
+            note(f"reference: melody a second, {_there(given.lead)}", led.lead)
             note("reference: strikes in the key", led.in_key)
         earlier = song
         monitor.tick("tasks", number + 1, len(asks))

@@ -47,6 +47,10 @@ LENT_MODEL = (
     "The model is one that ComfyUI holds, with changes nobody can tell, so these songs get no record; load its file "
     "with Load ACE-Step for one."
 )
+UNHEARD = (
+    "The built-in toy hears drums and melody only in the first seconds of songs of its own, and this reference is "
+    "none; name real weights."
+)
 DEFAULT_SECONDS = 120.0
 """Length of a song whose length nobody decided, as upstream's."""
 
@@ -172,6 +176,7 @@ def with_reference(
     tiles: list[int] = []
     read = read_source(recording, limit=LONGEST)
     clip = reference_latents(vae, read.waveform, seed, monitor, tile or tile_for(vae), tiles.append)
+    unheard = (UNHEARD,) if vae.toy and not _recognised(clip) else ()
     known = recording if isinstance(recording, str | Path) else (read.waveform, SAMPLE_RATE)
     file = describe_recording("reference", known, encode_tile=tiles[-1], clip_seed=seed)
     return [
@@ -179,10 +184,16 @@ def with_reference(
             task,
             references=(*task.references, clip),
             files=(*task.files, file),
-            remarks=(*task.remarks, *read.remarks),
+            remarks=(*task.remarks, *read.remarks, *unheard),
         )
         for task in made_of
     ]
+
+
+def _recognised(clip: Tensor) -> bool:
+    from acestep_core.builtin.timbre import recognised
+
+    return recognised(clip[0])
 
 
 def _regions(options: TaskOptions, samples: int) -> tuple[Region, ...]:

@@ -55,8 +55,8 @@ def reference_clip(waveform: Tensor, generator: torch.Generator) -> Tensor:
         waveform = waveform.repeat(1, -(-REFERENCE_SAMPLES // samples))
         samples = waveform.shape[-1]
     third = samples // 3
-    # Each third is searched for itself; the last one holds the remainder. A stretch begins with a latent's frame of the
-    # recording, so a song is heard in the very frames in which it was made.
+    # Each third is searched for itself; the last one holds the remainder. A stretch begins with a frame of the
+    # recording's latents, so a song that was made here is heard in the frames in which it was made.
     bounds = ((0, third), (third, 2 * third), (2 * third, samples))
     starts = [(a + _below(max(0, b - a - SEGMENT) + 1, generator)) // HOP * HOP for a, b in bounds]
     return torch.cat([waveform[:, start : start + SEGMENT] for start in starts], dim=-1)

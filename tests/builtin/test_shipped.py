@@ -1,6 +1,7 @@
 """The built-in model that comes with the package makes what is asked for, in captions that people wrote too."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
@@ -11,15 +12,19 @@ from acestep_core.builtin.captions import CAPTIONS
 from acestep_core.builtin.demo import SHIPPED, is_demo
 from acestep_core.builtin.measure import mean
 from acestep_core.builtin.rolls import FIRST_DRUM, FIRST_LEAD, STRIKE, Score, tempo_class
+from acestep_core.checkpoints.catalog import LAYOUTS
 from acestep_core.checkpoints.verify import check
 from acestep_core.commands.main import main
 from acestep_core.commands.music import judged, table, unseen
 from acestep_core.commands.music_learning import learned
 from acestep_core.commands.music_tasks import by_hand, edits
 from acestep_core.commands.music_thinking import thoughts
+from acestep_core.io.audio import read_audio, write_audio
 from acestep_core.judge.lyric_timing import DOES_NOT_SING
+from acestep_core.models.convert import convert
 from acestep_core.pipeline import opening
 from acestep_core.pipeline.generation import generate
+from acestep_core.pipeline.steps import UNHEARD
 from acestep_core.records.song_record import SongRecord
 from acestep_core.render.text_prompts import instruction_for, metas_text, text_prompt
 
@@ -39,6 +44,21 @@ def scores(prompts: list[str]) -> list[Score]:
 def test_it_is_whole() -> None:
     assert is_demo(SHIPPED)
     assert check(SHIPPED).ok
+
+
+def test_it_plays_and_thinks_the_same_in_every_layout(tmp_path) -> None:
+    """It is a checkpoint like any other: converted, opened, planned with and rendered, to the bit."""
+    songs = []
+    for layout in (None, *LAYOUTS):
+        folder = SHIPPED if layout is None else tmp_path / layout
+        if layout is not None:
+            convert(SHIPPED, folder, layout)
+        made = generate("rock, with drums", duration=10, seed=3, models=opening.open_models(folder), think=True)
+        songs.append((made.plan, made.origin.codes, made.audio))
+    assert len(songs) == 4
+    for plan, codes, audio in songs[1:]:
+        assert (plan, codes) == songs[0][:2]
+        assert torch.equal(audio, songs[0][2])
 
 
 def test_captions_that_people_wrote_are_understood() -> None:
@@ -64,12 +84,13 @@ def test_songs_are_in_key_and_in_tempo() -> None:
 
 
 def test_repainting_and_extending_stay_in_key_and_in_time() -> None:
-    figures = {name: float(value) for name, value in edits(SHIPPED, unseen(2)[1:], covers=False)}
+    figures = {name: float(value) for name, value in edits(SHIPPED, unseen(3)[1:], covers=False)}
     assert figures["repaint: strikes outside that stay"] > 0.95
     assert figures["extend: strikes of the song that stay"] > 0.9
     for task in ("repaint", "extend"):
         assert figures[f"{task}: new strikes in the key"] >= 0.9
         assert figures[f"{task}: new strikes on the grid"] >= 0.9
+    assert figures["reference: strikes in the key"] >= 0.9
 
 
 def test_it_plans_what_is_asked_for_plays_the_plan_and_knows_it_again() -> None:
@@ -121,6 +142,17 @@ def test_a_song_has_drums_and_melody_as_its_reference_has() -> None:
             assert struck[:, FIRST_DRUM:].any() == drums
             assert (struck[:, FIRST_LEAD:FIRST_DRUM].sum() > 12) == melody
             assert struck[:, FIRST_LEAD:FIRST_DRUM].any() == melody
+
+
+def test_a_reference_that_it_cannot_hear_is_told(tmp_path, capsys) -> None:
+    whole, cut, song = (str(tmp_path / f"{name}.flac") for name in ("whole", "cut", "song"))
+    asked = ["--duration", "12", "--seed", "1", "--models", str(SHIPPED)]
+    assert main(["song", "rock, with drums", *asked, "-o", whole]) == 0
+    sound, rate = read_audio(Path(whole))
+    write_audio(Path(cut), sound[:, 480:], rate, "flac")
+    for reference, told in ((whole, 0), (cut, 1)):
+        assert main(["song", "calm piano", *asked, "--reference", reference, "-o", song]) == 0
+        assert capsys.readouterr().err.count(UNHEARD) == told
 
 
 def test_an_adapter_learns_a_style_and_leaves_others_alone() -> None:

@@ -7,7 +7,8 @@ import torch
 from acestep_core.errors import AudioError, InvalidInput
 from acestep_core.io.audio import read_audio
 from acestep_core.judge.lyric_timing import DOES_NOT_SING
-from acestep_core.models.handles import ModelHandle
+from acestep_core.models.handles import ModelHandle, VAEHandle
+from acestep_core.pipeline.steps import UNHEARD
 from acestep_core.song.description import Song
 
 RATE = 48_000
@@ -86,6 +87,18 @@ def test_references_add_up_and_change_the_song(call: Callable[..., Any], vae: An
     assert [len(task[0].references) for task in (plain, one, two, both)] == [0, 1, 2, 2]
     assert all(torch.equal(*clips) for clips in zip(two[0].references, both[0].references, strict=True))
     assert not torch.allclose(render(call, plain, vae), render(call, one, vae), atol=1e-2)
+
+
+def test_that_the_toy_does_not_hear_a_recording_is_said_once(
+    pack: Any, call: Callable[..., Any], vae: Any, recording: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (plain,) = call("ACEStepTextToMusic", song=Song(duration=10.0))
+    node = pack.classes["ACEStepReferenceAudio"]()
+    assert isinstance(node.make(vae, plain, recording), tuple)
+    monkeypatch.setattr(VAEHandle, "toy", True)
+    made = node.make(vae, plain, recording, audio_2=recording)
+    assert made["ui"] == {"text": [UNHEARD]}
+    assert isinstance(node.make(vae, made["result"][0], recording), tuple)
 
 
 def test_a_batch_of_recordings_becomes_a_batch_of_songs(call: Callable[..., Any], vae: Any, recording: Any) -> None:
