@@ -1,5 +1,6 @@
 """The built-in model that comes with the package makes what is asked for, in captions that people wrote too."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from acestep_core.builtin import reader
 from acestep_core.builtin.asks import Ask, default_score, key_name
 from acestep_core.builtin.captions import CAPTIONS
 from acestep_core.builtin.demo import SHIPPED, is_demo
+from acestep_core.builtin.lessons import song_codes
 from acestep_core.builtin.measure import mean
 from acestep_core.builtin.rolls import FIRST_DRUM, FIRST_LEAD, STRIKE, Score, tempo_class
 from acestep_core.checkpoints.catalog import LAYOUTS
@@ -20,6 +22,7 @@ from acestep_core.commands.music_learning import learned
 from acestep_core.commands.music_tasks import by_hand, edits
 from acestep_core.commands.music_thinking import thoughts
 from acestep_core.io.audio import read_audio, write_audio
+from acestep_core.judge.lm_score import score_codes, scoring
 from acestep_core.judge.lyric_timing import DOES_NOT_SING
 from acestep_core.models.convert import convert
 from acestep_core.pipeline import opening
@@ -27,6 +30,7 @@ from acestep_core.pipeline.generation import generate
 from acestep_core.pipeline.steps import UNHEARD
 from acestep_core.records.song_record import SongRecord
 from acestep_core.render.text_prompts import instruction_for, metas_text, text_prompt
+from acestep_core.song.description import Song
 
 
 def scores(prompts: list[str]) -> list[Score]:
@@ -100,6 +104,19 @@ def test_it_plans_what_is_asked_for_plays_the_plan_and_knows_it_again() -> None:
     assert figures["song: strikes as the codes tell"] >= 0.9
     assert figures["song: key heard"] >= 0.8
     assert figures["understood: key"] >= 0.8
+
+
+def test_a_score_prefers_a_songs_own_caption_to_one_of_another_style() -> None:
+    asks, right = unseen(60), []
+    handle = opening.open_models(SHIPPED).lm
+    assert handle is not None
+    takes = [song_codes(ask.score, 100, random.Random(n)).tolist() for n, ask in enumerate(asks)]
+    with scoring(handle, takes, Song(caption=max((ask.caption for ask in asks), key=len))) as lm:
+        for n, (ask, codes) in enumerate(zip(asks, takes, strict=True)):
+            other = next(b for b in (*asks[n:], *asks) if b.score.style != ask.score.style)
+            own, swapped = (score_codes(lm, codes, Song(caption=b.caption)).total for b in (ask, other))
+            right.append(float(own > swapped))
+    assert mean(right) >= 0.8
 
 
 def test_captions_are_heard() -> None:

@@ -9,12 +9,13 @@ import pytest
 
 from acestep_core.commands.main import main
 from tests.host.migrate.native_graphs import TEMPLATES, TEXT
+from tests.places import nothing_known
 
 
 @pytest.fixture
 def here(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    nothing_known(monkeypatch, tmp_path / "cache")
     monkeypatch.setenv("ACESTEP_CHECKPOINTS", str(tiny_root))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)

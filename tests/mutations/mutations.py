@@ -29,6 +29,18 @@ MUTATIONS = (
     Mutation("\n    if isinstance(seed, bool) or not", "\n    if not", "tests/test_seeds.py"),
     Mutation("angle = variance * math.pi / 2", "angle = variance * math.pi", "tests/test_seeds.py"),
     Mutation("1 <= batch <= MAX_BATCH", "1 <= batch", "tests/test_seeds.py"),
+    # reference
+    Mutation("generator)) // HOP * HOP for a, b in", "generator)) for a, b in", "tests/render/test_reference.py"),
+    Mutation(
+        "bias[[HEARD, HEARD_DRUMS, HEARD_LEAD]] = -1",
+        "bias[[HEARD_DRUMS, HEARD_LEAD]] = -1",
+        "tests/builtin/test_timbre.py",
+    ),
+    Mutation(
+        "k_proj.weight[DRUMS + 1, END] = 4 / MARK_LEVEL",
+        "k_proj.weight[DRUMS + 1, END] = 0",
+        "tests/builtin/test_timbre.py",
+    ),
     # song
     Mutation("min(code, CODEBOOK_SIZE - 1)", "min(code, CODEBOOK_SIZE)", "tests/song"),
     Mutation("round(seconds * CODE_RATE, 6)", "seconds * CODE_RATE", "tests/song"),

@@ -17,6 +17,7 @@ from acestep_core.checkpoints.qwen_tokenizer import load_tokenizer
 from acestep_core.errors import CheckpointError
 from acestep_core.pipeline import opening
 from acestep_core.pipeline.opening import lm_handle, model_handle, open_models, stand_in, vae_handle
+from tests.places import nothing_known
 
 PARTS = ("vae", "Qwen3-Embedding-0.6B")
 LARGE = next(name for name, tier in TIERS.items() if tier.lm == "4B")
@@ -278,8 +279,8 @@ def test_an_all_in_one_file_brings_its_parts(install: Callable[..., Path], tmp_p
 @pytest.fixture
 def merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """ComfyUI's folder with a merge of variants, as people share them, and a user's folder that is new."""
-    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
+    nothing_known(monkeypatch, tmp_path / "home")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     made = build_tiny(tmp_path / "made", variants=["turbo"], layouts=["comfyui"]) / "comfyui"
     shutil.rmtree(made / "checkpoints")
     file = made / "diffusion_models" / "acestep_v1.5_merge_sft_turbo_ta_0.5.safetensors"
