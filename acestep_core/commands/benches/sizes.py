@@ -31,6 +31,7 @@ DIT: dict[str, dict[str, Any]] = {
 """Fields of `AceStepConfig`."""
 LM = {  # hidden size, width of the MLP, layers, query heads, key heads, head width
     "tiny": (256, 768, 8, 4, 2, 64),
+    "mid": (512, 1536, 8, 8, 4, 64),
     "0.6b": (1024, 3072, 28, 16, 8, 128),
     "1.7b": (2048, 6144, 28, 16, 8, 128),
     "4b": (2560, 9728, 36, 32, 8, 128),
