@@ -117,7 +117,27 @@ def bpm_of(tempo: int) -> int:
     return round(6000 / EVEN_BARS.get(tempo, BARS[tempo]))
 
 
-def draw_lesson(rng: random.Random, codes: int) -> Lesson:
+@dataclass(frozen=True)
+class Listening:
+    """How songs are listened to, as shares of such lessons.
+
+    Attributes:
+        quoted: what is heard is told in the words of who asked for the song.
+        partly: only some fields of a plan are told.
+        blind: there are no codes.
+    """
+
+    quoted: float
+    partly: float
+    blind: float
+
+
+USUAL = Listening(0.4, 0.0, 0.15)
+JUDGING = Listening(0.5, 0.25, 0.25)
+"""For scores, which ask how much likelier a caption is with the codes than without."""
+
+
+def draw_lesson(rng: random.Random, codes: int, listening: Listening = USUAL) -> Lesson:
     """A row with about so many codes in it, if it has any."""
     kind = rng.choices(("play", "blank", "listen", "invent", "format"), (0.65, 0.08, 0.21, 0.03, 0.03))[0]
     if kind == "play":
@@ -129,7 +149,7 @@ def draw_lesson(rng: random.Random, codes: int) -> Lesson:
         lesson.song(ask.score, codes, rng, True)
         return lesson
     if kind == "listen":
-        return _listen(rng, ask, rng.randint(20, codes))
+        return _listen(rng, ask, rng.randint(20, codes), listening)
     plan = _plan(ask, said_bpm, rng) | {"language": UNKNOWN_LANGUAGE}
     if kind == "format":
         lyrics = rng.choice((INSTRUMENTAL_LYRICS, _lyrics(rng)[0]))
@@ -204,15 +224,13 @@ def _play(rng: random.Random, codes: int) -> Lesson:
     return lesson
 
 
-def _listen(rng: random.Random, ask: Ask, codes: int) -> Lesson:
-    """Codes, and what is heard in them: every other time in the words of who asked for them, sometimes in a few fields
-    of a plan only, and sometimes without codes, for a score tells how much likelier those words are with them.
-    """
+def _listen(rng: random.Random, ask: Ask, codes: int, listening: Listening) -> Lesson:
+    """Codes, and what is heard in them."""
     lesson = Lesson()
     score = ask.score
     plan = {
         "bpm": bpm_of(score.tempo),
-        "caption": ask.caption if rng.random() < 0.5 else title(replace(ask, moods=())),
+        "caption": ask.caption if rng.random() < listening.quoted else title(replace(ask, moods=())),
         "duration": max(10, codes // 5),
         "genres": score.style,
         "keyscale": key_name(score),
@@ -221,11 +239,11 @@ def _listen(rng: random.Random, ask: Ask, codes: int) -> Lesson:
     }
     if rng.random() < 0.6:
         plan.pop("genres")
-    if rng.random() < 0.25:
+    if listening.partly and rng.random() < listening.partly:
         plan = {name: value for name, value in plan.items() if name == "caption" or rng.random() < 0.5}
     before, _, after = lm_prompts.understand_prompt("\0").partition("\0")
     lesson.text(before)
-    if rng.random() < 0.25:
+    if rng.random() < listening.blind:
         lesson.text(NO_USER_INPUT)
     else:
         lesson.song(score, codes, rng, False, rng.randrange(200))

@@ -56,6 +56,20 @@ class Average:
         torch._foreach_lerp_(list(self.weights.values()), list(self._module.parameters()), 1 - decay)
 
 
+Loss = Callable[[random.Random, torch.Generator], Tensor]
+"""Makes the mean loss of one batch, from random numbers of that step."""
+
+
+@dataclass(frozen=True)
+class Then:
+    """What a course goes on with from a step on, when its learning rate has fallen to nothing: another loss, at what is
+    left of the rate of a course so long.
+    """
+
+    start: int
+    loss: Loss
+
+
 @dataclass(frozen=True)
 class Course:
     """One part's training.
@@ -63,19 +77,27 @@ class Course:
     Args:
         name: of the file that holds its state.
         module: what is trained; parameters that want no gradient are left alone.
-        loss: makes the mean loss of one batch, from random numbers of that step.
+        loss: what is made smaller.
         kept: what is put back after every step.
         steps: how many there are.
         rate: the highest learning rate.
+        then: its end, if that is of another kind.
     """
 
     name: str
     module: nn.Module
-    loss: Callable[[random.Random, torch.Generator], Tensor]
+    loss: Loss
     kept: Kept
     steps: int
     rate: float = 2e-3
     decay: float = 0.02
+    then: Then | None = None
+
+    def at(self, step: int) -> tuple[Loss, float]:
+        """The loss and the learning rate of a step."""
+        if self.then is not None and step >= self.then.start:
+            return self.then.loss, self.rate * rate_at(step, self.steps)
+        return self.loss, self.rate * rate_at(step, self.steps if self.then is None else self.then.start)
 
 
 @dataclass(frozen=True)
@@ -133,10 +155,11 @@ def train(course: Course, folder: Path, seed: int, until: float | None = None, m
 
     start = time.process_time()
     while done < course.steps and (until is None or time.monotonic() < until):
+        make_loss, rate = course.at(done)
         for group in optimiser.param_groups:
-            group["lr"] = course.rate * rate_at(done, course.steps)
+            group["lr"] = rate
         rng = random.Random(f"{seed} {course.name} {done}")
-        loss = course.loss(rng, torch.Generator().manual_seed(rng.getrandbits(60)))
+        loss = make_loss(rng, torch.Generator().manual_seed(rng.getrandbits(60)))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acestep_core.builtin import reader, tiny_tokenizer
-from acestep_core.builtin.lessons import CLOCK, Lesson, draw_lesson, first_code, song_codes
-from acestep_core.builtin.practice import Course, Kept
+from acestep_core.builtin.lessons import CLOCK, JUDGING, USUAL, Lesson, draw_lesson, first_code, song_codes
+from acestep_core.builtin.practice import Course, Kept, Then
 from acestep_core.builtin.rolls import BARS, MODES, STYLE_NAMES, Score
 from acestep_core.builtin.windows import BASIS, CELLS, EMPTY, FRAMES, code_of, harmonies
 from acestep_core.builtin.words import every_word
@@ -39,7 +39,11 @@ MELODIES = 24
 SIZES = ((60, 12), (125, 8), (300, 4))
 """Codes of a row, and rows of a batch: one of these each step."""
 OFTEN = (0.15, 0.45, 0.4)
-STEPS = 20000
+STEPS = 22500
+JUDGING_SHARE = 9
+"""One of so many steps, the last ones, are for judging captions. Learned all along, their words, which are mostly
+chance, cost songs their tempo.
+"""
 SHARPNESS = 3.0
 """What all logits are multiplied with in the file. A small model is never quite sure when the next strike comes, and at
 the planner's temperature a song would lose its beat; what is equally likely stays so.
@@ -205,14 +209,17 @@ class Thinker(nn.Module):
         of_code = sum((score.gather(1, part[:, None])[:, 0] for score, part in zip(scores, said.unbind(-1))), 0)
         return self._of_all_codes(scores) - of_code
 
-    def word_losses(self, hidden: Tensor, words: Tensor) -> Tensor:
-        """Minus the logarithm of each word's probability among words and codes, `[N]`, of ids `[N]`.
+    def word_loss(self, hidden: Tensor, words: Tensor, among_codes: bool) -> Tensor:
+        """Minus the mean logarithm of the probabilities of words, of ids `[N]`.
 
-        Codes must count: who scores a caption asks how likely its words are among all there is.
+        Args:
+            among_codes: among words and codes, as who scores a caption asks; else among words, as the planner does.
         """
         logits = hidden @ self.model.embed_tokens.weight.T
+        if not among_codes:
+            return F.cross_entropy(logits, words)
         codes = self._of_all_codes([hidden @ table.T for table in self.tables])
-        return torch.logaddexp(logits.logsumexp(1), codes) - logits.gather(1, words[:, None])[:, 0]
+        return (torch.logaddexp(logits.logsumexp(1), codes) - logits.gather(1, words[:, None])[:, 0]).mean()
 
     def _of_all_codes(self, scores: Sequence[Tensor]) -> Tensor:
         """The logarithm of the sum of all codes' exponentials `[N]`, from the scores of each table's rows."""
@@ -237,11 +244,13 @@ def course(seed: int, text: Mapping[str, Tensor], steps: int = STEPS) -> Course:
     """
     thinker = Thinker(text, seed)
 
-    def loss(rng: random.Random, generator: torch.Generator) -> Tensor:
+    def loss(rng: random.Random, _generator: torch.Generator, judging: bool = False) -> Tensor:
         codes, rows = rng.choices(SIZES, OFTEN)[0]
-        return lesson_loss(thinker, [draw_lesson(rng, codes) for _ in range(rows)])
+        listening = JUDGING if judging else USUAL
+        return lesson_loss(thinker, [draw_lesson(rng, codes, listening) for _ in range(rows)], judging)
 
-    return Course("thinker", thinker, loss, kept(thinker), steps, 2e-3)
+    then = Then(steps - steps // JUDGING_SHARE, partial(loss, judging=True))
+    return Course("thinker", thinker, loss, kept(thinker), steps, 2e-3, then=then)
 
 
 def kept(thinker: Thinker) -> Kept:
@@ -261,8 +270,8 @@ def kept(thinker: Thinker) -> Kept:
     return Kept(thinker, masks)
 
 
-def lesson_loss(thinker: Thinker, rows: list[Lesson]) -> Tensor:
-    """Mean loss of a code and its moment, and of a word."""
+def lesson_loss(thinker: Thinker, rows: list[Lesson], among_codes: bool) -> Tensor:
+    """Mean loss of a code and its moment, and of a word, see `word_loss`."""
     length = max(len(row.ids) for row in rows)
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     learned = torch.zeros(len(rows), length, dtype=torch.bool)
@@ -285,7 +294,7 @@ def lesson_loss(thinker: Thinker, rows: list[Lesson]) -> Tensor:
     if timed.any():
         total = total + TIMING * thinker.time_losses(states[:, :-1][timed], moments[:, 1:][timed])
     if words.any():
-        total = total + thinker.word_losses(hidden[words], wanted[words]).mean()
+        total = total + thinker.word_loss(hidden[words], wanted[words], among_codes)
     return total
 
 

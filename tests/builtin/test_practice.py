@@ -2,13 +2,14 @@
 
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from acestep_core.builtin.practice import SAVE_EVERY, Course, Kept, rate_at, train
+from acestep_core.builtin.practice import SAVE_EVERY, Course, Kept, Then, rate_at, train
 from acestep_core.errors import Cancelled
 from acestep_core.monitor import Monitor
 
@@ -68,3 +69,20 @@ def test_the_rate_rises_and_falls() -> None:
     assert rates[0] < 0.05 < rates[1] == rates[2] == 1
     assert rates[3] == 0.5
     assert 0 < rates[4] < 0.01
+
+
+def test_a_course_may_end_with_another_loss_at_what_is_left_of_the_rate(tmp_path: Path) -> None:
+    first = course()
+    asked: list[str] = []
+
+    def other(rng: random.Random, generator: torch.Generator) -> Tensor:
+        asked.append("other")
+        return first.loss(rng, generator)
+
+    whole = replace(first, then=Then(STEPS - 40, other))
+    assert whole.at(0) == first.at(0)
+    assert whole.at(STEPS - 41)[0] is first.loss
+    assert whole.at(STEPS - 41)[1] < 0.02 * first.rate < whole.at(STEPS - 40)[1] == first.at(STEPS - 40)[1]
+    assert whole.at(STEPS - 1)[1] < 0.02 * first.rate
+    assert train(whole, tmp_path, 0).done == STEPS
+    assert len(asked) == 40
