@@ -1,7 +1,8 @@
 """What the built-in model hears of a reference: whether there are drums in it, and whether there is a melody.
 
 The timbre encoder's first frame says it, as in the real model of this size. Layer 0 finds the strikes of drums, of
-melody and of anything in every frame. Layers 1 and 2 have a head for each of them, which looks at the frames of its
+melody and of anything in every frame, but for frames with values far below 0, which no song has: there another sound,
+or one that was cut, is read as noise. Layers 1 and 2 have a head for each of them, which looks at the frames of its
 window that have one, so that the first frame knows of the first two and a half seconds. The feed-forward of layer 2
 makes yes or no of it. Where nothing is struck, as in the silence that stands for "no reference", the channel that says
 so is below 0, which the decoder never looks at (`circuits.py`): the prompt decides.
@@ -29,6 +30,8 @@ STRUCK, NEAR, WIDE = range(64, 67), range(67, 70), range(70, 73)
 SECTIONS = ((FIRST_DRUM, CHANNELS), (FIRST_LEAD, FIRST_DRUM), (0, CHANNELS))
 SOFT, LOUD = 1.0, 1.8
 """Values between which a strike is one; songs are read from files louder or softer than they were made."""
+FOUL = 4
+"""So many strikes less for each value far below 0, of which such a frame has as many as above."""
 FEW, ENOUGH = 0.2, 0.8
 """Strikes between which a part is there."""
 SURE = 20.0
@@ -38,7 +41,7 @@ FOCUS = 2.2
 FIRST, LAST = 10, 65
 """Frames that are heard, without those at the start where notes from before the cut still sound."""
 SWING, OFTEN = 1.0, 0.05
-"""In a song of its own hardly a frame has a value so far below 0; in other recordings more than one of twenty has."""
+"""No frame of a song of its own has a value so far below 0; of other recordings more than one of twenty has."""
 
 
 def recognised(latents: Tensor) -> bool:
@@ -67,6 +70,9 @@ def lay_out(encoder: TimbreEncoder) -> None:
     for said, channels in zip(STRUCK, SECTIONS, strict=True):
         for channel in range(*channels):
             unit = _step(listen.mlp, unit, channel, (SOFT, LOUD), said, 1)
+    for said in STRUCK:
+        for channel in range(CHANNELS):
+            unit = _step(listen.mlp, unit, channel, (-SWING, -2 * SWING), said, -FOUL)
     _look(near.self_attn, STRUCK, NEAR)
     _look(wide.self_attn, NEAR, WIDE)
     unit = 0
@@ -76,7 +82,7 @@ def lay_out(encoder: TimbreEncoder) -> None:
 
 
 def _step(mlp: MLP, unit: int, source: int, between: tuple[float, float], target: int, value: float) -> int:
-    """Adds `value` to a channel where another passes from one value to a higher one.
+    """Adds `value` to a channel where another passes from one value to the other.
 
     Args:
         unit: the first of the two units that do it.
