@@ -239,7 +239,7 @@ def _listen(rng: random.Random, ask: Ask, codes: int, listening: Listening) -> L
     }
     if rng.random() < 0.6:
         plan.pop("genres")
-    if listening.partly and rng.random() < listening.partly:
+    if listening.partly and rng.random() < listening.partly:  # where it cannot be, nothing is drawn
         plan = {name: value for name, value in plan.items() if name == "caption" or rng.random() < 0.5}
     before, _, after = lm_prompts.understand_prompt("\0").partition("\0")
     lesson.text(before)

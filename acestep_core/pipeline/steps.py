@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from acestep_core.bars import Meter
+from acestep_core.builtin.timbre import recognised
 from acestep_core.errors import InvalidInput
 from acestep_core.io.recordings import LONGEST, AudioLike, read_source
 from acestep_core.models.handles import ModelHandle, VAEHandle
@@ -176,7 +177,7 @@ def with_reference(
     tiles: list[int] = []
     read = read_source(recording, limit=LONGEST)
     clip = reference_latents(vae, read.waveform, seed, monitor, tile or tile_for(vae), tiles.append)
-    unheard = (UNHEARD,) if vae.toy and not _recognised(clip) else ()
+    unheard = (UNHEARD,) if vae.toy and not recognised(clip[0]) else ()
     known = recording if isinstance(recording, str | Path) else (read.waveform, SAMPLE_RATE)
     file = describe_recording("reference", known, encode_tile=tiles[-1], clip_seed=seed)
     return [
@@ -188,12 +189,6 @@ def with_reference(
         )
         for task in made_of
     ]
-
-
-def _recognised(clip: Tensor) -> bool:
-    from acestep_core.builtin.timbre import recognised
-
-    return recognised(clip[0])
 
 
 def _regions(options: TaskOptions, samples: int) -> tuple[Region, ...]:

@@ -26,7 +26,6 @@ import comfy.text_encoders.llama as llama  # noqa: E402
 import torch  # noqa: E402
 
 from acestep_core.commands.benches import lm_bench  # noqa: E402
-from acestep_core.commands.benches.runner import seconds_of  # noqa: E402
 from acestep_core.options import LMSampling  # noqa: E402
 from acestep_core.planner.decode import CodesPrompt, decode_codes  # noqa: E402
 
@@ -59,10 +58,6 @@ writers = {"acestep": lm_bench.our_writer(lm, OPTIONS), "ComfyUI": their_writer(
 song = CodesPrompt(*lm_bench.prompts(lm, OPTIONS.prompt), seed=0)
 (likeliest,) = decode_codes(lm, [song], LMSampling(temperature=0.0, cfg_scale=OPTIONS.cfg), 12)
 assert list(likeliest) == writers["ComfyUI"](12, 0.0), "both must choose the same codes"
-found = {name: [] for name in writers}
-for _ in range(OPTIONS.rounds):
-    for name, writer in writers.items():
-        short, long = (seconds_of(functools.partial(writer, count), PROCESSOR) for count in (2, OPTIONS.tokens + 2))
-        found[name].append(1000 * (long - short) / OPTIONS.tokens)
-best = {name: min(times) for name, times in found.items()}
+found = lm_bench.seconds_per_token(writers, OPTIONS, PROCESSOR)
+best = {name: 1000 * min(times) for name, times in found.items()}
 sys.stdout.write(json.dumps({"size": size, **best, "times": best["ComfyUI"] / best["acestep"]}) + "\n")

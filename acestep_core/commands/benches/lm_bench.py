@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -54,15 +54,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if not options.alone:
         writers |= transformers_writers(lm, options)
     threads = torch.get_num_threads()
-    seconds: dict[str, list[float]] = {name: [] for name in writers}
     torch.set_num_threads(options.threads)
     try:
-        for writer in writers.values():
-            writer(3)
-        for _ in range(options.rounds):
-            for name, writer in writers.items():
-                short, long = (seconds_of(partial(writer, count), device) for count in (2, options.tokens + 2))
-                seconds[name].append((long - short) / options.tokens)
+        seconds = seconds_per_token(writers, options, device)
     finally:
         torch.set_num_threads(threads)
     result = {name: {"best": min(times), "median": statistics.median(times)} for name, times in seconds.items()}
@@ -80,6 +74,20 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "songs_at_once_tokens_per_second": options.batch / ours,
         "fraction_of_memory_floor": None if floor is None else floor / ours,
     }
+
+
+def seconds_per_token(
+    writers: Mapping[str, Callable[[int], Any]], options: argparse.Namespace, device: torch.device
+) -> dict[str, list[float]]:
+    """What a token takes each of the writers, in turn, one figure a round; their prompts are taken off."""
+    for writer in writers.values():
+        writer(3)
+    seconds: dict[str, list[float]] = {name: [] for name in writers}
+    for _ in range(options.rounds):
+        for name, writer in writers.items():
+            short, long = (seconds_of(partial(writer, count), device) for count in (2, options.tokens + 2))
+            seconds[name].append((long - short) / options.tokens)
+    return seconds
 
 
 def table(result: dict[str, Any]) -> str:
